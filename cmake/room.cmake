@@ -1,0 +1,96 @@
+# daybreak_room(NAME USES room... [LINK target...])
+#
+# Makes of a folder daybreak/NAME:
+#   daybreak_NAME        a static library of every .cc in it, but tests/, bench/, bind.cc and python/
+#   daybreak_NAME_tests  tests/*_test.cc with GoogleTest         (ctest name: NAME)
+#   daybreak_NAME_bench  bench/*_bench.cc with Google Benchmark
+#   NAME_x_fuzz          tests/x_fuzz.cc with libFuzzer, one program each
+#   its part of daybreak._core from bind.cc and python/*.cc, entered through `void bind_NAME(nanobind::module_&)`
+#
+# A file named *_avx2.cc or *_avx512.cc is compiled for that instruction level and may be called only after a check at run time.
+# USES is the only place where a room says which rooms it includes; `./dev lint` holds the includes against it.
+
+set(DAYBREAK_AVX2_FLAGS -mavx2 -mfma)
+set(DAYBREAK_AVX512_FLAGS -mavx512f -mavx512dq -mavx512vl -mavx512bw -mfma -mprefer-vector-width=512)
+
+function(daybreak_room name)
+  cmake_parse_arguments(arg "" "" "USES;LINK" ${ARGN})
+  set(dir "${CMAKE_CURRENT_SOURCE_DIR}")
+  set(lib daybreak_${name})
+
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${dir}/*.cc")
+  list(FILTER sources EXCLUDE REGEX "/(tests|bench|python)/|/bind\\.cc$")
+  foreach(source ${sources})
+    if(source MATCHES "_avx2\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${DAYBREAK_AVX2_FLAGS}" SKIP_UNITY_BUILD_INCLUSION ON)
+    elseif(source MATCHES "_avx512\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${DAYBREAK_AVX512_FLAGS}" SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
+  endforeach()
+
+  add_library(${lib} STATIC ${sources})
+  target_include_directories(${lib} PUBLIC "${CMAKE_SOURCE_DIR}")
+  foreach(room ${arg_USES})
+    target_link_libraries(${lib} PUBLIC daybreak_${room})
+  endforeach()
+  target_link_libraries(${lib} PUBLIC fmt::fmt Threads::Threads ${arg_LINK})
+
+  if(DAYBREAK_TESTS AND NOT DAYBREAK_FUZZ)
+    file(GLOB tests CONFIGURE_DEPENDS "${dir}/tests/*_test.cc")
+    if(tests)
+      add_executable(${lib}_tests ${tests})
+      target_link_libraries(${lib}_tests PRIVATE ${lib} GTest::gtest GTest::gtest_main)
+      add_test(NAME ${name} COMMAND ${lib}_tests)
+    endif()
+  endif()
+  if(DAYBREAK_BENCH)
+    file(GLOB benches CONFIGURE_DEPENDS "${dir}/bench/*_bench.cc")
+    if(benches)
+      add_executable(${lib}_bench ${benches})
+      target_link_libraries(${lib}_bench PRIVATE ${lib} benchmark::benchmark_main)
+    endif()
+  endif()
+  if(DAYBREAK_FUZZ)
+    file(GLOB fuzzers CONFIGURE_DEPENDS "${dir}/tests/*_fuzz.cc")
+    foreach(fuzzer ${fuzzers})
+      get_filename_component(stem "${fuzzer}" NAME_WE)
+      add_executable(${name}_${stem} "${fuzzer}")
+      target_link_libraries(${name}_${stem} PRIVATE ${lib})
+      target_link_options(${name}_${stem} PRIVATE -fsanitize=fuzzer)
+    endforeach()
+  endif()
+  if(DAYBREAK_PYTHON)
+    file(GLOB bindings CONFIGURE_DEPENDS "${dir}/bind.cc" "${dir}/python/*.cc")
+    if(bindings)
+      set_property(GLOBAL APPEND PROPERTY daybreak_bindings ${bindings})
+      set_property(GLOBAL APPEND PROPERTY daybreak_bound_rooms ${name})
+    endif()
+  endif()
+endfunction()
+
+# The one extension module: every room's bind.cc behind a generated NB_MODULE.
+function(daybreak_extension)
+  get_property(bindings GLOBAL PROPERTY daybreak_bindings)
+  get_property(rooms GLOBAL PROPERTY daybreak_bound_rooms)
+  set(declarations "")
+  set(calls "")
+  foreach(room ${rooms})
+    string(APPEND declarations "void bind_${room}(nanobind::module_&);\n")
+    string(APPEND calls "  {\n    nanobind::module_ room = m.def_submodule(\"${room}\");\n    bind_${room}(room);\n  }\n")
+  endforeach()
+  file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/core.cc" @ONLY CONTENT
+"#include <nanobind/nanobind.h>
+@declarations@
+NB_MODULE(_core, m) {
+@calls@}
+")
+  nanobind_add_module(_core NB_STATIC NOMINSIZE NB_DOMAIN daybreak "${CMAKE_BINARY_DIR}/core.cc" ${bindings})
+  foreach(room ${rooms})
+    target_link_libraries(_core PRIVATE daybreak_${room})
+  endforeach()
+  if(SKBUILD)
+    install(TARGETS _core LIBRARY DESTINATION daybreak)
+  else()
+    set_target_properties(_core PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${CMAKE_SOURCE_DIR}/daybreak")
+  endif()
+endfunction()

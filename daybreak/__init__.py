@@ -1,0 +1,1 @@
+"""Daybreak: run Python across cores, train agents, track, serve and guard them."""
