@@ -404,7 +404,7 @@ void Node::keep_workers() {
   }
   std::uint32_t free_to_run = workers - std::min(blocked, workers);
   std::uint32_t wanted = control_.num_cpus;
-  surplus_ = free_to_run > wanted;
+  surplus_ = workers > wanted;  // those that wait in get now are surplus later, and nobody rings then
   control_.workers_short.store(free_to_run < wanted ? 1 : 0);
   for (std::uint32_t extra = free_to_run > wanted ? free_to_run - wanted : 0; extra > 0 && !long_idle.empty(); --extra) {
     std::uint32_t proc = long_idle.back();
