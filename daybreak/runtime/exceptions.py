@@ -154,6 +154,7 @@ def _task_error(function_name: str, traceback_str: str, pid: int, cause: BaseExc
             try:
                 error = made.__new__(made, *cause.args)
                 error.args = cause.args
+                error.__dict__.update(getattr(cause, "__dict__", {}))
             except Exception:
                 error = None
     if error is None:
@@ -187,6 +188,7 @@ def _constructor_error(text: str, cause: BaseException | None) -> BaseException:
         if made is not None:
             try:
                 error = made.__new__(made, *cause.args)
+                error.__dict__.update(getattr(cause, "__dict__", {}))
             except Exception:
                 error = None
     if error is None:

@@ -48,6 +48,8 @@ class NativeCall {
   NativeCall(Client& client, std::uint32_t index) : client_(client), index_(index) {}
   base::Status prepare();
   const std::vector<NativeValue>& arguments() const { return arguments_; }
+  // To submit and await from inside the function.
+  Client& client() { return client_; }
   // The result; a tensor's bytes are copied when the function has returned.
   void set_result(NativeValue value) { result_ = std::move(value); }
   base::Status store();

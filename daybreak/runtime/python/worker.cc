@@ -384,6 +384,7 @@ PyObject* enter_worker(PyObject*, PyObject* argument) {
   bool actor = slot.kind == ProcKind::kActor;
   s.loop = std::make_unique<WorkerLoop>(*s.own_client, actor ? slot.actor : UINT32_MAX);
   s.client = s.own_client.get();
+  set_current_client(s.client);
   s.session = s.segment->control().session;
   s.is_worker = true;
   s.in_actor = actor;
