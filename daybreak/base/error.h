@@ -1,13 +1,13 @@
 // Errors as values: Error, Result<T>, the TRY macros, and DAYBREAK_CHECK for invariants.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <expected>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace daybreak::base {
 
@@ -88,16 +88,16 @@ std::unexpected<Error> fail_errno(std::string_view what, int error_number);
 #define DAYBREAK_CONCAT(a, b) DAYBREAK_CONCAT_INNER(a, b)
 
 // DAYBREAK_TRY(expression): returns its error from this function.
-#define DAYBREAK_TRY(expression)                                                        \
-  do {                                                                                  \
-    if (auto daybreak_result = (expression); !daybreak_result)                          \
+#define DAYBREAK_TRY(expression)                                                           \
+  do {                                                                                     \
+    if (auto daybreak_result = (expression); !daybreak_result)                             \
       return std::unexpected<::daybreak::base::Error>(std::move(daybreak_result).error()); \
   } while (false)
 
 // DAYBREAK_ASSIGN(auto x, expression): x is the value, or the error is returned from this function.
 #define DAYBREAK_ASSIGN(declaration, expression) \
   DAYBREAK_ASSIGN_INNER(declaration, expression, DAYBREAK_CONCAT(daybreak_result_, __LINE__))
-#define DAYBREAK_ASSIGN_INNER(declaration, expression, result)                                    \
-  auto result = (expression);                                                                     \
-  if (!result) return std::unexpected<::daybreak::base::Error>(std::move(result).error());        \
+#define DAYBREAK_ASSIGN_INNER(declaration, expression, result)                             \
+  auto result = (expression);                                                              \
+  if (!result) return std::unexpected<::daybreak::base::Error>(std::move(result).error()); \
   declaration = std::move(*result)

@@ -16,7 +16,9 @@ Result<int> quarter(int n) {
   return q;
 }
 
-TEST(Error, value_passes_through_assign) { EXPECT_EQ(quarter(8).value(), 2); }
+TEST(Error, value_passes_through_assign) {
+  EXPECT_EQ(quarter(8).value(), 2);
+}
 
 TEST(Error, first_failure_returns_from_the_caller) {
   auto r = quarter(6);
@@ -25,7 +27,9 @@ TEST(Error, first_failure_returns_from_the_caller) {
   EXPECT_EQ(r.error().message(), "n=3 is odd, only even numbers have a half: add one");
 }
 
-TEST(Error, is_one_pointer_wide) { EXPECT_EQ(sizeof(Error), sizeof(void*)); }
+TEST(Error, is_one_pointer_wide) {
+  EXPECT_EQ(sizeof(Error), sizeof(void*));
+}
 
 TEST(Error, wrap_keeps_code_and_cause) {
   Error e = Error(Code::kNotFound, "inner").wrap("outer");
@@ -35,9 +39,13 @@ TEST(Error, wrap_keeps_code_and_cause) {
   EXPECT_EQ(copy.to_string(), "outer: inner");
 }
 
-TEST(Error, full_disk_is_resource_exhausted) { EXPECT_EQ(fail_errno("write", 28).error().code(), Code::kResourceExhausted); }
+TEST(Error, full_disk_is_resource_exhausted) {
+  EXPECT_EQ(fail_errno("write", 28).error().code(), Code::kResourceExhausted);
+}
 
-TEST(ErrorDeathTest, broken_invariant_names_the_condition) { EXPECT_DEATH(DAYBREAK_CHECK(1 == 2), "1 == 2"); }
+TEST(ErrorDeathTest, broken_invariant_names_the_condition) {
+  EXPECT_DEATH(DAYBREAK_CHECK(1 == 2), "1 == 2");
+}
 
 }  // namespace
 }  // namespace daybreak::base

@@ -1,0 +1,96 @@
+"""Named arrays in one verified file, and the element types that Daybreak stores and sends.
+
+>>> import numpy as np
+>>> data = dumps({"w": np.arange(6, dtype=np.float32).reshape(2, 3)}, {"kind": "policy"})
+>>> file = loads(data)
+>>> file["w"].shape, file.metadata["kind"]
+((2, 3), 'policy')
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from daybreak import _core
+
+__all__ = ["Container", "dumps", "load", "loads", "save"]
+
+_DTYPES = {
+    "BOOL": np.dtype(np.bool_),
+    "U8": np.dtype("<u1"),
+    "I8": np.dtype("<i1"),
+    "U16": np.dtype("<u2"),
+    "I16": np.dtype("<i2"),
+    "F16": np.dtype("<f2"),
+    "U32": np.dtype("<u4"),
+    "I32": np.dtype("<i4"),
+    "F32": np.dtype("<f4"),
+    "U64": np.dtype("<u8"),
+    "I64": np.dtype("<i8"),
+    "F64": np.dtype("<f8"),
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+Array = npt.NDArray[np.generic]
+
+
+class Container(Mapping[str, Array]):
+    """A parsed container file: its tensors by name, as read-only arrays over the file's bytes (nothing is copied)."""
+
+    def __init__(self, native: _core.tensor.Container) -> None:
+        self._native = native
+        self._names = list(native.names)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The strings stored beside the tensors; keys that begin with ``daybreak.`` are the format's own."""
+        return dict(self._native.metadata)
+
+    def __getitem__(self, name: str) -> Array:
+        dtype = self._native.dtype(name)
+        if dtype not in _DTYPES:
+            raise TypeError(f"tensor {name!r} is {dtype}, for which numpy has no type: read the file with safetensors.torch")
+        return self._native.data(name).view(_DTYPES[dtype]).reshape(self._native.shape(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def dumps(arrays: Mapping[str, npt.ArrayLike], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of a container file.
+
+    Deterministic: equal arrays and metadata give equal bytes. ``ValueError`` when a name, a shape or the header breaks a limit
+    of the format, ``TypeError`` for an array whose dtype it does not hold.
+    """
+    tensors = []
+    for name, value in arrays.items():
+        array = np.asarray(value)
+        dtype = array.dtype.newbyteorder("<") if array.dtype.byteorder == ">" else array.dtype
+        if dtype not in _NAMES:
+            raise TypeError(f"array {name!r} has dtype {array.dtype}: the container holds {', '.join(map(str, _NAMES))}")
+        dense = np.ascontiguousarray(array, dtype=dtype).reshape(-1).view(np.uint8)
+        tensors.append((name, _NAMES[dtype], list(array.shape), dense))
+    return _core.tensor.write_container(tensors, dict(metadata or {}))
+
+
+def loads(data: bytes) -> Container:
+    """Parses a container file. ``daybreak.base.errors.DataLossError`` (a ``ValueError``) when it is truncated or altered."""
+    return Container(_core.tensor.Container.parse(data))
+
+
+def save(
+    path: str | os.PathLike[str], arrays: Mapping[str, npt.ArrayLike], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Writes a container file whole or not at all: a reader never sees a part, and it is readable by its owner alone."""
+    _core.base.write_file_atomically(os.fspath(path), dumps(arrays, metadata))
+
+
+def load(path: str | os.PathLike[str]) -> Container:
+    """Reads a container file. ``FileNotFoundError`` when there is none, ``DataLossError`` when it is damaged."""
+    with open(path, "rb") as file:
+        return loads(file.read())

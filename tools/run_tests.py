@@ -1,0 +1,155 @@
+"""Runs the C++ tests of a preset, its fuzz targets or the Python tests, and ends with one line that counts them all.
+
+A program that crashes, hangs or reports nothing counts as one failed test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM_TIMEOUT_S = 1800
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "second_deadlock_stack=1:halt_on_error=1",
+}
+
+
+@dataclass
+class Count:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def environment() -> dict[str, str]:
+    """Ours, plus the sanitizers' options where the user has set none."""
+    return {**SANITIZER_OPTIONS, **os.environ}
+
+
+def run_program(command: list[str], label: str) -> tuple[int, str]:
+    """Exit status and output of a test program; a hang is ended after PROGRAM_TIMEOUT_S."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=PROGRAM_TIMEOUT_S,
+        )
+        return done.returncode, done.stdout.decode(errors="replace")
+    except subprocess.TimeoutExpired as hung:
+        output = (hung.stdout or b"").decode(errors="replace")
+        return 124, f"{output}\n{label}: still running after {PROGRAM_TIMEOUT_S} s, ended\n"
+
+
+def count_gtest(report: Path) -> Count:
+    total = Count()
+    for suite in json.loads(report.read_text())["testsuites"]:
+        for test in suite["testsuite"]:
+            if test["status"] == "NOTRUN" or test.get("result") == "SKIPPED":
+                total.skipped += 1
+            elif test.get("failures"):
+                total.failed += 1
+            else:
+                total.passed += 1
+    return total
+
+
+def run_gtest(program: Path, label: str) -> Count:
+    """One GoogleTest program. Prints one line, and the whole output when it fails."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.json"
+        code, output = run_program([str(program), f"--gtest_output=json:{report}", "--gtest_brief=1"], label)
+        count = count_gtest(report) if report.exists() else Count()
+    if code != 0 and count.failed == 0:
+        count.failed = 1  # crashed, or a sanitizer ended it
+    print(f"{label}: {count} ({time.monotonic() - started:.1f} s)", flush=True)
+    if count.failed:
+        print(output, end="" if output.endswith("\n") else "\n", flush=True)
+        print(f"{label}: exit status {code}: {program.relative_to(ROOT)}", flush=True)
+    return count
+
+
+def run_fuzzer(program: Path, label: str, seconds: int) -> Count:
+    """One libFuzzer target, from the committed seeds and what earlier runs found."""
+    room = program.parent.name
+    seeds = ROOT / "daybreak" / room / "tests" / "corpus" / program.name.removeprefix(f"{room}_").removesuffix("_fuzz")
+    found = program.parents[2] / "corpus" / program.name
+    found.mkdir(parents=True, exist_ok=True)
+    command = [str(program), f"-max_total_time={seconds}", f"-artifact_prefix={found}-", str(found)]
+    code, output = run_program(command + ([str(seeds)] if seeds.is_dir() else []), label)
+    runs = [line for line in output.splitlines() if line.startswith("Done ")]
+    print(f"{label}: {runs[-1] if runs else 'no runs'}", flush=True)
+    if code != 0:
+        print(output[-20000:], flush=True)
+        return Count(failed=1)
+    return Count(passed=1)
+
+
+def run_pytest(paths: list[str], options: list[str]) -> Count:
+    """pytest on the paths; its own output is shown as it comes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.xml"
+        command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *paths, *options]
+        code = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
+        total = Count()
+        if report.exists():
+            for suite in ET.parse(report).getroot().iter("testsuite"):
+                tests, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
+                failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+                total += Count(tests - skipped - failed, failed, skipped)
+    if code not in (0, 5) and total.failed == 0:  # 5: nothing was collected
+        total.failed = 1
+    return total
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", required=True)
+    parser.add_argument("--fuzz", type=int, metavar="SECONDS")
+    parser.add_argument("--python", action="store_true", help="run the Python tests too")
+    parser.add_argument("rooms", nargs="*")
+    own, pytest_options = sys.argv[1:], []
+    if "--" in own:
+        own, pytest_options = own[: own.index("--")], own[own.index("--") + 1 :]
+    arguments = parser.parse_args(own)
+    rooms: list[str] = arguments.rooms
+
+    total = Count()
+    for program in sorted((ROOT / "build" / arguments.preset / "daybreak").glob("*/*")):
+        room = program.parent.name
+        if not program.is_file() or not os.access(program, os.X_OK) or (rooms and room not in rooms):
+            continue
+        if arguments.fuzz is not None and program.name.endswith("_fuzz"):
+            total += run_fuzzer(program, program.name, arguments.fuzz)
+        elif arguments.fuzz is None and program.name == f"daybreak_{room}_tests" and not pytest_options:
+            total += run_gtest(program, f"{room} (C++)")
+    if arguments.python:
+        paths = [f"daybreak/{room}" if room != "tests" else "tests" for room in rooms]
+        total += run_pytest(paths, pytest_options)
+    print(total, flush=True)
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
