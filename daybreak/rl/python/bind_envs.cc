@@ -220,6 +220,10 @@ void bind_vec_env(nb::module_& m) {
            "options={'reset_mask': array of bool} resets only those rows.")
       .def("step", &VecEnvObject::step, "actions"_a,
            "One step of every row: (observations, rewards, terminations, truncations, infos).")
+      .def("play", &VecEnvObject::play, "actions"_a,
+           "Steps through recorded actions [steps, num_envs, ...] in C++: (last observations, sum of rewards of each "
+           "row, number of "
+           "episodes that ended).")
       .def("state", &state_of, "row"_a, "The float64 state of one row (CartPole, Pendulum).")
       .def("set_state", &set_state, "row"_a, "state"_a, "Begins an episode in one row from this state, without a draw.")
       .def("frame", &frame_of_row, "row"_a = 0, "What there is to draw of one game of Pong, in pixels.")

@@ -253,3 +253,20 @@ def test_a_saved_state_goes_on_to_the_bit_and_a_damaged_one_is_refused():
         with pytest.raises(errors.DataLossError):
             other.load_state(damaged)
         assert other.save_state() == before
+
+
+@pytest.mark.parametrize("id", ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0"])
+def test_play_is_a_loop_of_steps(id):
+    played, stepped = (envs.make_vec(id, 3, autoreset_mode="same_step") for _ in range(2))
+    played.reset(seed=4), stepped.reset(seed=4)
+    rng = np.random.default_rng(0)
+    actions = np.array([rng.integers(0, 2, 3) if id == "CartPole-v1" else rng.uniform(-1, 1, (3, 1)) for _ in range(250)])
+    observations, sums, ended = played.play(actions)
+    results = [stepped.step(a) for a in actions]
+    assert np.array_equal(observations, results[-1][0])
+    assert np.allclose(sums, sum(r[1].astype(np.float64) for r in results))
+    assert ended == sum((r[2] | r[3]).sum() for r in results)
+    with pytest.raises(ValueError, match="actions must be"):
+        played.play(actions[:, :2])
+    with pytest.raises(ValueError, match="actions must be"):
+        played.play(actions[0, 0])
