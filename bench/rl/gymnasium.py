@@ -1,11 +1,11 @@
 """Gymnasium's own batch of CartPoles: one Python environment after the other."""
 
-QUICK = False
-
 import gymnasium
 import numpy as np
+
 from bench.rows import Measure, rate
 
+QUICK = False
 NUM_ENVS = 64
 
 

@@ -1,12 +1,11 @@
 """Daybreak."""
 
-QUICK = False
-
 import numpy as np
-from bench.rows import Measure, rate
 
+from bench.rows import Measure, rate
 from daybreak.rl import envs
 
+QUICK = False
 NUM_ENVS = 64
 
 

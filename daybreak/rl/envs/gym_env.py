@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -25,7 +25,7 @@ class PongEnv(gymnasium.Env[Observation, np.int64]):
     Action: 0 stop, 1 down, 2 up. Reward: 1 each step, or with reward="win" +1 or -1 at the end. An episode is one rally.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}
 
     def __init__(self, reward: str = "step", render_mode: str | None = None) -> None:
         self._game = Pong(reward=reward)
@@ -72,7 +72,9 @@ class PongVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     def __init__(self, num_envs: int = 1, render_mode: str | None = None, **options: Any) -> None:
         if render_mode is not None:
-            raise ValueError(f"a batch of Pong draws nothing, got render_mode={render_mode!r}: use frame(row) and draw()")
+            raise ValueError(
+                f"a batch of Pong draws nothing, got render_mode={render_mode!r}: use frame(row) and draw()"
+            )
         self._batch = make_vec("daybreak/Pong-v0", num_envs, **options)
         self.num_envs = num_envs
         self.metadata = self._batch.metadata

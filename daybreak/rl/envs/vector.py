@@ -30,14 +30,14 @@ class VecEnv(_native.VecEnv):
 
     @cached_property
     def single_observation_space(self) -> gymnasium.Space[Any]:
-        described = self._observation_space
+        described = self.describe()["observation_space"]
         if described["kind"] == "discrete":  # it arrives one-hot
             described = {"kind": "box", "low": [0.0] * described["n"], "high": [1.0] * described["n"]}
         return _space(described)
 
     @cached_property
     def single_action_space(self) -> gymnasium.Space[Any]:
-        return _space(self._action_space)
+        return _space(self.describe()["action_space"])
 
     @cached_property
     def observation_space(self) -> gymnasium.Space[Any]:
@@ -49,7 +49,7 @@ class VecEnv(_native.VecEnv):
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        return {"autoreset_mode": gymnasium_or_raise("vector").vector.AutoresetMode(self._autoreset)}
+        return {"autoreset_mode": gymnasium_or_raise("vector").vector.AutoresetMode(self.describe()["autoreset_mode"])}
 
     @property
     def unwrapped(self) -> VecEnv:
@@ -87,14 +87,18 @@ def make_vec(
 
 
 def _space(description: dict[str, Any]) -> gymnasium.Space[Any]:
-    gymnasium = gymnasium_or_raise("spaces")
+    spaces = gymnasium_or_raise("spaces").spaces
     import numpy as np
 
+    space: gymnasium.Space[Any]
     if description["kind"] == "discrete":
-        return gymnasium.spaces.Discrete(description["n"])
-    low, high = (np.array(description[side], np.float32) for side in ("low", "high"))
-    return gymnasium.spaces.Box(low, high, dtype=np.float32)
+        space = spaces.Discrete(description["n"])
+    else:
+        low, high = (np.array(description[side], np.float32) for side in ("low", "high"))
+        space = spaces.Box(low, high, dtype=np.float32)
+    return space
 
 
 def _batched(space: gymnasium.Space[Any], num_envs: int) -> gymnasium.Space[Any]:
-    return gymnasium_or_raise("spaces").vector.utils.batch_space(space, num_envs)
+    batched: gymnasium.Space[Any] = gymnasium_or_raise("spaces").vector.utils.batch_space(space, num_envs)
+    return batched

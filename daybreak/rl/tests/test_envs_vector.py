@@ -65,7 +65,9 @@ def test_a_batch_is_gymnasiums_batch(id, mode):
         actions = random_actions(rng, id, num_envs)
         mine, other = ours.step(actions), theirs.step(actions)
         assert_same(mine[0], other[0], f"observations of step {step}")
-        np.testing.assert_allclose(mine[1], other[1], rtol=2e-7, err_msg=f"rewards of step {step}")  # theirs are float64
+        np.testing.assert_allclose(
+            mine[1], other[1], rtol=2e-7, err_msg=f"rewards of step {step}"
+        )  # theirs are float64
         assert np.array_equal(mine[2], other[2]) and np.array_equal(mine[3], other[3]), step
         assert_same_infos(mine[4], other[4], f"infos of step {step}")
         assert [a.dtype for a in mine[:4]] == [np.float32, np.float32, np.bool_, np.bool_]
@@ -74,7 +76,9 @@ def test_a_batch_is_gymnasiums_batch(id, mode):
         if mode == "Disabled" and over.any():
             mask = over.copy()
             assert_same(
-                ours.reset(options={"reset_mask": mask})[0], theirs.reset(options={"reset_mask": mask})[0], "masked reset"
+                ours.reset(options={"reset_mask": mask})[0],
+                theirs.reset(options={"reset_mask": mask})[0],
+                "masked reset",
             )
     assert ends >= 42  # of Pendulum's 200 steps: 6 rows, 7 episodes
 
@@ -260,7 +264,9 @@ def test_play_is_a_loop_of_steps(id):
     played, stepped = (envs.make_vec(id, 3, autoreset_mode="same_step") for _ in range(2))
     played.reset(seed=4), stepped.reset(seed=4)
     rng = np.random.default_rng(0)
-    actions = np.array([rng.integers(0, 2, 3) if id == "CartPole-v1" else rng.uniform(-1, 1, (3, 1)) for _ in range(250)])
+    actions = np.array(
+        [rng.integers(0, 2, 3) if id == "CartPole-v1" else rng.uniform(-1, 1, (3, 1)) for _ in range(250)]
+    )
     observations, sums, ended = played.play(actions)
     results = [stepped.step(a) for a in actions]
     assert np.array_equal(observations, results[-1][0])
