@@ -63,7 +63,7 @@ class Pong:
 
     def __init__(self, uniform: Callable[[], float] | None = None, reward: str = 'step') -> None: ...
 
-    def reset(self, seed: int | None = None) -> tuple[numpy.typing.NDArray[numpy.float64], dict[str, Any]]:
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[numpy.typing.NDArray[numpy.float64], dict[str, Any]]:
         """
         Serves: (observation, {}). Paddles and the opponent's prediction stay as they are, as in the original, unless a seed is given: that begins a new game.
         """
@@ -72,6 +72,14 @@ class Pong:
         """
         0 stop, 1 down, 2 up, else go on as before: (observation, reward, terminated, truncated, info). The last observation of a rally shows the next serve; info then says whether the agent 'won'.
         """
+
+    @property
+    def observation_space(self) -> Any:
+        """Gymnasium's Box without bounds, in float64."""
+
+    @property
+    def action_space(self) -> Any:
+        """Gymnasium's Discrete(3)."""
 
     def frame(self) -> dict[str, float]:
         """What there is to draw, in pixels."""

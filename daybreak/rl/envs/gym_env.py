@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from daybreak._core.rl import Pong
 
+from .spaces import pong_action_space, pong_observation_space
 from .vector import make_vec
 
 __all__ = ["PongEnv", "PongVectorEnv"]
@@ -30,16 +31,14 @@ class PongEnv(gymnasium.Env[Observation, np.int64]):
     def __init__(self, reward: str = "step", render_mode: str | None = None) -> None:
         self._game = Pong(reward=reward)
         self.render_mode = render_mode
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (8,), np.float64)
-        self.action_space = gymnasium.spaces.Discrete(3)
+        self.observation_space = pong_observation_space()
+        self.action_space = pong_action_space()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        if options:
-            raise ValueError(f"daybreak/Pong-v0 has no options for reset, got {options}")
         super().reset(seed=seed)
-        return self._game.reset(seed)
+        return self._game.reset(seed, options)
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         return self._game.step(action)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from daybreak._core import rl as _native
 
+from . import spaces
 from .extra import gymnasium_or_raise
 
 if TYPE_CHECKING:
@@ -33,19 +34,19 @@ class VecEnv(_native.VecEnv):
         described = self.describe()["observation_space"]
         if described["kind"] == "discrete":  # it arrives one-hot
             described = {"kind": "box", "low": [0.0] * described["n"], "high": [1.0] * described["n"]}
-        return _space(described)
+        return spaces.space_of(described)
 
     @cached_property
     def single_action_space(self) -> gymnasium.Space[Any]:
-        return _space(self.describe()["action_space"])
+        return spaces.space_of(self.describe()["action_space"])
 
     @cached_property
     def observation_space(self) -> gymnasium.Space[Any]:
-        return _batched(self.single_observation_space, self.num_envs)
+        return spaces.batched(self.single_observation_space, self.num_envs)
 
     @cached_property
     def action_space(self) -> gymnasium.Space[Any]:
-        return _batched(self.single_action_space, self.num_envs)
+        return spaces.batched(self.single_action_space, self.num_envs)
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
@@ -84,21 +85,3 @@ def make_vec(
     4
     """
     return VecEnv(env, num_envs, autoreset_mode, copy, options)
-
-
-def _space(description: dict[str, Any]) -> gymnasium.Space[Any]:
-    spaces = gymnasium_or_raise("spaces").spaces
-    import numpy as np
-
-    space: gymnasium.Space[Any]
-    if description["kind"] == "discrete":
-        space = spaces.Discrete(description["n"])
-    else:
-        low, high = (np.array(description[side], np.float32) for side in ("low", "high"))
-        space = spaces.Box(low, high, dtype=np.float32)
-    return space
-
-
-def _batched(space: gymnasium.Space[Any], num_envs: int) -> gymnasium.Space[Any]:
-    batched: gymnasium.Space[Any] = gymnasium_or_raise("spaces").vector.utils.batch_space(space, num_envs)
-    return batched

@@ -64,7 +64,10 @@ class PongObject {
     }
   }
 
-  nb::object reset(std::optional<std::uint64_t> seed) {
+  nb::object reset(std::optional<std::uint64_t> seed, const std::optional<nb::dict>& options) {
+    if (options && nb::len(*options) != 0) {
+      throw nb::value_error(fmt::format("Pong's reset has no options, got {}", nb::repr(*options).c_str()).c_str());
+    }
     const PongGame before = game_;
     if (seed || !draws_.seeded()) draws_.seed(seed ? *seed : fresh_seed());
     if (seed) game_ = PongGame();
@@ -114,6 +117,11 @@ class PongObject {
   PythonDraws draws_;
   bool win_;
 };
+
+// Where Gymnasium's spaces are made, when someone asks for one.
+nb::module_ spaces_module() {
+  return nb::module_::import_("daybreak.rl.envs.spaces");
+}
 
 // What there is to draw, in pixels of the 640 x 480 court.
 nb::dict frame_of(const PongGame& game) {
@@ -282,8 +290,8 @@ void bind_envs(nb::module_& m) {
       .def(nb::init<nb::object, const std::string&>(), "uniform"_a = nb::none(), "reward"_a = "step",
            nb::sig("def __init__(self, uniform: collections.abc.Callable[[], float] | None = None, reward: str = "
                    "'step') -> None"))
-      .def("reset", &PongObject::reset, "seed"_a = nb::none(),
-           nb::sig("def reset(self, seed: int | None = None) "
+      .def("reset", &PongObject::reset, "seed"_a = nb::none(), "options"_a = nb::none(),
+           nb::sig("def reset(self, seed: int | None = None, options: dict[str, typing.Any] | None = None) "
                    "-> tuple[numpy.typing.NDArray[numpy.float64], dict[str, typing.Any]]"),
            "Serves: (observation, {}). Paddles and the opponent's prediction stay as they are, as in the original, "
            "unless a seed is given: that begins a new game.")
@@ -292,6 +300,12 @@ void bind_envs(nb::module_& m) {
                    "-> tuple[numpy.typing.NDArray[numpy.float64], float, bool, bool, dict[str, typing.Any]]"),
            "0 stop, 1 down, 2 up, else go on as before: (observation, reward, terminated, truncated, info). The last "
            "observation of a rally shows the next serve; info then says whether the agent 'won'.")
+      .def_prop_ro(
+          "observation_space", [](nb::handle) { return spaces_module().attr("pong_observation_space")(); },
+          nb::sig("def observation_space(self) -> typing.Any"), "Gymnasium's Box without bounds, in float64.")
+      .def_prop_ro(
+          "action_space", [](nb::handle) { return spaces_module().attr("pong_action_space")(); },
+          nb::sig("def action_space(self) -> typing.Any"), "Gymnasium's Discrete(3).")
       .def(
           "frame", [](const PongObject& self) { return frame_of(self.game()); },
           nb::sig("def frame(self) -> dict[str, float]"), "What there is to draw, in pixels.");

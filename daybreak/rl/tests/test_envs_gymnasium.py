@@ -79,6 +79,18 @@ def test_pong_plays_as_the_class_does_and_is_drawn():
     assert picture[round(frame["opponent_y"]) + 30, 635].tolist() == [255, 255, 255]
 
 
+def test_the_class_pong_is_an_environment_for_batches():
+    native = envs.make_vec(envs.Pong, 2, reward="win")
+    named = envs.make_vec("daybreak/Pong-v0", 2, reward="win")
+    assert np.array_equal(native.reset(seed=1)[0], named.reset(seed=1)[0])
+    assert native.save_state() == named.save_state()
+    draws = np.random.default_rng(1).random
+    in_python = envs.make_vec(envs.Pong, 1, uniform=draws)
+    assert np.array_equal(in_python.reset()[0], named.reset(seed=1)[0][:1])
+    with pytest.raises(ValueError, match="no options"):
+        envs.Pong().reset(options={"speed": 2})
+
+
 def test_gymnasium_makes_batches_of_pong():
     batch = gymnasium.make_vec("daybreak/Pong-v0", num_envs=3, reward="win")
     observations, _ = batch.reset(seed=1)
