@@ -7,7 +7,7 @@
 namespace daybreak::rl {
 namespace {
 
-constexpr double kMaxSpeed = 8, kDt = 0.05, kPi = std::numbers::pi;
+constexpr double kPendulumMaxSpeed = 8, kPendulumDt = 0.05;
 constexpr float kMaxTorque = 2;
 
 // Python's `a % b` for positive b.
@@ -37,7 +37,7 @@ base::Result<std::unique_ptr<VecEnv>> PendulumBatch::make(const EnvOptions& opti
 }
 
 PendulumBatch::PendulumBatch(const EnvOptions& options, std::int32_t step_limit, double g)
-    : BatchEnv("Pendulum-v1", options, Space::box({-1, -1, -kMaxSpeed}, {1, 1, kMaxSpeed}),
+    : BatchEnv("Pendulum-v1", options, Space::box({-1, -1, -kPendulumMaxSpeed}, {1, 1, kPendulumMaxSpeed}),
                Space::box({-kMaxTorque}, {kMaxTorque}), step_limit),
       g_(g),
       theta_(options.num_envs),
@@ -57,7 +57,7 @@ base::Status PendulumBatch::set_state(std::int64_t row, const std::array<double,
 }
 
 void PendulumBatch::start(std::int64_t row) {
-  theta_[row] = random(row).uniform(-kPi, kPi);
+  theta_[row] = random(row).uniform(-std::numbers::pi, std::numbers::pi);
   theta_dot_[row] = random(row).uniform(-1.0, 1.0);
 }
 
@@ -73,11 +73,11 @@ void PendulumBatch::advance(const void* actions, const StepBuffers& out, std::ve
     if (idle(row)) continue;
     const double theta = theta_[row], theta_dot = theta_dot_[row];
     const float u = std::clamp(torques[row], -kMaxTorque, kMaxTorque);
-    const double angle = modulo(theta + kPi, 2 * kPi) - kPi;
+    const double angle = modulo(theta + std::numbers::pi, 2 * std::numbers::pi) - std::numbers::pi;
     const double cost = squared(angle) + 0.1 * squared(theta_dot) + static_cast<double>(0.001F * (u * u));
     const double pull = 3 * g_ / 2 * std::sin(theta) + static_cast<double>(3.0F * u);
-    const double next_dot = std::clamp(theta_dot + pull * kDt, -kMaxSpeed, kMaxSpeed);
-    theta_[row] = theta + next_dot * kDt;
+    const double next_dot = std::clamp(theta_dot + pull * kPendulumDt, -kPendulumMaxSpeed, kPendulumMaxSpeed);
+    theta_[row] = theta + next_dot * kPendulumDt;
     theta_dot_[row] = next_dot;
     out.rewards[row] = static_cast<float>(-cost);
     observe(row, out.observations + 3 * row);
