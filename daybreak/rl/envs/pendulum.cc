@@ -18,13 +18,6 @@ double modulo(double a, double b) {
   return result;
 }
 
-// numpy squares a scalar by pow(), which is not always x * x to the last bit; a constant exponent would be folded to x
-// * x.
-double squared(double x) {
-  static const volatile double two = 2;
-  return std::pow(x, two);
-}
-
 }  // namespace
 
 base::Result<std::unique_ptr<VecEnv>> PendulumBatch::make(const EnvOptions& options) {
@@ -74,7 +67,7 @@ void PendulumBatch::advance(const void* actions, const StepBuffers& out, std::ve
     const double theta = theta_[row], theta_dot = theta_dot_[row];
     const float u = std::clamp(torques[row], -kMaxTorque, kMaxTorque);
     const double angle = modulo(theta + std::numbers::pi, 2 * std::numbers::pi) - std::numbers::pi;
-    const double cost = squared(angle) + 0.1 * squared(theta_dot) + static_cast<double>(0.001F * (u * u));
+    const double cost = angle * angle + 0.1 * (theta_dot * theta_dot) + static_cast<double>(0.001F * (u * u));
     const double pull = 3 * g_ / 2 * std::sin(theta) + static_cast<double>(3.0F * u);
     const double next_dot = std::clamp(theta_dot + pull * kPendulumDt, -kPendulumMaxSpeed, kPendulumMaxSpeed);
     theta_[row] = theta + next_dot * kPendulumDt;
