@@ -1,0 +1,5 @@
+"""Reinforcement learning."""
+
+from . import envs
+
+__all__ = ["envs"]

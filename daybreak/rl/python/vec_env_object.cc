@@ -1,0 +1,254 @@
+#include "daybreak/rl/python/vec_env_object.h"
+
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "daybreak/base/bind.h"
+
+namespace nb = nanobind;
+
+namespace daybreak::rl {
+namespace {
+
+// A C-contiguous buffer of a Python object for the length of a scope; not ok() where the object has none.
+class Buffer {
+ public:
+  explicit Buffer(nb::handle object)
+      : ok_(PyObject_GetBuffer(object.ptr(), &view_, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) == 0) {
+    if (!ok_) PyErr_Clear();
+  }
+  ~Buffer() {
+    if (ok_) PyBuffer_Release(&view_);
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  bool ok() const { return ok_; }
+  const Py_buffer& operator*() const { return view_; }
+  const Py_buffer* operator->() const { return &view_; }
+  // The element type as one letter, or 0.
+  char letter() const { return ok_ && view_.format && view_.format[0] && !view_.format[1] ? view_.format[0] : '\0'; }
+
+ private:
+  Py_buffer view_{};
+  bool ok_;
+};
+
+template <typename T>
+T* data_of(const nb::object& array) {
+  Py_buffer view;
+  if (PyObject_GetBuffer(array.ptr(), &view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE) != 0) throw nb::python_error();
+  T* data = static_cast<T*>(view.buf);
+  PyBuffer_Release(&view);  // numpy's memory stays where it is while the array lives
+  return data;
+}
+
+nb::object copy_of(const nb::object& array) {
+  return nb::steal(PyObject_CallMethod(array.ptr(), "copy", nullptr));
+}
+
+std::uint64_t seed_of(nb::handle value) {
+  if (!nb::isinstance<nb::int_>(value) && !nb::hasattr(value, "__index__")) {
+    throw nb::type_error(("seed=" + std::string(nb::repr(value).c_str()) + " is not an integer").c_str());
+  }
+  const nb::object index = nb::steal(PyNumber_Index(value.ptr()));
+  if (!index.is_valid()) throw nb::python_error();
+  const unsigned long long seed = PyLong_AsUnsignedLongLong(index.ptr());
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    throw nb::value_error(("seed=" + std::string(nb::repr(value).c_str()) + " is not from 0 to 2**64 - 1").c_str());
+  }
+  return seed;
+}
+
+std::uint64_t fresh_seed() {
+  const nb::bytes bytes = nb::cast<nb::bytes>(nb::module_::import_("os").attr("urandom")(8));
+  std::uint64_t seed;
+  std::memcpy(&seed, bytes.c_str(), sizeof seed);
+  return seed;
+}
+
+}  // namespace
+
+Autoreset autoreset_from_python(nb::handle mode) {
+  const nb::object value = nb::hasattr(mode, "value") ? nb::getattr(mode, "value") : nb::borrow(mode);
+  std::string name;
+  if (nb::try_cast(value, name)) {
+    if (name == "next_step" || name == "NextStep") return Autoreset::kNextStep;
+    if (name == "same_step" || name == "SameStep") return Autoreset::kSameStep;
+    if (name == "disabled" || name == "Disabled") return Autoreset::kDisabled;
+  }
+  throw nb::value_error(
+      ("autoreset_mode=" + std::string(nb::repr(mode).c_str()) + " is not one of 'next_step', 'same_step', 'disabled'")
+          .c_str());
+}
+
+VecEnvObject::VecEnvObject(std::unique_ptr<VecEnv> env, Autoreset autoreset, bool copy)
+    : env_(std::move(env)),
+      autoreset_(autoreset),
+      copy_(copy),
+      num_envs_(env_->num_envs()),
+      observation_size_(env_->observation_space().n),
+      action_size_(env_->action_space().kind == Space::Kind::kBox ? env_->action_space().n : 1),
+      numpy_(nb::module_::import_("numpy")) {
+  const auto zeros = [&](const nb::object& shape, const char* dtype) { return numpy_.attr("zeros")(shape, dtype); };
+  const nb::object matrix = nb::make_tuple(num_envs_, observation_size_), vector = nb::int_(num_envs_);
+  observations_ = zeros(matrix, "float32");
+  rewards_ = zeros(vector, "float32");
+  terminated_ = zeros(vector, "bool");
+  truncated_ = zeros(vector, "bool");
+  buffers_ = {.observations = data_of<float>(observations_),
+              .rewards = data_of<float>(rewards_),
+              .terminated = data_of<std::uint8_t>(terminated_),
+              .truncated = data_of<std::uint8_t>(truncated_),
+              .final_observations = nullptr};
+  if (autoreset_ == Autoreset::kSameStep) {
+    final_observations_ = zeros(matrix, "float32");
+    buffers_.final_observations = data_of<float>(final_observations_);
+  }
+  if (env_->action_space().kind == Space::Kind::kDiscrete) {
+    int_actions_.resize(num_envs_);
+  } else {
+    float_actions_.resize(num_envs_ * action_size_);
+  }
+}
+
+nb::object VecEnvObject::observations() const {
+  return copy_ ? copy_of(observations_) : observations_;
+}
+
+nb::object VecEnvObject::reset(nb::handle seed, nb::handle options) {
+  std::vector<std::uint64_t> seeds;
+  if (!seed.is_none()) {
+    if (nb::isinstance<nb::sequence>(seed) && !nb::isinstance<nb::str>(seed)) {
+      for (nb::handle one : seed) seeds.push_back(one.is_none() ? fresh_seed() : seed_of(one));
+      if (static_cast<std::int64_t>(seeds.size()) != num_envs_) {
+        throw nb::value_error(fmt::format("{} seeds for num_envs={}", seeds.size(), num_envs_).c_str());
+      }
+    }
+  }
+  nb::object mask = nb::none();
+  if (!options.is_none()) {
+    for (auto [key, value] : nb::cast<nb::dict>(options)) {
+      if (nb::cast<std::string>(key) != "reset_mask") {
+        throw nb::value_error(
+            ("reset has no option " + std::string(nb::repr(key).c_str()) + ": it has 'reset_mask'").c_str());
+      }
+      mask = nb::borrow(value);
+    }
+  }
+  const std::uint8_t* mask_bytes = nullptr;
+  std::unique_ptr<Buffer> mask_buffer;
+  if (!mask.is_none()) {
+    mask_buffer = std::make_unique<Buffer>(mask);
+    if (mask_buffer->letter() != '?') {
+      throw nb::type_error("options['reset_mask'] must be a contiguous numpy array of dtype bool");
+    }
+    if ((*mask_buffer)->len != num_envs_) {
+      throw nb::value_error(
+          fmt::format("options['reset_mask'] has {} elements for num_envs={}", (*mask_buffer)->len, num_envs_).c_str());
+    }
+    mask_bytes = static_cast<const std::uint8_t*>((*mask_buffer)->buf);
+    if (!std::memchr(mask_bytes, 1, num_envs_)) throw nb::value_error("options['reset_mask'] selects no environment");
+  }
+
+  if (seeds.empty() && (!seed.is_none() || !seeded_)) {
+    const std::uint64_t first = seed.is_none() ? fresh_seed() : seed_of(seed);
+    for (std::int64_t row = 0; row < num_envs_; ++row) seeds.push_back(first + row);
+    if (!mask_bytes) {
+      base::value_or_raise(env_->reset(first, buffers_.observations));
+      seeded_ = true;
+      return nb::make_tuple(observations(), nb::dict());
+    }
+  }
+  base::value_or_raise(env_->reset_rows(mask_bytes, seeds.empty() ? nullptr : seeds.data(), buffers_.observations));
+  seeded_ = seeded_ || !mask_bytes;
+  return nb::make_tuple(observations(), nb::dict());
+}
+
+void VecEnvObject::bad_actions(nb::handle actions) const {
+  const bool discrete = env_->action_space().kind == Space::Kind::kDiscrete;
+  const std::string got = nb::hasattr(actions, "shape")
+                              ? fmt::format("an array of shape {} and dtype {}", nb::str(actions.attr("shape")).c_str(),
+                                            nb::str(actions.attr("dtype")).c_str())
+                              : nb::repr(actions).c_str();
+  const std::string shape =
+      discrete ? fmt::format("({},)", num_envs_) : fmt::format("({}, {})", num_envs_, action_size_);
+  throw nb::value_error(
+      fmt::format("actions must be {} of shape {}, got {}", discrete ? "integers" : "floats", shape, got).c_str());
+}
+
+// Where 32-bit integers lie: those of the array itself, or a converted copy. An integer too large for 32 bits becomes
+// -1, which no Discrete space holds.
+const void* VecEnvObject::discrete_actions(nb::handle actions) {
+  Buffer buffer(actions);
+  if (!buffer.ok() || !std::strchr("ilqhbBHIL", buffer.letter()) || !buffer.letter()) {
+    const nb::object array = numpy_.attr("asarray")(actions);
+    const std::string kind = nb::cast<std::string>(array.attr("dtype").attr("kind"));
+    if (kind != "i" && kind != "u") bad_actions(actions);
+    const nb::object wide = numpy_.attr("ascontiguousarray")(array, "int64");
+    return discrete_actions(wide);
+  }
+  if (buffer->itemsize * num_envs_ != buffer->len) bad_actions(actions);
+  if (buffer.letter() == 'i') {
+    std::memcpy(int_actions_.data(), buffer->buf, buffer->len);
+    return int_actions_.data();
+  }
+  if (buffer.letter() == 'l' || buffer.letter() == 'q') {
+    const auto* values = static_cast<const std::int64_t*>(buffer->buf);
+    for (std::int64_t row = 0; row < num_envs_; ++row) {
+      const auto narrow = static_cast<std::int32_t>(values[row]);
+      int_actions_[row] = narrow == values[row] ? narrow : -1;
+    }
+    return int_actions_.data();
+  }
+  return discrete_actions(numpy_.attr("ascontiguousarray")(actions, "int64"));
+}
+
+const void* VecEnvObject::box_actions(nb::handle actions) {
+  Buffer buffer(actions);
+  if (buffer.letter() != 'f') {
+    const nb::object array = numpy_.attr("ascontiguousarray")(actions, "float32");
+    if (nb::cast<std::string>(array.attr("dtype").attr("kind")) != "f") bad_actions(actions);
+    return box_actions(array);
+  }
+  if (buffer->len != static_cast<Py_ssize_t>(float_actions_.size() * sizeof(float))) bad_actions(actions);
+  std::memcpy(float_actions_.data(), buffer->buf, buffer->len);
+  return float_actions_.data();
+}
+
+nb::object VecEnvObject::step(nb::handle actions) {
+  const bool discrete = env_->action_space().kind == Space::Kind::kDiscrete;
+  const void* moves = discrete ? discrete_actions(actions) : box_actions(actions);
+  base::value_or_raise(env_->step(moves, buffers_));
+  nb::object info = autoreset_ == Autoreset::kSameStep ? final_info() : nb::dict();
+  if (!copy_) return nb::make_tuple(observations_, rewards_, terminated_, truncated_, info);
+  return nb::make_tuple(copy_of(observations_), copy_of(rewards_), copy_of(terminated_), copy_of(truncated_), info);
+}
+
+// Gymnasium's info of kSameStep: nothing, or for the rows that ended their last observations in an array of objects.
+nb::object VecEnvObject::final_info() const {
+  nb::dict info;
+  nb::object finals, mask;
+  for (std::int64_t row = 0; row < num_envs_; ++row) {
+    if (!(buffers_.terminated[row] | buffers_.truncated[row])) continue;
+    if (!finals.is_valid()) {
+      finals = numpy_.attr("full")(num_envs_, nb::none(), "object");
+      mask = numpy_.attr("logical_or")(terminated_, truncated_);
+    }
+    finals[row] = copy_of(final_observations_[row]);
+  }
+  if (finals.is_valid()) {
+    info["final_obs"] = finals;
+    info["_final_obs"] = mask;
+    info["final_info"] = nb::dict();
+    info["_final_info"] = copy_of(mask);
+  }
+  return info;
+}
+
+}  // namespace daybreak::rl
