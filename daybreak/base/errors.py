@@ -7,7 +7,11 @@ True
 ('DeadlineExceededError', 504)
 """
 
-from typing import ClassVar
+from __future__ import annotations
+
+TYPE_CHECKING = False  # the module typing costs 10 ms, a third of what `import daybreak` may
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 __all__ = [
     "BY_CODE",

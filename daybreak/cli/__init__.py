@@ -1,0 +1,94 @@
+"""The ``daybreak`` command. A room gives it a subcommand by one line in ``COMMANDS``; its code is loaded when it is called.
+
+The module named there holds ``app``, a ``typer.Typer`` with the room's own commands, options and help. (An app with one command
+needs an ``@app.callback()`` too, or typer makes the command itself the app.)
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import daybreak
+from daybreak.base.errors import Error
+
+__all__ = ["COMMANDS", "Command", "main"]
+
+
+class Command(NamedTuple):
+    """Where a subcommand comes from."""
+
+    module: str
+    help: str  # one line, shown without loading the module
+    extra: str = ""  # what `pip install 'daybreak[extra]'` installs for it
+
+
+COMMANDS: dict[str, Command] = {
+    "demo": Command("daybreak.demo.commands", "Watch the systems work together: train a Pong agent.", "rl"),
+}
+
+
+def _available(commands: Mapping[str, Command]) -> dict[str, Command]:
+    """Those whose room is part of this installation."""
+
+    def is_there(module: str) -> bool:
+        try:
+            return importlib.util.find_spec(module) is not None
+        except ModuleNotFoundError:  # the package around it is not there
+            return False
+
+    return {name: command for name, command in sorted(commands.items()) if is_there(command.module)}
+
+
+def _help(commands: Mapping[str, Command]) -> str:
+    lines = ["Usage: daybreak COMMAND [ARGUMENTS]...", "", "Commands:"]
+    width = max((len(name) for name in commands), default=0)
+    lines += [f"  {name:{width}}  {command.help}" for name, command in commands.items()]
+    return "\n".join([*lines, "", "daybreak COMMAND --help says more. daybreak --version prints the version."])
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"daybreak: {message}", file=sys.stderr)
+    return status
+
+
+def main(argv: Sequence[str] | None = None, commands: Mapping[str, Command] = COMMANDS) -> int:
+    """Runs ``daybreak`` with these arguments (default: the process's) and returns its exit status.
+
+    2 for a wrong command line, 1 for an error that Daybreak raised by itself, 130 after Ctrl-C; other exceptions are bugs and pass
+    through with their traceback.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    available = _available(commands)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help(available))
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"daybreak {daybreak.__version__}")
+        return 0
+    name = arguments[0]
+    if name not in available:
+        close = difflib.get_close_matches(name, available, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else "'daybreak --help' lists them"
+        return _fail(f"no command {name!r}: {hint}", 2)
+    command = available[name]
+    try:
+        app = importlib.import_module(command.module).app
+        app(args=arguments[1:], prog_name=f"daybreak {name}")
+    except ModuleNotFoundError as missing:
+        if not command.extra or not missing.name or missing.name.split(".")[0] == "daybreak":
+            raise
+        return _fail(f"'{name}' needs the package {missing.name!r}: pip install 'daybreak[{command.extra}]'", 1)
+    except Error as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as ended:  # how typer ends
+        if ended.code is None or isinstance(ended.code, int):
+            return ended.code or 0
+        return _fail(str(ended.code), 1)
+    return 0
