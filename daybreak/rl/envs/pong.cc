@@ -1,5 +1,6 @@
 #include "daybreak/rl/envs/pong.h"
 
+#include <cmath>
 #include <optional>
 
 namespace daybreak::rl {
@@ -41,14 +42,17 @@ struct Hit {
   bool front;  // a face that turns dx; otherwise top or bottom, which turns dy
 };
 
-// Where the segment a-b meets c-d, ends included; parallel ones do not meet.
+// Where the segment a-b meets c-d, ends included; parallel ones do not meet. A quotient of doubles rounds to more than
+// 1 exactly if its numerator is the larger one, so most misses are seen without a division.
 std::optional<Point> intersect(Point a, Point b, Point c, Point d) {
   const double denominator = (d.y - c.y) * (b.x - a.x) - (d.x - c.x) * (b.y - a.y);
   if (denominator == 0) return std::nullopt;
-  const double along = ((d.x - c.x) * (a.y - c.y) - (d.y - c.y) * (a.x - c.x)) / denominator;
-  if (!(along >= 0 && along <= 1)) return std::nullopt;
-  const double across = ((b.x - a.x) * (a.y - c.y) - (b.y - a.y) * (a.x - c.x)) / denominator;
-  if (!(across >= 0 && across <= 1)) return std::nullopt;
+  const double along_top = (d.x - c.x) * (a.y - c.y) - (d.y - c.y) * (a.x - c.x);
+  const double across_top = (b.x - a.x) * (a.y - c.y) - (b.y - a.y) * (a.x - c.x);
+  if (std::fabs(along_top) > std::fabs(denominator) || std::fabs(across_top) > std::fabs(denominator))
+    return std::nullopt;
+  const double along = along_top / denominator, across = across_top / denominator;
+  if (!(along >= 0 && along <= 1 && across >= 0 && across <= 1)) return std::nullopt;
   return Point{a.x + along * (b.x - a.x), a.y + along * (b.y - a.y)};
 }
 
