@@ -12,6 +12,6 @@ True
 
 from . import envs
 from .policy import Policy
-from .trainer import A2C, PG, PPO, Trainer, linear
+from .trainer import A2C, DQN, PG, PPO, Trainer, linear
 
-__all__ = ["A2C", "PG", "PPO", "Policy", "Trainer", "envs", "linear"]
+__all__ = ["A2C", "DQN", "PG", "PPO", "Policy", "Trainer", "envs", "linear"]

@@ -15,7 +15,7 @@ from daybreak._core import base as _base
 from daybreak._core import rl as _native
 from daybreak.rl.policy import Policy
 
-__all__ = ["A2C", "PG", "PPO", "Trainer", "linear"]
+__all__ = ["A2C", "DQN", "PG", "PPO", "Trainer", "linear"]
 
 Result = dict[str, Any]
 Points = list[list[float]]
@@ -45,6 +45,9 @@ _ALIASES = {
     "vf_share_layers": "shared",
     "normalize_advantages": "normalize_advantage",
     "env_config": "env_options",
+    "target_network_update_freq": "target_update_interval",
+    "timesteps_per_iteration": "steps_per_iteration",
+    "train_batch_size": "batch_size",
 }
 
 
@@ -275,3 +278,28 @@ class PG(_OnPolicy):
         "gae_lambda": 1.0,
         "lr": 4e-3,
     }
+
+
+class DQN(Trainer):
+    """Deep Q learning (Mnih et al. 2015) for Discrete actions, with Huber loss and a target net.
+
+    double_q (van Hasselt et al. 2016, on by default), dueling (Wang et al. 2016), n_step, prioritized_replay (Schaul et al. 2016).
+    An iteration is `steps_per_iteration` environment steps: after every `train_freq` of them come `gradient_steps` gradient
+    steps. Exploration falls in a straight line from exploration_initial_eps to exploration_final_eps over exploration_timesteps.
+    Checkpoints hold the replay buffer.
+
+    >>> trainer = DQN("CartPole-v1", learning_starts=100, steps_per_iteration=200, hidden=[32])
+    >>> trainer.train()["timesteps_total"]
+    200
+    """
+
+    algo = "dqn"
+
+    @classmethod
+    def _option_rows(cls) -> Sequence[tuple[str, str, str]]:
+        return _native.dqn_options()
+
+    def _make(self, config: str, maker: Any, num_workers: int) -> _native.Trainer:
+        if num_workers:
+            raise ValueError("DQN samples in this process: num_workers must be 0")
+        return _native.make_dqn(config, maker)

@@ -188,10 +188,10 @@ base::Result<DqnConfig> parse_dqn(std::string_view text) {
   DAYBREAK_ASSIGN(DqnConfig c, parse<DqnConfig>(text));
   DAYBREAK_TRY(one_of("activation", c.activation, {"tanh", "relu"}));
   DAYBREAK_TRY(in_range<std::int64_t>("num_envs", c.num_envs, 1, 4096));
-  DAYBREAK_TRY(in_range<std::int64_t>("num_threads", c.num_threads, 1, kMaxThreads));
   DAYBREAK_TRY(in_range<std::int64_t>("batch_size", c.batch_size, 1, 1 << 16));
   DAYBREAK_TRY(in_range<std::int64_t>("buffer_size", c.buffer_size, 1, kMaxSamples));
   DAYBREAK_TRY(in_range<std::int64_t>("train_freq", c.train_freq, 1, kMaxSteps));
+  DAYBREAK_TRY(in_range<std::int64_t>("steps_per_iteration", c.steps_per_iteration, 1, kMaxSamples));
   DAYBREAK_TRY(in_range<std::int64_t>("gradient_steps", c.gradient_steps, 1, kMaxSteps));
   DAYBREAK_TRY(in_range<std::int64_t>("target_update_interval", c.target_update_interval, 1, kMaxSamples));
   DAYBREAK_TRY(in_range<std::int64_t>("n_step", c.n_step, 1, 64));

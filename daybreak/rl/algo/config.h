@@ -101,7 +101,6 @@ struct DqnConfig {
   std::map<std::string, std::string> env_options;
   std::int64_t num_envs = 1;
   std::int64_t seed = 0;
-  std::int64_t num_threads = 1;
   double reward_scale = 1;
   std::vector<int> hidden = {64, 64};
   std::string activation = "relu";
@@ -112,6 +111,7 @@ struct DqnConfig {
   std::int64_t learning_starts = 1000;
   std::int64_t train_freq = 4;
   std::int64_t gradient_steps = 1;
+  std::int64_t steps_per_iteration = 1000;
   std::int64_t target_update_interval = 1000;
   double tau = 1;
   double exploration_initial_eps = 1;
@@ -132,7 +132,6 @@ struct DqnConfig {
     f("env_options", c.env_options, "options of the environment");
     f("num_envs", c.num_envs, "environments stepped together");
     f("seed", c.seed, "everything random follows from it");
-    f("num_threads", c.num_threads, "threads of learning");
     f("reward_scale", c.reward_scale, "rewards are multiplied by it before learning");
     f("hidden", c.hidden, "sizes of the hidden layers");
     f("activation", c.activation, "tanh or relu");
@@ -143,6 +142,7 @@ struct DqnConfig {
     f("learning_starts", c.learning_starts, "time steps before the first gradient step");
     f("train_freq", c.train_freq, "time steps between two rounds of learning");
     f("gradient_steps", c.gradient_steps, "gradient steps of a round");
+    f("steps_per_iteration", c.steps_per_iteration, "time steps of one train(), at least one round");
     f("target_update_interval", c.target_update_interval, "time steps between two updates of the target net");
     f("tau", c.tau, "how far the target net moves towards the net at an update");
     f("exploration_initial_eps", c.exploration_initial_eps, "chance of a random action at the start");

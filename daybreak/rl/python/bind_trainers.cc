@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "daybreak/base/bind.h"
+#include "daybreak/rl/algo/dqn.h"
 #include "daybreak/rl/algo/on_policy.h"
 #include "daybreak/rl/python/policy_object.h"
 
@@ -258,6 +259,13 @@ std::unique_ptr<TrainerObject> make_on_policy(const std::string& config, nb::obj
   return std::make_unique<TrainerObject>(std::move(trainer), std::move(factory));
 }
 
+std::unique_ptr<TrainerObject> make_dqn(const std::string& config, nb::object maker) {
+  const DqnConfig parsed = base::value_or_raise(parse_dqn(config));
+  EnvFactory factory = factory_of(parsed.env, std::move(maker));
+  auto trainer = base::value_or_raise(DqnTrainer::make(parsed, factory));
+  return std::make_unique<TrainerObject>(std::move(trainer), std::move(factory));
+}
+
 nb::list option_rows(const std::vector<std::array<std::string, 3>>& rows) {
   nb::list out;
   for (const auto& [name, help, value] : rows) out.append(nb::make_tuple(name, help, value));
@@ -300,4 +308,6 @@ void bind_trainers(nb::module_& m) {
   m.def(
       "on_policy_options", [] { return option_rows(describe_on_policy()); },
       "(name, help, default as JSON) of each option.");
+  m.def("make_dqn", &make_dqn, "config"_a, "maker"_a = nb::none(), "A DQN trainer from its configuration as JSON.");
+  m.def("dqn_options", [] { return option_rows(describe_dqn()); }, "(name, help, default as JSON) of each option.");
 }
