@@ -92,7 +92,9 @@ def measure(rows: list[Row], peers: list[Peer], quick: bool, rounds: int | None)
         for peer in peers[shift:] + peers[:shift]:
             due = [row for row in rows if wanted[row.name] > turn and not series[row.name, peer.name].problem]
             if due:
-                print(f"· round {turn + 1}: {peer.name}: {' '.join(row.name for row in due)}", file=sys.stderr, flush=True)
+                print(
+                    f"· round {turn + 1}: {peer.name}: {' '.join(row.name for row in due)}", file=sys.stderr, flush=True
+                )
             ask(peer, [row for row in due if not row.fresh])
             for row in due:
                 if row.fresh:
@@ -177,7 +179,9 @@ def table(lines: list[dict[str, Any]]) -> str:
 
     def text(cells: list[str]) -> str:
         left = {0, 1, 3, 8}
-        return "  ".join(c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))).rstrip()
+        return "  ".join(
+            c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
 
     return "\n".join([text(head), text(["-" * w for w in widths]), *map(text, body)])
 
@@ -221,7 +225,9 @@ def tasks() -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="./dev bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("tasks", nargs="*", help=f"default: all ({', '.join(tasks())})")
     parser.add_argument("--quick", action="store_true", help="few rounds, small sizes; written to out/bench/ instead")
     parser.add_argument("--rows", type=lambda text: text.split(","), help="only these, comma-separated")

@@ -56,14 +56,28 @@ class Peer:
         stamp = venv / ".requirements"
         want = hashlib.sha256("\n".join(self.requirements).encode()).hexdigest()
         if not stamp.exists() or stamp.read_text() != want:
-            print(f"· install {self.name} into {venv.relative_to(ROOT)}: {' '.join(self.requirements)}", file=sys.stderr, flush=True)
+            print(
+                f"· install {self.name} into {venv.relative_to(ROOT)}: {' '.join(self.requirements)}",
+                file=sys.stderr,
+                flush=True,
+            )
             for command in (
                 [sys.executable, "-m", "venv", "--clear", str(venv)],
-                [str(venv / "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *self.requirements],
+                [
+                    str(venv / "bin/python"),
+                    "-m",
+                    "pip",
+                    "install",
+                    "-q",
+                    "--disable-pip-version-check",
+                    *self.requirements,
+                ],
             ):
                 done = subprocess.run(command, capture_output=True, text=True)
                 if done.returncode != 0:
-                    raise PeerError(f"{self.name} cannot be installed: {(done.stderr.strip() or 'pip failed').splitlines()[-1]}")
+                    raise PeerError(
+                        f"{self.name} cannot be installed: {(done.stderr.strip() or 'pip failed').splitlines()[-1]}"
+                    )
             stamp.write_text(want)
         return str(venv / "bin/python")
 

@@ -89,6 +89,8 @@ NB_MODULE(_core, m) {
     target_link_libraries(_core PRIVATE daybreak_${room})
   endforeach()
   if(SKBUILD)
+    # The wheel runs where there is only a Python and a libc; auditwheel brings the other libraries.
+    target_link_options(_core PRIVATE -static-libstdc++ -static-libgcc)
     install(TARGETS _core LIBRARY DESTINATION daybreak)
   else()
     set_target_properties(_core PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${CMAKE_SOURCE_DIR}/daybreak")

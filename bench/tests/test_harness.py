@@ -58,9 +58,17 @@ def lines_of(folder: Path, *rows: Row) -> list[dict[str, object]]:
 
 def test_ratio_above_one_means_ahead_in_both_directions(folder: Path) -> None:
     fast, slow = lines_of(
-        folder, Row("fast", "1/s", "higher", must=1.5, tolerance=1e-3), Row("slow", "s", "lower", must=5, floors={"mean_return": 475})
+        folder,
+        Row("fast", "1/s", "higher", must=1.5, tolerance=1e-3),
+        Row("slow", "s", "lower", must=5, floors={"mean_return": 475}),
     )
-    assert (fast["ours"], fast["peer"], fast["theirs"], fast["ratio"], fast["reached"]) == (100.0, "theirs", 50.0, 2.0, True)
+    assert (fast["ours"], fast["peer"], fast["theirs"], fast["ratio"], fast["reached"]) == (
+        100.0,
+        "theirs",
+        50.0,
+        2.0,
+        True,
+    )
     assert (slow["ratio"], slow["reached"]) == (4.0, False)
 
 
@@ -88,7 +96,10 @@ def test_skips_and_errors_are_told(folder: Path) -> None:
 
 def test_a_peer_that_dies_loses_its_rows_and_not_ours(folder: Path) -> None:
     series = harness.measure(
-        [Row("dies", "s", "lower"), Row("after_death", "s", "lower")], [peers.Peer.of(folder / "theirs.py")], quick=True, rounds=2
+        [Row("dies", "s", "lower"), Row("after_death", "s", "lower")],
+        [peers.Peer.of(folder / "theirs.py")],
+        quick=True,
+        rounds=2,
     )
     assert "died in dies: exit status 3" in series["dies", "theirs"].problem
     assert series["dies", "theirs"].failed
@@ -132,5 +143,7 @@ def test_rate_counts_batches() -> None:
 
 
 def test_an_unknown_task_is_named() -> None:
-    done = subprocess.run([sys.executable, "-m", "bench.harness", "no-such"], capture_output=True, text=True, cwd=harness.ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.harness", "no-such"], capture_output=True, text=True, cwd=harness.ROOT
+    )
     assert done.returncode == 2 and "no task 'no-such'" in done.stderr

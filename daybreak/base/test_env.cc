@@ -90,6 +90,7 @@ void TestEnv::refuse_processes() {
 std::vector<SpawnOptions> TestEnv::spawned() const {
   const MutexLock lock(mutex_);
   std::vector<SpawnOptions> all;
+  all.reserve(processes_.size());
   for (const Record& record : processes_) all.push_back(record.options);
   return all;
 }

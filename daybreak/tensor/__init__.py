@@ -51,7 +51,9 @@ class Container(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         dtype = self._native.dtype(name)
         if dtype not in _DTYPES:
-            raise TypeError(f"tensor {name!r} is {dtype}, for which numpy has no type: read the file with safetensors.torch")
+            raise TypeError(
+                f"tensor {name!r} is {dtype}, for which numpy has no type: read the file with safetensors.torch"
+            )
         return self._native.data(name).view(_DTYPES[dtype]).reshape(self._native.shape(name))
 
     def __iter__(self) -> Iterator[str]:
@@ -72,7 +74,9 @@ def dumps(arrays: Mapping[str, npt.ArrayLike], metadata: Mapping[str, str] | Non
         array = np.asarray(value)
         dtype = array.dtype.newbyteorder("<") if array.dtype.byteorder == ">" else array.dtype
         if dtype not in _NAMES:
-            raise TypeError(f"array {name!r} has dtype {array.dtype}: the container holds {', '.join(map(str, _NAMES))}")
+            raise TypeError(
+                f"array {name!r} has dtype {array.dtype}: the container holds {', '.join(map(str, _NAMES))}"
+            )
         dense = np.ascontiguousarray(array, dtype=dtype).reshape(-1).view(np.uint8)
         tensors.append((name, _NAMES[dtype], list(array.shape), dense))
     return _core.tensor.write_container(tensors, dict(metadata or {}))

@@ -71,7 +71,7 @@ void bind_tensor(nb::module_& m) {
       .def(
           "shape",
           [](const dt::Container& self, const std::string& name) {
-            return nb::tuple(nb::cast(tensor_of(self, name).shape));
+            return nb::typed<nb::tuple, std::int64_t, nb::ellipsis>(nb::tuple(nb::cast(tensor_of(self, name).shape)));
           },
           nb::arg("name"))
       .def(

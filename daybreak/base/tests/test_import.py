@@ -10,7 +10,9 @@ import daybreak
 
 def loaded_after(code: str) -> set[str]:
     script = f"import sys\nbefore = set(sys.modules)\n{code}\nprint(*sorted(set(sys.modules) - before))"
-    return set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    )
 
 
 def test_import_loads_no_room_and_nothing_heavy() -> None:
@@ -18,7 +20,17 @@ def test_import_loads_no_room_and_nothing_heavy() -> None:
     loaded = loaded_after("import daybreak")
     assert "daybreak" in loaded
     top = {name.split(".")[0] for name in loaded}
-    assert not top & {"numpy", "cloudpickle", "typer", "rich", "click", "asyncio", "multiprocessing", "typing", "gymnasium"}
+    assert not top & {
+        "numpy",
+        "cloudpickle",
+        "typer",
+        "rich",
+        "click",
+        "asyncio",
+        "multiprocessing",
+        "typing",
+        "gymnasium",
+    }
     assert not {"daybreak.tensor", "daybreak.cli", "daybreak.rl", "daybreak.demo"} & loaded
 
 

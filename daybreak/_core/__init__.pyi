@@ -1,0 +1,1 @@
+from daybreak._core import base as base, tensor as tensor

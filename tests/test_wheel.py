@@ -1,0 +1,90 @@
+"""The wheel in a root directory that holds a Python, the libraries it needs, and nothing of ours."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS_ALONE = ("libfmt", "libxxhash")  # system packages of ours that no plain Python has
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    done = subprocess.run(["./dev", "wheel", str(folder)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = folder.glob("daybreak-*.whl")
+    return made
+
+
+def copy_libraries(binary: Path, root: Path, *more: Path) -> None:
+    """What the loader needs for the file, and more files, at the same paths under the root."""
+    listed = subprocess.run(["ldd", str(binary)], capture_output=True, text=True)
+    for path in (*more, *(Path(path) for path in re.findall(r"(/\S+) \(0x", listed.stdout))):
+        target = root / path.relative_to("/")
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+
+
+@pytest.fixture(scope="module")
+def bare_root(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("root")
+    for folder in ("tmp", "dev", "proc", "site"):
+        (root / folder).mkdir()
+    python = Path(sys.executable).resolve()
+    copy_libraries(python, root, python)
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    skip = shutil.ignore_patterns("site-packages", "dist-packages", "test", "idlelib", "__pycache__", "*.a", "config-*")
+    shutil.copytree(stdlib, root / stdlib.relative_to("/"), ignore=skip, dirs_exist_ok=True)
+    for module in (stdlib / "lib-dynload").glob("*.so"):
+        copy_libraries(module, root)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(root / "site")
+    packages = Path(sysconfig.get_path("purelib"))
+    for name in ("cloudpickle", "numpy", "numpy.libs"):
+        shutil.copytree(packages / name, root / "site" / name, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+    for module in (packages / "numpy" / "_core").glob("*.so"):
+        copy_libraries(module, root)
+    return root
+
+
+def run_in(root: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Python in the root, with /proc and /dev; skips where this user may not change the root."""
+    script = 'mount --rbind /dev "$0/dev" && mount --rbind /proc "$0/proc" && exec chroot "$0" "$@"'
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    inside = ["env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "unshare", *user, "--mount", "sh", "-c", script, str(root)]
+    if subprocess.run([*inside, str(Path(sys.executable).resolve()), "-c", ""], capture_output=True).returncode != 0:
+        pytest.skip("this user may not make a mount namespace and change the root")
+    command = ["env", "-i", "PYTHONPATH=/site", *inside, str(Path(sys.executable).resolve()), "-c", code]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_wheel_runs_where_none_of_our_system_packages_are(bare_root: Path) -> None:
+    there = [str(path) for path in bare_root.rglob("*.so*") if path.name.startswith(OURS_ALONE)]
+    assert all("/site/daybreak.libs/" in path for path in there), there
+    done = run_in(
+        bare_root,
+        "import daybreak, numpy\n"
+        "from daybreak import tensor\n"
+        "tensor.save('/tmp/x', {'w': numpy.arange(3)})\n"
+        "print(daybreak.__file__, tensor.load('/tmp/x')['w'].tolist())\n",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "/site/daybreak/__init__.py [0, 1, 2]\n"
+
+
+def test_wheel_holds_the_package_and_no_sources(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "daybreak/py.typed" in names and "daybreak/_core/tensor.pyi" in names
+    assert any(name.startswith("daybreak/_core.cpython") for name in names)
+    unwanted = [name for name in names if name.endswith((".cc", ".h", "CMakeLists.txt")) or "/tests/" in name]
+    assert not unwanted
+    assert re.search(r"-cp3\d+-manylinux_", wheel.name), wheel.name
