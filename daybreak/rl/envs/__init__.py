@@ -12,6 +12,9 @@
 
 from daybreak._core.rl import Pong, env_ids
 
+from .registration import install as _install
 from .vector import VecEnv, make_vec
 
 __all__ = ["Pong", "VecEnv", "env_ids", "make_vec"]
+
+_install()

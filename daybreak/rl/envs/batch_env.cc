@@ -103,6 +103,11 @@ void BatchEnv::mark_started(std::int64_t row) {
   steps_[row] = 0;
 }
 
+void BatchEnv::start_from_outside(std::int64_t row) {
+  mark_started(row);
+  std::erase(ended_, static_cast<std::int32_t>(row));
+}
+
 void BatchEnv::begin(std::int64_t row, float* observations) {
   start(row);
   mark_started(row);

@@ -107,7 +107,7 @@ class BatchEnv : public VecEnv {
   bool idle(std::int64_t row) const { return over_[row] != 0; }
   std::int32_t* steps() { return steps_.data(); }
   std::int32_t step_limit() const { return step_limit_; }
-  void mark_started(std::int64_t row);  // for states that are set from outside
+  void start_from_outside(std::int64_t row);  // after its physics were set by hand: an episode begins
 
   // The bookkeeping of one row that has just been moved; true if the episode ended.
   bool count_step(std::int64_t row, bool terminated, const StepBuffers& out) {
@@ -118,6 +118,7 @@ class BatchEnv : public VecEnv {
   }
 
  private:
+  void mark_started(std::int64_t row);
   void begin(std::int64_t row, float* observations);
   std::string header() const;
 

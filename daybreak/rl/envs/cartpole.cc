@@ -42,7 +42,7 @@ base::Status CartPoleBatch::set_state(std::int64_t row, const std::array<double,
   x_dot_[row] = state[1];
   theta_[row] = state[2];
   theta_dot_[row] = state[3];
-  mark_started(row);
+  start_from_outside(row);
   return {};
 }
 

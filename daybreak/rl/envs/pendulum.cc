@@ -52,7 +52,7 @@ base::Status PendulumBatch::set_state(std::int64_t row, const std::array<double,
   DAYBREAK_TRY(check_row(row));
   theta_[row] = state[0];
   theta_dot_[row] = state[1];
-  mark_started(row);
+  start_from_outside(row);
   return {};
 }
 

@@ -68,6 +68,9 @@ class VecEnv {
 
   // Everything needed to go on to the bit: the state of the environments and of their generators. load_state accepts
   // what save_state of a batch of the same kind, size and options gave, and refuses anything else with kDataLoss.
+  // Where can_restore() is false (environments in foreign code) the state is empty, load_state is kUnimplemented, and
+  // whoever goes on must reset instead.
+  virtual bool can_restore() const { return true; }
   virtual std::string save_state() const = 0;
   virtual base::Status load_state(std::string_view bytes) = 0;
 };

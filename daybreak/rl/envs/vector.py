@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,10 @@ class VecEnv(_native.VecEnv):
 
     @cached_property
     def single_observation_space(self) -> gymnasium.Space[Any]:
-        return _space(self._observation_space)
+        described = self._observation_space
+        if described["kind"] == "discrete":  # it arrives one-hot
+            described = {"kind": "box", "low": [0.0] * described["n"], "high": [1.0] * described["n"]}
+        return _space(described)
 
     @cached_property
     def single_action_space(self) -> gymnasium.Space[Any]:
@@ -57,26 +61,29 @@ class VecEnv(_native.VecEnv):
 
 
 def make_vec(
-    id: str, num_envs: int = 1, *, autoreset_mode: Any = "next_step", copy: bool = True, **options: Any
+    env: str | Callable[..., Any] | Any,
+    num_envs: int = 1,
+    *,
+    autoreset_mode: Any = "next_step",
+    copy: bool = True,
+    **options: Any,
 ) -> VecEnv:
-    """A batch of `num_envs` environments of one of `env_ids()`.
+    """A batch of `num_envs` environments.
 
+    env: one of `env_ids()`, which C++ steps; or an id of Gymnasium's registry, a class or function that makes an environment, or
+        (for num_envs=1) an environment, which are stepped in Python one after the other. Those need a Box or Discrete
+        observation, which arrives flattened or one-hot, and a Discrete or Box action; ValueError names any other space. Their
+        infos are dropped.
     autoreset_mode: 'next_step' (as in Gymnasium the default), 'same_step', 'disabled', or a gymnasium.vector.AutoresetMode.
-    copy: True gives fresh arrays at every call. False gives the same arrays, filled anew, at every call: faster, and right when a
-        step is used before the next one is asked for.
+    copy: True gives fresh arrays at every call. False gives the same arrays, filled anew, at every call: faster, and right
+        when a step is used before the next one is asked for.
     options: of the environment, such as max_episode_steps=1000 or reward="win". An unknown one raises
         InvalidArgumentError (a ValueError), an unknown id NotFoundError (a LookupError); both name what there is.
 
     >>> make_vec("daybreak/Pong-v0", 4, reward="win").num_envs
     4
     """
-    return VecEnv(id, num_envs, autoreset_mode, copy, {key: _option(value) for key, value in options.items()})
-
-
-def _option(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    return VecEnv(env, num_envs, autoreset_mode, copy, options)
 
 
 def _space(description: dict[str, Any]) -> gymnasium.Space[Any]:

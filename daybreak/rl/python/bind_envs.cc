@@ -1,7 +1,6 @@
 // The environments' part of daybreak._core.rl.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
@@ -13,6 +12,7 @@
 #include "daybreak/rl/envs/cartpole.h"
 #include "daybreak/rl/envs/pendulum.h"
 #include "daybreak/rl/envs/pong_batch.h"
+#include "daybreak/rl/python/gym_vec_env.h"
 #include "daybreak/rl/python/vec_env_object.h"
 
 namespace nb = nanobind;
@@ -183,18 +183,37 @@ nb::dict frame_of_row(const VecEnvObject& self, std::int64_t row) {
   return frame_of(base::value_or_raise(batch->game(row)));
 }
 
+GymVecEnv* python_rows_of(PyObject* self) {
+  if (!nb::inst_ready(self)) return nullptr;
+  return dynamic_cast<GymVecEnv*>(&nb::inst_ptr<VecEnvObject>(self)->env());
+}
+
+int traverse_vec_env(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  const GymVecEnv* rows = python_rows_of(self);
+  return rows ? rows->traverse(visit, arg) : 0;
+}
+
+int clear_vec_env(PyObject* self) {
+  if (GymVecEnv* rows = python_rows_of(self)) rows->clear();
+  return 0;
+}
+
+PyType_Slot vec_env_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_vec_env)},
+                               {Py_tp_clear, reinterpret_cast<void*>(clear_vec_env)},
+                               {0, nullptr}};
+
 void bind_vec_env(nb::module_& m) {
-  nb::class_<VecEnvObject>(m, "VecEnv", "A batch of environments with Gymnasium's VectorEnv methods, in C++.")
+  nb::class_<VecEnvObject>(m, "VecEnv", nb::type_slots(vec_env_slots),
+                           "A batch of environments with Gymnasium's VectorEnv methods, in C++.")
       .def(
           "__init__",
-          [](VecEnvObject* self, const std::string& id, std::int64_t num_envs, nb::handle autoreset_mode, bool copy,
-             std::map<std::string, std::string> options) {
+          [](VecEnvObject* self, nb::handle env, std::int64_t num_envs, nb::handle autoreset_mode, bool copy,
+             const nb::dict& options) {
             const Autoreset mode = autoreset_from_python(autoreset_mode);
-            auto env = base::value_or_raise(
-                make_vec_env(id, {.num_envs = num_envs, .autoreset = mode, .options = std::move(options)}));
-            new (self) VecEnvObject(std::move(env), mode, copy);
+            new (self) VecEnvObject(make_env_from_python(env, num_envs, mode, options), mode, copy);
           },
-          "id"_a, "num_envs"_a, "autoreset_mode"_a, "copy"_a, "options"_a)
+          "env"_a, "num_envs"_a, "autoreset_mode"_a, "copy"_a, "options"_a)
       .def("reset", &VecEnvObject::reset, nb::kw_only(), "seed"_a = nb::none(), "options"_a = nb::none(),
            "Starts new episodes: (observations, {}). seed: an integer (row i takes seed + i), one for each row, or "
            "None to go on. "

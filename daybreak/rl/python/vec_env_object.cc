@@ -8,35 +8,13 @@
 #include <limits>
 
 #include "daybreak/base/bind.h"
+#include "daybreak/rl/python/buffer.h"
+#include "daybreak/rl/python/gym_vec_env.h"
 
 namespace nb = nanobind;
 
 namespace daybreak::rl {
 namespace {
-
-// A C-contiguous buffer of a Python object for the length of a scope; not ok() where the object has none.
-class Buffer {
- public:
-  explicit Buffer(nb::handle object)
-      : ok_(PyObject_GetBuffer(object.ptr(), &view_, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) == 0) {
-    if (!ok_) PyErr_Clear();
-  }
-  ~Buffer() {
-    if (ok_) PyBuffer_Release(&view_);
-  }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-
-  bool ok() const { return ok_; }
-  const Py_buffer& operator*() const { return view_; }
-  const Py_buffer* operator->() const { return &view_; }
-  // The element type as one letter, or 0.
-  char letter() const { return ok_ && view_.format && view_.format[0] && !view_.format[1] ? view_.format[0] : '\0'; }
-
- private:
-  Py_buffer view_{};
-  bool ok_;
-};
 
 template <typename T>
 T* data_of(const nb::object& array) {
@@ -156,26 +134,33 @@ nb::object VecEnvObject::reset(nb::handle seed, nb::handle options) {
     if (!std::memchr(mask_bytes, 1, num_envs_)) throw nb::value_error("options['reset_mask'] selects no environment");
   }
 
-  if (seeds.empty() && (!seed.is_none() || !seeded_)) {
+  // An unseeded first reset: our own generators start from the system's, environments in Python do as they like.
+  const bool first_unseeded = seed.is_none() && !seeded_ && env_->can_restore();
+  if (seeds.empty() && (!seed.is_none() || first_unseeded)) {
     const std::uint64_t first = seed.is_none() ? fresh_seed() : seed_of(seed);
     for (std::int64_t row = 0; row < num_envs_; ++row) seeds.push_back(first + row);
     if (!mask_bytes) {
-      base::value_or_raise(env_->reset(first, buffers_.observations));
+      if (const base::Status done = env_->reset(first, buffers_.observations); !done)
+        raise_env_error(*env_, done.error());
       seeded_ = true;
       return nb::make_tuple(observations(), nb::dict());
     }
   }
-  base::value_or_raise(env_->reset_rows(mask_bytes, seeds.empty() ? nullptr : seeds.data(), buffers_.observations));
+  const std::uint64_t* row_seeds = seeds.empty() ? nullptr : seeds.data();
+  if (const base::Status done = env_->reset_rows(mask_bytes, row_seeds, buffers_.observations); !done) {
+    raise_env_error(*env_, done.error());
+  }
   seeded_ = seeded_ || !mask_bytes;
   return nb::make_tuple(observations(), nb::dict());
 }
 
 void VecEnvObject::bad_actions(nb::handle actions) const {
+  const auto text = [](const nb::object& object) { return std::string(nb::str(object).c_str()); };
   const bool discrete = env_->action_space().kind == Space::Kind::kDiscrete;
-  const std::string got = nb::hasattr(actions, "shape")
-                              ? fmt::format("an array of shape {} and dtype {}", nb::str(actions.attr("shape")).c_str(),
-                                            nb::str(actions.attr("dtype")).c_str())
-                              : nb::repr(actions).c_str();
+  std::string got = nb::repr(actions).c_str();
+  if (nb::hasattr(actions, "dtype")) {
+    got = "an array of shape " + text(actions.attr("shape")) + " and dtype " + text(actions.attr("dtype"));
+  }
   const std::string shape =
       discrete ? fmt::format("({},)", num_envs_) : fmt::format("({}, {})", num_envs_, action_size_);
   throw nb::value_error(
@@ -224,7 +209,7 @@ const void* VecEnvObject::box_actions(nb::handle actions) {
 nb::object VecEnvObject::step(nb::handle actions) {
   const bool discrete = env_->action_space().kind == Space::Kind::kDiscrete;
   const void* moves = discrete ? discrete_actions(actions) : box_actions(actions);
-  base::value_or_raise(env_->step(moves, buffers_));
+  if (const base::Status stepped = env_->step(moves, buffers_); !stepped) raise_env_error(*env_, stepped.error());
   nb::object info = autoreset_ == Autoreset::kSameStep ? final_info() : nb::dict();
   if (!copy_) return nb::make_tuple(observations_, rewards_, terminated_, truncated_, info);
   return nb::make_tuple(copy_of(observations_), copy_of(rewards_), copy_of(terminated_), copy_of(truncated_), info);

@@ -1,0 +1,394 @@
+#include "daybreak/rl/python/gym_vec_env.h"
+
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "daybreak/base/bind.h"
+#include "daybreak/rl/python/buffer.h"
+
+namespace nb = nanobind;
+
+namespace daybreak::rl {
+
+using base::Code;
+using base::fail;
+
+namespace {
+
+std::string text_of(nb::handle object) {
+  return nb::str(object).c_str();
+}
+
+std::string type_of(nb::handle object) {
+  return text_of(object.type().attr("__name__"));
+}
+
+nb::object gymnasium() {
+  return nb::module_::import_("daybreak.rl.envs.extra").attr("gymnasium_or_raise")("these environments");
+}
+
+// Copies numbers of a buffer as float32; false for an element type that is not a number.
+bool to_floats(const Buffer& buffer, std::int64_t n, float* to) {
+  const auto convert = [&]<typename T>(const T* from) {
+    std::transform(from, from + n, to, [](T value) { return static_cast<float>(value); });
+    return true;
+  };
+  const void* from = buffer->buf;
+  switch (buffer.letter()) {
+    case 'f': std::memcpy(to, from, n * sizeof(float)); return true;
+    case 'd': return convert(static_cast<const double*>(from));
+    case 'B': return convert(static_cast<const std::uint8_t*>(from));
+    case 'b': return convert(static_cast<const std::int8_t*>(from));
+    case 'i': return convert(static_cast<const std::int32_t*>(from));
+    case 'q':
+    case 'l': return convert(static_cast<const std::int64_t*>(from));
+    default: return false;
+  }
+}
+
+}  // namespace
+
+GymVecEnv::PySpace GymVecEnv::space_of(nb::handle space, const char* role) {
+  const nb::object spaces = gymnasium().attr("spaces");
+  PySpace result;
+  if (nb::isinstance(space, spaces.attr("Discrete"))) {
+    result.space = Space::discrete(nb::cast<std::int64_t>(nb::int_(space.attr("n"))));
+    result.start = nb::cast<std::int64_t>(nb::int_(space.attr("start")));
+    return result;
+  }
+  if (!nb::isinstance(space, spaces.attr("Box"))) {
+    throw nb::value_error(
+        fmt::format("the {} space {} is not supported: a Box (it is flattened) or a Discrete is", role, text_of(space))
+            .c_str());
+  }
+  const auto numbers = [&](const char* side) {
+    return nb::cast<std::vector<double>>(space.attr(side).attr("astype")("float64").attr("ravel")().attr("tolist")());
+  };
+  result.space = Space::box(numbers("low"), numbers("high"));
+  if (result.space.n == 0) {
+    throw nb::value_error(fmt::format("the {} space {} has no components", role, text_of(space)).c_str());
+  }
+  result.shape = space.attr("shape");
+  result.dtype = space.attr("dtype");
+  return result;
+}
+
+std::unique_ptr<GymVecEnv> GymVecEnv::make(std::vector<nb::object> envs, Autoreset autoreset) {
+  const nb::object first_observation = envs.front().attr("observation_space"),
+                   first_action = envs.front().attr("action_space");
+  for (std::size_t i = 1; i < envs.size(); ++i) {
+    for (const auto& [first, name] :
+         {std::pair(first_observation, "observation_space"), std::pair(first_action, "action_space")}) {
+      const nb::object space = envs[i].attr(name);
+      if (!first.equal(space)) {
+        throw nb::value_error(fmt::format("the {} of environment {} is {}, that of environment 0 is {}", name, i,
+                                          text_of(space), text_of(first))
+                                  .c_str());
+      }
+    }
+  }
+  PySpace observation = space_of(first_observation, "observation"), action = space_of(first_action, "action");
+  return std::unique_ptr<GymVecEnv>(
+      new GymVecEnv(std::move(envs), autoreset, std::move(observation), std::move(action)));
+}
+
+GymVecEnv::GymVecEnv(std::vector<nb::object> envs, Autoreset autoreset, PySpace observation, PySpace action)
+    : autoreset_(autoreset),
+      observation_(std::move(observation)),
+      action_(std::move(action)),
+      numpy_(nb::module_::import_("numpy")),
+      exception_(nb::none()) {
+  for (nb::object& env : envs) {
+    nb::object reset = env.attr("reset"), step = env.attr("step");
+    rows_.push_back({std::move(env), std::move(reset), std::move(step)});
+  }
+}
+
+GymVecEnv::~GymVecEnv() {
+  const nb::gil_scoped_acquire gil;
+  rows_.clear();
+  for (PySpace* space : {&observation_, &action_}) {
+    space->shape.reset();
+    space->dtype.reset();
+  }
+  numpy_.reset();
+  exception_.reset();
+}
+
+int GymVecEnv::traverse(visitproc visit, void* arg) const {
+  for (const Row& row : rows_) {
+    Py_VISIT(row.env.ptr());
+    Py_VISIT(row.reset.ptr());
+    Py_VISIT(row.step.ptr());
+  }
+  Py_VISIT(exception_.ptr());
+  return 0;
+}
+
+void GymVecEnv::clear() {
+  for (Row& row : rows_) row = {nb::none(), nb::none(), nb::none()};
+  exception_ = nb::none();
+  started_ = false;
+}
+
+// Runs what calls Python; an exception becomes an error and is kept.
+template <typename Function>
+base::Status GymVecEnv::guarded(std::int64_t row, const char* method, Function function) {
+  try {
+    return function();
+  } catch (nb::python_error& error) {
+    exception_ = nb::borrow(error.value());
+    // An interrupt is the person's and no fault of the environment.
+    const Code code = error.matches(PyExc_KeyboardInterrupt) ? Code::kCancelled : Code::kUnknown;
+    return fail(code, "{} of environment {} raised {}: {}", method, row, type_of(error.value()),
+                text_of(error.value()));
+  } catch (const std::exception& error) {
+    return fail(Code::kInvalidArgument, "{} of environment {} answered what cannot be read: {}", method, row,
+                error.what());
+  }
+}
+
+base::Status GymVecEnv::read_observation(nb::handle value, std::int64_t row, const char* method, float* to) const {
+  const std::int64_t n = observation_.space.n;
+  if (observation_.space.kind == Space::Kind::kDiscrete) {
+    const nb::object index = nb::steal(PyNumber_Index(value.ptr()));
+    if (!index.is_valid()) {
+      PyErr_Clear();
+      return fail(Code::kInvalidArgument, "{} of environment {} gave the observation {}, which is not an integer",
+                  method, row, text_of(value));
+    }
+    const std::int64_t at = nb::cast<std::int64_t>(index) - observation_.start;
+    if (at < 0 || at >= n) {
+      return fail(Code::kInvalidArgument, "{} of environment {} gave the observation {}, which is not in {}..{}",
+                  method, row, text_of(value), observation_.start, observation_.start + n - 1);
+    }
+    std::fill_n(to, n, 0.0F);
+    to[at] = 1;
+    return {};
+  }
+
+  nb::object array = nb::borrow(value);
+  if (!nb::hasattr(value, "shape")) array = numpy_.attr("asarray")(value);
+  if (!array.attr("shape").equal(observation_.shape)) {
+    return fail(Code::kInvalidArgument, "{} of environment {} gave an observation of shape {}, its space has {}",
+                method, row, text_of(array.attr("shape")), text_of(observation_.shape));
+  }
+  bool read = false;
+  {
+    const Buffer buffer(array);
+    read = buffer.ok() && to_floats(buffer, n, to);
+  }
+  if (!read) {
+    const nb::object floats = numpy_.attr("ascontiguousarray")(array, "float32");
+    to_floats(Buffer(floats), n, to);
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (!std::isfinite(to[i])) {
+      return fail(Code::kInvalidArgument, "{} of environment {} gave an observation that is {} at index {}", method,
+                  row, to[i], i);
+    }
+  }
+  return {};
+}
+
+base::Status GymVecEnv::reset_row(std::int64_t row, const std::uint64_t* seed, float* observations) {
+  return guarded(row, "reset", [&]() -> base::Status {
+    const nb::object answer = seed ? rows_[row].reset(nb::arg("seed") = *seed) : rows_[row].reset();
+    if (!nb::isinstance<nb::tuple>(answer) || nb::len(answer) != 2) {
+      return fail(Code::kInvalidArgument, "reset of environment {} gave {}, not a tuple (observation, info)", row,
+                  type_of(answer));
+    }
+    DAYBREAK_TRY(read_observation(answer[0], row, "reset", observations + row * observation_.space.n));
+    rows_[row].over = false;
+    return {};
+  });
+}
+
+base::Status GymVecEnv::reset(std::uint64_t seed, float* observations) {
+  const nb::gil_scoped_acquire gil;
+  started_ = false;
+  for (std::int64_t row = 0; row < num_envs(); ++row) {
+    const std::uint64_t row_seed = seed + row;
+    DAYBREAK_TRY(reset_row(row, &row_seed, observations));
+  }
+  started_ = true;
+  return {};
+}
+
+base::Status GymVecEnv::reset_rows(const std::uint8_t* mask, const std::uint64_t* seeds, float* observations) {
+  const nb::gil_scoped_acquire gil;
+  const bool started = started_ || !mask;
+  started_ = false;
+  for (std::int64_t row = 0; row < num_envs(); ++row) {
+    if (mask && !mask[row]) continue;
+    DAYBREAK_TRY(reset_row(row, seeds ? &seeds[row] : nullptr, observations));
+  }
+  started_ = started;
+  return {};
+}
+
+nb::object GymVecEnv::action_at(const void* actions, std::int64_t row) const {
+  if (action_.space.kind == Space::Kind::kDiscrete) {
+    return nb::int_(static_cast<const std::int32_t*>(actions)[row] + action_.start);
+  }
+  const std::int64_t n = action_.space.n;
+  const float* from = static_cast<const float*>(actions) + row * n;
+  const nb::bytes bytes(reinterpret_cast<const char*>(from), n * sizeof(float));
+  const nb::object flat = numpy_.attr("frombuffer")(bytes, "float32");
+  return flat.attr("astype")(action_.dtype).attr("reshape")(action_.shape);  // astype copies: the environment may write
+}
+
+base::Status GymVecEnv::call_step(std::int64_t row, const void* actions, const StepBuffers& out) {
+  return guarded(row, "step", [&]() -> base::Status {
+    if (action_.space.kind == Space::Kind::kDiscrete) {
+      const std::int32_t action = static_cast<const std::int32_t*>(actions)[row];
+      if (action < 0 || action >= action_.space.n) {
+        return fail(Code::kInvalidArgument, "action {} of environment {} is not in 0..{}", action, row,
+                    action_.space.n - 1);
+      }
+    }
+    const nb::object answer = rows_[row].step(action_at(actions, row));
+    if (!nb::isinstance<nb::tuple>(answer) || nb::len(answer) != 5) {
+      return fail(Code::kInvalidArgument,
+                  "step of environment {} gave {}, not a tuple (observation, reward, terminated, truncated, info)", row,
+                  nb::isinstance<nb::tuple>(answer) ? fmt::format("a tuple of {}", nb::len(answer)) : type_of(answer));
+    }
+    DAYBREAK_TRY(read_observation(answer[0], row, "step", out.observations + row * observation_.space.n));
+    const nb::object given = answer[1];
+    const double reward = PyFloat_AsDouble(given.ptr());
+    if (PyErr_Occurred()) throw nb::python_error();
+    if (!std::isfinite(static_cast<float>(reward))) {
+      return fail(Code::kInvalidArgument, "step of environment {} gave the reward {}", row, reward);
+    }
+    out.rewards[row] = static_cast<float>(reward);
+    out.terminated[row] = nb::bool_(answer[2]) ? 1 : 0;
+    out.truncated[row] = nb::bool_(answer[3]) ? 1 : 0;
+    return {};
+  });
+}
+
+base::Status GymVecEnv::step(const void* actions, const StepBuffers& out) {
+  const nb::gil_scoped_acquire gil;
+  if (!started_) {
+    return fail(Code::kFailedPrecondition,
+                "the environments were never reset, or not since one of them failed: call reset() before step()");
+  }
+  if (autoreset_ == Autoreset::kDisabled) {
+    for (std::int64_t row = 0; row < num_envs(); ++row) {
+      if (!rows_[row].over) continue;
+      return fail(Code::kFailedPrecondition,
+                  "the episode of environment {} is over and autoreset is disabled: reset it before the next step",
+                  row);
+    }
+  }
+  started_ = false;
+  for (std::int64_t row = 0; row < num_envs(); ++row) DAYBREAK_TRY(step_row(row, actions, out));
+  started_ = true;
+  return {};
+}
+
+base::Status GymVecEnv::step_row(std::int64_t row, const void* actions, const StepBuffers& out) {
+  const std::int64_t width = observation_.space.n;
+  if (rows_[row].over) {  // kNextStep
+    out.rewards[row] = 0;
+    out.terminated[row] = out.truncated[row] = 0;
+    return reset_row(row, nullptr, out.observations);
+  }
+  DAYBREAK_TRY(call_step(row, actions, out));
+  if (!out.terminated[row] && !out.truncated[row]) return {};
+  rows_[row].over = true;
+  if (autoreset_ != Autoreset::kSameStep) return {};
+  if (out.final_observations) {
+    std::copy_n(out.observations + row * width, width, out.final_observations + row * width);
+  }
+  return reset_row(row, nullptr, out.observations);
+}
+
+base::Status GymVecEnv::load_state(std::string_view) {
+  return fail(Code::kUnimplemented, "environments written in Python cannot be put back into a saved state: reset them");
+}
+
+namespace {
+
+std::map<std::string, std::string> native_options(const nb::dict& options) {
+  std::map<std::string, std::string> result;
+  for (auto [key, value] : options) {
+    const std::string name = nb::cast<std::string>(key);
+    result[name] = nb::isinstance<nb::bool_>(value) ? (nb::cast<bool>(value) ? "true" : "false") : text_of(value);
+  }
+  return result;
+}
+
+}  // namespace
+
+std::unique_ptr<VecEnv> make_env_from_python(nb::handle env, std::int64_t num_envs, Autoreset autoreset,
+                                             const nb::dict& options) {
+  std::string id;
+  const bool named = nb::try_cast(env, id);
+  if (named) {
+    const std::vector<std::string> ours = env_ids();
+    if (std::ranges::find(ours, id) != ours.end()) {
+      return base::value_or_raise(
+          make_vec_env(id, {.num_envs = num_envs, .autoreset = autoreset, .options = native_options(options)}));
+    }
+  }
+  if (num_envs < 1) throw nb::value_error(fmt::format("num_envs={} is not at least 1", num_envs).c_str());
+  std::vector<nb::object> envs;
+  if (named) {
+    const nb::object gym = gymnasium();
+    try {
+      for (std::int64_t i = 0; i < num_envs; ++i) envs.push_back(gym.attr("make")(id, **options));
+    } catch (nb::python_error& error) {
+      if (!error.matches(gym.attr("error").attr("UnregisteredEnv"))) throw;
+      std::string message = fmt::format("there is no environment '{}': built in are", id);
+      for (const std::string& known : env_ids()) message += " " + known;
+      base::raise(base::Error(Code::kNotFound, message + "; Gymnasium says: " + text_of(error.value())));
+    }
+  } else if (nb::hasattr(env, "reset") && nb::hasattr(env, "step") && !PyType_Check(env.ptr())) {
+    if (num_envs != 1) {
+      throw nb::value_error(
+          fmt::format("one environment was given for num_envs={}: give a function that makes one", num_envs).c_str());
+    }
+    if (nb::len(options) != 0)
+      throw nb::value_error("options are for an id, a class or a function, not for an environment that exists");
+    envs.push_back(nb::borrow(env));
+  } else if (PyCallable_Check(env.ptr())) {
+    for (std::int64_t i = 0; i < num_envs; ++i) {
+      envs.push_back(env(**options));
+      if (!nb::hasattr(envs.back(), "reset") || !nb::hasattr(envs.back(), "step")) {
+        throw nb::type_error(
+            fmt::format("{} gave {}, which has no reset and step", text_of(nb::repr(env)), type_of(envs.back()))
+                .c_str());
+      }
+    }
+  } else {
+    throw nb::type_error(
+        fmt::format("an environment is an id, a class, a function or an object with reset and step, not {}",
+                    type_of(env))
+            .c_str());
+  }
+  return GymVecEnv::make(std::move(envs), autoreset);
+}
+
+void raise_env_error(VecEnv& env, const base::Error& error) {
+  auto* gym = dynamic_cast<GymVecEnv*>(&env);
+  const nb::object cause = gym ? gym->take_exception() : nb::none();
+  if (cause.is_none()) base::raise(error);
+  if (error.code() == Code::kCancelled) {
+    PyErr_SetObject(cause.type().ptr(), cause.ptr());
+    throw nb::python_error();
+  }
+  try {
+    base::raise(error);
+  } catch (nb::python_error& raised) {
+    nb::object value = nb::borrow(raised.value());
+    PyException_SetCause(value.ptr(), nb::object(cause).release().ptr());
+    throw;
+  }
+}
+
+}  // namespace daybreak::rl
