@@ -76,15 +76,13 @@ class Trainer:
     ) -> None:
         config = {**self.defaults, **self._canonical(options)}
         self.on_result = on_result
-        self._env_options: dict[str, str] = {
-            key: _text(value) for key, value in dict(config.get("env_options", {})).items()
-        }
-        config["env_options"] = self._env_options
+        self._env = env
+        self._env_options: dict[str, Any] = dict(config.get("env_options", {}))
+        config["env_options"] = {key: str(value) for key, value in self._env_options.items()}
         config["env"] = env if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
-        self._json = json.dumps(config)
-        self._native = self._make(self._json, None, num_workers)
+        self._native = self._make(json.dumps(config), num_workers)
 
-    def _make(self, config: str, maker: Any, num_workers: int) -> _native.Trainer:
+    def _make(self, config: str, num_workers: int) -> _native.Trainer:
         raise NotImplementedError
 
     @classmethod
@@ -167,9 +165,9 @@ class Trainer:
         Returns `mean`, `std`, `min`, `max` of the returns, `returns` and `lengths` (one number an episode), `len_mean`, and for
         Pong played with reward="win" `win_rate`. env_options override those of training.
         """
-        options = {**self._env_options, **{key: _text(value) for key, value in env_options.items()}}
-        returns, lengths = self._native.evaluate(episodes, seed, deterministic, options)
-        return summary(returns, lengths, wins=options.get("reward") == "win")
+        returns, lengths = self._native.evaluate(episodes, seed, deterministic, env_options)
+        reward = env_options.get("reward", self._env_options.get("reward"))
+        return summary(returns, lengths, wins=reward == "win")
 
     def to_bytes(self) -> bytes:
         """A checkpoint: weights, optimiser, random numbers, filter, environments, running episodes. No pickle, checksummed.
@@ -215,13 +213,9 @@ def summary(returns: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64], *,
     return result
 
 
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 class _OnPolicy(Trainer):
-    def _make(self, config: str, maker: Any, num_workers: int) -> _native.Trainer:
-        return _native.make_on_policy(config, maker, num_workers == 0)
+    def _make(self, config: str, num_workers: int) -> _native.Trainer:
+        return _native.make_on_policy(config, self._env, self._env_options, num_workers == 0)
 
 
 class PPO(_OnPolicy):
@@ -299,7 +293,7 @@ class DQN(Trainer):
     def _option_rows(cls) -> Sequence[tuple[str, str, str]]:
         return _native.dqn_options()
 
-    def _make(self, config: str, maker: Any, num_workers: int) -> _native.Trainer:
+    def _make(self, config: str, num_workers: int) -> _native.Trainer:
         if num_workers:
             raise ValueError("DQN samples in this process: num_workers must be 0")
-        return _native.make_dqn(config, maker)
+        return _native.make_dqn(config, self._env, self._env_options)

@@ -4,9 +4,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <utility>
-
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "daybreak/rl/algo/wire.h"
 
@@ -25,11 +24,14 @@ double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-nn::Act act_of(const DqnConfig& config) { return config.activation == "relu" ? nn::Act::kRelu : nn::Act::kTanh; }
+nn::Act act_of(const DqnConfig& config) {
+  return config.activation == "relu" ? nn::Act::kRelu : nn::Act::kTanh;
+}
 
 }  // namespace
 
-// ---- the learner -------------------------------------------------------------------------------------------------------
+// ---- the learner
+// -------------------------------------------------------------------------------------------------------
 
 QLearner::QLearner(int observation_size, int actions, const DqnConfig& config)
     : config_(config),
@@ -68,7 +70,8 @@ float QLearner::q(const float* out, std::ptrdiff_t ld, int action, int sample) c
   return out[actions_ * ld + sample] + out[action * ld + sample] - mean / static_cast<float>(actions_);
 }
 
-void QLearner::block(const ReplayBuffer& replay, const Transitions& drawn, std::size_t first, int count, std::span<float> errors) {
+void QLearner::block(const ReplayBuffer& replay, const Transitions& drawn, std::size_t first, int count,
+                     std::span<float> errors) {
   const auto rows = drawn.rows.subspan(first, static_cast<std::size_t>(count));
   const int nb = nn::pad_batch(count);
   const std::ptrdiff_t ld = workspace_.ld();
@@ -86,7 +89,8 @@ void QLearner::block(const ReplayBuffer& replay, const Transitions& drawn, std::
       if (chooser[a * ld + b] > chooser[best * ld + b]) best = a;
     }
     const std::int64_t row = rows[static_cast<std::size_t>(b)];
-    targets_[static_cast<std::size_t>(b)] = replay.reward(row) + replay.discount(row) * q(target_workspace_.output(), ld, best, b);
+    targets_[static_cast<std::size_t>(b)] =
+        replay.reward(row) + replay.discount(row) * q(target_workspace_.output(), ld, best, b);
   }
   load_block(replay, rows, false, x_.data());
   workspace_.forward(kernels_, net_, params_.data(), x_.data(), ldx_, nb);
@@ -136,7 +140,8 @@ double QLearner::learn(const ReplayBuffer& replay, const Transitions& drawn, dou
   const double correction2 = std::sqrt(1 - std::pow(kBeta2, t));
   kernels_.adam(params_.size(), params_.data(), gradients_.data(), adam_m_.data(), adam_v_.data(),
                 static_cast<float>(lr * correction2 / (1 - std::pow(kBeta1, t))), static_cast<float>(kBeta1),
-                static_cast<float>(kBeta2), static_cast<float>(config_.adam_eps * correction2), static_cast<float>(scale));
+                static_cast<float>(kBeta2), static_cast<float>(config_.adam_eps * correction2),
+                static_cast<float>(scale));
   return loss;
 }
 
@@ -149,7 +154,8 @@ void QLearner::update_target(double tau) {
   for (std::size_t i = 0; i < target_.size(); ++i) target_[i] += t * (params_[i] - target_[i]);
 }
 
-// ---- the trainer -------------------------------------------------------------------------------------------------------
+// ---- the trainer
+// -------------------------------------------------------------------------------------------------------
 
 base::Result<std::unique_ptr<DqnTrainer>> DqnTrainer::make(const DqnConfig& config, const EnvFactory& factory) {
   EnvOptions options;
@@ -157,7 +163,8 @@ base::Result<std::unique_ptr<DqnTrainer>> DqnTrainer::make(const DqnConfig& conf
   options.options = config.env_options;
   DAYBREAK_ASSIGN(auto env, factory(options));
   if (env->action_space().kind != Space::Kind::kDiscrete) {
-    return fail(Code::kInvalidArgument, "DQN needs a Discrete action space, {} has a Box of {}: use PPO or A2C", config.env, env->action_space().n);
+    return fail(Code::kInvalidArgument, "DQN needs a Discrete action space, {} has a Box of {}: use PPO or A2C",
+                config.env, env->action_space().n);
   }
   return std::unique_ptr<DqnTrainer>(new DqnTrainer(config, std::move(env)));
 }
@@ -194,7 +201,8 @@ DqnTrainer::DqnTrainer(const DqnConfig& config, std::unique_ptr<VecEnv> env)
 }
 
 void DqnTrainer::choose_actions() {
-  const double done = static_cast<double>(timesteps_) / static_cast<double>(std::max<std::int64_t>(1, config_.exploration_timesteps));
+  const double done =
+      static_cast<double>(timesteps_) / static_cast<double>(std::max<std::int64_t>(1, config_.exploration_timesteps));
   const double epsilon = config_.exploration_initial_eps +
                          std::min(1.0, done) * (config_.exploration_final_eps - config_.exploration_initial_eps);
   bool greedy = false;
@@ -206,7 +214,8 @@ void DqnTrainer::choose_actions() {
   if (!greedy) return;
   if (acting_ == nullptr) acting_ = policy();
   for (std::size_t i = 0; i < actions_.size(); ++i) {
-    if (actions_[i] < 0) acting_->act_batch(observations_.data() + i * static_cast<std::size_t>(observation_size_), 1, &actions_[i]);
+    if (actions_[i] < 0)
+      acting_->act_batch(observations_.data() + i * static_cast<std::size_t>(observation_size_), 1, &actions_[i]);
   }
 }
 
@@ -217,11 +226,13 @@ base::Status DqnTrainer::check_finite() const {
   if (std::isfinite(sum)) return {};
   for (std::size_t i = 0; i < rewards_.size(); ++i) {
     if (!std::isfinite(rewards_[i])) {
-      return fail(Code::kInvalidArgument, "environment {} gave reward {} at time step {} (step {} of its episode): rewards must be finite", i,
+      return fail(Code::kInvalidArgument,
+                  "environment {} gave reward {} at time step {} (step {} of its episode): rewards must be finite", i,
                   rewards_[i], timesteps_, running_length_[i] + 1);
     }
   }
-  return fail(Code::kInvalidArgument, "an environment gave an observation that is not finite at time step {}", timesteps_);
+  return fail(Code::kInvalidArgument, "an environment gave an observation that is not finite at time step {}",
+              timesteps_);
 }
 
 // Adds the step of one environment to its pending ones, and those whose n-step return is complete to the replay buffer.
@@ -276,7 +287,9 @@ base::Status DqnTrainer::sample_step(EpisodeLog& episodes) {
   }
   choose_actions();
   before_ = observations_;
-  base::Status status = env_->step(actions_.data(), {observations_.data(), rewards_.data(), terminated_.data(), truncated_.data(), finals_.data()});
+  base::Status status = env_->step(
+      actions_.data(), {observations_.data(), rewards_.data(), terminated_.data(), truncated_.data(), finals_.data()});
+  if (!status) status = std::unexpected(std::move(status).error().wrap(fmt::format("time step {}", timesteps_)));
   if (status) status = check_finite();
   if (!status) {
     started_ = false;
@@ -348,8 +361,8 @@ std::shared_ptr<const Policy> DqnTrainer::policy() const {
   info.hidden = config_.hidden;
   info.act = act_of(config_);
   auto& learner = const_cast<QLearner&>(learner_);  // its parameters are only read
-  return std::make_shared<const Policy>(std::move(info), nn::Filter(observation_size_, false, 0), learner.net(), learner.params(),
-                                        std::span<const float>());
+  return std::make_shared<const Policy>(std::move(info), nn::Filter(observation_size_, false, 0), learner.net(),
+                                        learner.params(), std::span<const float>());
 }
 
 base::Result<std::string> DqnTrainer::save() const {
@@ -368,8 +381,10 @@ base::Result<std::string> DqnTrainer::save() const {
   Writer state;
   state.number(static_cast<std::uint64_t>(learner.adam_steps));
   for (std::uint64_t word : random_.state()) state.number(word);
-  for (std::int64_t x : {timesteps_, iterations_, last_target_update_, last_round_}) state.number(static_cast<std::uint64_t>(x));
-  state.number(static_cast<std::uint64_t>(started_));
+  for (std::int64_t x : {timesteps_, iterations_, last_target_update_, last_round_})
+    state.number(static_cast<std::uint64_t>(x));
+  const bool started = started_ && env_->can_restore();
+  state.number(static_cast<std::uint64_t>(started));
   state.number(resets_);
   state.array(std::span(observations_));
   state.array(std::span(running_return_));
@@ -380,10 +395,14 @@ base::Result<std::string> DqnTrainer::save() const {
   state.array(std::span(pending_count_));
   state.text(window_.save());
   state.text(replay_.save_state());
-  state.text(started_ ? env_->save_state() : std::string());
+  state.text(started ? env_->save_state() : std::string());
   const std::string blob = std::move(state).bytes();
-  refs.push_back({"train.state", DType::kU8, {static_cast<std::int64_t>(blob.size())}, std::as_bytes(std::span(blob.data(), blob.size()))});
-  metadata.emplace(kCheckpointKey, nlohmann::json{{"version", kCheckpointVersion}, {"config", nlohmann::json::parse(config())}}.dump());
+  refs.push_back({"train.state",
+                  DType::kU8,
+                  {static_cast<std::int64_t>(blob.size())},
+                  std::as_bytes(std::span(blob.data(), blob.size()))});
+  metadata.emplace(kCheckpointKey,
+                   nlohmann::json{{"version", kCheckpointVersion}, {"config", nlohmann::json::parse(config())}}.dump());
   return tensor::write_container(refs, metadata);
 }
 
@@ -391,15 +410,18 @@ base::Status DqnTrainer::restore(std::string bytes) {
   DAYBREAK_ASSIGN(const tensor::Container file, tensor::Container::parse(std::move(bytes)));
   const auto text = file.metadata().find(std::string(kCheckpointKey));
   if (text == file.metadata().end()) {
-    return fail(Code::kInvalidArgument, "this file holds no checkpoint of a trainer (a policy alone cannot be trained on)");
+    return fail(Code::kInvalidArgument,
+                "this file holds no checkpoint of a trainer (a policy alone cannot be trained on)");
   }
   const auto object = nlohmann::json::parse(text->second, nullptr, false);
-  if (!object.is_object() || object.value("version", nlohmann::json()) != kCheckpointVersion || !object.contains("config")) {
+  if (!object.is_object() || object.value("version", nlohmann::json()) != kCheckpointVersion ||
+      !object.contains("config")) {
     return fail(Code::kInvalidArgument, "a checkpoint of another version than {}", kCheckpointVersion);
   }
   const auto& theirs = object["config"];
   const auto ours = nlohmann::json::parse(config());
-  for (const char* name : {"env", "env_options", "num_envs", "hidden", "activation", "dueling", "n_step", "buffer_size", "prioritized_replay"}) {
+  for (const char* name : {"env", "env_options", "num_envs", "hidden", "activation", "dueling", "n_step", "buffer_size",
+                           "prioritized_replay"}) {
     if (!theirs.is_object() || theirs.value(name, nlohmann::json()) != ours.at(name)) {
       return fail(Code::kInvalidArgument, "the checkpoint was made with {}={}, this trainer has {}={}", name,
                   theirs.is_object() ? theirs.value(name, nlohmann::json()).dump() : "?", name, ours.at(name).dump());
@@ -442,7 +464,8 @@ base::Status DqnTrainer::restore(std::string bytes) {
   const std::string_view env = in.text();
   bool in_range = true;
   for (std::int64_t count : pending_count) in_range = in_range && count >= 0 && count < config_.n_step;
-  if (!in.complete() || !read || !in_range || started > 1) return fail(Code::kDataLoss, "the checkpoint's state does not fit this trainer");
+  if (!in.complete() || !read || !in_range || started > 1)
+    return fail(Code::kDataLoss, "the checkpoint's state does not fit this trainer");
   if (started == 1) DAYBREAK_TRY(env_->load_state(env));
 
   for (const auto& [name, values] : arrays) {

@@ -1,5 +1,5 @@
-// Deep Q learning (Mnih et al. 2015) with double targets (van Hasselt et al. 2016), dueling heads (Wang et al. 2016), n-step
-// returns and prioritised replay (Schaul et al. 2016).
+// Deep Q learning (Mnih et al. 2015) with double targets (van Hasselt et al. 2016), dueling heads (Wang et al. 2016),
+// n-step returns and prioritised replay (Schaul et al. 2016).
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 
 namespace daybreak::rl {
 
-// The net, its target and Adam. Outputs: one value an action, or with dueling heads one advantage an action and the state's
-// value: Q = V + A - mean A. One thread.
+// The net, its target and Adam. Outputs: one value an action, or with dueling heads one advantage an action and the
+// state's value: Q = V + A - mean A. One thread.
 class QLearner {
  public:
   QLearner(int observation_size, int actions, const DqnConfig& config);
@@ -25,7 +25,8 @@ class QLearner {
     std::span<const std::int64_t> rows;
     std::span<const float> weights;
   };
-  // One gradient step on the Huber loss of drawn transitions; `errors` gets their temporal difference errors. Returns the loss.
+  // One gradient step on the Huber loss of drawn transitions; `errors` gets their temporal difference errors. Returns
+  // the loss.
   double learn(const ReplayBuffer& replay, const Transitions& drawn, double lr, std::span<float> errors);
   // The same loss and its gradient, without a step.
   double gradient(const ReplayBuffer& replay, const Transitions& drawn, std::span<float> errors);
@@ -39,12 +40,13 @@ class QLearner {
   std::span<float> first_moments() { return adam_m_; }
   std::span<float> second_moments() { return adam_v_; }
   std::int64_t adam_steps = 0;
-  double grad_norm = 0;      // of the last step
-  double mean_q = 0;         // mean of Q(s, a) over the last step's transitions
+  double grad_norm = 0;  // of the last step
+  double mean_q = 0;     // mean of Q(s, a) over the last step's transitions
 
  private:
   void load_block(const ReplayBuffer& replay, std::span<const std::int64_t> rows, bool next, float* x) const;
-  void block(const ReplayBuffer& replay, const Transitions& drawn, std::size_t first, int count, std::span<float> errors);
+  void block(const ReplayBuffer& replay, const Transitions& drawn, std::size_t first, int count,
+             std::span<float> errors);
   float q(const float* out, std::ptrdiff_t ld, int action, int sample) const;
 
   const DqnConfig config_;

@@ -16,13 +16,15 @@ void SumTree::set(std::int64_t leaf, double weight) {
   std::int64_t node = first_ + leaf;
   nodes_[static_cast<std::size_t>(node)] = weight;
   for (node /= 2; node >= 1; node /= 2) {
-    nodes_[static_cast<std::size_t>(node)] = nodes_[static_cast<std::size_t>(2 * node)] + nodes_[static_cast<std::size_t>(2 * node + 1)];
+    nodes_[static_cast<std::size_t>(node)] =
+        nodes_[static_cast<std::size_t>(2 * node)] + nodes_[static_cast<std::size_t>(2 * node + 1)];
   }
 }
 
 void SumTree::rebuild() {
   for (std::int64_t node = first_ - 1; node >= 1; --node) {
-    nodes_[static_cast<std::size_t>(node)] = nodes_[static_cast<std::size_t>(2 * node)] + nodes_[static_cast<std::size_t>(2 * node + 1)];
+    nodes_[static_cast<std::size_t>(node)] =
+        nodes_[static_cast<std::size_t>(2 * node)] + nodes_[static_cast<std::size_t>(2 * node + 1)];
   }
 }
 
@@ -119,7 +121,9 @@ bool ReplayBuffer::load_state(std::string_view bytes) {
   Reader in(bytes);
   const std::uint64_t size = in.number();
   const std::uint64_t next = in.number();
-  if (size > static_cast<std::uint64_t>(capacity_) || next >= static_cast<std::uint64_t>(capacity_) || size * sizeof(float) > bytes.size()) return false;
+  if (size > static_cast<std::uint64_t>(capacity_) || next >= static_cast<std::uint64_t>(capacity_) ||
+      size * sizeof(float) > bytes.size())
+    return false;
   ReplayBuffer loaded(capacity_, observation_size_, prioritized_, alpha_);
   loaded.size_ = static_cast<std::int64_t>(size);
   loaded.next_ = static_cast<std::int64_t>(next);

@@ -28,8 +28,8 @@ class SumTree {
   std::vector<double> nodes_;
 };
 
-// `capacity` transitions (s, a, R, discount, s'): R is the sum of up to n discounted rewards, discount is gamma^n, or 0 where
-// the episode terminated. Memory is taken as it fills. One thread.
+// `capacity` transitions (s, a, R, discount, s'): R is the sum of up to n discounted rewards, discount is gamma^n, or 0
+// where the episode terminated. Memory is taken as it fills. One thread.
 class ReplayBuffer {
  public:
   ReplayBuffer(std::int64_t capacity, int observation_size, bool prioritized, double alpha);
@@ -37,7 +37,8 @@ class ReplayBuffer {
   std::int64_t size() const { return size_; }
   void add(const float* observation, std::int32_t action, float reward, float discount, const float* next_observation);
 
-  // Draws `rows.size()` transitions with replacement. weights: importance weights over the largest of the draw, 1 when even.
+  // Draws `rows.size()` transitions with replacement. weights: importance weights over the largest of the draw, 1 when
+  // even.
   void draw(nn::Random& random, double beta, std::span<std::int64_t> rows, std::span<float> weights) const;
   // New priorities |temporal difference error| of drawn rows; ignored when even.
   void set_errors(std::span<const std::int64_t> rows, std::span<const float> errors);

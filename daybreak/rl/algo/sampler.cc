@@ -221,8 +221,9 @@ base::Status RolloutSampler::run(const float* params, const nn::Filter& filter, 
     }
     act(params, filter, batch, first_row + t * envs_);
     const void* actions = model_.spec().discrete ? static_cast<const void*>(actions_.data()) : env_actions_.data();
-    DAYBREAK_TRY(env_->step(actions, {observations_.data(), step_rewards_.data(), terminated_.data(), truncated_.data(),
-                                      final_observations_.data()}));
+    base::Status stepped = env_->step(actions, {observations_.data(), step_rewards_.data(), terminated_.data(),
+                                                truncated_.data(), final_observations_.data()});
+    if (!stepped) return std::unexpected(std::move(stepped).error().wrap(fmt::format("step {} of the rollout", t)));
     DAYBREAK_TRY(check_finite(t));
     end_episodes(params, filter, t, episodes);
   }
@@ -242,13 +243,15 @@ base::Status RolloutSampler::run(const float* params, const nn::Filter& filter, 
 
 std::string RolloutSampler::save_state() const {
   Writer out;
-  out.number(static_cast<std::uint64_t>(started_));
+  // Environments in foreign code cannot be saved: whoever goes on from this starts new episodes.
+  const bool started = started_ && env_->can_restore();
+  out.number(static_cast<std::uint64_t>(started));
   out.number(resets_);
   for (std::uint64_t word : random_.state()) out.number(word);
   out.array(std::span(observations_));
   out.array(std::span(running_return_));
   out.array(std::span(running_length_));
-  out.text(started_ ? env_->save_state() : std::string());
+  out.text(started ? env_->save_state() : std::string());
   return std::move(out).bytes();
 }
 

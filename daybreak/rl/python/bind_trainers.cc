@@ -14,6 +14,7 @@
 #include "daybreak/base/bind.h"
 #include "daybreak/rl/algo/dqn.h"
 #include "daybreak/rl/algo/on_policy.h"
+#include "daybreak/rl/python/gym_vec_env.h"
 #include "daybreak/rl/python/policy_object.h"
 
 namespace nb = nanobind;
@@ -29,9 +30,59 @@ nb::object array_of(std::vector<T> values, std::vector<std::size_t> shape) {
   return nb::cast(nb::ndarray<nb::numpy, T>(owned->data(), shape.size(), shape.data(), owner));
 }
 
-EnvFactory factory_of(const std::string& id, nb::object maker) {
-  return [id](const EnvOptions& options) { return make_vec_env(id, options); };
-}
+// What a person named as the environment, and what was made of it. The owner holds the GIL when this is made and
+// destroyed.
+class EnvMaker {
+ public:
+  EnvMaker(nb::object env, nb::dict options) : env_(std::move(env)), options_(std::move(options)) {}
+
+  // For the trainer's own environments: they live as long as it does, so a failed step can be raised from its cause.
+  EnvFactory factory() {
+    return [this](const EnvOptions& options) -> base::Result<std::unique_ptr<VecEnv>> {
+      auto env = make(options.num_envs, options_);
+      if (env) made_.push_back(env->get());
+      return env;
+    };
+  }
+
+  // A Python exception stays set, and the Result says only that there is one. Takes the GIL.
+  base::Result<std::unique_ptr<VecEnv>> make(std::int64_t num_envs, const nb::dict& options) const {
+    const nb::gil_scoped_acquire acquire;
+    try {
+      return make_env_from_python(env_, num_envs, Autoreset::kSameStep, options);
+    } catch (nb::python_error& error) {
+      error.restore();
+    } catch (nb::builtin_exception& error) {
+      PyErr_SetString(error.type() == nb::exception_type::type_error ? PyExc_TypeError : PyExc_ValueError,
+                      error.what());
+    }
+    return base::fail(base::Code::kUnknown, "the environment could not be made");
+  }
+
+  nb::dict options_with(const nb::dict& more) const {
+    nb::dict all;
+    for (const auto& [key, value] : options_) all[key] = value;
+    for (const auto& [key, value] : more) all[key] = value;
+    return all;
+  }
+
+  // What factory() made is gone.
+  void forget() { made_.clear(); }
+
+  [[noreturn]] void raise(const base::Error& error) const {
+    if (PyErr_Occurred() != nullptr) throw nb::python_error();
+    for (VecEnv* env : made_) {
+      if (const auto* gym = dynamic_cast<GymVecEnv*>(env); gym != nullptr && gym->failed())
+        raise_env_error(*env, error);
+    }
+    base::raise(error);
+  }
+
+ private:
+  nb::object env_;
+  nb::dict options_;
+  std::vector<VecEnv*> made_;
+};
 
 bool is_count(std::string_view name) {
   return name.ends_with("_total") || name.ends_with("_this_iter") || name == "training_iteration" ||
@@ -84,8 +135,8 @@ Fragment fragment_of(nb::handle dict) {
 // A trainer and what makes its environments. The GIL is released while it works.
 class TrainerObject {
  public:
-  TrainerObject(std::unique_ptr<Trainer> trainer, EnvFactory factory)
-      : trainer_(std::move(trainer)), factory_(std::move(factory)) {}
+  TrainerObject(std::unique_ptr<EnvMaker> maker, std::unique_ptr<Trainer> trainer)
+      : maker_(std::move(maker)), trainer_(std::move(trainer)) {}
 
   nb::dict train() {
     base::Result<IterationResult> result;
@@ -127,21 +178,16 @@ class TrainerObject {
     return result_dict(raise_or(std::move(result)));
   }
 
-  nb::tuple evaluate(std::int64_t episodes, std::uint64_t seed, bool deterministic,
-                     std::map<std::string, std::string> options) {
+  nb::tuple evaluate(std::int64_t episodes, std::uint64_t seed, bool deterministic, const nb::dict& options) {
     const auto policy = trainer_->policy();
-    EnvOptions env_options;
-    env_options.num_envs = evaluation_envs(episodes);
-    env_options.options = std::move(options);
+    auto env = raise_or(maker_->make(evaluation_envs(episodes), maker_->options_with(options)));
     base::Result<EpisodeLog> log;
     {
       const nb::gil_scoped_release release;
-      log = [&]() -> base::Result<EpisodeLog> {
-        DAYBREAK_ASSIGN(const auto env, factory_(env_options));
-        return rl::evaluate(*policy, *env, {.episodes = episodes, .seed = seed, .deterministic = deterministic});
-      }();
+      log = rl::evaluate(*policy, *env, {.episodes = episodes, .seed = seed, .deterministic = deterministic});
     }
-    EpisodeLog done = raise_or(std::move(log));
+    if (!log) raise_env_error(*env, log.error());
+    EpisodeLog done = *std::move(log);
     const std::size_t n = done.returns.size();
     return nb::make_tuple(array_of(std::move(done.returns), {n}), array_of(std::move(done.lengths), {n}));
   }
@@ -165,26 +211,27 @@ class TrainerObject {
   Trainer& trainer() { return *trainer_; }
 
  private:
-  // A Python environment's own exception, when it raised one, else the error's.
   template <typename T>
   T raise_or(base::Result<T> result) {
-    if (!result && PyErr_Occurred() != nullptr) throw nb::python_error();
-    return base::value_or_raise(std::move(result));
+    if (!result) maker_->raise(result.error());
+    return *std::move(result);
   }
 
+  std::unique_ptr<EnvMaker> maker_;
   std::unique_ptr<Trainer> trainer_;
-  EnvFactory factory_;
 };
 
 // RolloutSampler with its batch, as an actor holds it.
 class SamplerObject {
  public:
-  SamplerObject(const std::string& config, std::uint64_t stream, std::int64_t num_envs, nb::object maker)
-      : config_(base::value_or_raise(parse_on_policy(config))) {
-    EnvOptions options;
-    options.num_envs = num_envs;
-    options.options = config_.env_options;
-    auto env = base::value_or_raise(factory_of(config_.env, std::move(maker))(options));
+  SamplerObject(const std::string& config, std::uint64_t stream, std::int64_t num_envs, nb::object env_name,
+                nb::dict options)
+      : config_(base::value_or_raise(parse_on_policy(config))), maker_(std::move(env_name), std::move(options)) {
+    EnvOptions env_options;
+    env_options.num_envs = num_envs;
+    auto made = maker_.factory()(env_options);
+    if (!made) maker_.raise(made.error());  // nothing was made
+    auto env = *std::move(made);
     model_ = nn::Model(base::value_or_raise(model_spec(config_, env->observation_space(), env->action_space())));
     const int width = model_.spec().observation_size;
     filter_ = nn::Filter(width, config_.normalize_observations, static_cast<float>(config_.observation_clip));
@@ -217,8 +264,7 @@ class SamplerObject {
       const nb::gil_scoped_release release;
       status = sampler_->sample(params_.data(), filter_, steps, batch, 0, log, seen_);
     }
-    if (!status && PyErr_Occurred() != nullptr) throw nb::python_error();
-    base::value_or_raise(std::move(status));
+    if (!status) maker_.raise(status.error());
     const auto rows = static_cast<std::size_t>(batch.rows);
     const auto width = static_cast<std::size_t>(spec.observation_size);
     const std::size_t episodes = log.returns.size();
@@ -245,6 +291,7 @@ class SamplerObject {
 
  private:
   OnPolicyConfig config_;
+  EnvMaker maker_;
   nn::Model model_;
   nn::Filter filter_;
   nn::RunningStats seen_;
@@ -252,18 +299,29 @@ class SamplerObject {
   std::unique_ptr<RolloutSampler> sampler_;
 };
 
-std::unique_ptr<TrainerObject> make_on_policy(const std::string& config, nb::object maker, bool local_sampling) {
-  const OnPolicyConfig parsed = base::value_or_raise(parse_on_policy(config));
-  EnvFactory factory = factory_of(parsed.env, std::move(maker));
-  auto trainer = base::value_or_raise(OnPolicyTrainer::make(parsed, factory, local_sampling));
-  return std::make_unique<TrainerObject>(std::move(trainer), std::move(factory));
+template <typename Make>
+std::unique_ptr<TrainerObject> make_trainer(nb::object env, nb::dict options, Make&& make) {
+  auto maker = std::make_unique<EnvMaker>(std::move(env), std::move(options));
+  auto trainer = make(maker->factory());
+  if (!trainer) {
+    maker->forget();
+    maker->raise(trainer.error());
+  }
+  return std::make_unique<TrainerObject>(std::move(maker), *std::move(trainer));
 }
 
-std::unique_ptr<TrainerObject> make_dqn(const std::string& config, nb::object maker) {
+std::unique_ptr<TrainerObject> make_on_policy(const std::string& config, nb::object env, nb::dict options,
+                                              bool local_sampling) {
+  const OnPolicyConfig parsed = base::value_or_raise(parse_on_policy(config));
+  return make_trainer(std::move(env), std::move(options), [&](const EnvFactory& factory) {
+    return OnPolicyTrainer::make(parsed, factory, local_sampling);
+  });
+}
+
+std::unique_ptr<TrainerObject> make_dqn(const std::string& config, nb::object env, nb::dict options) {
   const DqnConfig parsed = base::value_or_raise(parse_dqn(config));
-  EnvFactory factory = factory_of(parsed.env, std::move(maker));
-  auto trainer = base::value_or_raise(DqnTrainer::make(parsed, factory));
-  return std::make_unique<TrainerObject>(std::move(trainer), std::move(factory));
+  return make_trainer(std::move(env), std::move(options),
+                      [&](const EnvFactory& factory) { return DqnTrainer::make(parsed, factory); });
 }
 
 nb::list option_rows(const std::vector<std::array<std::string, 3>>& rows) {
@@ -297,17 +355,17 @@ void bind_trainers(nb::module_& m) {
       .def_prop_ro("config", [](TrainerObject& self) { return self.trainer().config(); }, "The configuration as JSON.");
   nb::class_<SamplerObject>(
       m, "Sampler", "Environments and a copy of the policy that make fragments of samples: what a rollout actor holds.")
-      .def(nb::init<const std::string&, std::uint64_t, std::int64_t, nb::object>(), "config"_a, "stream"_a,
-           "num_envs"_a, "maker"_a = nb::none())
+      .def(nb::init<const std::string&, std::uint64_t, std::int64_t, nb::object, nb::dict>(), "config"_a, "stream"_a,
+           "num_envs"_a, "env"_a, "options"_a)
       .def("set_weights", &SamplerObject::set_weights, "weights"_a, "Trainer.weights().")
       .def("sample", &SamplerObject::sample, "num_steps"_a,
            "num_steps steps of every environment as a dict of arrays, for Trainer.update.")
       .def_prop_ro("num_envs", &SamplerObject::num_envs);
-  m.def("make_on_policy", &make_on_policy, "config"_a, "maker"_a = nb::none(), "local_sampling"_a = true,
+  m.def("make_on_policy", &make_on_policy, "config"_a, "env"_a, "options"_a, "local_sampling"_a = true,
         "A PPO, A2C or PG trainer from its configuration as JSON.");
   m.def(
       "on_policy_options", [] { return option_rows(describe_on_policy()); },
       "(name, help, default as JSON) of each option.");
-  m.def("make_dqn", &make_dqn, "config"_a, "maker"_a = nb::none(), "A DQN trainer from its configuration as JSON.");
+  m.def("make_dqn", &make_dqn, "config"_a, "env"_a, "options"_a, "A DQN trainer from its configuration as JSON.");
   m.def("dqn_options", [] { return option_rows(describe_dqn()); }, "(name, help, default as JSON) of each option.");
 }

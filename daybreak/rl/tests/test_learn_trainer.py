@@ -4,7 +4,9 @@ import math
 import pathlib
 from typing import Any
 
+import gymnasium
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from daybreak import rl
@@ -163,3 +165,111 @@ def test_filter_is_part_of_the_policy() -> None:
     assert policy.compute_action(observation) == trainer.policy.compute_action(observation)
     plain = trained(env="Pendulum-v1", iterations=3)
     assert plain.policy.compute_action(observation) != policy.compute_action(observation)
+
+
+class Corridor(gymnasium.Env[npt.NDArray[np.float32], int]):
+    """Five cells; going right from the last one ends the episode with reward 1. `nan_at`: the step with a NaN reward."""
+
+    observation_space = gymnasium.spaces.Box(0.0, 1.0, (2, 1), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, nan_at: int = -1, fail_at: int = -1) -> None:
+        self.nan_at, self.fail_at, self.steps = nan_at, fail_at, 0
+
+    def observe(self) -> npt.NDArray[np.float32]:
+        return np.array([[self.cell / 5], [1.0]], np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.cell = self.age = 0
+        return self.observe(), {}
+
+    def step(self, action: int) -> Any:
+        self.steps += 1
+        self.age += 1
+        if self.steps == self.fail_at:
+            raise OSError("the corridor is flooded")
+        self.cell = max(0, self.cell + (1 if action else -1))
+        over = self.cell == 5
+        reward = float("nan") if self.steps == self.nan_at else float(over)
+        return self.observe(), reward, over, self.age == 30, {}
+
+
+def test_any_gymnasium_environment_trains_as_class_function_or_id() -> None:
+    trainer = rl.PPO(Corridor, num_envs=4, num_steps=64, minibatch_size=64, lr=3e-3, num_epochs=4, gamma=0.9, seed=0)
+    trainer.learn(256 * 12)
+    result = trainer.evaluate(20)
+    assert result["mean"] == 1 and result["len_mean"] == 5
+    rl.PPO(lambda: Corridor(), **SMALL).train()
+    acrobot = rl.PPO("Acrobot-v1", **SMALL)
+    assert acrobot.train()["timesteps_total"] == 128
+    assert acrobot.policy.observation_size == 6
+
+
+def test_nan_reward_names_environment_and_step_and_training_state_is_untouched() -> None:
+    steps_to_nan = iter([-1, -1, 70, -1])
+    trainer = rl.PPO(lambda: Corridor(nan_at=next(steps_to_nan)), **SMALL)
+    trainer.train()
+    trainer.train()
+    policy = trainer.policy.to_bytes()
+    with pytest.raises(ValueError, match=r"step 5 of the rollout: step of environment 2 gave the reward nan"):
+        trainer.train()
+    assert trainer.policy.to_bytes() == policy
+    assert trainer.timesteps == 256
+    assert trainer.train()["timesteps_total"] == 384
+
+
+def test_exception_of_an_environment_arrives_with_its_cause() -> None:
+    trainer = rl.PPO(Corridor, env_options={"fail_at": 40}, **SMALL)
+    trainer.train()
+    with pytest.raises(errors.Error) as caught:
+        trainer.train()
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_unsupported_space_is_named() -> None:
+    class Odd(Corridor):
+        observation_space = gymnasium.spaces.Text(5)  # type: ignore[assignment]
+
+    with pytest.raises(ValueError, match="Text"):
+        rl.PPO(Odd, **SMALL)
+
+
+def test_two_threads_step_python_environments() -> None:
+    trainer = rl.PPO(Corridor, **{**SMALL, "num_threads": 2})
+    assert trainer.train()["timesteps_total"] == 128
+
+
+DQN: dict[str, Any] = dict(learning_starts=64, steps_per_iteration=128, hidden=[16], batch_size=16, exploration_timesteps=300)
+
+
+def test_dqn_learns_the_corridor_with_every_option_on() -> None:
+    options = dict(num_envs=2, n_step=3, dueling=True, prioritized_replay=True, prioritized_beta=[[0, 0.4], [4000, 1.0]])
+    trainer = rl.DQN(Corridor, **{**DQN, **options}, gamma=0.9, lr=3e-3, target_update_interval=100, train_freq=2, seed=1)
+    trainer.learn(4000)
+    result = trainer.evaluate(5)
+    assert result["mean"] == 1 and result["len_mean"] == 5
+
+
+@pytest.mark.parametrize("options", [{}, dict(num_envs=3, n_step=3, dueling=True, prioritized_replay=True)], ids=str)
+def test_restored_dqn_goes_on_to_the_same_bits(options: dict[str, Any]) -> None:
+    def fresh() -> rl.DQN:
+        return rl.DQN("CartPole-v1", **{**DQN, **options}, seed=2)
+
+    straight = fresh()
+    straight.learn(500)
+    checkpoint = straight.to_bytes()
+    straight.learn(1000)
+    resumed = fresh()
+    resumed.from_bytes(checkpoint)
+    resumed.learn(1000)
+    assert resumed.to_bytes() == straight.to_bytes()
+    assert rl.Policy.load(checkpoint).algo == "dqn"
+    with pytest.raises(ValueError):
+        resumed.from_bytes(checkpoint[:-100])
+    assert resumed.to_bytes() == straight.to_bytes()
+
+
+def test_dqn_refuses_a_box_action() -> None:
+    with pytest.raises(ValueError, match="Discrete action space"):
+        rl.DQN("Pendulum-v1")
