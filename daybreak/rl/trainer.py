@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -14,6 +16,7 @@ import numpy.typing as npt
 from daybreak._core import base as _base
 from daybreak._core import rl as _native
 from daybreak.rl.policy import Policy
+from daybreak.rl.rollout import RolloutWorkers
 
 __all__ = ["A2C", "DQN", "PG", "PPO", "Trainer", "linear"]
 
@@ -172,8 +175,8 @@ class Trainer:
     def to_bytes(self) -> bytes:
         """A checkpoint: weights, optimiser, random numbers, filter, environments, running episodes. No pickle, checksummed.
 
-        A trainer made with the same options that takes it with `from_bytes` goes on to the same bits. `Policy.load` reads the
-        policy out of it.
+        A trainer made with the same options that takes it with `from_bytes` goes on to the same bits (environments written in
+        Python or living on rollout actors cannot be saved: they begin new episodes). `Policy.load` reads the policy out of it.
         """
         return self._native.save()
 
@@ -214,8 +217,42 @@ def summary(returns: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64], *,
 
 
 class _OnPolicy(Trainer):
+    _workers: RolloutWorkers | None = None
+
     def _make(self, config: str, num_workers: int) -> _native.Trainer:
-        return _native.make_on_policy(config, self._env, self._env_options, num_workers == 0)
+        native = _native.make_on_policy(config, self._env, self._env_options, num_workers == 0)
+        if num_workers != 0:
+            full = native.config
+            self._workers = RolloutWorkers(
+                full, num_workers, json.loads(full)["num_envs"], self._env, self._env_options
+            )
+        return native
+
+    def _train(self) -> Result:
+        if self._workers is None:
+            return self._native.train()
+        start = time.perf_counter()
+        fragments = self._workers.collect(self._native.weights(), self._num_steps)
+        result = self._native.update(fragments, time.perf_counter() - start)
+        result["worker_deaths"] = self._workers.deaths
+        return result
+
+    @functools.cached_property
+    def _num_steps(self) -> int:
+        return int(self.config["num_steps"])
+
+    def learn(self, total_timesteps: int) -> Result | None:
+        if self._workers is None:
+            return super().learn(total_timesteps)
+        result = None
+        while self.timesteps < total_timesteps:
+            result = self.train()
+        return result
+
+    def stop(self) -> None:
+        """Ends the rollout actors, if there are any; the trainer cannot train any more then."""
+        if self._workers is not None:
+            self._workers.stop()
 
 
 class PPO(_OnPolicy):
