@@ -1,1 +1,1 @@
-from daybreak._core import base as base, tensor as tensor
+from daybreak._core import base as base, rl as rl, tensor as tensor

@@ -155,7 +155,12 @@ base::Status BatchEnv::step(const void* actions, const StepBuffers& out) {
     beginning_.swap(ended_);
     ended_.clear();
     advance(actions, out, ended_);
-    std::erase_if(ended_, [this](std::int32_t row) { return over_[row] != 0; });
+    std::size_t kept = 0;  // without branches, which would be guessed wrong
+    for (const std::int32_t row : ended_) {
+      ended_[kept] = row;
+      kept += over_[row] == 0;
+    }
+    ended_.resize(kept);
     for (const std::int32_t row : beginning_) {
       begin(row, out.observations);
       out.rewards[row] = 0;

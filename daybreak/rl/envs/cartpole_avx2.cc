@@ -91,7 +91,7 @@ constexpr std::uint32_t kBytesOfMask[16] = {0x00000000, 0x00000001, 0x00000100, 
 
 // The step is cut into three passes over a chunk, because one pass is a chain of operations so long that a processor
 // sees no second row beside it: three short ones take a third less time.
-constexpr std::int64_t kChunk = 64;
+constexpr std::int64_t kChunk = 64;  // at most the bits of a word
 
 struct Scratch {
   alignas(32) double sine[kChunk], cosine[kChunk], temp[kChunk], theta_acc[kChunk];
@@ -148,7 +148,7 @@ std::int64_t move(const Rows& rows, std::int64_t n, const Scratch& scratch, cons
   const __m128 reward = _mm_set1_ps(rules.reward), reward_at_fall = _mm_set1_ps(rules.reward_at_fall);
   double *const xs = rows.x, *const x_dots = rows.x_dot, *const thetas = rows.theta, *const theta_dots = rows.theta_dot;
   std::int32_t* const all_steps = rows.steps;
-  std::int64_t ended = 0;
+  std::uint64_t over = 0;  // bit i is row i
   for (std::int64_t i = 0; i < n; i += 4) {
     const Vec x_dot = _mm256_loadu_pd(x_dots + i), theta_dot = _mm256_loadu_pd(theta_dots + i);
     const Vec temp = _mm256_load_pd(scratch.temp + i), theta_acc = _mm256_load_pd(scratch.theta_acc + i);
@@ -178,9 +178,12 @@ std::int64_t move(const Rows& rows, std::int64_t n, const Scratch& scratch, cons
     const __m128 fallen_floats = _mm_castsi128_ps(_mm256_castsi256_si128(
         _mm256_permutevar8x32_epi32(_mm256_castpd_si256(fallen), _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6))));
     _mm_storeu_ps(out.rewards + i, _mm_blendv_ps(reward, reward_at_fall, fallen_floats));
-    for (unsigned left = terminated | truncated; left != 0; left &= left - 1) {
-      out.ended[ended++] = static_cast<std::int32_t>(first + i + __builtin_ctz(left));
-    }
+    over |= std::uint64_t{terminated | truncated} << i;
+  }
+  // Listed after the loop: a branch in it would be guessed wrong a few times a chunk.
+  std::int64_t ended = 0;
+  for (; over != 0; over &= over - 1) {
+    out.ended[ended++] = static_cast<std::int32_t>(first + __builtin_ctzll(over));
   }
   return ended;
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from daybreak._core.rl import Pong
 
+from .spaces import pong_action_space, pong_observation_space
 from .vector import make_vec
 
 __all__ = ["PongEnv", "PongVectorEnv"]
@@ -25,21 +26,19 @@ class PongEnv(gymnasium.Env[Observation, np.int64]):
     Action: 0 stop, 1 down, 2 up. Reward: 1 each step, or with reward="win" +1 or -1 at the end. An episode is one rally.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}
 
     def __init__(self, reward: str = "step", render_mode: str | None = None) -> None:
         self._game = Pong(reward=reward)
         self.render_mode = render_mode
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (8,), np.float64)
-        self.action_space = gymnasium.spaces.Discrete(3)
+        self.observation_space = pong_observation_space()
+        self.action_space = pong_action_space()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        if options:
-            raise ValueError(f"daybreak/Pong-v0 has no options for reset, got {options}")
         super().reset(seed=seed)
-        return self._game.reset(seed)
+        return self._game.reset(seed, options)
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         return self._game.step(action)
@@ -72,7 +71,9 @@ class PongVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     def __init__(self, num_envs: int = 1, render_mode: str | None = None, **options: Any) -> None:
         if render_mode is not None:
-            raise ValueError(f"a batch of Pong draws nothing, got render_mode={render_mode!r}: use frame(row) and draw()")
+            raise ValueError(
+                f"a batch of Pong draws nothing, got render_mode={render_mode!r}: use frame(row) and draw()"
+            )
         self._batch = make_vec("daybreak/Pong-v0", num_envs, **options)
         self.num_envs = num_envs
         self.metadata = self._batch.metadata

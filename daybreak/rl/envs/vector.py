@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from daybreak._core import rl as _native
 
+from . import spaces
 from .extra import gymnasium_or_raise
 
 if TYPE_CHECKING:
@@ -30,26 +31,26 @@ class VecEnv(_native.VecEnv):
 
     @cached_property
     def single_observation_space(self) -> gymnasium.Space[Any]:
-        described = self._observation_space
+        described = self.describe()["observation_space"]
         if described["kind"] == "discrete":  # it arrives one-hot
             described = {"kind": "box", "low": [0.0] * described["n"], "high": [1.0] * described["n"]}
-        return _space(described)
+        return spaces.space_of(described)
 
     @cached_property
     def single_action_space(self) -> gymnasium.Space[Any]:
-        return _space(self._action_space)
+        return spaces.space_of(self.describe()["action_space"])
 
     @cached_property
     def observation_space(self) -> gymnasium.Space[Any]:
-        return _batched(self.single_observation_space, self.num_envs)
+        return spaces.batched(self.single_observation_space, self.num_envs)
 
     @cached_property
     def action_space(self) -> gymnasium.Space[Any]:
-        return _batched(self.single_action_space, self.num_envs)
+        return spaces.batched(self.single_action_space, self.num_envs)
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        return {"autoreset_mode": gymnasium_or_raise("vector").vector.AutoresetMode(self._autoreset)}
+        return {"autoreset_mode": gymnasium_or_raise("vector").vector.AutoresetMode(self.describe()["autoreset_mode"])}
 
     @property
     def unwrapped(self) -> VecEnv:
@@ -84,17 +85,3 @@ def make_vec(
     4
     """
     return VecEnv(env, num_envs, autoreset_mode, copy, options)
-
-
-def _space(description: dict[str, Any]) -> gymnasium.Space[Any]:
-    gymnasium = gymnasium_or_raise("spaces")
-    import numpy as np
-
-    if description["kind"] == "discrete":
-        return gymnasium.spaces.Discrete(description["n"])
-    low, high = (np.array(description[side], np.float32) for side in ("low", "high"))
-    return gymnasium.spaces.Box(low, high, dtype=np.float32)
-
-
-def _batched(space: gymnasium.Space[Any], num_envs: int) -> gymnasium.Space[Any]:
-    return gymnasium_or_raise("spaces").vector.utils.batch_space(space, num_envs)

@@ -64,7 +64,10 @@ class PongObject {
     }
   }
 
-  nb::object reset(std::optional<std::uint64_t> seed) {
+  nb::object reset(std::optional<std::uint64_t> seed, const std::optional<nb::dict>& options) {
+    if (options && nb::len(*options) != 0) {
+      throw nb::value_error(fmt::format("Pong's reset has no options, got {}", nb::repr(*options).c_str()).c_str());
+    }
     const PongGame before = game_;
     if (seed || !draws_.seeded()) draws_.seed(seed ? *seed : fresh_seed());
     if (seed) game_ = PongGame();
@@ -115,6 +118,11 @@ class PongObject {
   bool win_;
 };
 
+// Where Gymnasium's spaces are made, when someone asks for one.
+nb::module_ spaces_module() {
+  return nb::module_::import_("daybreak.rl.envs.spaces");
+}
+
 // What there is to draw, in pixels of the 640 x 480 court.
 nb::dict frame_of(const PongGame& game) {
   nb::dict frame;
@@ -131,7 +139,7 @@ nb::dict frame_of(const PongGame& game) {
   return frame;
 }
 
-nb::dict describe(const Space& space) {
+nb::dict describe_space(const Space& space) {
   nb::dict result;
   result["kind"] = space.kind == Space::Kind::kDiscrete ? "discrete" : "box";
   result["n"] = space.n;
@@ -139,6 +147,15 @@ nb::dict describe(const Space& space) {
     result["low"] = space.low;
     result["high"] = space.high;
   }
+  return result;
+}
+
+nb::dict describe(const VecEnvObject& self) {
+  constexpr const char* kAutoreset[] = {"NextStep", "SameStep", "Disabled"};
+  nb::dict result;
+  result["observation_space"] = describe_space(self.env().observation_space());
+  result["action_space"] = describe_space(self.env().action_space());
+  result["autoreset_mode"] = kAutoreset[static_cast<int>(self.autoreset())];
   return result;
 }
 
@@ -213,16 +230,31 @@ void bind_vec_env(nb::module_& m) {
             const Autoreset mode = autoreset_from_python(autoreset_mode);
             new (self) VecEnvObject(make_env_from_python(env, num_envs, mode, options), mode, copy);
           },
-          "env"_a, "num_envs"_a, "autoreset_mode"_a, "copy"_a, "options"_a)
-      .def("reset", &VecEnvObject::reset, nb::kw_only(), "seed"_a = nb::none(), "options"_a = nb::none(),
-           "Starts new episodes: (observations, {}). seed: an integer (row i takes seed + i), one for each row, or "
-           "None to go on. "
-           "options={'reset_mask': array of bool} resets only those rows.")
+          "env"_a, "num_envs"_a, "autoreset_mode"_a, "copy"_a, "options"_a,
+          nb::sig("def __init__(self, env: typing.Any, num_envs: int, autoreset_mode: typing.Any, copy: bool, "
+                  "options: dict[str, typing.Any]) -> None"))
+      .def(
+          "reset", &VecEnvObject::reset, nb::kw_only(), "seed"_a = nb::none(), "options"_a = nb::none(),
+          nb::sig("def reset(self, *, seed: int | collections.abc.Sequence[int | None] | None = None, "
+                  "options: dict[str, typing.Any] | None = None) "
+                  "-> tuple[numpy.typing.NDArray[numpy.float32], dict[str, typing.Any]]"),
+          "Starts new episodes: (observations, {}). seed: an integer (row i takes seed + i), one for each row, or None "
+          "to go on. options={'reset_mask': array of bool} resets only those rows.")
       .def("step", &VecEnvObject::step, "actions"_a,
+           nb::sig("def step(self, actions: numpy.typing.ArrayLike) -> tuple[numpy.typing.NDArray[numpy.float32], "
+                   "numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool_], "
+                   "numpy.typing.NDArray[numpy.bool_], dict[str, typing.Any]]"),
            "One step of every row: (observations, rewards, terminations, truncations, infos).")
-      .def("state", &state_of, "row"_a, "The float64 state of one row (CartPole, Pendulum).")
+      .def("play", &VecEnvObject::play, "actions"_a,
+           nb::sig("def play(self, actions: numpy.typing.ArrayLike) -> tuple[numpy.typing.NDArray[numpy.float32], "
+                   "numpy.typing.NDArray[numpy.float64], int]"),
+           "Steps through recorded actions [steps, num_envs, ...] in C++: (last observations, sum of rewards of each "
+           "row, number of episodes that ended).")
+      .def("state", &state_of, "row"_a, nb::sig("def state(self, row: int) -> tuple[float, ...]"),
+           "The float64 state of one row (CartPole, Pendulum).")
       .def("set_state", &set_state, "row"_a, "state"_a, "Begins an episode in one row from this state, without a draw.")
-      .def("frame", &frame_of_row, "row"_a = 0, "What there is to draw of one game of Pong, in pixels.")
+      .def("frame", &frame_of_row, "row"_a = 0, nb::sig("def frame(self, row: int = 0) -> dict[str, float]"),
+           "What there is to draw of one game of Pong, in pixels.")
       .def(
           "save_state",
           [](const VecEnvObject& self) {
@@ -238,13 +270,8 @@ void bind_vec_env(nb::module_& m) {
           "bytes"_a, "Goes on from save_state() of a like batch; DataLossError for other or damaged bytes.")
       .def_prop_ro("num_envs", [](const VecEnvObject& self) { return self.env().num_envs(); })
       .def_prop_ro("copy", &VecEnvObject::copies)
-      .def_prop_ro("_observation_space",
-                   [](const VecEnvObject& self) { return describe(self.env().observation_space()); })
-      .def_prop_ro("_action_space", [](const VecEnvObject& self) { return describe(self.env().action_space()); })
-      .def_prop_ro("_autoreset", [](const VecEnvObject& self) {
-        constexpr const char* kNames[] = {"NextStep", "SameStep", "Disabled"};
-        return kNames[static_cast<int>(self.autoreset())];
-      });
+      .def("describe", &describe, nb::sig("def describe(self) -> dict[str, typing.Any]"),
+           "Spaces and autoreset mode as plain values, for which Gymnasium need not be there.");
 }
 
 }  // namespace
@@ -260,14 +287,26 @@ void bind_envs(nb::module_& m) {
                          "original's order; without it the draws are those of numpy.random.default_rng(seed). reward: "
                          "'step' (+1 each step) or 'win' "
                          "(+1 or -1 at the end).")
-      .def(nb::init<nb::object, const std::string&>(), "uniform"_a = nb::none(), "reward"_a = "step")
-      .def("reset", &PongObject::reset, "seed"_a = nb::none(),
+      .def(nb::init<nb::object, const std::string&>(), "uniform"_a = nb::none(), "reward"_a = "step",
+           nb::sig("def __init__(self, uniform: collections.abc.Callable[[], float] | None = None, reward: str = "
+                   "'step') -> None"))
+      .def("reset", &PongObject::reset, "seed"_a = nb::none(), "options"_a = nb::none(),
+           nb::sig("def reset(self, seed: int | None = None, options: dict[str, typing.Any] | None = None) "
+                   "-> tuple[numpy.typing.NDArray[numpy.float64], dict[str, typing.Any]]"),
            "Serves: (observation, {}). Paddles and the opponent's prediction stay as they are, as in the original, "
-           "unless a seed is "
-           "given: that begins a new game.")
+           "unless a seed is given: that begins a new game.")
       .def("step", &PongObject::step, "action"_a,
+           nb::sig("def step(self, action: typing.SupportsIndex) "
+                   "-> tuple[numpy.typing.NDArray[numpy.float64], float, bool, bool, dict[str, typing.Any]]"),
            "0 stop, 1 down, 2 up, else go on as before: (observation, reward, terminated, truncated, info). The last "
-           "observation of a "
-           "rally shows the next serve; info then says whether the agent 'won'.")
-      .def("frame", [](const PongObject& self) { return frame_of(self.game()); }, "What there is to draw, in pixels.");
+           "observation of a rally shows the next serve; info then says whether the agent 'won'.")
+      .def_prop_ro(
+          "observation_space", [](nb::handle) { return spaces_module().attr("pong_observation_space")(); },
+          nb::sig("def observation_space(self) -> typing.Any"), "Gymnasium's Box without bounds, in float64.")
+      .def_prop_ro(
+          "action_space", [](nb::handle) { return spaces_module().attr("pong_action_space")(); },
+          nb::sig("def action_space(self) -> typing.Any"), "Gymnasium's Discrete(3).")
+      .def(
+          "frame", [](const PongObject& self) { return frame_of(self.game()); },
+          nb::sig("def frame(self) -> dict[str, float]"), "What there is to draw, in pixels.");
 }

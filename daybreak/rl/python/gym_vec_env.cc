@@ -328,6 +328,10 @@ std::map<std::string, std::string> native_options(const nb::dict& options) {
 std::unique_ptr<VecEnv> make_env_from_python(nb::handle env, std::int64_t num_envs, Autoreset autoreset,
                                              const nb::dict& options) {
   std::string id;
+  // The class of one game is a name for the games that C++ steps, unless they take their draws from Python.
+  if (env.is(nb::module_::import_("daybreak._core").attr("rl").attr("Pong")) && !options.contains("uniform")) {
+    return make_env_from_python(nb::str("daybreak/Pong-v0"), num_envs, autoreset, options);
+  }
   const bool named = nb::try_cast(env, id);
   if (named) {
     const std::vector<std::string> ours = env_ids();

@@ -29,6 +29,28 @@ nb::object copy_of(const nb::object& array) {
   return nb::steal(PyObject_CallMethod(array.ptr(), "copy", nullptr));
 }
 
+// In blocks of a constant size, which is what compilers vectorise at -O2.
+constexpr std::int64_t kBlock = 16;
+
+void add_to(double* totals, const float* rewards, std::int64_t n) {
+  std::int64_t at = 0;
+  for (; at + kBlock <= n; at += kBlock) {
+    for (std::int64_t i = 0; i < kBlock; ++i) totals[at + i] += rewards[at + i];
+  }
+  for (; at < n; ++at) totals[at] += rewards[at];
+}
+
+std::int64_t count_ends(const std::uint8_t* terminated, const std::uint8_t* truncated, std::int64_t n) {
+  std::int64_t count = 0, at = 0;
+  for (; at + kBlock <= n; at += kBlock) {
+    std::uint8_t ends = 0;
+    for (std::int64_t i = 0; i < kBlock; ++i) ends += terminated[at + i] | truncated[at + i];
+    count += ends;
+  }
+  for (; at < n; ++at) count += terminated[at] | truncated[at];
+  return count;
+}
+
 std::uint64_t seed_of(nb::handle value) {
   if (!nb::isinstance<nb::int_>(value) && !nb::hasattr(value, "__index__")) {
     throw nb::type_error(("seed=" + std::string(nb::repr(value).c_str()) + " is not an integer").c_str());
@@ -213,6 +235,32 @@ nb::object VecEnvObject::step(nb::handle actions) {
   nb::object info = autoreset_ == Autoreset::kSameStep ? final_info() : nb::dict();
   if (!copy_) return nb::make_tuple(observations_, rewards_, terminated_, truncated_, info);
   return nb::make_tuple(copy_of(observations_), copy_of(rewards_), copy_of(terminated_), copy_of(truncated_), info);
+}
+
+nb::object VecEnvObject::play(nb::handle actions) {
+  const bool discrete = env_->action_space().kind == Space::Kind::kDiscrete;
+  const std::string kind = nb::cast<std::string>(numpy_.attr("asarray")(actions).attr("dtype").attr("kind"));
+  const Buffer buffer(numpy_.attr("ascontiguousarray")(actions, discrete ? "int32" : "float32"));
+  const bool fits = buffer.ok() && buffer->ndim == (discrete ? 2 : 3) && buffer->shape[1] == num_envs_ &&
+                    (discrete ? kind == "i" || kind == "u" : buffer->shape[2] == action_size_);
+  if (!fits) bad_actions(actions);
+
+  nb::object sums = numpy_.attr("zeros")(num_envs_, "float64");
+  const auto* bytes = static_cast<const std::uint8_t*>(buffer->buf);
+  const std::int64_t row_bytes = num_envs_ * action_size_ * 4;
+  std::int64_t ended = 0;
+  base::Status status;
+  {
+    auto* const totals = data_of<double>(sums);
+    const nb::gil_scoped_release release;
+    for (std::int64_t at = 0; at < buffer->len && status; at += row_bytes) {
+      status = env_->step(bytes + at, buffers_);
+      add_to(totals, buffers_.rewards, num_envs_);
+      ended += count_ends(buffers_.terminated, buffers_.truncated, num_envs_);
+    }
+  }
+  if (!status) raise_env_error(*env_, status.error());
+  return nb::make_tuple(observations(), sums, ended);
 }
 
 // Gymnasium's info of kSameStep: nothing, or for the rows that ended their last observations in an array of objects.

@@ -22,6 +22,10 @@ class VecEnvObject {
   nanobind::object reset(nanobind::handle seed, nanobind::handle options);
   nanobind::object step(nanobind::handle actions);
 
+  // Steps through recorded actions, int32 [steps, num_envs] or float32 [steps, num_envs, n], in C++ alone: (last
+  // observations, float64 sum of rewards of each row, number of episodes that ended).
+  nanobind::object play(nanobind::handle actions);
+
   VecEnv& env() { return *env_; }
   const VecEnv& env() const { return *env_; }
   Autoreset autoreset() const { return autoreset_; }

@@ -23,7 +23,12 @@ def run(code):
 
 
 @pytest.mark.parametrize(
-    "imports", ["import daybreak.rl, gymnasium", "import gymnasium, daybreak.rl", "import gymnasium.envs.registration, daybreak.rl"]
+    "imports",
+    [
+        "import daybreak.rl, gymnasium",
+        "import gymnasium, daybreak.rl",
+        "import gymnasium.envs.registration, daybreak.rl",
+    ],
 )
 def test_gymnasium_makes_pong_after_import_in_either_order(imports):
     code = f"{imports}\nenv = gymnasium.make('daybreak/Pong-v0')\nprint(env.reset(seed=1)[0].shape, env.step(1)[1])"
@@ -74,6 +79,18 @@ def test_pong_plays_as_the_class_does_and_is_drawn():
     assert picture[round(frame["opponent_y"]) + 30, 635].tolist() == [255, 255, 255]
 
 
+def test_the_class_pong_is_an_environment_for_batches():
+    native = envs.make_vec(envs.Pong, 2, reward="win")
+    named = envs.make_vec("daybreak/Pong-v0", 2, reward="win")
+    assert np.array_equal(native.reset(seed=1)[0], named.reset(seed=1)[0])
+    assert native.save_state() == named.save_state()
+    draws = np.random.default_rng(1).random
+    in_python = envs.make_vec(envs.Pong, 1, uniform=draws)
+    assert np.array_equal(in_python.reset()[0], named.reset(seed=1)[0][:1])
+    with pytest.raises(ValueError, match="no options"):
+        envs.Pong().reset(options={"speed": 2})
+
+
 def test_gymnasium_makes_batches_of_pong():
     batch = gymnasium.make_vec("daybreak/Pong-v0", num_envs=3, reward="win")
     observations, _ = batch.reset(seed=1)
@@ -113,7 +130,11 @@ class Toy(gymnasium.Env):
 
 
 def batch_of(space=None, action=None, **answers):
-    made = type("Made", (Toy,), {"observation_space": space or Toy.observation_space, "action_space": action or Toy.action_space})
+    made = type(
+        "Made",
+        (Toy,),
+        {"observation_space": space or Toy.observation_space, "action_space": action or Toy.action_space},
+    )
     return envs.make_vec(made, 2, autoreset_mode="same_step", **answers)
 
 
@@ -241,7 +262,9 @@ def test_an_exception_of_the_environment_is_the_cause():
     problem = ZeroDivisionError("in the physics")
     batch = batch_of(raises=problem)
     batch.reset(seed=0)
-    with pytest.raises(daybreak.base.errors.Error, match="step of environment 0 raised ZeroDivisionError: in the physics") as caught:
+    with pytest.raises(
+        daybreak.base.errors.Error, match="step of environment 0 raised ZeroDivisionError: in the physics"
+    ) as caught:
         batch.step(ACTIONS)
     assert caught.value.__cause__ is problem
 
@@ -275,7 +298,9 @@ def test_what_makes_an_environment():
     with pytest.raises(LookupError, match="no environment 'Nothing-v0'"):
         envs.make_vec("Nothing-v0")
     differing = iter([Discrete(2), Discrete(3)])
-    with pytest.raises(ValueError, match=r"action_space of environment 1 is Discrete\(3\), that of environment 0 is Discrete\(2\)"):
+    with pytest.raises(
+        ValueError, match=r"action_space of environment 1 is Discrete\(3\), that of environment 0 is Discrete\(2\)"
+    ):
         envs.make_vec(lambda: type("T", (Toy,), {"action_space": next(differing)})(), 2)
 
 

@@ -65,7 +65,9 @@ def test_a_batch_is_gymnasiums_batch(id, mode):
         actions = random_actions(rng, id, num_envs)
         mine, other = ours.step(actions), theirs.step(actions)
         assert_same(mine[0], other[0], f"observations of step {step}")
-        np.testing.assert_allclose(mine[1], other[1], rtol=2e-7, err_msg=f"rewards of step {step}")  # theirs are float64
+        np.testing.assert_allclose(
+            mine[1], other[1], rtol=2e-7, err_msg=f"rewards of step {step}"
+        )  # theirs are float64
         assert np.array_equal(mine[2], other[2]) and np.array_equal(mine[3], other[3]), step
         assert_same_infos(mine[4], other[4], f"infos of step {step}")
         assert [a.dtype for a in mine[:4]] == [np.float32, np.float32, np.bool_, np.bool_]
@@ -74,7 +76,9 @@ def test_a_batch_is_gymnasiums_batch(id, mode):
         if mode == "Disabled" and over.any():
             mask = over.copy()
             assert_same(
-                ours.reset(options={"reset_mask": mask})[0], theirs.reset(options={"reset_mask": mask})[0], "masked reset"
+                ours.reset(options={"reset_mask": mask})[0],
+                theirs.reset(options={"reset_mask": mask})[0],
+                "masked reset",
             )
     assert ends >= 42  # of Pendulum's 200 steps: 6 rows, 7 episodes
 
@@ -253,3 +257,22 @@ def test_a_saved_state_goes_on_to_the_bit_and_a_damaged_one_is_refused():
         with pytest.raises(errors.DataLossError):
             other.load_state(damaged)
         assert other.save_state() == before
+
+
+@pytest.mark.parametrize("id", ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0"])
+def test_play_is_a_loop_of_steps(id):
+    played, stepped = (envs.make_vec(id, 3, autoreset_mode="same_step") for _ in range(2))
+    played.reset(seed=4), stepped.reset(seed=4)
+    rng = np.random.default_rng(0)
+    actions = np.array(
+        [rng.integers(0, 2, 3) if id == "CartPole-v1" else rng.uniform(-1, 1, (3, 1)) for _ in range(250)]
+    )
+    observations, sums, ended = played.play(actions)
+    results = [stepped.step(a) for a in actions]
+    assert np.array_equal(observations, results[-1][0])
+    assert np.allclose(sums, sum(r[1].astype(np.float64) for r in results))
+    assert ended == sum((r[2] | r[3]).sum() for r in results)
+    with pytest.raises(ValueError, match="actions must be"):
+        played.play(actions[:, :2])
+    with pytest.raises(ValueError, match="actions must be"):
+        played.play(actions[0, 0])
