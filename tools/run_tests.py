@@ -74,7 +74,7 @@ def count_gtest(report: Path) -> Count:
     return total
 
 
-def run_gtest(program: Path, label: str) -> Count:
+def run_gtest(program: Path, label: str, root: Path = ROOT) -> Count:
     """One GoogleTest program. Prints one line, and the whole output when it fails."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
@@ -86,7 +86,7 @@ def run_gtest(program: Path, label: str) -> Count:
     print(f"{label}: {count} ({time.monotonic() - started:.1f} s)", flush=True)
     if count.failed:
         print(output, end="" if output.endswith("\n") else "\n", flush=True)
-        print(f"{label}: exit status {code}: {program.relative_to(ROOT)}", flush=True)
+        print(f"{label}: exit status {code}: {program.relative_to(root)}", flush=True)
     return count
 
 

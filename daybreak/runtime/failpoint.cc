@@ -1,0 +1,22 @@
+#include "daybreak/runtime/failpoint.h"
+
+#include <csignal>
+#include <cstring>
+
+namespace daybreak::runtime::failpoint {
+
+static const char* prefix_ = "";
+static std::atomic<std::uint64_t> countdown_{0};
+
+void arm(const char* prefix, std::uint64_t countdown) {
+  prefix_ = prefix;
+  countdown_ = countdown;
+  armed = countdown != 0;
+}
+
+void hit(const char* name) {
+  if (std::strncmp(name, prefix_, std::strlen(prefix_)) != 0) return;
+  if (countdown_.fetch_sub(1) == 1) raise(SIGKILL);
+}
+
+}  // namespace daybreak::runtime::failpoint

@@ -1,0 +1,313 @@
+// What lies in the control segment that all processes of one runtime share: process slots, object entries, actors, queues.
+//
+// Everything here is plain data plus atomics, valid in every process at whatever address the segment is mapped, and must
+// survive the death (kill -9) of any process at any instruction. The rules that make it so are in ARCHITECTURE.md,
+// "Who holds what"; each structure says here which of them it follows.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace daybreak::runtime {
+
+inline constexpr std::uint32_t kMaxProcs = 512;           // slots; two are taken, see below
+inline constexpr std::uint32_t kDriverProc = 0;           // the driver's application threads
+inline constexpr std::uint32_t kSchedulerProc = 1;        // the driver's scheduler thread: same pid, a bell of its own
+inline constexpr std::uint32_t kMaxObjects = 1u << 20;
+inline constexpr std::uint32_t kEntriesPerBlock = 256;    // entries are handed to processes in blocks
+inline constexpr std::uint32_t kEntryBlocks = kMaxObjects / kEntriesPerBlock;
+inline constexpr std::uint32_t kMaxActors = 2048;
+inline constexpr std::uint32_t kQueueCells = 1u << 17;
+inline constexpr std::uint32_t kMaxCpuTokens = 4096;
+inline constexpr std::uint32_t kInlineBytes = 64;         // a value or an argument blob up to this size lies in its entry
+inline constexpr std::uint32_t kMaxResourceSets = 1024;
+inline constexpr std::uint32_t kMaxResourceNames = 64;
+inline constexpr std::uint32_t kMaxSetResources = 8;      // custom resources that one task can ask for
+inline constexpr std::uint32_t kNameBytes = 120;          // actor name with namespace, NUL included
+inline constexpr std::int64_t kResourceUnit = 10'000;     // fractions are exact to 1e-4
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Entry state: one word decides everything about an object or task.
+
+enum class Phase : std::uint64_t {
+  kFree = 0,
+  kCreated = 1,   // being filled by `proc`
+  kPending = 2,   // waits for arguments or resources at the scheduler, or is a further result of a task
+  kQueued = 3,    // in the queue, an actor's inbox or a worker's inbox
+  kRunning = 4,   // claimed by `proc`
+  kReady = 5,     // value in place
+  kError = 6,     // error value in place
+  kDying = 7,     // being freed by `proc`
+};
+
+// [63:32] generation | [31] in flight | [30] cancelled | [29] dying entry held an error | [28] cancelled by force
+// [27:16] waiter: 0 none, w+1 one process, 0xfff several | [15:4] proc + 1, 0 none | [3:0] phase
+struct State {
+  std::uint64_t word = 0;
+
+  static constexpr std::uint64_t kInFlight = 1ull << 31;
+  static constexpr std::uint64_t kCancelled = 1ull << 30;
+  static constexpr std::uint64_t kWasError = 1ull << 29;
+  static constexpr std::uint64_t kForced = 1ull << 28;
+  static constexpr std::uint64_t kWaiterMask = 0xfffull << 16;
+  static constexpr std::uint64_t kProcMask = 0xfffull << 4;
+  static constexpr std::uint64_t kPhaseMask = 0xf;
+  static constexpr std::uint32_t kManyWaiters = 0xfff;
+
+  Phase phase() const { return static_cast<Phase>(word & kPhaseMask); }
+  std::uint32_t generation() const { return static_cast<std::uint32_t>(word >> 32); }
+  std::uint32_t proc_plus_one() const { return static_cast<std::uint32_t>((word & kProcMask) >> 4); }
+  std::uint32_t waiter() const { return static_cast<std::uint32_t>((word & kWaiterMask) >> 16); }
+  bool has(std::uint64_t flag) const { return (word & flag) != 0; }
+  bool done() const { return phase() == Phase::kReady || phase() == Phase::kError; }
+
+  State with_phase(Phase p) const { return {(word & ~kPhaseMask) | static_cast<std::uint64_t>(p)}; }
+  State with_proc(std::uint32_t proc) const { return {(word & ~kProcMask) | (std::uint64_t{proc + 1} << 4)}; }
+  State without_proc() const { return {word & ~kProcMask}; }
+  State with_waiter(std::uint32_t w) const { return {(word & ~kWaiterMask) | (std::uint64_t{w} << 16)}; }
+  State with(std::uint64_t flag) const { return {word | flag}; }
+  State without(std::uint64_t flag) const { return {word & ~flag}; }
+  static State make(std::uint32_t generation, Phase p) {
+    return {(std::uint64_t{generation} << 32) | static_cast<std::uint64_t>(p)};
+  }
+};
+
+// A word that is changed by compare-and-swap and that names its last writer, so that after a death it is known whether
+// the dead process's last operation took effect: either the word still names it, or whoever overwrote it has first
+// acknowledged it in the writer's slot. [63:32] value | [31:22] proc | [21:0] sequence (per process, never 0).
+struct DetectableWord {
+  std::atomic<std::uint64_t> word{0};
+
+  static constexpr std::uint32_t kSequenceBits = 22;
+  static constexpr std::uint32_t kSequenceMask = (1u << kSequenceBits) - 1;
+  static std::uint32_t value(std::uint64_t w) { return static_cast<std::uint32_t>(w >> 32); }
+  static std::uint32_t proc(std::uint64_t w) { return static_cast<std::uint32_t>(w >> kSequenceBits) & 0x3ff; }
+  static std::uint32_t sequence(std::uint64_t w) { return static_cast<std::uint32_t>(w) & kSequenceMask; }
+  std::uint32_t load() const { return value(word.load()); }
+};
+
+enum class Kind : std::uint8_t {
+  kValue = 0,       // put, or a function
+  kTask = 1,
+  kActorCreate = 2,
+  kActorCall = 3,
+  kReturn = 4,      // the second and further results of a task; `task` names the first
+};
+
+// Why an entry holds an error; the payload is text for all but kUser, whose payload is an encoded exception.
+enum class ErrorKind : std::uint8_t {
+  kNone = 0,
+  kUser = 1,
+  kWorkerCrashed = 2,
+  kActorDied = 3,
+  kCancelled = 4,
+  kUnschedulable = 5,
+  kStoreFull = 6,
+  kOwnerDied = 7,
+  kObjectLost = 8,
+  kRuntime = 9,
+};
+
+struct Ref {
+  std::uint32_t index = 0;
+  std::uint32_t generation = 0;
+  bool operator==(const Ref&) const = default;
+};
+
+// Where a blob of bytes lies. `deps` and `nested` count the Refs at its very end: first those that a task needs before it can
+// run, then those that are merely contained; the entry pins all of them for as long as it holds the blob.
+struct Blob {
+  std::uint64_t offset;  // into the data segment
+  std::uint64_t size;    // bytes, the Refs at the end included
+  std::uint32_t refs;    // Refs at the end
+  std::uint16_t deps;    // how many of them are dependencies
+  std::uint8_t where;    // kNowhere, kInline, kBlock
+  std::uint8_t codec;    // the language binding's
+};
+inline constexpr std::uint8_t kNowhere = 0;
+inline constexpr std::uint8_t kInline = 1;
+inline constexpr std::uint8_t kBlock = 2;
+
+inline constexpr std::uint8_t kRetryExceptions = 1;  // TaskPart::options: an exception of the task counts as a failure to retry
+
+struct TaskPart {
+  Ref function;                // entry of the pickled function or class; a call to an actor: of the method's name
+  std::uint32_t actor;         // kActorCreate, kActorCall: slot
+  std::uint32_t parent;        // entry of the task that submitted this one, plus one; 0: the driver did
+  std::uint64_t gpus;          // bit mask of the GPU ids that the scheduler assigned
+  std::uint16_t submitter;     // process
+  std::uint16_t target;        // worker's process + 1 when the scheduler has chosen one
+  std::uint16_t resources;     // index of a resource set; 0 is {CPU: 1}
+  std::uint16_t num_returns;
+  std::int16_t retries_left;   // -1: without end
+  std::uint8_t attempt;
+  std::uint8_t options;
+  std::uint32_t pinned;        // how many Refs of `args` are pinned; shrinks as they are released
+};
+
+// 320 bytes, five cache lines; the first two serve every object, the rest tasks. Fields other than state, pins, next and
+// holders belong to the process that the state names (kCreated, kRunning, kDying), and are constant in other phases.
+struct alignas(64) Entry {
+  std::atomic<std::uint64_t> state{0};
+  DetectableWord pins;                 // references from the arguments of tasks and from inside other objects
+  std::atomic<std::uint32_t> next{0};  // link of an inbox: index + 1
+  Kind kind;
+  ErrorKind error;
+  std::uint16_t reserved;
+  std::atomic<std::uint64_t> holders[kMaxProcs / 64];  // a bit for each process that has references
+  Blob value;
+  Ref task;                            // kReturn: the task's first entry
+  std::uint32_t value_pinned;          // how many Refs of `value` are pinned
+  std::uint32_t method;                // kActorCall: which of the class's methods, or of the handle's names
+  std::uint8_t value_inline[kInlineBytes];
+  TaskPart part;
+  Blob args;
+  std::uint8_t args_inline[kInlineBytes];
+
+  State load() const { return State{state.load()}; }
+};
+static_assert(sizeof(Entry) == 384 || sizeof(Entry) == 320);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// A process.
+
+enum class ProcStatus : std::uint32_t { kFree = 0, kStarting = 1, kAlive = 2, kDead = 3 };
+enum class ProcKind : std::uint32_t { kDriver = 0, kWorker = 1, kActor = 2 };
+
+// What a process is about to do to a DetectableWord. Written before, cleared (sequence = 0) after.
+struct Operation {
+  enum Kind : std::uint32_t { kPin = 1, kUnpin = 2, kPush = 3 };
+  enum Field : std::uint32_t { kArgs = 1, kValue = 2 };
+  std::atomic<std::uint32_t> sequence;
+  std::uint32_t kind;
+  std::uint32_t target;   // kPin, kUnpin: the entry whose pins change; kPush: the entry pushed
+  std::uint32_t context;  // kPin, kUnpin: the entry whose counter says how many of its Refs are pinned; kPush: the list
+  std::uint32_t field;
+  std::uint32_t after;    // that counter's value once the operation has taken effect
+  std::uint32_t last;     // newest sequence used; the slot's next process goes on from it
+};
+
+struct alignas(64) ProcSlot {
+  std::atomic<ProcStatus> status;
+  ProcKind kind;
+  std::int32_t pid;
+  std::uint32_t actor;                 // kActor: slot
+  std::atomic<std::uint32_t> blocked;  // threads of it that wait in get or wait
+  std::atomic<std::uint32_t> running;  // entry + 1 of the task on its main thread
+  std::atomic<std::uint32_t> cancel;   // entry + 1 of the task to interrupt
+  std::atomic<std::uint32_t> directed; // tasks that the scheduler gave it and that it has not finished
+  std::atomic<std::uint64_t> idle_since_ns;
+  DetectableWord inbox;                // what only this process may run: index + 1 of the newest entry
+  Operation operation;
+  alignas(64) std::atomic<std::uint32_t> bell;  // futex
+  std::atomic<std::uint32_t> sleepers;          // threads that sleep on it, or are about to
+  std::atomic<std::uint32_t> cpu;               // where its waiting thread runs, + 1
+  std::atomic<std::uint32_t> acknowledged;      // newest operation known to have taken effect
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Actors.
+
+enum class ActorStatus : std::uint32_t { kFree = 0, kReserved = 1, kPending = 2, kAlive = 3, kRestarting = 4, kDead = 5 };
+
+struct alignas(64) ActorSlot {
+  std::atomic<ActorStatus> status;
+  std::atomic<std::uint32_t> proc;      // its process + 1, 0 while there is none
+  Ref creation;                         // its kActorCreate entry, whose references are the handles
+  std::uint32_t reserver;               // process that made it
+  std::int32_t max_restarts;            // -1: without end
+  std::int32_t restarts;
+  std::int32_t max_task_retries;        // of its calls, unless they say otherwise
+  std::uint32_t concurrency;
+  std::uint32_t detached;
+  std::atomic<std::uint32_t> terminate; // 1: after what is queued; 2: killed; 3: killed, restart allowed
+  DetectableWord inbox;                 // newest call: index + 1
+  std::uint32_t epoch;                  // of this slot's use; a handle names it
+  std::uint32_t method_count;
+  char name[kNameBytes];                // "namespace/name", empty: anonymous
+  char class_name[64];
+  std::uint32_t death_size;
+  char death[1024];                     // why it died, for a person
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Resources. Set 0 is {CPU: 1}: the fast path, no scheduler involved.
+
+struct ResourceSet {
+  std::int64_t cpu;  // in kResourceUnit
+  std::int64_t gpu;
+  std::uint32_t count;
+  struct { std::uint32_t name; std::int64_t amount; } custom[kMaxSetResources];
+};
+
+struct ResourceTable {
+  std::atomic<std::uint32_t> names;
+  char name[kMaxResourceNames][64];
+  std::atomic<std::int64_t> total[kMaxResourceNames];      // 0 is CPU, 1 is GPU
+  std::atomic<std::int64_t> available[kMaxResourceNames];  // CPU: what the scheduler splits; tokens count the rest
+  std::atomic<std::uint32_t> sets;
+  ResourceSet set[kMaxResourceSets];
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+// A lock that names its holder, so that a death while holding it is repaired. What it guards is always left consistent by
+// single stores: releasing is all the repair.
+struct RobustLock {
+  std::atomic<std::uint32_t> holder{0};  // process + 1
+};
+
+struct Control {
+  std::uint64_t magic;
+  std::uint64_t data_capacity;
+  std::uint64_t session;                    // random; references from another session are refused
+  std::uint32_t num_cpus;                   // tokens
+  std::uint32_t cores;                      // of this machine, for the waiting policy
+  RobustLock names_lock;                    // actor names, resource table
+  RobustLock heap_lock;
+  std::atomic<std::uint32_t> stopping;
+  std::atomic<std::uint32_t> tokens_wanted; // the scheduler starves for CPUs: workers give theirs back between tasks
+  std::atomic<std::uint32_t> reclaims;      // chunks that were taken from a process because they were empty
+  std::atomic<std::uint64_t> committed;     // bytes of the data segment that are backed
+  alignas(64) std::atomic<std::uint64_t> queue_head;
+  alignas(64) std::atomic<std::uint64_t> queue_tail;
+  alignas(64) std::atomic<std::uint64_t> idle[kMaxProcs / 64];  // workers that sleep for want of tasks
+  DetectableWord scheduler_inbox;           // entries in kPending: index + 1 of the newest
+  alignas(64) std::atomic<std::uint32_t> entry_blocks_used;     // never shrinks: what a sweep has to look at
+  std::atomic<std::uint32_t> entry_block_owner[kEntryBlocks];   // process + 1
+  alignas(64) std::atomic<std::uint64_t> cell[kQueueCells];
+  struct alignas(64) Token { std::atomic<std::uint32_t> holder; } token[kMaxCpuTokens];  // process + 1
+  ProcSlot proc[kMaxProcs];
+  ActorSlot actor[kMaxActors];
+  ResourceTable resources;
+  Entry entry[kMaxObjects];
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The data segment: runs of granules. One atomic word for each granule says what begins there; a run's further granules hold
+// 0, as free ones do. Small blocks lie in chunks (a run of kChunkGranules, aligned) that one process allocates from.
+
+inline constexpr std::uint64_t kGranule = 64 * 1024;
+inline constexpr std::uint32_t kChunkGranules = 4;
+inline constexpr std::uint64_t kChunkBytes = kGranule * kChunkGranules;
+inline constexpr std::uint64_t kMinBlock = 128;
+inline constexpr std::uint32_t kBlocksPerChunk = kChunkBytes / kMinBlock;
+
+// [63:32] tag: entry + 1, or kChunkTag | class << 16 | process + 1 | [31:0] granules
+struct Run {
+  static constexpr std::uint32_t kChunkTag = 1u << 31;
+  static constexpr std::uint32_t kClosing = 1u << 30;
+  static std::uint64_t make(std::uint32_t tag, std::uint32_t granules) { return (std::uint64_t{tag} << 32) | granules; }
+  static std::uint32_t tag(std::uint64_t w) { return static_cast<std::uint32_t>(w >> 32); }
+  static std::uint32_t granules(std::uint64_t w) { return static_cast<std::uint32_t>(w); }
+  static bool is_chunk(std::uint64_t w) { return (tag(w) & kChunkTag) != 0; }
+  static std::uint32_t size_class(std::uint64_t w) { return (tag(w) >> 16) & 0xff; }
+  static std::uint32_t owner(std::uint64_t w) { return tag(w) & 0xffff; }
+};
+
+struct ChunkTags {
+  std::atomic<std::uint32_t> tag[kBlocksPerChunk];  // entry + 1 that owns the block, 0: free
+};
+
+}  // namespace daybreak::runtime

@@ -1,0 +1,420 @@
+// Objects: creation, references, freeing. Queue and waiting: queue.cc; memory: heap.cc; deaths: sweep.cc.
+#include "daybreak/runtime/process.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+#include "daybreak/runtime/failpoint.h"
+
+namespace daybreak::runtime {
+
+namespace {
+
+constexpr std::size_t kBlocksPerRefill = 8;  // own blocks looked through before a fresh one is taken
+
+std::uint64_t round_up8(std::uint64_t n) { return (n + 7) & ~std::uint64_t{7}; }
+
+// Entries whose last reference went while another was being taken apart: freed in a loop, so that a long chain of objects
+// needs no stack.
+thread_local std::vector<Ref> pending_frees;
+thread_local bool draining = false;
+
+}  // namespace
+
+Process::Process(Segment& segment, std::uint32_t id) : segment_(segment), control_(segment.control()), id_(id) {
+  DAYBREAK_CHECK(id < kMaxProcs);
+  void* local = mmap(nullptr, sizeof(std::uint32_t) * kMaxObjects, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  DAYBREAK_CHECK(local != MAP_FAILED);
+  local_ = static_cast<std::atomic<std::uint32_t>*>(local);
+}
+
+Process::~Process() { munmap(local_, sizeof(std::uint32_t) * kMaxObjects); }
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+bool Process::refill_entries() {
+  auto collect = [&](std::uint32_t block) {
+    for (std::uint32_t i = kEntriesPerBlock; i-- > 0;) {
+      std::uint32_t index = block * kEntriesPerBlock + i;
+      if (entry(index).load().phase() == Phase::kFree) free_entries_.push_back(index);
+    }
+  };
+  auto look_through = [&](std::size_t count) {
+    for (std::size_t n = 0; n < count && free_entries_.empty(); ++n) {
+      if (entry_cursor_ >= entry_blocks_.size()) entry_cursor_ = 0;
+      collect(entry_blocks_[entry_cursor_++]);
+    }
+    return !free_entries_.empty();
+  };
+  if (look_through(std::min(entry_blocks_.size(), kBlocksPerRefill))) return true;
+  for (std::uint32_t block = 0; block < kEntryBlocks; ++block) {
+    std::uint32_t none = 0;
+    if (control_.entry_block_owner[block].load() != 0) continue;
+    if (!control_.entry_block_owner[block].compare_exchange_strong(none, id_ + 1)) continue;
+    std::uint32_t used = control_.entry_blocks_used.load();
+    while (used < block + 1 && !control_.entry_blocks_used.compare_exchange_weak(used, block + 1)) {
+    }
+    DAYBREAK_FAILPOINT("entries.block_taken");
+    entry_blocks_.push_back(block);
+    collect(block);
+    if (!free_entries_.empty()) return true;
+  }
+  return look_through(entry_blocks_.size());
+}
+
+base::Result<Ref> Process::create(Kind kind) {
+  std::uint32_t index;
+  {
+    std::lock_guard guard(entry_lock_);
+    if (free_entries_.empty() && !refill_entries())
+      return base::fail(base::Code::kResourceExhausted,
+                        "the table of {} objects is full: drop references (del) to objects that are no longer needed", kMaxObjects);
+    index = free_entries_.back();
+    free_entries_.pop_back();
+    Entry& e = entry(index);
+    e.kind = kind;
+    e.error = ErrorKind::kNone;
+    e.value.where = kNowhere;
+    e.args.where = kNowhere;
+    e.value_pinned = 0;
+    e.part = TaskPart{};
+    e.part.submitter = static_cast<std::uint16_t>(id_);
+    State created = State::make(e.load().generation(), Phase::kCreated).with_proc(id_);
+    e.state.store(created.word, std::memory_order_release);
+  }
+  Entry& e = entry(index);
+  DAYBREAK_FAILPOINT("create.claimed");
+  local_[index].store(1, std::memory_order_relaxed);
+  e.holders[id_ / 64].store(1ull << (id_ % 64), std::memory_order_release);
+  DAYBREAK_FAILPOINT("create.held");
+  return Ref{index, e.load().generation()};
+}
+
+void Process::abandon(std::uint32_t index) {
+  Entry& e = entry(index);
+  State s = e.load();
+  DAYBREAK_CHECK(s.phase() == Phase::kCreated);
+  local_[index].store(0);
+  for (auto& word : e.holders) word.store(0);
+  e.state.store(State::make(s.generation(), Phase::kDying).with_proc(id_).word);
+  take_apart(index);
+  release_pending();
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Detectable operations.
+
+void Process::acknowledge(std::uint64_t old_word) {
+  std::uint32_t proc = DetectableWord::proc(old_word);
+  std::uint32_t sequence = DetectableWord::sequence(old_word);
+  if (sequence == 0 || proc == id_) return;
+  std::atomic<std::uint32_t>& newest = control_.proc[proc].acknowledged;
+  std::uint32_t seen = newest.load();
+  // Newer in the sense of a sequence that wraps.
+  while (((sequence - seen) & DetectableWord::kSequenceMask) < (DetectableWord::kSequenceMask >> 1) && seen != sequence &&
+         !newest.compare_exchange_weak(seen, sequence)) {
+  }
+}
+
+std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::uint32_t target, std::uint32_t context,
+                             std::uint32_t field, std::uint32_t after, std::uint32_t* counter, Phase phase) {
+  std::lock_guard guard(operation_lock_);
+  Operation& op = slot().operation;
+  std::uint32_t sequence = (op.last + 1) & DetectableWord::kSequenceMask;
+  if (sequence == 0) sequence = 1;
+  op.last = sequence;
+  op.kind = kind;
+  op.target = target;
+  op.context = context;
+  op.field = field;
+  op.after = after;
+  op.sequence.store(sequence, std::memory_order_release);
+  DAYBREAK_FAILPOINT("operation.announced");
+  if (kind == Operation::kPush) {
+    State s = entry(target).load();
+    while (!entry(target).state.compare_exchange_weak(s.word, s.with_phase(phase).without_proc().word)) {
+    }
+    DAYBREAK_FAILPOINT("operation.moved");
+  }
+  std::uint64_t old = word.word.load();
+  for (;;) {
+    acknowledge(old);
+    std::uint32_t value = DetectableWord::value(old);
+    if (kind == Operation::kPush) {
+      entry(target).next.store(value);
+      value = target + 1;
+    } else {
+      DAYBREAK_CHECK(kind == Operation::kPin || value > 0);
+      value = kind == Operation::kPin ? value + 1 : value - 1;
+    }
+    std::uint64_t next = (std::uint64_t{value} << 32) | (std::uint64_t{id_} << DetectableWord::kSequenceBits) | sequence;
+    DAYBREAK_FAILPOINT("operation.acknowledged");
+    if (word.word.compare_exchange_weak(old, next)) break;
+  }
+  DAYBREAK_FAILPOINT("operation.applied");
+  if (counter != nullptr) *static_cast<volatile std::uint32_t*>(counter) = after;
+  DAYBREAK_FAILPOINT("operation.counted");
+  op.sequence.store(0, std::memory_order_release);
+  return old;
+}
+
+void Process::pin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after) {
+  apply(entry(ref.index).pins, Operation::kPin, ref.index, context, field, after, &counter);
+  await_verdict(ref.index);
+}
+
+void Process::unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after) {
+  std::uint64_t old = apply(entry(ref.index).pins, Operation::kUnpin, ref.index, context, field, after, &counter);
+  if (DetectableWord::value(old) == 1) pending_frees.push_back(ref);
+}
+
+void Process::unpin_all(std::uint32_t context, Operation::Field field) {
+  Entry& e = entry(context);
+  std::uint32_t& counter = field == Operation::kArgs ? e.part.pinned : e.value_pinned;
+  std::span<const Ref> refs = field == Operation::kArgs ? args_refs(context) : value_refs(context);
+  while (counter > 0) unpin(refs[counter - 1], context, field, counter, counter - 1);
+}
+
+// Frees what the last unpins left without anyone.
+void Process::release_pending() {
+  if (draining || pending_frees.empty()) return;
+  draining = true;
+  while (!pending_frees.empty()) {
+    Ref ref = pending_frees.back();
+    pending_frees.pop_back();
+    try_free(ref);
+  }
+  draining = false;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Blobs.
+
+base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::uint8_t* in_place, std::uint64_t payload_size,
+                                        std::span<const Ref> refs, std::uint16_t deps, std::uint8_t codec,
+                                        Operation::Field field, std::uint32_t& pinned) {
+  std::uint64_t total = refs.empty() ? payload_size : round_up8(payload_size) + refs.size_bytes();
+  std::byte* at;
+  if (total <= kInlineBytes) {
+    blob.offset = 0;
+    at = reinterpret_cast<std::byte*>(in_place);
+  } else {
+    DAYBREAK_ASSIGN(blob.offset, allocate(index, total));
+    DAYBREAK_FAILPOINT("place.allocated");
+    at = segment_.data(blob.offset);
+  }
+  blob.size = payload_size;
+  blob.refs = static_cast<std::uint32_t>(refs.size());
+  blob.deps = deps;
+  blob.codec = codec;
+  pinned = 0;
+  std::atomic_signal_fence(std::memory_order_release);
+  blob.where = total <= kInlineBytes ? kInline : kBlock;
+  DAYBREAK_FAILPOINT("place.attached");
+  if (!refs.empty()) {
+    std::memcpy(at + round_up8(payload_size), refs.data(), refs.size_bytes());
+    for (std::size_t i = 0; i < refs.size(); ++i) pin(refs[i], index, field, pinned, static_cast<std::uint32_t>(i + 1));
+  }
+  return at;
+}
+
+base::Result<std::byte*> Process::set_value(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,
+                                            std::uint8_t codec) {
+  Entry& e = entry(index);
+  return place(index, e.value, e.value_inline, payload_size, refs, 0, codec, Operation::kValue, e.value_pinned);
+}
+
+base::Result<std::byte*> Process::set_args(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,
+                                           std::uint16_t deps, std::uint8_t codec) {
+  Entry& e = entry(index);
+  return place(index, e.args, e.args_inline, payload_size, refs, deps, codec, Operation::kArgs, e.part.pinned);
+}
+
+std::span<const std::byte> Process::bytes_of(const Blob& blob, const std::uint8_t* in_place) const {
+  if (blob.where == kInline) return {reinterpret_cast<const std::byte*>(in_place), blob.size};
+  if (blob.where == kBlock) return {segment_.data(blob.offset), blob.size};
+  return {};
+}
+
+std::span<const std::byte> Process::value(std::uint32_t index) { return bytes_of(entry(index).value, entry(index).value_inline); }
+std::span<const std::byte> Process::args(std::uint32_t index) { return bytes_of(entry(index).args, entry(index).args_inline); }
+
+static std::span<const Ref> refs_of(const Blob& blob, std::span<const std::byte> bytes) {
+  if (blob.where == kNowhere || blob.refs == 0) return {};
+  return {reinterpret_cast<const Ref*>(bytes.data() + round_up8(blob.size)), blob.refs};
+}
+
+std::span<const Ref> Process::value_refs(std::uint32_t index) { return refs_of(entry(index).value, value(index)); }
+std::span<const Ref> Process::args_refs(std::uint32_t index) { return refs_of(entry(index).args, args(index)); }
+
+void Process::drop_blob(std::uint32_t index, Blob& blob) {
+  if (blob.where == kBlock) free_block(index, blob.offset);
+  DAYBREAK_FAILPOINT("blob.freed");
+  blob.where = kNowhere;
+}
+
+void Process::drop_value(std::uint32_t index) {
+  unpin_all(index, Operation::kValue);
+  drop_blob(index, entry(index).value);
+  release_pending();
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// References.
+
+void Process::hold(Ref ref) {
+  std::atomic<std::uint32_t>& count = local_[ref.index];
+  std::uint32_t n = count.load(std::memory_order_relaxed);
+  while (n > 0)
+    if (count.compare_exchange_weak(n, n + 1)) return;
+  std::lock_guard guard(hold_lock_[ref.index % 64]);
+  if (count.fetch_add(1) > 0) return;
+  Entry& e = entry(ref.index);
+  e.holders[id_ / 64].fetch_or(1ull << (id_ % 64));
+  DAYBREAK_FAILPOINT("hold.set");
+  await_verdict(ref.index);
+}
+
+// Somebody may be on the point of freeing it, having looked before our bit or pin was there: he looks again, and gives up.
+// Until he has, what kept the object alive for us must not be released.
+void Process::await_verdict(std::uint32_t index) {
+  for (int i = 0; entry(index).load().phase() == Phase::kDying; ++i) {
+    if (i < 64) cpu_pause();
+    else sched_yield();
+  }
+}
+
+void Process::release(Ref ref) {
+  std::atomic<std::uint32_t>& count = local_[ref.index];
+  std::uint32_t n = count.load(std::memory_order_relaxed);
+  while (n > 1)
+    if (count.compare_exchange_weak(n, n - 1)) return;
+  Entry& e = entry(ref.index);
+  {
+    std::lock_guard guard(hold_lock_[ref.index % 64]);
+    if (count.fetch_sub(1) > 1) return;
+    DAYBREAK_FAILPOINT("release.last");
+    e.holders[id_ / 64].fetch_and(~(1ull << (id_ % 64)));
+  }
+  DAYBREAK_FAILPOINT("release.cleared");
+  try_free(ref);
+  release_pending();
+}
+
+bool Process::anyone_left(Entry& e) const {
+  if (e.pins.load() != 0) return true;
+  std::uint64_t any = 0;
+  for (std::uint32_t i = 1; i < kMaxProcs / 64; ++i) any |= e.holders[i].load();
+  std::uint64_t first = e.holders[0].load();
+  // The scheduler keeps an actor's creation for as long as the actor lives; the handles are everybody else's.
+  if (e.kind == Kind::kActorCreate && !e.load().has(State::kCancelled)) first &= ~(1ull << kSchedulerProc);
+  return (any | first) != 0;
+}
+
+void Process::try_free(Ref ref) {
+  Entry& e = entry(ref.index);
+  for (;;) {
+    State s = e.load();
+    if (s.generation() != ref.generation || !s.done() || s.has(State::kInFlight)) return;
+    if (anyone_left(e)) return;
+    State dying = s.with_phase(Phase::kDying).with_proc(id_);
+    if (s.phase() == Phase::kError) dying = dying.with(State::kWasError);
+    if (!e.state.compare_exchange_strong(s.word, dying.word)) continue;
+    DAYBREAK_FAILPOINT("free.dying");
+    if (anyone_left(e)) {
+      e.state.store(s.word);
+      continue;
+    }
+    if (e.kind == Kind::kActorCreate && !s.has(State::kCancelled)) {
+      // The last handle is gone: the actor ends after what is queued, and the scheduler lets go of the entry then.
+      e.state.store(s.with(State::kCancelled).word);
+      ActorSlot& actor = control_.actor[e.part.actor];
+      std::uint32_t none = 0;
+      actor.terminate.compare_exchange_strong(none, 1);
+      DAYBREAK_FAILPOINT("free.actor_ends");
+      if (std::uint32_t proc = actor.proc.load()) ring(proc - 1);
+      ring(kSchedulerProc);
+      continue;
+    }
+    take_apart(ref.index);
+    return;
+  }
+}
+
+void Process::take_apart(std::uint32_t index) {
+  Entry& e = entry(index);
+  unpin_all(index, Operation::kValue);
+  unpin_all(index, Operation::kArgs);
+  DAYBREAK_FAILPOINT("free.unpinned");
+  drop_blob(index, e.value);
+  drop_blob(index, e.args);
+  DAYBREAK_FAILPOINT("free.dropped");
+  free_entry(index, e.load().generation() + 1);
+}
+
+void Process::free_entry(std::uint32_t index, std::uint32_t generation) {
+  Entry& e = entry(index);
+  e.next.store(0, std::memory_order_relaxed);
+  bool ours = control_.entry_block_owner[index / kEntriesPerBlock].load(std::memory_order_relaxed) == id_ + 1;
+  if (!ours) {
+    e.state.store(State::make(generation, Phase::kFree).word);
+    return;
+  }
+  std::lock_guard guard(entry_lock_);  // so that a refill does not find it before it is on the list
+  e.state.store(State::make(generation, Phase::kFree).word, std::memory_order_release);
+  free_entries_.push_back(index);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Completion.
+
+void Process::publish(std::uint32_t index, bool error) {
+  Entry& e = entry(index);
+  bool busy = e.kind != Kind::kActorCreate && (e.part.pinned > 0 || e.args.where == kBlock);
+  State s = e.load();
+  State next;
+  do {
+    next = s.with_phase(error ? Phase::kError : Phase::kReady).with_waiter(0).without(State::kCancelled | State::kForced);
+    next = busy ? next.with(State::kInFlight).with_proc(id_) : next.without_proc();
+    DAYBREAK_FAILPOINT("publish.before");
+  } while (!e.state.compare_exchange_weak(s.word, next.word));
+  DAYBREAK_FAILPOINT("publish.done");
+  if (s.waiter() != 0) wake_waiters(s.waiter());
+  if (busy) {
+    finish(index, s.generation());
+  } else if (!anyone_left(e)) {
+    try_free({index, s.generation()});
+    release_pending();
+  }
+}
+
+void Process::finish(std::uint32_t index, std::uint32_t generation) {
+  Entry& e = entry(index);
+  unpin_all(index, Operation::kArgs);
+  DAYBREAK_FAILPOINT("finish.unpinned");
+  drop_blob(index, e.args);
+  DAYBREAK_FAILPOINT("finish.dropped");
+  e.state.fetch_and(~(State::kInFlight | State::kProcMask));
+  try_free({index, generation});
+  release_pending();
+}
+
+void Process::publish_error(std::uint32_t index, ErrorKind kind, std::string_view text) {
+  Entry& e = entry(index);
+  if (e.value.where != kNowhere) drop_value(index);
+  e.error = kind;
+  // A sentence is cut to what fits the entry when the store is so full that even it has no room.
+  auto at = set_value(index, text.size(), {}, 0);
+  if (!at) {
+    text = text.substr(0, kInlineBytes);
+    at = set_value(index, text.size(), {}, 0);
+  }
+  std::memcpy(*at, text.data(), text.size());
+  publish(index, true);
+}
+
+}  // namespace daybreak::runtime

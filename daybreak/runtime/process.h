@@ -1,0 +1,197 @@
+// One process's place in the shared segment: what it owns there, and every operation of the ownership protocol.
+//
+// The rules (ARCHITECTURE.md, "Who holds what", has the proofs in words):
+//   - an entry's state word is the only authority on who may touch it; every claim is one compare-and-swap on it;
+//   - a process that has references to an object sets its bit in the entry's holders; it is set only while something else
+//     keeps the object alive, and that something is released only afterwards;
+//   - references from task arguments and from inside objects are counted in `pins`, by detectable operations;
+//   - a block of memory carries the index of the entry it belongs to, from the instant that it is taken;
+//   - whoever sees that nobody is left frees the object: it becomes kDying, the check is repeated, and only then is it taken apart;
+//   - when a process dies, sweep() undoes or completes whatever its half-done operations were.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <span>
+#include <vector>
+
+#include "daybreak/base/error.h"
+#include "daybreak/runtime/layout.h"
+#include "daybreak/runtime/segment.h"
+#include "daybreak/runtime/spinlock.h"
+
+namespace daybreak::runtime {
+
+// Thread-safe unless a function says otherwise. Not inherited by a fork: the child makes its own (in its own slot).
+class Process {
+ public:
+  Process(Segment& segment, std::uint32_t id);
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  std::uint32_t id() const { return id_; }
+  Segment& segment() { return segment_; }
+  Control& control() { return control_; }
+  Entry& entry(std::uint32_t index) { return control_.entry[index]; }
+  ProcSlot& slot() { return control_.proc[id_]; }
+  ProcSlot& slot(std::uint32_t proc) { return control_.proc[proc]; }
+
+  // -- objects ------------------------------------------------------------------------------------------------------
+  // A new entry in kCreated, with one local reference.
+  base::Result<Ref> create(Kind kind);
+  // Gives up an entry in kCreated: its blobs and pins go, and the entry is free again.
+  void abandon(std::uint32_t index);
+
+  // Memory for the value or the arguments of an entry that this process is filling (kCreated, or kRunning claimed by it);
+  // `refs` are written behind the `payload_size` bytes and pinned; the caller holds each of them. Returns where the payload
+  // goes: nothing else may be done with the entry until it is filled. 64-byte aligned in a block.
+  base::Result<std::byte*> set_value(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs, std::uint8_t codec);
+  base::Result<std::byte*> set_args(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,
+                                    std::uint16_t deps, std::uint8_t codec);
+  void drop_value(std::uint32_t index);
+
+  std::span<const std::byte> value(std::uint32_t index);       // payload, without the Refs
+  std::span<const Ref> value_refs(std::uint32_t index);
+  std::span<const std::byte> args(std::uint32_t index);
+  std::span<const Ref> args_refs(std::uint32_t index);         // dependencies first
+
+  // kCreated or kRunning (this process's) -> kReady or kError; wakes who waits; releases arguments; frees it if nobody is left.
+  void publish(std::uint32_t index, bool error);
+  // publish() for a task: its further results get `error_text` too unless they are done. Value and error kind are set by then.
+  void publish_error(std::uint32_t index, ErrorKind kind, std::string_view text);
+
+  // Local references. hold() demands that the object is kept alive by something until it returns.
+  void hold(Ref ref);
+  void release(Ref ref);
+  std::uint32_t local_references(std::uint32_t index) const { return local_[index].load(std::memory_order_relaxed); }
+
+  bool done(Ref ref) { return entry(ref.index).load().done(); }
+
+  // -- queue --------------------------------------------------------------------------------------------------------
+  // kCreated -> kQueued, and into the queue that every worker takes from. False: full (the entry is kQueued all the same,
+  // the caller hands it to the scheduler).
+  bool enqueue(std::uint32_t index);
+  // Puts an entry that is kQueued already into the queue (again: a second copy does no harm).
+  bool requeue(std::uint32_t index);
+  // Claims a task: kQueued -> kRunning by this process. UINT32_MAX: none.
+  std::uint32_t dequeue();
+  bool queue_empty() const;
+  // kQueued -> kRunning by this process, for an entry from an inbox (or to cancel it). False: somebody else had it.
+  bool claim(std::uint32_t index, std::uint32_t generation);
+
+  // -- inboxes: lists of entries that one reader takes whole -------------------------------------------------------
+  // kCreated -> `phase` (kQueued, kPending), and onto the list. Order of one thread's pushes is kept.
+  static constexpr std::uint32_t kSchedulerList = 0xffff'ffff;
+  static constexpr std::uint32_t kActorList = 0x1'0000;  // + actor slot; below: + process
+  void push(std::uint32_t list, std::uint32_t index, Phase phase);
+  // Everything on the list, oldest first, appended to `out`.
+  void take_all(std::uint32_t list, std::vector<std::uint32_t>& out);
+  bool list_empty(std::uint32_t list) { return list_word(list).load() == 0; }
+
+  // -- CPU tokens ---------------------------------------------------------------------------------------------------
+  // A free token's number, now this process's (or `as`'s); UINT32_MAX: none free.
+  std::uint32_t acquire_token(std::uint32_t as);
+  void release_token(std::uint32_t token, std::uint32_t as);
+
+  // -- waiting ------------------------------------------------------------------------------------------------------
+  // Asks that this process's bell rings when the object is done. False: it is done already.
+  bool set_waiter(Ref ref);
+  std::uint32_t bell() { return slot().bell.load(); }
+  void ring(std::uint32_t proc);
+  // Sleeps until the bell has rung since it read `seen`, or `timeout_ns` (-1: for ever) is over, or a signal came.
+  // 0 rung, ETIMEDOUT, EINTR.
+  int sleep(std::uint32_t seen, std::int64_t timeout_ns);
+  // Wakes one idle worker, if there is one; false: nobody sleeps.
+  bool wake_idle();
+
+  // -- memory -------------------------------------------------------------------------------------------------------
+  base::Result<std::uint64_t> allocate(std::uint32_t index, std::uint64_t size);  // an offset; tagged with the entry
+  void free_block(std::uint32_t index, std::uint64_t offset);
+  std::uint64_t bytes_used();       // granules that are taken, in bytes
+  std::uint64_t reclaim_chunks();   // returns empty chunks of all processes; bytes won
+
+  // -- after a death; only the driver's monitor calls these -----------------------------------------------------------
+  struct SweepResult {
+    std::vector<std::uint32_t> lost;       // tasks that it was running: still kRunning by it, value dropped
+    std::vector<std::uint32_t> directed;   // tasks queued for it alone
+  };
+  SweepResult sweep(std::uint32_t dead);
+  // Takes over a lost task from the sweep: as kRunning by this process.
+  void adopt(std::uint32_t index);
+  // kRunning by this process -> kQueued again (a retry); the caller enqueues it.
+  void revert_to_queued(std::uint32_t index);
+  void lock(RobustLock& lock);
+  void unlock(RobustLock& lock);
+
+  // Calls `visit(index)` for each entry that is in use.
+  template <typename F>
+  void for_each_entry(F&& visit) {
+    std::uint32_t blocks = control_.entry_blocks_used.load();
+    for (std::uint32_t i = 0; i < blocks * kEntriesPerBlock; ++i)
+      if (entry(i).load().phase() != Phase::kFree) visit(i);
+  }
+
+ private:
+  friend class ProtocolInspector;  // tests
+
+  struct ClassCache {
+    std::vector<std::uint64_t> free;     // offsets of blocks that are ours and free
+    std::vector<std::uint32_t> chunks;   // first granules of our chunks
+    std::size_t cursor = 0;
+  };
+
+  std::uint64_t apply(DetectableWord& word, Operation::Kind kind, std::uint32_t target, std::uint32_t context, std::uint32_t field,
+                      std::uint32_t after, std::uint32_t* counter, Phase phase = Phase::kFree);
+  void await_verdict(std::uint32_t index);
+  void acknowledge(std::uint64_t old_word);
+  void pin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after);
+  void unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after);
+  void unpin_all(std::uint32_t context, Operation::Field field);
+  DetectableWord& list_word(std::uint32_t list);
+
+  base::Result<std::byte*> place(std::uint32_t index, Blob& blob, std::uint8_t* in_place, std::uint64_t payload_size,
+                                 std::span<const Ref> refs, std::uint16_t deps, std::uint8_t codec, Operation::Field field,
+                                 std::uint32_t& pinned);
+  std::span<const std::byte> bytes_of(const Blob& blob, const std::uint8_t* in_place) const;
+  void drop_blob(std::uint32_t index, Blob& blob);
+  bool anyone_left(Entry& e) const;
+  void try_free(Ref ref);
+  void release_pending();
+  void take_apart(std::uint32_t index);   // an entry that is kDying by this process
+  void free_entry(std::uint32_t index, std::uint32_t generation);
+  bool refill_entries();
+  base::Result<std::uint64_t> allocate_run(std::uint32_t tag, std::uint32_t granules, bool aligned);
+  std::uint64_t find_run(std::uint32_t granules, bool aligned, std::uint64_t limit);
+  bool refill_class(std::uint32_t size_class);
+  base::Result<std::uint64_t> take_chunk(std::uint32_t size_class);
+  void await_reclaimer(std::uint64_t granule);
+  void forget_reclaimed();
+  void break_lock(RobustLock& lock, std::uint32_t dead);
+  void wake_waiters(std::uint32_t waiter);
+  void finish(std::uint32_t index, std::uint32_t generation);
+  void resolve_operation(std::uint32_t dead);
+  void free_stray_blocks(std::uint32_t dead, const std::vector<bool>& filling);
+
+  Segment& segment_;
+  Control& control_;
+  const std::uint32_t id_;
+  std::atomic<std::uint32_t>* local_ = nullptr;  // references that this process has to each entry
+
+  SpinLock hold_lock_[64];
+  SpinLock operation_lock_;
+  SpinLock entry_lock_;
+  std::vector<std::uint32_t> free_entries_;
+  std::vector<std::uint32_t> entry_blocks_;
+  std::size_t entry_cursor_ = 0;
+  SpinLock heap_lock_;
+  ClassCache classes_[32];
+  std::uint32_t reclaims_seen_ = 0;
+  std::uint32_t token_hint_ = 0;
+};
+
+std::uint32_t size_class_of(std::uint64_t size);        // UINT32_MAX: larger than any class
+std::uint64_t size_of_class(std::uint32_t size_class);  // bytes
+
+}  // namespace daybreak::runtime

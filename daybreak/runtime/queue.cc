@@ -1,0 +1,234 @@
+// The queue, the inboxes, the CPU tokens, and how a process waits.
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <ctime>
+#include <algorithm>
+
+#include "daybreak/runtime/failpoint.h"
+#include "daybreak/runtime/process.h"
+
+namespace daybreak::runtime {
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The queue: a ring of words that any process fills and empties by compare-and-swap; whoever finds head or tail lagging helps
+// it on, so a death between two steps blocks nobody. An item is a hint: who runs a task is decided by its entry's state.
+//
+// A free cell holds its lap << 1; an item has the low bit set: [63:32] generation | [31:12] entry | [11:4] attempt | 1.
+
+namespace {
+
+std::uint64_t free_cell(std::uint64_t position) { return (position / kQueueCells) << 1; }
+
+std::uint64_t item_of(std::uint32_t index, std::uint32_t generation, std::uint8_t attempt) {
+  return (std::uint64_t{generation} << 32) | (std::uint64_t{index} << 12) | (std::uint64_t{attempt} << 4) | 1;
+}
+
+long futex(std::atomic<std::uint32_t>* word, int op, std::uint32_t value, const timespec* timeout) {
+  return syscall(SYS_futex, word, op, value, timeout, nullptr, FUTEX_BITSET_MATCH_ANY);
+}
+
+}  // namespace
+
+bool Process::enqueue(std::uint32_t index) {
+  Entry& e = entry(index);
+  State s = e.load();
+  State next;
+  do next = s.with_phase(Phase::kQueued).without_proc();
+  while (!e.state.compare_exchange_weak(s.word, next.word));
+  DAYBREAK_FAILPOINT("enqueue.queued");
+  return requeue(index);
+}
+
+bool Process::requeue(std::uint32_t index) {
+  Entry& e = entry(index);
+  std::uint64_t item = item_of(index, e.load().generation(), e.part.attempt);
+  for (;;) {
+    std::uint64_t tail = control_.queue_tail.load();
+    std::uint64_t cell = control_.cell[tail % kQueueCells].load();
+    if (cell == free_cell(tail)) {
+      std::uint64_t expected = cell;
+      if (!control_.cell[tail % kQueueCells].compare_exchange_strong(expected, item)) continue;
+      DAYBREAK_FAILPOINT("enqueue.placed");
+      control_.queue_tail.compare_exchange_strong(tail, tail + 1);
+      return true;
+    }
+    if ((cell & 1) != 0 && tail - control_.queue_head.load() >= kQueueCells) return false;
+    control_.queue_tail.compare_exchange_strong(tail, tail + 1);  // somebody placed an item and did not come to this
+  }
+}
+
+bool Process::claim(std::uint32_t index, std::uint32_t generation) {
+  Entry& e = entry(index);
+  State s = e.load();
+  for (;;) {
+    if (s.generation() != generation || s.phase() != Phase::kQueued) return false;
+    if (e.state.compare_exchange_weak(s.word, s.with_phase(Phase::kRunning).with_proc(id_).word)) return true;
+  }
+}
+
+std::uint32_t Process::dequeue() {
+  for (;;) {
+    std::uint64_t head = control_.queue_head.load();
+    std::uint64_t cell = control_.cell[head % kQueueCells].load();
+    if ((cell & 1) == 0) {
+      if (cell == free_cell(head)) return UINT32_MAX;
+      control_.queue_head.compare_exchange_strong(head, head + 1);  // emptied, but the head was not moved
+      continue;
+    }
+    std::uint32_t index = static_cast<std::uint32_t>(cell >> 12) & (kMaxObjects - 1);
+    std::uint32_t generation = static_cast<std::uint32_t>(cell >> 32);
+    std::uint8_t attempt = static_cast<std::uint8_t>(cell >> 4);
+    bool mine = entry(index).part.attempt == attempt && claim(index, generation);
+    DAYBREAK_FAILPOINT("dequeue.claimed");
+    control_.cell[head % kQueueCells].compare_exchange_strong(cell, free_cell(head) + 2);
+    DAYBREAK_FAILPOINT("dequeue.emptied");
+    control_.queue_head.compare_exchange_strong(head, head + 1);
+    if (mine) return index;
+  }
+}
+
+bool Process::queue_empty() const {
+  std::uint64_t head = control_.queue_head.load();
+  std::uint64_t cell = control_.cell[head % kQueueCells].load();
+  return (cell & 1) == 0 && cell == free_cell(head);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Inboxes: a stack that many push onto and one reader takes whole and turns round.
+
+DetectableWord& Process::list_word(std::uint32_t list) {
+  if (list == kSchedulerList) return control_.scheduler_inbox;
+  if (list >= kActorList) return control_.actor[list - kActorList].inbox;
+  return control_.proc[list].inbox;
+}
+
+void Process::push(std::uint32_t list, std::uint32_t index, Phase phase) {
+  apply(list_word(list), Operation::kPush, index, list, 0, 0, nullptr, phase);
+}
+
+void Process::take_all(std::uint32_t list, std::vector<std::uint32_t>& out) {
+  DetectableWord& word = list_word(list);
+  std::uint64_t old = word.word.load();
+  do {
+    if (DetectableWord::value(old) == 0) return;
+    acknowledge(old);
+  } while (!word.word.compare_exchange_weak(old, 0));
+  DAYBREAK_FAILPOINT("take.taken");
+  std::size_t first = out.size();
+  for (std::uint32_t at = DetectableWord::value(old); at != 0; at = entry(at - 1).next.load()) out.push_back(at - 1);
+  std::reverse(out.begin() + static_cast<std::ptrdiff_t>(first), out.end());
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// CPU tokens.
+
+std::uint32_t Process::acquire_token(std::uint32_t as) {
+  std::uint32_t count = control_.num_cpus;
+  for (std::uint32_t n = 0; n < count; ++n) {
+    std::uint32_t token = token_hint_ + n < count ? token_hint_ + n : token_hint_ + n - count;
+    std::uint32_t none = 0;
+    if (control_.token[token].holder.load() == 0 && control_.token[token].holder.compare_exchange_strong(none, as + 1)) {
+      DAYBREAK_FAILPOINT("token.acquired");
+      token_hint_ = token;
+      return token;
+    }
+  }
+  return UINT32_MAX;
+}
+
+void Process::release_token(std::uint32_t token, std::uint32_t as) {
+  std::uint32_t holder = as + 1;
+  DAYBREAK_CHECK(control_.token[token].holder.compare_exchange_strong(holder, 0));
+  DAYBREAK_FAILPOINT("token.released");
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Waiting. Lost wake-ups are excluded by the order of sequentially consistent steps: the waiter announces itself, then looks
+// again; the waker changes the world, then looks for waiters.
+
+bool Process::set_waiter(Ref ref) {
+  Entry& e = entry(ref.index);
+  State s = e.load();
+  for (;;) {
+    if (s.done()) return false;
+    std::uint32_t waiter = s.waiter();
+    if (waiter == id_ + 1 || waiter == State::kManyWaiters) return true;
+    std::uint32_t next = waiter == 0 ? id_ + 1 : State::kManyWaiters;
+    if (e.state.compare_exchange_weak(s.word, s.with_waiter(next).word)) return true;
+  }
+}
+
+void Process::ring(std::uint32_t proc) {
+  ProcSlot& s = control_.proc[proc];
+  s.bell.fetch_add(1);
+  if (s.sleepers.load() != 0) futex(&s.bell, FUTEX_WAKE, INT_MAX, nullptr);
+}
+
+void Process::wake_waiters(std::uint32_t waiter) {
+  if (waiter != State::kManyWaiters) {
+    ring(waiter - 1);
+    return;
+  }
+  for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc)
+    if (control_.proc[proc].sleepers.load() != 0) ring(proc);
+}
+
+int Process::sleep(std::uint32_t seen, std::int64_t timeout_ns) {
+  ProcSlot& s = slot();
+  timespec until{};
+  if (timeout_ns >= 0) {
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    std::int64_t total = until.tv_nsec + timeout_ns;
+    until.tv_sec += total / 1'000'000'000;
+    until.tv_nsec = total % 1'000'000'000;
+  }
+  s.sleepers.fetch_add(1);
+  int error = 0;
+  if (s.bell.load() == seen && futex(&s.bell, FUTEX_WAIT_BITSET, seen, timeout_ns >= 0 ? &until : nullptr) != 0) error = errno;
+  s.sleepers.fetch_sub(1);
+  return error == EAGAIN ? 0 : error;
+}
+
+bool Process::wake_idle() {
+  for (std::uint32_t word = 0; word < kMaxProcs / 64; ++word) {
+    std::uint64_t bits = control_.idle[word].load();
+    while (bits != 0) {
+      std::uint64_t lowest = bits & -bits;
+      if ((control_.idle[word].fetch_and(~lowest) & lowest) != 0) {
+        DAYBREAK_FAILPOINT("wake.chosen");
+        ring(word * 64 + static_cast<std::uint32_t>(__builtin_ctzll(lowest)));
+        return true;
+      }
+      bits = control_.idle[word].load();
+    }
+  }
+  return false;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+void Process::lock(RobustLock& lock) {
+  for (int i = 0;; ++i) {
+    std::uint32_t none = 0;
+    if (lock.holder.compare_exchange_strong(none, id_ + 1)) return;
+    if (i < 32) {
+      cpu_pause();
+      continue;
+    }
+    // The monitor must not wait for a process that it is about to bury.
+    if (id_ == kSchedulerProc && none != 0 && control_.proc[none - 1].status.load() == ProcStatus::kDead) {
+      break_lock(lock, none - 1);
+      continue;
+    }
+    timespec pause{0, i < 1000 ? 20'000 : 1'000'000};
+    nanosleep(&pause, nullptr);
+  }
+}
+
+void Process::unlock(RobustLock& lock) { lock.holder.store(0); }
+
+}  // namespace daybreak::runtime

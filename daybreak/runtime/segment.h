@@ -1,0 +1,59 @@
+// The two shared mappings of a runtime: the control segment (layout.h) and the data segment. Both are anonymous files that
+// belong to no path and vanish with the last process, whatever kills it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "daybreak/base/error.h"
+#include "daybreak/runtime/layout.h"
+
+namespace daybreak::runtime {
+
+struct SegmentOptions {
+  std::uint64_t data_capacity = 1ull << 30;  // bytes, rounded up to whole chunks
+  std::uint32_t num_cpus = 1;                // at most kMaxCpuTokens
+};
+
+// Owns the mappings and their file descriptors. One for each process, made before its threads; shared by all of them.
+class Segment {
+ public:
+  // The driver's: fresh and zeroed. The data segment is backed by 2 MB pages where the machine lets us mount a tmpfs, else
+  // by a memfd.
+  static base::Result<std::unique_ptr<Segment>> create(const SegmentOptions& options);
+  // Another process's, from the file descriptors that it inherited (kept by the caller).
+  static base::Result<std::unique_ptr<Segment>> attach(int control_fd, int data_fd);
+  ~Segment();
+  Segment(const Segment&) = delete;
+  Segment& operator=(const Segment&) = delete;
+
+  Control& control() { return *control_; }
+  Entry& entry(std::uint32_t index) { return control_->entry[index]; }
+  std::byte* data(std::uint64_t offset) { return data_ + offset; }
+  std::atomic<std::uint64_t>& run(std::uint64_t granule) { return runs_[granule]; }
+  ChunkTags& tags(std::uint64_t granule) { return tags_[granule / kChunkGranules]; }
+  std::uint64_t granules() const { return control_->data_capacity / kGranule; }
+  int control_fd() const { return control_fd_; }
+  int data_fd() const { return data_fd_; }
+  bool huge_pages() const { return huge_pages_; }
+
+  // Backs the data segment up to `bytes` (rounded up to 2 MB): real memory, so that a later store cannot fail. The caller
+  // holds the heap lock. kResourceExhausted when the machine has no more.
+  base::Status commit(std::uint64_t bytes);
+
+ private:
+  Segment() = default;
+  base::Status map();
+
+  int control_fd_ = -1;
+  int data_fd_ = -1;
+  bool owns_fds_ = false;
+  bool huge_pages_ = false;
+  std::uint64_t control_bytes_ = 0;
+  Control* control_ = nullptr;
+  std::atomic<std::uint64_t>* runs_ = nullptr;
+  ChunkTags* tags_ = nullptr;
+  std::byte* data_ = nullptr;
+};
+
+}  // namespace daybreak::runtime

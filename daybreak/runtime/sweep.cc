@@ -1,0 +1,156 @@
+// What the driver's monitor does when a process has died: everything that it had begun in shared memory is undone or completed,
+// everything that it held comes back. The process is dead for certain (its exit was reaped) and its slot says kDead.
+#include "daybreak/runtime/failpoint.h"
+#include "daybreak/runtime/process.h"
+
+namespace daybreak::runtime {
+
+void Process::resolve_operation(std::uint32_t dead) {
+  Operation& op = control_.proc[dead].operation;
+  std::uint32_t sequence = op.sequence.load();
+  if (sequence == 0) return;
+  DetectableWord& target = op.kind == Operation::kPush ? list_word(op.context) : entry(op.target).pins;
+  std::uint64_t word = target.word.load();
+  bool applied = (DetectableWord::proc(word) == dead && DetectableWord::sequence(word) == sequence) ||
+                 control_.proc[dead].acknowledged.load() == sequence;
+  if (op.kind == Operation::kPush) {
+    Phase phase = entry(op.target).load().phase();
+    if (!applied && (phase == Phase::kQueued || phase == Phase::kPending)) push(op.context, op.target, phase);
+  } else if (applied) {
+    Entry& context = entry(op.context);
+    (op.field == Operation::kArgs ? context.part.pinned : context.value_pinned) = op.after;
+  }
+  op.sequence.store(0);
+}
+
+// Memory that the dead process took for entries that it was filling and that they do not show yet; and its chunks.
+void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& filling) {
+  auto stray = [&](std::uint32_t tag, std::uint64_t offset) {
+    std::uint32_t index = tag - 1;
+    if (index >= filling.size() || !filling[index]) return false;
+    Entry& e = entry(index);
+    return !(e.value.where == kBlock && e.value.offset == offset) && !(e.args.where == kBlock && e.args.offset == offset);
+  };
+  for (std::uint64_t at = 0; at < segment_.granules();) {
+    std::uint64_t word = segment_.run(at).load();
+    if (word == 0) {
+      ++at;
+      continue;
+    }
+    std::uint64_t granule = at;
+    at += Run::granules(word);
+    if (!Run::is_chunk(word)) {
+      if (stray(Run::tag(word), granule * kGranule)) segment_.run(granule).compare_exchange_strong(word, 0);
+      continue;
+    }
+    if (Run::owner(word) != dead + 1) continue;
+    std::uint64_t block = size_of_class(Run::size_class(word));
+    ChunkTags& tags = segment_.tags(granule);
+    bool empty = true;
+    for (std::uint32_t i = 0; i < kChunkBytes / block; ++i) {
+      std::uint32_t tag = tags.tag[i].load();
+      if (tag != 0 && stray(tag, granule * kGranule + i * block)) tags.tag[i].store(tag = 0);
+      empty = empty && tag == 0;
+    }
+    // Without an owner nobody takes blocks from it any more; reclaim_chunks() gets it when the last one is freed.
+    segment_.run(granule).store(empty ? 0 : Run::make(Run::tag(word) & ~0xffffu, kChunkGranules));
+  }
+}
+
+Process::SweepResult Process::sweep(std::uint32_t dead) {
+  SweepResult result;
+  break_lock(control_.heap_lock, dead);
+  break_lock(control_.names_lock, dead);
+  resolve_operation(dead);
+
+  const std::uint64_t bit = 1ull << (dead % 64);
+  std::vector<std::uint32_t> created, dying, finishing, requeued;
+  std::vector<bool> filling(std::size_t{control_.entry_blocks_used.load()} * kEntriesPerBlock);
+  for_each_entry([&](std::uint32_t i) {
+    Entry& e = entry(i);
+    e.holders[dead / 64].fetch_and(~bit);
+    State s = e.load();
+    bool his = s.proc_plus_one() == dead + 1;
+    switch (s.phase()) {
+      case Phase::kCreated:
+        if (his) created.push_back(i), filling[i] = true;
+        break;
+      case Phase::kRunning:
+        if (his) result.lost.push_back(i), filling[i] = true;
+        break;
+      case Phase::kDying:
+        if (his) dying.push_back(i);
+        break;
+      case Phase::kReady:
+      case Phase::kError:
+        if (his && s.has(State::kInFlight)) finishing.push_back(i);
+        break;
+      case Phase::kQueued:
+        if (e.part.target == dead + 1) result.directed.push_back(i);
+        else if (e.part.submitter == dead && e.kind == Kind::kTask && e.part.target == 0) requeued.push_back(i);
+        break;
+      default:
+        break;
+    }
+  });
+  free_stray_blocks(dead, filling);
+
+  for (std::uint32_t i : result.lost) drop_value(i);
+  for (std::uint32_t i : created) abandon(i);
+  for (std::uint32_t i : dying) {
+    Entry& e = entry(i);
+    State s = e.load();
+    Phase before = s.has(State::kWasError) ? Phase::kError : Phase::kReady;
+    e.state.store(s.with_phase(before).without_proc().without(State::kWasError).word);
+    try_free({i, s.generation()});
+  }
+  for (std::uint32_t i : finishing) finish(i, entry(i).load().generation());
+  for (std::uint32_t i : requeued) requeue(i);
+
+  // Further results of tasks that never came to be, and objects that nobody is left for.
+  for_each_entry([&](std::uint32_t i) {
+    Entry& e = entry(i);
+    State s = e.load();
+    if (s.done() && !s.has(State::kInFlight)) {
+      try_free({i, s.generation()});
+    } else if (e.kind == Kind::kReturn && s.phase() == Phase::kPending && entry(e.task.index).load().generation() != e.task.generation) {
+      e.state.store(s.with_phase(Phase::kRunning).with_proc(id_).word);
+      publish_error(i, ErrorKind::kOwnerDied, "the process that submitted the task died before it had done so");
+    }
+  });
+  release_pending();
+
+  for (std::uint32_t i = 0; i < control_.num_cpus; ++i) {
+    std::uint32_t holder = dead + 1;
+    control_.token[i].holder.compare_exchange_strong(holder, 0);
+  }
+  control_.idle[dead / 64].fetch_and(~bit);
+  std::uint32_t blocks = control_.entry_blocks_used.load();
+  for (std::uint32_t i = 0; i < blocks; ++i) {
+    std::uint32_t owner = dead + 1;
+    control_.entry_block_owner[i].compare_exchange_strong(owner, 0);
+  }
+  // A wake-up that the dead process owed somebody is paid here.
+  while (wake_idle()) {
+  }
+  wake_waiters(State::kManyWaiters);
+  return result;
+}
+
+void Process::adopt(std::uint32_t index) {
+  Entry& e = entry(index);
+  State s = e.load();
+  DAYBREAK_CHECK(s.phase() == Phase::kRunning);
+  while (!e.state.compare_exchange_weak(s.word, s.with_proc(id_).word)) {
+  }
+}
+
+void Process::revert_to_queued(std::uint32_t index) {
+  Entry& e = entry(index);
+  State s = e.load();
+  DAYBREAK_CHECK(s.phase() == Phase::kRunning);
+  while (!e.state.compare_exchange_weak(s.word, s.with_phase(Phase::kQueued).without_proc().word)) {
+  }
+}
+
+}  // namespace daybreak::runtime
