@@ -56,6 +56,8 @@ class Policy {
   bool discrete() const { return info_.action_space.kind == Space::Kind::kDiscrete; }
   // 1 for Discrete, else the components of the action.
   std::int64_t action_size() const { return discrete() ? 1 : actions_; }
+  // Whether Box actions are mapped to finite bounds.
+  bool bounded() const { return !low_.empty(); }
   const nn::Filter& filter() const { return filter_; }
   const nn::Mlp& actor() const { return actor_; }
   const std::vector<float>& params() const { return params_; }

@@ -58,6 +58,15 @@ class Policy:
         _base.write_file_atomically(os.fspath(path), self.to_bytes())
         return os.fspath(path)
 
+    def to_onnx(self, path: str | os.PathLike[str]) -> str:
+        """Writes an ONNX model (opset 13) that any runtime answers with the same greedy actions; returns the path.
+
+        Input `observation` float32 [batch, n], raw: the filter is inside. Outputs `action`, int64 [batch] or float32 [batch, m]
+        within the bounds, and `outputs`, the logits, means or action values [batch, m].
+        """
+        _base.write_file_atomically(os.fspath(path), self.native.to_onnx())
+        return os.fspath(path)
+
     def seed(self, seed: int) -> None:
         """Seeds the draws of deterministic=False."""
         self.native.seed(seed)

@@ -10,6 +10,7 @@
 #include <random>
 
 #include "daybreak/base/bind.h"
+#include "daybreak/rl/onnx.h"
 #include "daybreak/rl/python/policy_object.h"
 
 namespace nb = nanobind;
@@ -159,6 +160,13 @@ void bind_policy(nb::module_& m) {
             return nb::bytes(bytes.data(), bytes.size());
           },
           "The policy file: safetensors with metadata, checksummed, no pickle.")
+      .def(
+          "to_onnx",
+          [](const PolicyObject& self) {
+            const std::string bytes = daybreak::rl::to_onnx(self.policy());
+            return nb::bytes(bytes.data(), bytes.size());
+          },
+          "An ONNX model: input 'observation', outputs 'action' (greedy) and 'outputs'.")
       .def("compute_action", &PolicyObject::compute_action, "observation"_a, "deterministic"_a = true,
            "One observation [n] to an int (Discrete) or a float32 array (Box, within the bounds). ValueError for "
            "another shape. "
