@@ -10,7 +10,8 @@ namespace daybreak::rl {
 
 namespace {
 
-// Field numbers are those of onnx.proto3 (onnx 1.16); wire types of protobuf: 0 varint, 2 length-delimited, 5 four bytes.
+// Field numbers are those of onnx.proto3 (onnx 1.16); wire types of protobuf: 0 varint, 2 length-delimited, 5 four
+// bytes.
 class Message {
  public:
   Message& number(int field, std::uint64_t value) {
@@ -47,7 +48,8 @@ constexpr int kInt64 = 7;
 class Graph {
  public:
   // A node with one output; returns its name.
-  std::string add(std::string_view op, const std::vector<std::string>& inputs, std::string output, const std::vector<Message>& attributes = {}) {
+  std::string add(std::string_view op, const std::vector<std::string>& inputs, std::string output,
+                  const std::vector<Message>& attributes = {}) {
     Message node;
     for (const std::string& input : inputs) node.text(1, input);
     node.text(2, output).text(3, output).text(4, op);
@@ -56,7 +58,7 @@ class Graph {
     return output;
   }
 
-  std::string constant(std::string name, std::vector<std::int64_t> shape, std::span<const float> values) {
+  std::string constant(std::string name, const std::vector<std::int64_t>& shape, std::span<const float> values) {
     Message tensor;
     for (std::int64_t n : shape) tensor.number(1, static_cast<std::uint64_t>(n));
     tensor.number(2, kFloat).text(8, name);
@@ -83,7 +85,12 @@ class Graph {
     graph_.text(2, "daybreak policy");
     for (const Message& tensor : initializers_) graph_.message(5, tensor);
     for (const auto& [field, value] : values_) graph_.message(field, value);
-    return Message().number(1, 8).text(2, "daybreak").message(7, graph_).message(8, Message().text(1, "").number(2, 13)).bytes();
+    return Message()
+        .number(1, 8)
+        .text(2, "daybreak")
+        .message(7, graph_)
+        .message(8, Message().text(1, "").number(2, 13))
+        .bytes();
   }
 
  private:
@@ -104,7 +111,8 @@ void add_bounded_action(Graph& graph, const Space& space, const std::string& mea
     low.push_back(static_cast<float>(space.low[i]));
     half.push_back(0.5F * (static_cast<float>(space.high[i]) - static_cast<float>(space.low[i])));
   }
-  const std::string clipped = graph.add("Clip", {mean, graph.constant("minus_one", -1), graph.constant("one", 1)}, "clipped");
+  const std::string clipped =
+      graph.add("Clip", {mean, graph.constant("minus_one", -1), graph.constant("one", 1)}, "clipped");
   const std::string shifted = graph.add("Add", {clipped, "one"}, "shifted");
   const std::string scaled = graph.add("Mul", {shifted, graph.constant("half_range", {space.n}, half)}, "scaled");
   graph.add("Add", {scaled, graph.constant("low", {space.n}, low)}, "action");
@@ -121,7 +129,8 @@ std::string to_onnx(const Policy& policy) {
   if (const nn::Filter& filter = policy.filter(); filter.enabled) {
     x = graph.add("Sub", {x, graph.constant("filter.mean", {observations}, filter.mean)}, "centred");
     x = graph.add("Mul", {x, graph.constant("filter.inverse_std", {observations}, filter.inverse_std)}, "scaled_input");
-    x = graph.add("Clip", {x, graph.constant("filter.low", -filter.limit), graph.constant("filter.high", filter.limit)}, "filtered");
+    x = graph.add("Clip", {x, graph.constant("filter.low", -filter.limit), graph.constant("filter.high", filter.limit)},
+                  "filtered");
   }
   const std::vector<tensor::TensorRef> tensors = policy.tensors();
   const auto floats_of = [](const tensor::TensorRef& tensor) {
@@ -135,7 +144,8 @@ std::string to_onnx(const Policy& policy) {
     const bool last = l + 1 == layers;
     const std::string linear = last ? "outputs" : fmt::format("linear.{}", l);
     x = graph.add("Gemm",
-                  {x, graph.constant(weight.name, weight.shape, floats_of(weight)), graph.constant(bias.name, bias.shape, floats_of(bias))},
+                  {x, graph.constant(weight.name, weight.shape, floats_of(weight)),
+                   graph.constant(bias.name, bias.shape, floats_of(bias))},
                   linear, {int_attribute("transB", 1)});
     if (!last) x = graph.add(policy.info().act == nn::Act::kRelu ? "Relu" : "Tanh", {x}, fmt::format("hidden.{}", l));
   }

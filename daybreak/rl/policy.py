@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-
-
-
 from daybreak._core import base as _base
 from daybreak._core import rl as _native
 
@@ -107,5 +104,3 @@ class Policy:
     def __repr__(self) -> str:
         kind = "actions" if self.discrete else "action components"
         return f"<Policy of {self.algo} on {self.env}: {self.observation_size} observations, {self.num_actions} {kind}>"
-
-

@@ -158,7 +158,8 @@ class Trainer:
 
         The loop is native and without the GIL; Ctrl-C ends it between two iterations.
         """
-        return self._native.learn(total_timesteps, self.on_result)
+        last: Result | None = self._native.learn(total_timesteps, self.on_result)
+        return last
 
     def evaluate(
         self, episodes: int = 100, *, seed: int = 1_000_000, deterministic: bool = True, **env_options: Any

@@ -117,7 +117,7 @@ void OnPolicyLearner::block_gradient(Shard& shard, const Minibatch& minibatch, s
       shard.actions[b] = batch.actions[row];
     } else {
       for (int a = 0; a < box; ++a)
-        shard.box_actions[static_cast<std::size_t>(a * nn::kBlock + b)] =
+        shard.box_actions[static_cast<std::size_t>(a) * nn::kBlock + static_cast<std::size_t>(b)] =
             batch.box_actions[row * static_cast<std::size_t>(box) + static_cast<std::size_t>(a)];
     }
     shard.logp[b] = batch.logp[row];

@@ -75,7 +75,7 @@ base::Status RolloutSampler::sample(const float* params, const nn::Filter& filte
 }
 
 // Log probabilities and an action for environments [first, first + count) from the actor's outputs in the workspace.
-void RolloutSampler::choose(int first, int count, Batch& batch, std::int64_t row, const float* params) {
+void RolloutSampler::choose(std::int64_t first, int count, Batch& batch, std::int64_t row, const float* params) {
   const int actions = model_.spec().actions;
   float* out = workspace_.policy();
   const std::ptrdiff_t ld = workspace_.ld_policy();
@@ -128,7 +128,7 @@ void RolloutSampler::act(const float* params, const nn::Filter& filter, Batch& b
     } else {
       std::fill_n(batch.values.data() + row + first, count, 0.0F);
     }
-    choose(static_cast<int>(first), count, batch, row + first, params);
+    choose(first, count, batch, row + first, params);
   }
 }
 

@@ -50,7 +50,7 @@ class RolloutSampler {
                    std::int64_t first_row, EpisodeLog& episodes, nn::RunningStats& seen);
   base::Status begin();
   void act(const float* params, const nn::Filter& filter, Batch& batch, std::int64_t row);
-  void choose(int first, int count, Batch& batch, std::int64_t row, const float* params);
+  void choose(std::int64_t first, int count, Batch& batch, std::int64_t row, const float* params);
   void values_of(const float* params, const nn::Filter& filter, const float* raw, const std::int32_t* rows, int count,
                  float* out);
   base::Status check_finite(std::int64_t step) const;

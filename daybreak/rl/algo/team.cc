@@ -64,7 +64,7 @@ void Team::start() {
   for (int member = 1; member < size_; ++member) std::thread(&Team::serve, shared_, member).detach();
 }
 
-void Team::serve(std::shared_ptr<Shared> shared, int member) {
+void Team::serve(const std::shared_ptr<Shared>& shared, int member) {
   std::uint32_t seen = 0;
   for (;;) {
     wait_while(shared->job_number, seen);

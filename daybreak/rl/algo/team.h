@@ -29,7 +29,7 @@ class Team {
  private:
   struct Shared;
   void start();
-  static void serve(std::shared_ptr<Shared> shared, int member);
+  static void serve(const std::shared_ptr<Shared>& shared, int member);
 
   int size_;
   std::int64_t owner_pid_ = 0;

@@ -59,7 +59,9 @@ void Mlp::init_orthogonal(float* params, float gain, float last_gain, Random& ra
     const float scale = &layer == &layers_.back() ? last_gain : gain;
     for (int o = 0; o < layer.out; ++o) {
       for (int i = 0; i < layer.in; ++i) {
-        const double x = wide ? m[static_cast<std::size_t>(o * cols + i)] : m[static_cast<std::size_t>(i * cols + o)];
+        const std::ptrdiff_t row = wide ? o : i;
+        const std::ptrdiff_t column = wide ? i : o;
+        const double x = m[static_cast<std::size_t>(row * cols + column)];
         params[layer.weights + static_cast<std::size_t>(o * layer.ldw + i)] = scale * static_cast<float>(x);
       }
     }

@@ -147,7 +147,7 @@ class TrainerObject {
     return result_dict(raise_or(std::move(result)));
   }
 
-  nb::object learn(std::int64_t total, nb::handle callback) {
+  nb::typed<nb::object, nb::any> learn(std::int64_t total, nb::handle callback) {
     nb::object last = nb::none();
     while (trainer_->timesteps() < total) {
       base::Result<IterationResult> result;
@@ -165,7 +165,7 @@ class TrainerObject {
     return last;
   }
 
-  nb::dict update(nb::list fragments, double sample_s) {
+  nb::dict update(const nb::list& fragments, double sample_s) {
     auto* on_policy = dynamic_cast<OnPolicyTrainer*>(trainer_.get());
     if (on_policy == nullptr) throw nb::type_error("only PPO, A2C and PG learn from fragments");
     std::vector<Fragment> parts;

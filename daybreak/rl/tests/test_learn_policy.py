@@ -15,14 +15,22 @@ from daybreak.base import errors
 CASES: dict[str, Any] = {
     "cartpole": lambda: rl.PPO("CartPole-v1", num_envs=8, num_steps=64, seed=1, lr=5e-3),
     "cartpole_relu_filter": lambda: rl.PPO(
-        "CartPole-v1", num_envs=8, num_steps=64, seed=1, activation="relu", normalize_observations=True, hidden=[32, 48, 20]
+        "CartPole-v1",
+        num_envs=8,
+        num_steps=64,
+        seed=1,
+        activation="relu",
+        normalize_observations=True,
+        hidden=[32, 48, 20],
     ),
     "pendulum": lambda: rl.PPO("Pendulum-v1", num_envs=4, num_steps=100, seed=1, lr=5e-3),
     "pendulum_filter_shared": lambda: rl.PPO(
         "Pendulum-v1", num_envs=4, num_steps=100, seed=1, normalize_observations=True, shared=True, observation_clip=0.7
     ),
     "linear": lambda: rl.A2C("daybreak/Pong-v0", num_envs=8, num_steps=64, seed=1, hidden=[]),
-    "dqn_dueling": lambda: rl.DQN("CartPole-v1", learning_starts=64, steps_per_iteration=256, dueling=True, seed=1, hidden=[16]),
+    "dqn_dueling": lambda: rl.DQN(
+        "CartPole-v1", learning_starts=64, steps_per_iteration=256, dueling=True, seed=1, hidden=[16]
+    ),
 }
 
 

@@ -31,10 +31,17 @@ def test_ppo_solves_cartpole_in_three_seeds_of_three() -> None:
         assert trainer.evaluate(50)["mean"] >= 475, f"seed {seed}"
 
 
-@pytest.mark.parametrize("cls,steps,options", [
-    (rl.A2C, 100_000, dict(num_envs=16, num_steps=16, lr=3e-3, gamma=0.98, gae_lambda=0.9, normalize_advantage=True)),
-    (rl.PG, 150_000, dict(num_envs=16, num_steps=500, lr=1e-2, gamma=0.98, num_epochs=1)),
-])
+@pytest.mark.parametrize(
+    "cls,steps,options",
+    [
+        (
+            rl.A2C,
+            100_000,
+            dict(num_envs=16, num_steps=16, lr=3e-3, gamma=0.98, gae_lambda=0.9, normalize_advantage=True),
+        ),
+        (rl.PG, 150_000, dict(num_envs=16, num_steps=500, lr=1e-2, gamma=0.98, num_epochs=1)),
+    ],
+)
 def test_a2c_and_pg_learn_cartpole(cls: type[rl.Trainer], steps: int, options: dict[str, Any]) -> None:
     trainer = cls("CartPole-v1", seed=1, **options)
     trainer.learn(steps)
@@ -44,9 +51,21 @@ def test_a2c_and_pg_learn_cartpole(cls: type[rl.Trainer], steps: int, options: d
 def test_result_has_what_a_person_plots() -> None:
     result = trained().train()
     for key in (
-        "episode_reward_mean", "episode_reward_min", "episode_reward_max", "episode_len_mean", "episodes_this_iter",
-        "timesteps_total", "policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "explained_variance",
-        "learning_rate", "time", "steps_per_s",
+        "episode_reward_mean",
+        "episode_reward_min",
+        "episode_reward_max",
+        "episode_len_mean",
+        "episodes_this_iter",
+        "timesteps_total",
+        "policy_loss",
+        "value_loss",
+        "entropy",
+        "kl",
+        "clip_fraction",
+        "explained_variance",
+        "learning_rate",
+        "time",
+        "steps_per_s",
     ):
         assert key in result
     assert result["timesteps_total"] == 128
@@ -72,10 +91,19 @@ def test_exception_in_on_result_reaches_the_caller() -> None:
         trained(on_result=stop).learn(1000)
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"normalize_observations": True}, {"num_threads": 2}, {"kl_coef": 0.2, "kl_target": 0.01},
-    {"env": "Pendulum-v1"}, {"env": "daybreak/Pong-v0"}, {"lr": rl.linear(1e-3, 0.0, 1000), "clip": [[0, 0.3], [500, 0.1]]},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"normalize_observations": True},
+        {"num_threads": 2},
+        {"kl_coef": 0.2, "kl_target": 0.01},
+        {"env": "Pendulum-v1"},
+        {"env": "daybreak/Pong-v0"},
+        {"lr": rl.linear(1e-3, 0.0, 1000), "clip": [[0, 0.3], [500, 0.1]]},
+    ],
+    ids=str,
+)
 def test_restored_trainer_goes_on_to_the_same_bits(options: dict[str, Any], tmp_path: pathlib.Path) -> None:
     straight = trained(iterations=3, **options)
     path = straight.save(tmp_path / "checkpoint")
@@ -128,7 +156,9 @@ def test_unknown_option_names_the_nearest() -> None:
 
 
 def test_names_of_other_libraries_are_understood() -> None:
-    trainer = rl.PPO("CartPole-v1", learning_rate=1e-3, n_steps=16, n_epochs=2, clip_range=0.1, ent_coef=0.01, net_arch=[8])
+    trainer = rl.PPO(
+        "CartPole-v1", learning_rate=1e-3, n_steps=16, n_epochs=2, clip_range=0.1, ent_coef=0.01, net_arch=[8]
+    )
     config = trainer.config
     assert (config["lr"], config["num_steps"], config["num_epochs"]) == (1e-3, 16, 2)
     assert (config["clip"], config["entropy_coef"], config["hidden"]) == (0.1, 0.01, [8])
@@ -240,12 +270,18 @@ def test_two_threads_step_python_environments() -> None:
     assert trainer.train()["timesteps_total"] == 128
 
 
-DQN: dict[str, Any] = dict(learning_starts=64, steps_per_iteration=128, hidden=[16], batch_size=16, exploration_timesteps=300)
+DQN: dict[str, Any] = dict(
+    learning_starts=64, steps_per_iteration=128, hidden=[16], batch_size=16, exploration_timesteps=300
+)
 
 
 def test_dqn_learns_the_corridor_with_every_option_on() -> None:
-    options = dict(num_envs=2, n_step=3, dueling=True, prioritized_replay=True, prioritized_beta=[[0, 0.4], [4000, 1.0]])
-    trainer = rl.DQN(Corridor, **{**DQN, **options}, gamma=0.9, lr=3e-3, target_update_interval=100, train_freq=2, seed=1)
+    options = dict(
+        num_envs=2, n_step=3, dueling=True, prioritized_replay=True, prioritized_beta=[[0, 0.4], [4000, 1.0]]
+    )
+    trainer = rl.DQN(
+        Corridor, **{**DQN, **options}, gamma=0.9, lr=3e-3, target_update_interval=100, train_freq=2, seed=1
+    )
     trainer.learn(4000)
     result = trainer.evaluate(5)
     assert result["mean"] == 1 and result["len_mean"] == 5
