@@ -43,7 +43,9 @@ def check(entry: dict[str, str], version: str) -> tuple[str, str]:
     name = str(Path(entry["file"]).relative_to(ROOT))
     if mark.exists():
         return name, ""
-    done = subprocess.run([TIDY, "-p", str(DATABASE.parent), "--quiet", entry["file"]], capture_output=True, text=True)
+    headers = f"--header-filter=^{re.escape(str(ROOT / 'daybreak'))}/"
+    command = [TIDY, "-p", str(DATABASE.parent), "--quiet", headers, entry["file"]]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
         mark.touch()
         return name, ""

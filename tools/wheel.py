@@ -29,10 +29,14 @@ def run(*command: str, **environment: str) -> None:
 
 def build(folder: Path) -> Path:
     """The path of the repaired wheel in the folder."""
-    launcher = shutil.which("ccache") or ""
+    # The compiler under the name that ./dev build uses: the cache knows its objects by that.
+    compiler = {
+        "CXX": os.environ.get("CXX", "c++"),
+        "CMAKE_CXX_COMPILER_LAUNCHER": shutil.which("ccache") or "",
+    }
     with tempfile.TemporaryDirectory() as scratch:
         pip = [sys.executable, "-m", "pip", "wheel", "--disable-pip-version-check"]
-        run(*pip, ".", "--no-deps", "--no-build-isolation", "-w", scratch, CMAKE_CXX_COMPILER_LAUNCHER=launcher)
+        run(*pip, ".", "--no-deps", "--no-build-isolation", "-w", scratch, **compiler)
         (raw,) = Path(scratch).glob("*.whl")
         repaired = Path(scratch) / "repaired"
         run(sys.executable, "-m", "auditwheel", "repair", "-w", str(repaired), str(raw))

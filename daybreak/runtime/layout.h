@@ -135,7 +135,7 @@ struct TaskPart {
   Ref function;                // entry of the pickled function or class; a call to an actor: of the method's name
   std::uint32_t actor;         // kActorCreate, kActorCall: slot
   std::uint32_t parent;        // entry of the task that submitted this one, plus one; 0: the driver did
-  std::uint64_t gpus;          // bit mask of the GPU ids that the scheduler assigned
+  std::uint64_t gpus;          // bit mask of the GPU ids that the scheduler assigned; kActorCall: sequence of the call
   std::uint16_t submitter;     // process
   std::uint16_t target;        // worker's process + 1 when the scheduler has chosen one
   std::uint16_t resources;     // index of a resource set; 0 is {CPU: 1}
@@ -196,7 +196,7 @@ struct alignas(64) ProcSlot {
   std::atomic<std::uint32_t> blocked;  // threads of it that wait in get or wait
   std::atomic<std::uint32_t> running;  // entry + 1 of the task on its main thread
   std::atomic<std::uint32_t> cancel;   // entry + 1 of the task to interrupt
-  std::atomic<std::uint32_t> directed; // tasks that the scheduler gave it and that it has not finished
+  std::atomic<std::uint32_t> asked_to_exit;
   std::atomic<std::uint64_t> idle_since_ns;
   DetectableWord inbox;                // what only this process may run: index + 1 of the newest entry
   Operation operation;
@@ -223,11 +223,9 @@ struct alignas(64) ActorSlot {
   std::uint32_t detached;
   std::atomic<std::uint32_t> terminate; // 1: after what is queued; 2: killed; 3: killed, restart allowed
   DetectableWord inbox;                 // newest call: index + 1
-  std::uint32_t epoch;                  // of this slot's use; a handle names it
-  std::uint32_t method_count;
+  std::atomic<std::uint32_t> calls;     // sequence of the next call
   char name[kNameBytes];                // "namespace/name", empty: anonymous
   char class_name[64];
-  std::uint32_t death_size;
   char death[1024];                     // why it died, for a person
 };
 
@@ -268,6 +266,7 @@ struct Control {
   RobustLock heap_lock;
   std::atomic<std::uint32_t> stopping;
   std::atomic<std::uint32_t> tokens_wanted; // the scheduler starves for CPUs: workers give theirs back between tasks
+  std::atomic<std::uint32_t> workers_short; // fewer workers than CPUs are free to run: who finds no idle one rings the scheduler
   std::atomic<std::uint32_t> reclaims;      // chunks that were taken from a process because they were empty
   std::atomic<std::uint64_t> committed;     // bytes of the data segment that are backed
   alignas(64) std::atomic<std::uint64_t> queue_head;

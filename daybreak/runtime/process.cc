@@ -403,6 +403,29 @@ void Process::finish(std::uint32_t index, std::uint32_t generation) {
   release_pending();
 }
 
+std::vector<Ref> Process::further_results(std::uint32_t index) {
+  std::size_t count = entry(index).part.num_returns > 1 ? entry(index).part.num_returns - 1u : 0u;
+  std::vector<Ref> refs(count);
+  std::span<const std::byte> bytes = args(index);
+  DAYBREAK_CHECK(bytes.size() >= count * sizeof(Ref));
+  if (count > 0) std::memcpy(refs.data(), bytes.data() + bytes.size() - count * sizeof(Ref), count * sizeof(Ref));
+  return refs;
+}
+
+void Process::set_pending(std::uint32_t index) {
+  State s = entry(index).load();
+  while (!entry(index).state.compare_exchange_weak(s.word, s.with_phase(Phase::kPending).without_proc().word)) {
+  }
+}
+
+bool Process::claim_pending(Ref ref) {
+  State s = entry(ref.index).load();
+  for (;;) {
+    if (s.generation() != ref.generation || s.phase() != Phase::kPending) return false;
+    if (entry(ref.index).state.compare_exchange_weak(s.word, s.with_phase(Phase::kRunning).with_proc(id_).word)) return true;
+  }
+}
+
 void Process::publish_error(std::uint32_t index, ErrorKind kind, std::string_view text) {
   Entry& e = entry(index);
   if (e.value.where != kNowhere) drop_value(index);

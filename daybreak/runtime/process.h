@@ -62,6 +62,12 @@ class Process {
   // publish() for a task: its further results get `error_text` too unless they are done. Value and error kind are set by then.
   void publish_error(std::uint32_t index, ErrorKind kind, std::string_view text);
 
+  // The second and further results of a task, as long as it is not done. set_pending: kCreated -> kPending. claim_pending:
+  // kPending -> kRunning by this process; false: somebody completed it.
+  std::vector<Ref> further_results(std::uint32_t index);
+  void set_pending(std::uint32_t index);
+  bool claim_pending(Ref ref);
+
   // Local references. hold() demands that the object is kept alive by something until it returns.
   void hold(Ref ref);
   void release(Ref ref);
@@ -78,6 +84,7 @@ class Process {
   // Claims a task: kQueued -> kRunning by this process. UINT32_MAX: none.
   std::uint32_t dequeue();
   bool queue_empty() const;
+  bool queue_nearly_full() const { return control_.queue_tail.load() - control_.queue_head.load() > kQueueCells - 2 * kMaxProcs; }
   // kQueued -> kRunning by this process, for an entry from an inbox (or to cancel it). False: somebody else had it.
   bool claim(std::uint32_t index, std::uint32_t generation);
 
@@ -86,8 +93,8 @@ class Process {
   static constexpr std::uint32_t kSchedulerList = 0xffff'ffff;
   static constexpr std::uint32_t kActorList = 0x1'0000;  // + actor slot; below: + process
   void push(std::uint32_t list, std::uint32_t index, Phase phase);
-  // Everything on the list, oldest first, appended to `out`.
-  void take_all(std::uint32_t list, std::vector<std::uint32_t>& out);
+  // Everything on the list, oldest first, appended to `out`. `mark`: for a reader that may die before it has run them.
+  void take_all(std::uint32_t list, std::vector<std::uint32_t>& out, bool mark = false);
   bool list_empty(std::uint32_t list) { return list_word(list).load() == 0; }
 
   // -- CPU tokens ---------------------------------------------------------------------------------------------------
@@ -120,8 +127,8 @@ class Process {
   SweepResult sweep(std::uint32_t dead);
   // Takes over a lost task from the sweep: as kRunning by this process.
   void adopt(std::uint32_t index);
-  // kRunning by this process -> kQueued again (a retry); the caller enqueues it.
-  void revert_to_queued(std::uint32_t index);
+  // kRunning by this process -> kQueued (the caller requeues it) or kPending again: a retry.
+  void revert(std::uint32_t index, Phase phase);
   void lock(RobustLock& lock);
   void unlock(RobustLock& lock);
 

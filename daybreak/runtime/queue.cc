@@ -110,11 +110,20 @@ void Process::push(std::uint32_t list, std::uint32_t index, Phase phase) {
   apply(list_word(list), Operation::kPush, index, list, 0, 0, nullptr, phase);
 }
 
-void Process::take_all(std::uint32_t list, std::vector<std::uint32_t>& out) {
+// The entries are marked as this process's before they leave the list, so that a death in between loses none: the sweep finds
+// them by the mark.
+void Process::take_all(std::uint32_t list, std::vector<std::uint32_t>& out, bool mark) {
   DetectableWord& word = list_word(list);
   std::uint64_t old = word.word.load();
+  std::uint32_t marked = 0;
   do {
     if (DetectableWord::value(old) == 0) return;
+    if (mark) {
+      for (std::uint32_t at = DetectableWord::value(old); at != marked; at = entry(at - 1).next.load())
+        entry(at - 1).part.target = static_cast<std::uint16_t>(id_ + 1);
+      marked = DetectableWord::value(old);
+    }
+    DAYBREAK_FAILPOINT("take.marked");
     acknowledge(old);
   } while (!word.word.compare_exchange_weak(old, 0));
   DAYBREAK_FAILPOINT("take.taken");

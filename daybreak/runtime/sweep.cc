@@ -93,6 +93,11 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
         break;
     }
   });
+  if (control_.proc[dead].kind == ProcKind::kActor) {
+    // A constructor that failed may have died while it wrote its exception there.
+    std::uint32_t creation = control_.actor[control_.proc[dead].actor].creation.index;
+    if (creation < filling.size()) filling[creation] = true;
+  }
   free_stray_blocks(dead, filling);
 
   for (std::uint32_t i : result.lost) drop_value(i);
@@ -145,11 +150,11 @@ void Process::adopt(std::uint32_t index) {
   }
 }
 
-void Process::revert_to_queued(std::uint32_t index) {
+void Process::revert(std::uint32_t index, Phase phase) {
   Entry& e = entry(index);
   State s = e.load();
   DAYBREAK_CHECK(s.phase() == Phase::kRunning);
-  while (!e.state.compare_exchange_weak(s.word, s.with_phase(Phase::kQueued).without_proc().word)) {
+  while (!e.state.compare_exchange_weak(s.word, s.with_phase(phase).without_proc().word)) {
   }
 }
 

@@ -246,8 +246,14 @@ base::Status BatchEnv::load_state(std::string_view bytes) {
   auto generators = generators_;
   auto steps = steps_;
   auto over = over_, started = started_;
+  bool good = in.array(generators) && in.array(steps) && in.array(over) && in.array(started);
+  for (std::int64_t row = 0; row < num_envs_ && good; ++row) {
+    good = over[row] <= 1 && started[row] <= 1 && steps[row] >= 0 &&
+           steps[row] < std::int64_t{step_limit_} + over[row] && (started[row] || over[row]) &&
+           !(autoreset_ == Autoreset::kSameStep && started[row] && over[row]);
+  }
   // load() comes last and leaves the physics alone when it returns false.
-  if (!in.array(generators) || !in.array(steps) || !in.array(over) || !in.array(started) || !load(in)) {
+  if (!good || !load(in)) {
     return fail(Code::kDataLoss, "the saved state does not hold {} environments of {}", num_envs_, kind_);
   }
   generators_ = std::move(generators);

@@ -7,7 +7,7 @@
 namespace daybreak::rl {
 namespace {
 
-constexpr double kMaxSpeed = 8, kDt = 0.05, kPi = std::numbers::pi;
+constexpr double kPendulumMaxSpeed = 8, kPendulumDt = 0.05;
 constexpr float kMaxTorque = 2;
 
 // Python's `a % b` for positive b.
@@ -16,13 +16,6 @@ double modulo(double a, double b) {
   if (result == 0) return 0.0;
   if (result < 0) result += b;
   return result;
-}
-
-// numpy squares a scalar by pow(), which is not always x * x to the last bit; a constant exponent would be folded to x
-// * x.
-double squared(double x) {
-  static const volatile double two = 2;
-  return std::pow(x, two);
 }
 
 }  // namespace
@@ -37,7 +30,7 @@ base::Result<std::unique_ptr<VecEnv>> PendulumBatch::make(const EnvOptions& opti
 }
 
 PendulumBatch::PendulumBatch(const EnvOptions& options, std::int32_t step_limit, double g)
-    : BatchEnv("Pendulum-v1", options, Space::box({-1, -1, -kMaxSpeed}, {1, 1, kMaxSpeed}),
+    : BatchEnv("Pendulum-v1", options, Space::box({-1, -1, -kPendulumMaxSpeed}, {1, 1, kPendulumMaxSpeed}),
                Space::box({-kMaxTorque}, {kMaxTorque}), step_limit),
       g_(g),
       theta_(options.num_envs),
@@ -57,7 +50,7 @@ base::Status PendulumBatch::set_state(std::int64_t row, const std::array<double,
 }
 
 void PendulumBatch::start(std::int64_t row) {
-  theta_[row] = random(row).uniform(-kPi, kPi);
+  theta_[row] = random(row).uniform(-std::numbers::pi, std::numbers::pi);
   theta_dot_[row] = random(row).uniform(-1.0, 1.0);
 }
 
@@ -73,11 +66,11 @@ void PendulumBatch::advance(const void* actions, const StepBuffers& out, std::ve
     if (idle(row)) continue;
     const double theta = theta_[row], theta_dot = theta_dot_[row];
     const float u = std::clamp(torques[row], -kMaxTorque, kMaxTorque);
-    const double angle = modulo(theta + kPi, 2 * kPi) - kPi;
-    const double cost = squared(angle) + 0.1 * squared(theta_dot) + static_cast<double>(0.001F * (u * u));
+    const double angle = modulo(theta + std::numbers::pi, 2 * std::numbers::pi) - std::numbers::pi;
+    const double cost = angle * angle + 0.1 * (theta_dot * theta_dot) + static_cast<double>(0.001F * (u * u));
     const double pull = 3 * g_ / 2 * std::sin(theta) + static_cast<double>(3.0F * u);
-    const double next_dot = std::clamp(theta_dot + pull * kDt, -kMaxSpeed, kMaxSpeed);
-    theta_[row] = theta + next_dot * kDt;
+    const double next_dot = std::clamp(theta_dot + pull * kPendulumDt, -kPendulumMaxSpeed, kPendulumMaxSpeed);
+    theta_[row] = theta + next_dot * kPendulumDt;
     theta_dot_[row] = next_dot;
     out.rewards[row] = static_cast<float>(-cost);
     observe(row, out.observations + 3 * row);

@@ -8,16 +8,16 @@ namespace {
 
 constexpr std::int64_t kStop = 0, kDown = 1, kUp = 2;
 
-constexpr double kDt = PongCourt::kStepSeconds;
-constexpr double kRadius = PongCourt::kBallRadius;
-constexpr double kBallTop = PongCourt::kWall + kRadius;                          // 17
-constexpr double kBallBottom = PongCourt::kHeight - PongCourt::kWall - kRadius;  // 463
-constexpr double kBallLeft = kRadius, kBallRight = PongCourt::kWidth - kRadius;
+constexpr double kPongDt = PongCourt::kStepSeconds;
+constexpr double kPongRadius = PongCourt::kBallRadius;
+constexpr double kBallTop = PongCourt::kWall + kPongRadius;                          // 17
+constexpr double kBallBottom = PongCourt::kHeight - PongCourt::kWall - kPongRadius;  // 463
+constexpr double kBallLeft = kPongRadius, kBallRight = PongCourt::kWidth - kPongRadius;
 constexpr double kServeSpeed = (kBallRight - kBallLeft) / 4;  // 157.5 px/s along each axis
 constexpr double kServeX = (kBallRight + kBallLeft) / 2;
 constexpr double kAcceleration = 8;
-constexpr double kDrift = kAcceleration * kDt * kDt * 0.5;  // added to both coordinates whatever the direction
-constexpr double kGain = kAcceleration * kDt;
+constexpr double kDrift = kAcceleration * kPongDt * kPongDt * 0.5;  // added to both coordinates whatever the direction
+constexpr double kGain = kAcceleration * kPongDt;
 
 constexpr double kPaddleTop = PongCourt::kWall;                                                     // 12
 constexpr double kPaddleBottom = PongCourt::kHeight - PongCourt::kWall - PongCourt::kPaddleHeight;  // 408
@@ -43,8 +43,9 @@ struct Hit {
 };
 
 // Where the segment a-b meets c-d, ends included; parallel ones do not meet. A quotient of doubles rounds to more than
-// 1 exactly if its numerator is the larger one, so most misses are seen without a division.
-std::optional<Point> intersect(Point a, Point b, Point c, Point d) {
+// 1 exactly if its numerator is the larger one, so most misses are seen without a division. Inlined:
+// points that are passed through memory cost more than the arithmetic.
+[[gnu::always_inline]] inline std::optional<Point> intersect(Point a, Point b, Point c, Point d) {
   const double denominator = (d.y - c.y) * (b.x - a.x) - (d.x - c.x) * (b.y - a.y);
   if (denominator == 0) return std::nullopt;
   const double along_top = (d.x - c.x) * (a.y - c.y) - (d.y - c.y) * (a.x - c.x);
@@ -58,9 +59,10 @@ std::optional<Point> intersect(Point a, Point b, Point c, Point d) {
 
 // Where a ball at `from` that moves by (nx, ny) meets the rectangle widened by its radius: the front face first, then
 // the bottom when it moves up or the top when it moves down.
-std::optional<Hit> hit(Point from, double nx, double ny, const Rectangle& r) {
+[[gnu::always_inline]] inline std::optional<Hit> hit(Point from, double nx, double ny, const Rectangle& r) {
   const Point to{from.x + nx, from.y + ny};
-  const double left = r.left - kRadius, right = r.right + kRadius, top = r.top - kRadius, bottom = r.bottom + kRadius;
+  const double left = r.left - kPongRadius, right = r.right + kPongRadius, top = r.top - kPongRadius,
+               bottom = r.bottom + kPongRadius;
   if (nx != 0) {
     const double face = nx < 0 ? right : left;
     if (auto point = intersect(from, to, {face, top}, {face, bottom})) return Hit{*point, true};
@@ -80,7 +82,7 @@ void PongGame::Paddle::act(std::int64_t action) {
   if (action == kUp) up = true, down = false;
   const int amount = int{down} - int{up};
   if (amount == 0) return;
-  y = y + amount * kDt * kPaddleSpeed;
+  y = y + amount * kPongDt * kPaddleSpeed;
   if (y < kPaddleTop) {
     y = kPaddleTop;
   } else if (y > kPaddleBottom) {
@@ -107,11 +109,11 @@ PongGame::Winner PongGame::step(std::int64_t action, UniformSource& uniform) {
   agent_.act(action);
   move_opponent(uniform);
   move_ball();
-  if (ball_.x - kRadius > PongCourt::kWidth) {
+  if (ball_.x - kPongRadius > PongCourt::kWidth) {
     serve(-kServeSpeed, uniform);
     return Winner::kAgent;
   }
-  if (ball_.x + kRadius < 0) {
+  if (ball_.x + kPongRadius < 0) {
     serve(kServeSpeed, uniform);
     return Winner::kOpponent;
   }
@@ -121,7 +123,7 @@ PongGame::Winner PongGame::step(std::int64_t action, UniformSource& uniform) {
 void PongGame::predict(UniformSource& uniform) {
   if (prediction_.exists && prediction_.dx * ball_.dx > 0 && prediction_.dy * ball_.dy > 0 &&
       prediction_.age < kReactionSeconds) {
-    prediction_.age += kDt;
+    prediction_.age += kPongDt;
     return;
   }
   const double left = opponent_.left, right = opponent_.left + PongCourt::kPaddleWidth;
@@ -163,8 +165,8 @@ void PongGame::move_opponent(UniformSource& uniform) {
 }
 
 void PongGame::move_ball() {
-  double x = ball_.x + kDt * ball_.dx + kDrift;
-  double y = ball_.y + kDt * ball_.dy + kDrift;
+  double x = ball_.x + kPongDt * ball_.dx + kDrift;
+  double y = ball_.y + kPongDt * ball_.dy + kDrift;
   const double nx = x - ball_.x, ny = y - ball_.y;
   double dx = ball_.dx + kGain * (ball_.dx > 0 ? 1 : -1);
   double dy = ball_.dy + kGain * (ball_.dy > 0 ? 1 : -1);
@@ -201,9 +203,15 @@ void PongGame::move_ball() {
 }
 
 void PongGame::observe(double* observation) const {
-  const double pixels[kObservationSize] = {agent_.y, 0,        ball_.x,      ball_.y,
-                                           ball_.dx, ball_.dy, ball_.x_prev, ball_.y_prev};
-  for (int i = 0; i < kObservationSize; ++i) observation[i] = pixels[i] / PongCourt::kObservationScale;
+  constexpr double kScale = PongCourt::kObservationScale;
+  observation[0] = agent_.y / kScale;
+  observation[1] = 0;
+  observation[2] = ball_.x / kScale;
+  observation[3] = ball_.y / kScale;
+  observation[4] = ball_.dx / kScale;
+  observation[5] = ball_.dy / kScale;
+  observation[6] = ball_.x_prev / kScale;
+  observation[7] = ball_.y_prev / kScale;
 }
 
 }  // namespace daybreak::rl

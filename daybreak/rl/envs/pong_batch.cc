@@ -1,7 +1,12 @@
 #include "daybreak/rl/envs/pong_batch.h"
 
+#include <cmath>
+
 namespace daybreak::rl {
 namespace {
+
+// No rally gets near it; in a saved state it stands between a hostile number and the loops of the game.
+constexpr double kLargest = 1e9;
 
 class Draws final : public UniformSource {
  public:
@@ -87,7 +92,7 @@ bool PongBatch::load(BytesIn& in) {
         complete = in.value(byte) && byte <= 1 && complete;
         value = byte == 1;
       } else {
-        complete = in.value(value) && complete;
+        complete = in.value(value) && std::abs(value) <= kLargest && complete;
       }
     });
   }

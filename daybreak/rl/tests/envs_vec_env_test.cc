@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include "daybreak/rl/envs/vec_env.h"
@@ -230,6 +231,28 @@ TEST_P(VecEnvTest, OptionsAreCheckedByName) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, VecEnvTest, testing::Values("CartPole-v1", "Pendulum-v1", "daybreak/Pong-v0"));
+
+// docs/formats/rl-environment-state.md. When this fails on purpose, the number in the first line goes up.
+TEST(SavedState, HasTheBytesOfTheFormat) {
+  const std::tuple<const char*, std::size_t, const char*> formats[] = {
+      {"CartPole-v1", 38 + 32, "CartPole-v1 num_envs=2 autoreset=1 {}\n"},
+      {"Pendulum-v1", 38 + 16, "Pendulum-v1 num_envs=2 autoreset=1 {}\n"},
+      {"daybreak/Pong-v0", 38 + 110, "daybreak/Pong-v0 num_envs=2 autoreset=1 {}\n"},
+  };
+  for (const auto& [id, row_bytes, second_line] : formats) {
+    Player player(make(id, 2));
+    ASSERT_TRUE(player.reset(42));
+    const std::string bytes = player.env->save_state();
+    const std::string header = std::string("daybreak environments 1\n") + second_line;
+    EXPECT_EQ(bytes.substr(0, header.size()), header);
+    EXPECT_EQ(bytes.size(), header.size() + 2 * row_bytes + 8) << id;
+    // The first generator is numpy's of seed 42; the draws of reset have moved its state and never its increment.
+    std::uint64_t increment[2];
+    std::memcpy(increment, bytes.data() + header.size() + 16, sizeof increment);
+    EXPECT_EQ(increment[0], 0x66caf2e28d25abffULL);
+    EXPECT_EQ(increment[1], 0xfa505436c9a8416eULL);
+  }
+}
 
 TEST(MakeVecEnv, AnUnknownIdNamesTheKnownOnes) {
   const auto env = make_vec_env("CartPole-v0", {});

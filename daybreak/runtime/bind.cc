@@ -1,0 +1,302 @@
+// runtime's part of daybreak._core: the verbs that are not hot, and the native ones' modules.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+#include <pthread.h>
+
+#include <thread>
+
+#include "daybreak/runtime/failpoint.h"
+#include "daybreak/runtime/native.h"
+#include "daybreak/runtime/python/common.h"
+
+namespace nb = nanobind;
+
+namespace daybreak::runtime::python {
+
+bool init_worker(PyObject* module);
+
+namespace {
+
+[[noreturn]] void throw_error(const base::Error& error) {
+  raise(error);
+  throw nb::python_error();
+}
+
+Client& client_or_throw() {
+  Client* client = client_or_init();
+  if (client == nullptr) throw nb::python_error();
+  return *client;
+}
+
+// In the child of a fork, whoever forked: the runtime is the parent's.
+void forget_runtime() {
+  State& s = state();
+  s.client = nullptr;
+  s.session = 0;
+  if (s.node) s.node->disown();
+  (void)s.node.release();
+  (void)s.own_client.release();
+  (void)s.process.release();
+  (void)s.loop.release();
+  s.is_worker = false;
+  s.in_actor = false;
+}
+
+void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<std::string, double>>& resources,
+          std::uint64_t object_store_bytes, const std::vector<std::string>& command, bool log_to_driver) {
+  State& s = state();
+  NodeOptions options{.num_cpus = num_cpus,
+                      .num_gpus = num_gpus,
+                      .resources = resources,
+                      .object_store_bytes = object_store_bytes,
+                      .command = command,
+                      .log_to_driver = log_to_driver};
+  base::Result<std::unique_ptr<Node>> node = [&] {
+    nb::gil_scoped_release released;
+    return Node::start(std::move(options));
+  }();
+  if (!node) throw_error(node.error());
+  s.node = std::move(*node);
+  s.client = &s.node->client();
+  s.session = s.node->segment().control().session;
+}
+
+void shutdown() {
+  State& s = state();
+  if (!s.node) return;
+  std::unique_ptr<Node> node = std::move(s.node);
+  s.client = nullptr;
+  s.session = 0;
+  bool views = s.views > 0;
+  {
+    nb::gil_scoped_release released;
+    node->stop();
+    // Threads that wait see that it is stopping; the mappings go when the last has left.
+    while (s.waiting.load() > 0) {
+      node->process().ring(kDriverProc);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    if (views) (void)node.release();  // arrays still look at the store: it stays mapped until the process ends
+    node.reset();
+  }
+}
+
+std::uint16_t resource_set(double cpu, double gpu, const std::vector<std::pair<std::string, double>>& custom) {
+  auto set = client_or_throw().resource_set({.cpu = cpu, .gpu = gpu, .custom = custom});
+  if (!set) throw_error(set.error());
+  return *set;
+}
+
+nb::object create_actor(nb::object function, nb::tuple args, nb::dict kwargs, std::uint16_t resources, const std::string& name,
+                        const std::string& info_json, nb::dict info, std::int32_t max_restarts, std::int32_t max_task_retries,
+                        std::uint32_t max_concurrency, bool detached) {
+  Client& client = client_or_throw();
+  const Ref* ref = checked_ref(function.ptr(), "an actor");
+  if (ref == nullptr) throw nb::python_error();
+  std::vector<PyObject*> all;
+  for (nb::handle h : args) all.push_back(h.ptr());
+  nb::list names;
+  for (auto [key, value] : kwargs) {
+    names.append(key);
+    all.push_back(value.ptr());
+  }
+  nb::tuple kwnames(names);
+  Encoder encoder;
+  if (!encoder.call(info_json.data(), static_cast<Py_ssize_t>(info_json.size()), all.data(), static_cast<Py_ssize_t>(nb::len(args)),
+                    nb::len(kwnames) > 0 ? kwnames.ptr() : nullptr))
+    throw nb::python_error();
+  TaskSpec spec{.kind = Kind::kActorCreate, .function = *ref, .resources = resources};
+  ActorOptions options{.max_restarts = max_restarts,
+                       .max_task_retries = max_task_retries,
+                       .max_concurrency = max_concurrency,
+                       .detached = detached,
+                       .name = name,
+                       .class_name = nb::cast<std::string>(info["class_name"])};
+  auto actor = client.create_actor(spec, encoder.finish(kCodecArgs), options);
+  if (!actor) throw_error(actor.error());
+  PyObject* handle = make_actor_handle(actor->creation, actor->slot, info.ptr());
+  if (handle == nullptr) throw nb::python_error();
+  return nb::steal(handle);
+}
+
+// (handle's parts) of a named actor: the JSON of its class, and a maker for the handle.
+nb::object find_actor(const std::string& name, nb::callable parse) {
+  Client& client = client_or_throw();
+  auto actor = client.find_actor(name);
+  if (!actor) throw_error(actor.error());
+  auto bytes = client.process().args(actor->creation.index);
+  std::uint16_t size = 0;
+  std::memcpy(&size, bytes.data() + 4, sizeof size);
+  nb::object info = parse(nb::str(reinterpret_cast<const char*>(bytes.data()) + 6, size));
+  PyObject* handle = make_actor_handle(actor->creation, actor->slot, info.ptr());
+  if (handle == nullptr) throw nb::python_error();
+  return nb::steal(handle);
+}
+
+ActorHandleObject* checked_handle(nb::handle handle) {
+  if (Py_TYPE(handle.ptr()) != actor_handle_type) throw nb::type_error("an actor handle is needed");
+  auto* self = reinterpret_cast<ActorHandleObject*>(handle.ptr());
+  if (self->session != state().session) throw nb::value_error("this actor handle belongs to a runtime that has been shut down");
+  return self;
+}
+
+void kill(nb::handle handle, bool no_restart) {
+  ActorHandleObject* self = checked_handle(handle);
+  client_or_throw().kill_actor(self->slot, no_restart);
+}
+
+bool cancel(nb::handle object, bool force, bool recursive) {
+  Client& client = client_or_throw();
+  const Ref* ref = checked_ref(object.ptr(), "cancel()");
+  if (ref == nullptr) throw nb::python_error();
+  return client.cancel(*ref, force, recursive);
+}
+
+nb::dict resources(bool available) {
+  ResourceTable& table = client_or_throw().process().control().resources;
+  Control& control = client_or_throw().process().control();
+  nb::dict result;
+  std::uint32_t names = table.names.load();
+  for (std::uint32_t i = 0; i < names; ++i) {
+    std::int64_t units = available ? table.available[i].load() : table.total[i].load();
+    if (table.total[i].load() == 0) continue;
+    if (available && i == 0)
+      for (std::uint32_t token = 0; token < control.num_cpus; ++token)
+        units += control.token[token].holder.load() == 0 ? kResourceUnit : 0;
+    if (available && i == 0) units = std::min(units, table.total[0].load());
+    if (available && units == 0) continue;
+    result[table.name[i]] = static_cast<double>(units) / kResourceUnit;
+  }
+  if (!available) {
+    result["object_store_memory"] = static_cast<double>(control.data_capacity);
+  } else {
+    result["object_store_memory"] = static_cast<double>(control.data_capacity - client_or_throw().process().bytes_used());
+  }
+  return result;
+}
+
+nb::dict context() {
+  State& s = state();
+  nb::dict result;
+  Client& client = client_or_throw();
+  Process& p = client.process();
+  result["session"] = fmt::format("{:016x}", s.session);
+  result["is_worker"] = s.is_worker;
+  result["worker"] = fmt::format("{:016x}{:08x}", s.session, p.id());
+  std::uint32_t task = Client::current_task;
+  result["task"] = task == 0 ? nb::object(nb::none())
+                             : nb::object(nb::str(fmt::format("{:016x}{:08x}{:08x}", s.session, p.entry(task - 1).load().generation(), task - 1).c_str()));
+  std::uint64_t gpus = 0;
+  std::uint16_t set = 0;
+  if (s.in_actor) {
+    ActorSlot& actor = p.control().actor[s.actor_slot];
+    result["actor"] = fmt::format("{:08x}{:08x}", actor.creation.generation, actor.creation.index);
+    result["actor_name"] = std::string(actor.name);
+    result["restarted"] = actor.restarts > 0;
+    gpus = p.entry(actor.creation.index).part.gpus;
+    set = p.entry(actor.creation.index).part.resources;
+  } else if (task != 0) {
+    gpus = p.entry(task - 1).part.gpus;
+    set = p.entry(task - 1).part.resources;
+  }
+  nb::list ids;
+  for (int i = 0; i < 64; ++i)
+    if ((gpus >> i & 1) != 0) ids.append(i);
+  result["gpu_ids"] = ids;
+  nb::dict assigned;
+  if (s.is_worker) {
+    const ResourceSet& r = p.control().resources.set[set];
+    if (r.cpu > 0) assigned["CPU"] = static_cast<double>(r.cpu) / kResourceUnit;
+    if (r.gpu > 0) assigned["GPU"] = static_cast<double>(r.gpu) / kResourceUnit;
+    for (std::uint32_t i = 0; i < r.count; ++i)
+      assigned[p.control().resources.name[r.custom[i].name]] = static_cast<double>(r.custom[i].amount) / kResourceUnit;
+  }
+  result["assigned"] = assigned;
+  return result;
+}
+
+nb::object current_actor(nb::callable parse) {
+  State& s = state();
+  if (!s.in_actor) throw nb::value_error("current_actor is there only inside an actor");
+  Process& p = s.client->process();
+  ActorSlot& actor = p.control().actor[s.actor_slot];
+  auto bytes = p.args(actor.creation.index);
+  std::uint16_t size = 0;
+  std::memcpy(&size, bytes.data() + 4, sizeof size);
+  nb::object info = parse(nb::str(reinterpret_cast<const char*>(bytes.data()) + 6, size));
+  p.hold(actor.creation);
+  return nb::steal(make_actor_handle(actor.creation, s.actor_slot, info.ptr()));
+}
+
+// What a leak test counts.
+nb::dict usage() {
+  Process& p = client_or_throw().process();
+  std::uint64_t objects = 0;
+  p.for_each_entry([&](std::uint32_t) { ++objects; });
+  p.reclaim_chunks();
+  nb::dict result;
+  result["objects"] = objects;
+  result["store_bytes"] = p.bytes_used();
+  std::uint32_t actors = 0;
+  for (ActorSlot& actor : p.control().actor) actors += actor.status.load() != ActorStatus::kFree;
+  result["actors"] = actors;
+  return result;
+}
+
+nb::list processes() {
+  nb::list result;
+  if (state().node)
+    for (const Node::ProcessInfo& info : state().node->processes()) result.append(nb::make_tuple(info.pid, info.kind == ProcKind::kActor));
+  return result;
+}
+
+nb::object native_function(const std::string& name) {
+  auto ref = put_native(client_or_throw(), name);
+  if (!ref) throw_error(ref.error());
+  return nb::steal(make_object_ref(*ref));
+}
+
+std::string actor_state(nb::handle handle) {
+  ActorHandleObject* self = checked_handle(handle);
+  switch (client_or_throw().process().control().actor[self->slot].status.load()) {
+    case ActorStatus::kAlive: return "ALIVE";
+    case ActorStatus::kRestarting: return "RESTARTING";
+    case ActorStatus::kDead: return "DEAD";
+    default: return "PENDING_CREATION";
+  }
+}
+
+}  // namespace
+}  // namespace daybreak::runtime::python
+
+void bind_runtime(nb::module_& m) {
+  using namespace daybreak::runtime::python;
+  if (!init_refs(m.ptr()) || !init_codec(m.ptr()) || !init_calls(m.ptr()) || !init_worker(m.ptr())) throw nb::python_error();
+  pthread_atfork(nullptr, nullptr, forget_runtime);
+  m.def("_init", init, nb::arg("num_cpus"), nb::arg("num_gpus"), nb::arg("resources"), nb::arg("object_store_bytes"), nb::arg("command"),
+        nb::arg("log_to_driver"));
+  m.def("_shutdown", shutdown);
+  m.def("_is_initialized", [] { return state().client != nullptr || state().engine != nullptr; });
+  m.def("_is_worker", [] { return state().is_worker; });
+  m.def("_resource_set", resource_set, nb::arg("cpu"), nb::arg("gpu"), nb::arg("custom"));
+  m.def("_create_actor", create_actor, nb::arg("function"), nb::arg("args"), nb::arg("kwargs"), nb::arg("resources"), nb::arg("name"),
+        nb::arg("info_json"), nb::arg("info"), nb::arg("max_restarts"), nb::arg("max_task_retries"), nb::arg("max_concurrency"),
+        nb::arg("detached"));
+  m.def("_find_actor", find_actor, nb::arg("name"), nb::arg("parse"));
+  m.def("_current_actor", current_actor, nb::arg("parse"));
+  m.def("_actor_state", actor_state, nb::arg("handle"));
+  m.def("_kill", kill, nb::arg("handle"), nb::arg("no_restart"));
+  m.def("_cancel", cancel, nb::arg("ref"), nb::arg("force"), nb::arg("recursive"));
+  m.def("_resources", resources, nb::arg("available"));
+  m.def("_context", context);
+  m.def("_usage", usage);
+  m.def("_processes", processes);
+  m.def("_native_function", native_function, nb::arg("name"));
+  m.def("_set_engine", [](nb::object engine) {
+    Py_XDECREF(state().engine);
+    state().engine = engine.is_none() ? nullptr : engine.release().ptr();
+  }, nb::arg("engine").none());
+}

@@ -1,0 +1,463 @@
+#include "daybreak/runtime/client.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <ctime>
+#include <mutex>
+
+#include "daybreak/runtime/copy.h"
+
+namespace daybreak::runtime {
+
+namespace {
+
+// Waking a sleeper costs about 6 us each way, so spinning that long costs at most as much again. On the same CPU spinning
+// only keeps the peer from running.
+constexpr std::int64_t kSpinNs = 20'000;
+
+}  // namespace
+
+thread_local std::uint32_t Client::current_task = 0;
+
+std::uint64_t Payload::size() const {
+  std::uint64_t at = 0;
+  for (const Piece& piece : pieces) at = (at + piece.align - 1) / piece.align * piece.align + piece.size;
+  return at;
+}
+
+void Payload::write(std::byte* to) const {
+  std::uint64_t at = 0;
+  for (const Piece& piece : pieces) {
+    std::uint64_t start = (at + piece.align - 1) / piece.align * piece.align;
+    if (start != at) std::memset(to + at, 0, start - at);
+    copy_bytes(to + start, piece.data, piece.size);
+    at = start + piece.size;
+  }
+}
+
+std::int64_t Client::now_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000ll + now.tv_nsec;
+}
+
+base::Status Client::set_value(std::uint32_t index, const Payload& payload) {
+  DAYBREAK_ASSIGN(std::byte * at, p_.set_value(index, payload.size(), payload.refs, payload.codec));
+  payload.write(at);
+  return {};
+}
+
+base::Result<Ref> Client::put(const Payload& payload) {
+  DAYBREAK_ASSIGN(Ref ref, p_.create(Kind::kValue));
+  if (auto written = set_value(ref.index, payload); !written) {
+    p_.abandon(ref.index);
+    return std::unexpected(std::move(written).error());
+  }
+  p_.publish(ref.index, false);
+  return ref;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vector<Ref>& results) {
+  DAYBREAK_ASSIGN(Ref ref, p_.create(spec.kind));
+  Entry& e = p_.entry(ref.index);
+  e.part.function = spec.function;
+  e.part.actor = spec.actor;
+  e.part.parent = current_task;
+  e.part.resources = spec.resources;
+  e.part.num_returns = spec.num_returns;
+  e.part.retries_left = spec.max_retries;
+  e.part.options = spec.options;
+  e.method = spec.method;
+  std::size_t first_result = results.size();
+  if (spec.num_returns > 0) results.push_back(ref);
+  std::vector<Ref> further;
+  base::Status status;
+  while (status && further.size() + 1 < spec.num_returns) {
+    if (auto sibling = p_.create(Kind::kReturn)) {
+      p_.entry(sibling->index).task = ref;
+      further.push_back(*sibling);
+    } else {
+      status = std::unexpected(std::move(sibling).error());
+    }
+  }
+  if (status) {
+    // The further results lie behind the arguments, where the worker finds them; the task does not keep them alive.
+    std::uint64_t size = args.size();
+    std::uint64_t total = further.empty() ? size : (size + 7) / 8 * 8 + further.size() * sizeof(Ref);
+    if (auto at = p_.set_args(ref.index, total, args.refs, args.deps, args.codec)) {
+      args.write(*at);
+      if (!further.empty()) std::memcpy(*at + (size + 7) / 8 * 8, further.data(), further.size() * sizeof(Ref));
+    } else {
+      status = std::unexpected(std::move(at).error());
+    }
+  }
+  if (!status) {
+    for (Ref sibling : further) p_.abandon(sibling.index);
+    p_.abandon(ref.index);
+    results.resize(first_result);
+    return status;
+  }
+  for (Ref sibling : further) {
+    p_.set_pending(sibling.index);
+    results.push_back(sibling);
+  }
+  if (spec.kind == Kind::kActorCall) {
+    ActorSlot& actor = p_.control().actor[spec.actor];
+    if (actor.status.load() == ActorStatus::kDead) {
+      fail_actor_call(ref.index);
+    } else {
+      p_.hold(ref);  // it may be done and dropped before we have looked at the actor again
+      e.part.gpus = actor.calls.fetch_add(1);
+      p_.push(Process::kActorList + spec.actor, ref.index, Phase::kQueued);
+      if (std::uint32_t proc = actor.proc.load()) p_.ring(proc - 1);
+      if (actor.status.load() == ActorStatus::kDead) p_.ring(kSchedulerProc);
+      p_.release(ref);
+    }
+  } else {
+    bool deps_done = true;
+    for (std::uint16_t i = 0; i < args.deps && deps_done; ++i) deps_done = p_.done(args.refs[i]);
+    route(ref.index, deps_done);
+  }
+  if (spec.num_returns == 0) p_.release(ref);
+  return {};
+}
+
+void Client::route(std::uint32_t index, bool deps_done) {
+  Entry& e = p_.entry(index);
+  if (deps_done && e.kind == Kind::kTask && e.part.resources == 0 && !p_.queue_nearly_full()) {
+    Ref ref{index, e.load().generation()};
+    if (p_.enqueue(index)) {
+      if (!p_.wake_idle() && p_.control().workers_short.load(std::memory_order_relaxed) != 0) p_.ring(kSchedulerProc);
+      return;
+    }
+    if (!p_.claim(ref.index, ref.generation)) return;  // full after all, and cancelled meanwhile
+  }
+  // The scheduler waits for the arguments, the resources, or room in the queue.
+  p_.push(Process::kSchedulerList, index, Phase::kPending);
+  p_.ring(kSchedulerProc);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+base::Result<Client::Actor> Client::create_actor(const TaskSpec& spec, const Payload& args, const ActorOptions& options) {
+  if (options.name.size() >= kNameBytes)
+    return base::fail(base::Code::kInvalidArgument, "actor name '{}' has {} bytes with its namespace, at most {} are possible",
+                      options.name, options.name.size(), kNameBytes - 1);
+  Control& control = p_.control();
+  DAYBREAK_ASSIGN(Ref ref, p_.create(Kind::kActorCreate));
+  Entry& e = p_.entry(ref.index);
+  std::uint32_t slot = kMaxActors;
+  bool taken = false;
+  p_.lock(control.names_lock);
+  for (std::uint32_t i = 0; i < kMaxActors; ++i) {
+    ActorStatus status = control.actor[i].status.load();
+    if (status == ActorStatus::kFree) {
+      if (slot == kMaxActors) slot = i;
+    } else if (status != ActorStatus::kDead && !options.name.empty() && options.name == control.actor[i].name &&
+               !p_.entry(control.actor[i].creation.index).load().has(State::kCancelled)) {
+      taken = true;
+    }
+  }
+  if (taken || slot == kMaxActors) {
+    p_.unlock(control.names_lock);
+    p_.abandon(ref.index);
+    if (taken)
+      return base::fail(base::Code::kAlreadyExists,
+                        "an actor named '{}' is alive: choose another name, or use get_if_exists=True",
+                        options.name.substr(options.name.find('/') + 1));
+    return base::fail(base::Code::kResourceExhausted, "{} actors are alive, more are not possible: kill some", kMaxActors);
+  }
+  ActorSlot& actor = control.actor[slot];
+  actor.creation = ref;
+  actor.reserver = p_.id();
+  actor.proc.store(0);
+  actor.max_restarts = options.max_restarts;
+  actor.restarts = 0;
+  actor.max_task_retries = options.max_task_retries;
+  actor.concurrency = std::max(1u, options.max_concurrency);
+  actor.detached = options.detached;
+  actor.terminate.store(0);
+  actor.calls.store(0);
+  actor.death[0] = 0;
+  std::snprintf(actor.name, sizeof actor.name, "%s", options.name.c_str());
+  std::snprintf(actor.class_name, sizeof actor.class_name, "%s", options.class_name.c_str());
+  actor.status.store(ActorStatus::kReserved);
+  p_.unlock(control.names_lock);
+
+  e.part.function = spec.function;
+  e.part.actor = slot;
+  e.part.parent = current_task;
+  e.part.resources = spec.resources;
+  auto at = p_.set_args(ref.index, args.size(), args.refs, args.deps, args.codec);
+  if (!at) {
+    actor.status.store(ActorStatus::kFree);
+    e.kind = Kind::kValue;
+    p_.abandon(ref.index);
+    return std::unexpected(std::move(at).error());
+  }
+  args.write(*at);
+  p_.push(Process::kSchedulerList, ref.index, Phase::kPending);
+  p_.ring(kSchedulerProc);
+  return Actor{ref, slot};
+}
+
+base::Result<Client::Actor> Client::find_actor(std::string_view name) {
+  Control& control = p_.control();
+  p_.lock(control.names_lock);
+  for (std::uint32_t i = 0; i < kMaxActors; ++i) {
+    ActorSlot& actor = control.actor[i];
+    ActorStatus status = actor.status.load();
+    if (status == ActorStatus::kFree || status == ActorStatus::kDead || name != actor.name) continue;
+    Ref ref = actor.creation;
+    p_.hold(ref);  // alive: the scheduler, or whoever is creating it, has it
+    if (p_.entry(ref.index).load().has(State::kCancelled)) {
+      p_.release(ref);
+      continue;
+    }
+    p_.unlock(control.names_lock);
+    return Actor{ref, i};
+  }
+  p_.unlock(control.names_lock);
+  return base::fail(base::Code::kNotFound, "no actor named '{}' is alive in this namespace",
+                    name.substr(name.find('/') + 1));
+}
+
+void Client::kill_actor(std::uint32_t slot, bool no_restart) {
+  p_.control().actor[slot].terminate.store(no_restart ? 2 : 3);
+  p_.ring(kSchedulerProc);
+}
+
+void Client::fail_actor_call(std::uint32_t index) {
+  Entry& e = p_.entry(index);
+  ActorSlot& actor = p_.control().actor[e.part.actor];
+  Entry& creation = p_.entry(actor.creation.index);
+  std::vector<Ref> further = p_.further_results(index);
+  auto fail_one = [&](std::uint32_t at) {
+    // A constructor that failed left its exception with the creation.
+    if (creation.error == ErrorKind::kUser && creation.value.where != kNowhere) {
+      std::span<const std::byte> text = p_.value(actor.creation.index);
+      auto to = p_.set_value(at, text.size(), {}, creation.value.codec);
+      if (to) {
+        std::memcpy(*to, text.data(), text.size());
+        p_.entry(at).error = ErrorKind::kActorDied;
+        p_.publish(at, true);
+        return;
+      }
+    }
+    p_.publish_error(at, ErrorKind::kActorDied, actor.death);
+  };
+  for (Ref sibling : further)
+    if (p_.claim_pending(sibling)) fail_one(sibling.index);
+  fail_one(index);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+std::int64_t spin_budget_ns(Process& p, std::uint32_t peer_cpu_plus_one) {
+  if (p.control().cores < 2) return 0;
+  std::uint32_t here = static_cast<std::uint32_t>(sched_getcpu()) + 1;
+  p.slot().cpu.store(here, std::memory_order_relaxed);
+  return peer_cpu_plus_one == here ? 0 : kSpinNs;
+}
+
+void Client::before_sleep() {
+  if (worker_ == nullptr) return;
+  p_.slot().blocked.fetch_add(1);
+  if (worker_->token != UINT32_MAX) {
+    p_.release_token(worker_->token, p_.id());
+    worker_->token = UINT32_MAX;
+  }
+  // What is queued is another worker's now. Without an idle one the scheduler makes one.
+  if (!p_.queue_empty()) p_.wake_idle();
+  p_.ring(kSchedulerProc);
+}
+
+void Client::after_sleep() {
+  if (worker_ == nullptr) return;
+  p_.slot().blocked.fetch_sub(1);
+  if (worker_->token == UINT32_MAX) worker_->token = p_.acquire_token(p_.id());
+}
+
+WaitResult Client::wait(Ref ref, std::int64_t deadline_ns) { return wait({&ref, 1}, 1, deadline_ns); }
+
+WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64_t deadline_ns) {
+  auto count_done = [&] {
+    std::size_t done = 0;
+    for (std::size_t i = 0; i < refs.size() && done < count; ++i) done += p_.done(refs[i]);
+    return done;
+  };
+  if (count_done() >= count) return WaitResult::kDone;
+  if (deadline_ns >= 0 && now_ns() >= deadline_ns) return WaitResult::kTimeout;
+
+  // Spin while the first unfinished one is being worked on elsewhere.
+  Ref first{};
+  for (Ref ref : refs)
+    if (!p_.done(ref)) {
+      first = ref;
+      break;
+    }
+  State s = p_.entry(first.index).load();
+  std::uint32_t peer = s.phase() == Phase::kRunning && s.proc_plus_one() != 0 ? p_.slot(s.proc_plus_one() - 1).cpu.load() : 0;
+  std::int64_t until = now_ns() + spin_budget_ns(p_, peer);
+  if (deadline_ns >= 0) until = std::min(until, deadline_ns);
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (p_.done(first)) break;
+      cpu_pause();
+    }
+    if (p_.done(first) && count_done() >= count) return WaitResult::kDone;
+  } while (now_ns() < until);
+
+  before_sleep();
+  WaitResult result = WaitResult::kDone;
+  for (;;) {
+    std::uint32_t seen = p_.bell();
+    std::size_t done = 0;
+    for (Ref ref : refs) {
+      if (!p_.set_waiter(ref) && ++done >= count) break;
+    }
+    if (done >= count) break;
+    if (p_.control().stopping.load() != 0) {
+      result = WaitResult::kInterrupted;
+      break;
+    }
+    std::int64_t left = -1;
+    if (deadline_ns >= 0) {
+      left = deadline_ns - now_ns();
+      if (left <= 0) {
+        result = WaitResult::kTimeout;
+        break;
+      }
+    }
+    if (p_.sleep(seen, left) == EINTR) {
+      result = WaitResult::kInterrupted;
+      break;
+    }
+  }
+  after_sleep();
+  return result;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+bool Client::cancel(Ref ref, bool force, bool recursive) {
+  Control& control = p_.control();
+  Entry& given = p_.entry(ref.index);
+  if (given.kind == Kind::kReturn) ref = given.task;
+  Entry& e = p_.entry(ref.index);
+  bool cancelled = false;
+  State s = e.load();
+  while (s.generation() == ref.generation && !s.done()) {
+    std::uint64_t flags = State::kCancelled | (force ? State::kForced : 0);
+    if (!e.state.compare_exchange_weak(s.word, s.with(flags).word)) continue;
+    // What lies in an inbox stays there, marked, until its reader finds it: it is linked.
+    if (s.phase() == Phase::kQueued && e.kind == Kind::kTask && e.part.target == 0 && p_.claim(ref.index, ref.generation)) {
+      cancel_claimed(ref.index);
+      cancelled = true;
+    } else if (s.phase() == Phase::kRunning && s.proc_plus_one() != 0) {
+      control.proc[s.proc_plus_one() - 1].cancel.store(ref.index + 1);
+    }
+    p_.ring(kSchedulerProc);
+    break;
+  }
+  if (recursive)
+    p_.for_each_entry([&](std::uint32_t i) {
+      Entry& child = p_.entry(i);
+      State c = child.load();
+      if ((child.kind == Kind::kTask) && child.part.parent == ref.index + 1 && !c.done() && i != ref.index)
+        cancel({i, c.generation()}, force, true);
+    });
+  return cancelled;
+}
+
+void Client::fail(std::uint32_t index, ErrorKind kind, std::string_view text) {
+  for (Ref sibling : p_.further_results(index))
+    if (p_.claim_pending(sibling)) p_.publish_error(sibling.index, kind, text);
+  p_.publish_error(index, kind, text);
+}
+
+void Client::cancel_claimed(std::uint32_t index) { fail(index, ErrorKind::kCancelled, "the task was cancelled"); }
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+static base::Result<std::int64_t> units(std::string_view name, double amount) {
+  if (!(amount >= 0) || amount > 1e9)
+    return base::fail(base::Code::kInvalidArgument, "{}={} is not an amount: it must be a number between 0 and 1e9", name, amount);
+  double scaled = amount * kResourceUnit;
+  if (std::abs(scaled - std::round(scaled)) > 1e-3)
+    return base::fail(base::Code::kInvalidArgument, "{}={} is finer than 1/{}: round it", name, amount, kResourceUnit);
+  return static_cast<std::int64_t>(std::llround(scaled));
+}
+
+base::Result<std::uint16_t> Client::resource_set(const Resources& resources) {
+  ResourceSet set{};
+  DAYBREAK_ASSIGN(set.cpu, units("num_cpus", resources.cpu));
+  DAYBREAK_ASSIGN(set.gpu, units("num_gpus", resources.gpu));
+  if (resources.custom.size() > kMaxSetResources)
+    return base::fail(base::Code::kInvalidArgument, "{} custom resources asked of one task, at most {} are possible",
+                      resources.custom.size(), kMaxSetResources);
+  ResourceTable& table = p_.control().resources;
+  p_.lock(p_.control().names_lock);
+  auto finish = [&](base::Result<std::uint16_t> r) {
+    p_.unlock(p_.control().names_lock);
+    return r;
+  };
+  for (const auto& [name, amount] : resources.custom) {
+    auto value = units(name, amount);
+    if (!value) return finish(std::unexpected(std::move(value).error()));
+    if (*value == 0) continue;
+    std::uint32_t names = table.names.load(), id = 0;
+    while (id < names && name != table.name[id]) ++id;
+    if (id == names) {
+      if (names == kMaxResourceNames || name.size() >= sizeof table.name[0])
+        return finish(base::fail(base::Code::kInvalidArgument, "resource '{}': at most {} names of at most {} bytes are possible", name,
+                                 kMaxResourceNames, sizeof table.name[0] - 1));
+      std::snprintf(table.name[id], sizeof table.name[id], "%s", name.c_str());
+      table.names.store(names + 1);
+    }
+    set.custom[set.count++] = {id, *value};
+  }
+  std::uint32_t sets = table.sets.load();
+  for (std::uint32_t i = 0; i < sets; ++i)
+    if (std::memcmp(&table.set[i], &set, sizeof set) == 0) return finish(static_cast<std::uint16_t>(i));
+  if (sets == kMaxResourceSets)
+    return finish(base::fail(base::Code::kResourceExhausted, "{} different combinations of resources are in use, more are not possible",
+                             kMaxResourceSets));
+  table.set[sets] = set;
+  table.sets.store(sets + 1);
+  return finish(static_cast<std::uint16_t>(sets));
+}
+
+std::string Client::largest_holders(std::size_t count) {
+  struct Large {
+    std::uint64_t size;
+    std::uint32_t index;
+  };
+  std::vector<Large> large;
+  p_.for_each_entry([&](std::uint32_t i) {
+    Entry& e = p_.entry(i);
+    std::uint64_t size = (e.value.where == kBlock ? e.value.size : 0) + (e.args.where == kBlock ? e.args.size : 0);
+    if (size > 0) large.push_back({size, i});
+  });
+  std::sort(large.begin(), large.end(), [](Large a, Large b) { return a.size > b.size; });
+  std::string text;
+  for (std::size_t n = 0; n < std::min(count, large.size()); ++n) {
+    Entry& e = p_.entry(large[n].index);
+    std::string holders;
+    for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc)
+      if ((e.holders[proc / 64].load() >> (proc % 64) & 1) != 0)
+        holders += fmt::format("{}{} {}", holders.empty() ? "" : ", ", proc == kDriverProc ? "driver" : "process", p_.slot(proc).pid);
+    text += fmt::format("\n  {:>12} bytes, object {:08x}{:08x}, held by {}{}", large[n].size, large[n].index,
+                        e.load().generation(), holders.empty() ? "tasks only" : holders,
+                        e.pins.load() != 0 ? fmt::format(", {} references from tasks and objects", e.pins.load()) : "");
+  }
+  return text;
+}
+
+}  // namespace daybreak::runtime

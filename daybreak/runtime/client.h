@@ -1,0 +1,125 @@
+// What any thread of a driver, worker or actor does with the runtime: submit, await, look up. No Python in it: C++ code calls
+// an actor that is written in Python, or runs a C++ function as a task, through this class and never needs the GIL.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daybreak/base/error.h"
+#include "daybreak/runtime/process.h"
+
+namespace daybreak::runtime {
+
+// Arguments of a task or value of an object, in pieces that are written one behind the other into shared memory.
+struct Payload {
+  struct Piece {
+    const void* data;
+    std::uint64_t size;
+    std::uint32_t align = 1;  // the piece begins at a multiple of it
+  };
+  std::vector<Piece> pieces;
+  std::vector<Ref> refs;   // dependencies first
+  std::uint16_t deps = 0;
+  std::uint8_t codec = 0;
+
+  std::uint64_t size() const;
+  void write(std::byte* to) const;
+};
+
+struct TaskSpec {
+  Kind kind = Kind::kTask;
+  Ref function;                 // of Client::put; kActorCall: unused
+  std::uint32_t actor = 0;      // kActorCreate, kActorCall
+  std::uint32_t method = 0;     // kActorCall
+  std::uint16_t resources = 0;  // from Client::resource_set
+  std::uint16_t num_returns = 1;
+  std::int16_t max_retries = 3;
+  std::uint8_t options = 0;
+};
+
+struct Resources {
+  double cpu = 1;
+  double gpu = 0;
+  std::vector<std::pair<std::string, double>> custom;
+};
+
+struct ActorOptions {
+  std::int32_t max_restarts = 0;
+  std::int32_t max_task_retries = 0;
+  std::uint32_t max_concurrency = 1;
+  bool detached = false;
+  std::string name;        // "namespace/name", or empty
+  std::string class_name;
+};
+
+enum class WaitResult { kDone, kTimeout, kInterrupted };
+
+class Client {
+ public:
+  explicit Client(Process& process) : p_(process) {}
+
+  Process& process() { return p_; }
+
+  // -- objects --
+  base::Result<Ref> put(const Payload& payload);
+  // Writes the value of an entry that this process is running or has created.
+  base::Status set_value(std::uint32_t index, const Payload& payload);
+
+  // -- tasks -- one Ref for each result, each with one local reference; none for num_returns = 0.
+  base::Status submit(const TaskSpec& spec, const Payload& args, std::vector<Ref>& results);
+
+  // -- actors --
+  // Reserves a slot and queues the constructor. The Ref is the handle: hold and release it as any other.
+  struct Actor {
+    Ref creation;
+    std::uint32_t slot = 0;
+  };
+  base::Result<Actor> create_actor(const TaskSpec& spec, const Payload& args, const ActorOptions& options);
+  // kNotFound when there is none alive. The handle comes with one local reference.
+  base::Result<Actor> find_actor(std::string_view name);
+  void kill_actor(std::uint32_t slot, bool no_restart);
+
+  // -- waiting -- deadline: CLOCK_MONOTONIC in ns, -1 for ever. kInterrupted: a signal came; look at it and call again.
+  WaitResult wait(Ref ref, std::int64_t deadline_ns);
+  // Until `count` of them are done. Cost: one look at each for every wake-up.
+  WaitResult wait(std::span<const Ref> refs, std::size_t count, std::int64_t deadline_ns);
+  static std::int64_t now_ns();
+
+  // True when it was still waiting and is cancelled now; else the running worker is asked to stop (force: killed).
+  bool cancel(Ref ref, bool force, bool recursive);
+
+  base::Result<std::uint16_t> resource_set(const Resources& resources);
+
+  // A worker's token and current task, for giving the CPU back while it waits.
+  struct Worker {
+    std::uint32_t token = UINT32_MAX;
+  };
+  void set_worker(Worker* worker) { worker_ = worker; }
+  // The entry of the task that this thread runs, plus one; 0 in a driver.
+  static thread_local std::uint32_t current_task;
+
+  // Text that lists the largest objects and who holds them.
+  std::string largest_holders(std::size_t count);
+  // Ends a task that this process has created or claimed: its actor is dead; it was cancelled; another reason.
+  void fail_actor_call(std::uint32_t index);
+  void cancel_claimed(std::uint32_t index);
+  void fail(std::uint32_t index, ErrorKind kind, std::string_view text);
+
+ private:
+  void route(std::uint32_t index, bool deps_done);
+  void before_sleep();
+  void after_sleep();
+
+  Process& p_;
+  Worker* worker_ = nullptr;
+};
+
+// How long a waiter spins before it sleeps, judged by where its peer runs.
+std::int64_t spin_budget_ns(Process& p, std::uint32_t peer_cpu_plus_one);
+
+}  // namespace daybreak::runtime

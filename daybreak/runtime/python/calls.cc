@@ -1,0 +1,515 @@
+// The hot verbs: f.remote(), actor.method.remote(), get, put, wait.
+#include <cstddef>
+
+
+#include "daybreak/runtime/python/common.h"
+
+#include <structmember.h>
+
+namespace daybreak::runtime::python {
+
+PyTypeObject* actor_handle_type = nullptr;
+
+namespace {
+
+constexpr std::uint64_t kReleaseGilBytes = 256 * 1024;  // copying this much takes longer than giving up the GIL
+
+template <typename F>
+PyCFunction fastcall(F f) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
+}
+
+// The refs of a finished submission as what .remote() returns: None, one ObjectRef, or a list.
+PyObject* wrap_results(const std::vector<Ref>& results) {
+  if (results.empty()) Py_RETURN_NONE;
+  if (results.size() == 1) return make_object_ref(results[0]);
+  PyObject* list = PyList_New(static_cast<Py_ssize_t>(results.size()));
+  for (std::size_t i = 0; list != nullptr && i < results.size(); ++i)
+    PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i), make_object_ref(results[i]));
+  return list;
+}
+
+PyObject* submit(Client& client, const TaskSpec& spec, const Payload& payload) {
+  thread_local std::vector<Ref> results;
+  results.clear();
+  base::Status status;
+  if (payload.size() < kReleaseGilBytes) {
+    status = client.submit(spec, payload, results);
+  } else {
+    Py_BEGIN_ALLOW_THREADS
+    status = client.submit(spec, payload, results);
+    Py_END_ALLOW_THREADS
+  }
+  if (!status) {
+    raise(status.error());
+    return nullptr;
+  }
+  return wrap_results(results);
+}
+
+// engine.<verb>(*args, **kwargs) for an engine that is not the embedded one.
+PyObject* delegate(const char* verb, PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  Owned method(PyObject_GetAttrString(state().engine, verb));
+  if (!method) return nullptr;
+  Py_ssize_t total = nargs + (kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames));
+  std::vector<PyObject*> all;
+  if (self != nullptr) all.push_back(self);
+  all.insert(all.end(), args, args + total);
+  return PyObject_Vectorcall(method.get(), all.data(), static_cast<std::size_t>(nargs + (self != nullptr)), kwnames);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// RemoteFunction: the native half; api.py derives from it.
+
+struct RemoteFunctionObject {
+  PyObject_HEAD
+  std::uint64_t session;  // of the runtime that knows the function; another: it is exported again
+  TaskSpec spec;
+};
+
+PyObject* function_remote(PyObject* object, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  if (state().engine != nullptr) return delegate("submit", object, args, nargs, kwnames);
+  Client* client = client_or_init();
+  if (client == nullptr) return nullptr;
+  auto* self = reinterpret_cast<RemoteFunctionObject*>(object);
+  if (self->session != state().session) {
+    Owned exported(PyObject_CallMethod(object, "_export", nullptr));
+    if (!exported) return nullptr;
+  }
+  Encoder encoder;
+  if (!encoder.call(nullptr, 0, args, nargs, kwnames)) return nullptr;
+  return submit(*client, self->spec, encoder.finish(kCodecArgs));
+}
+
+// _bind(function ref, resources, num_returns, max_retries, retry_exceptions)
+PyObject* function_bind(PyObject* object, PyObject* args) {
+  auto* self = reinterpret_cast<RemoteFunctionObject*>(object);
+  PyObject* ref;
+  int resources, num_returns, max_retries, retry_exceptions;
+  if (!PyArg_ParseTuple(args, "Oiiip", &ref, &resources, &num_returns, &max_retries, &retry_exceptions)) return nullptr;
+  const Ref* function = checked_ref(ref, "_bind");
+  if (function == nullptr) return nullptr;
+  self->spec = TaskSpec{.kind = Kind::kTask,
+                        .function = *function,
+                        .resources = static_cast<std::uint16_t>(resources),
+                        .num_returns = static_cast<std::uint16_t>(num_returns),
+                        .max_retries = static_cast<std::int16_t>(max_retries),
+                        .options = retry_exceptions ? kRetryExceptions : std::uint8_t{0}};
+  self->session = state().session;
+  Py_RETURN_NONE;
+}
+
+PyObject* function_new(PyTypeObject* type, PyObject*, PyObject*) {
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object != nullptr) {
+    auto* self = reinterpret_cast<RemoteFunctionObject*>(object);
+    self->session = 0;
+    new (&self->spec) TaskSpec();
+  }
+  return object;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// ActorHandle and its methods.
+
+struct ActorMethodObject {
+  PyObject_HEAD
+  PyObject* handle;
+  PyObject* name;
+  int num_returns;
+};
+PyTypeObject* actor_method_type = nullptr;
+
+PyObject* make_actor_method(PyObject* handle, PyObject* name, int num_returns) {
+  auto* self = PyObject_New(ActorMethodObject, actor_method_type);
+  if (self == nullptr) return nullptr;
+  self->handle = Py_NewRef(handle);
+  self->name = Py_NewRef(name);
+  self->num_returns = num_returns;
+  return reinterpret_cast<PyObject*>(self);
+}
+
+void actor_method_dealloc(PyObject* object) {
+  auto* self = reinterpret_cast<ActorMethodObject*>(object);
+  PyTypeObject* type = Py_TYPE(object);
+  Py_DECREF(self->handle);
+  Py_DECREF(self->name);
+  PyObject_Free(object);
+  Py_DECREF(type);
+}
+
+PyObject* actor_method_remote(PyObject* object, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  auto* self = reinterpret_cast<ActorMethodObject*>(object);
+  auto* handle = reinterpret_cast<ActorHandleObject*>(self->handle);
+  Client* client = state().client;
+  if (client == nullptr || handle->session != state().session) {
+    PyErr_SetString(PyExc_ValueError, "this actor handle belongs to a runtime that has been shut down: create the actor again");
+    return nullptr;
+  }
+  Py_ssize_t size = 0;
+  const char* name = PyUnicode_AsUTF8AndSize(self->name, &size);
+  if (name == nullptr) return nullptr;
+  Encoder encoder;
+  if (!encoder.call(name, size, args, nargs, kwnames)) return nullptr;
+  TaskSpec spec{.kind = Kind::kActorCall,
+                .actor = handle->slot,
+                .num_returns = static_cast<std::uint16_t>(self->num_returns),
+                .max_retries = static_cast<std::int16_t>(client->process().control().actor[handle->slot].max_task_retries)};
+  return submit(*client, spec, encoder.finish(kCodecArgs));
+}
+
+PyObject* actor_method_options(PyObject* object, PyObject* args, PyObject* kwargs) {
+  auto* self = reinterpret_cast<ActorMethodObject*>(object);
+  static const char* names[] = {"num_returns", nullptr};
+  int num_returns = self->num_returns;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$i:options", const_cast<char**>(names), &num_returns)) return nullptr;
+  if (num_returns < 0 || num_returns > 1000) {
+    PyErr_Format(PyExc_ValueError, "num_returns=%d: it must be between 0 and 1000", num_returns);
+    return nullptr;
+  }
+  return make_actor_method(self->handle, self->name, num_returns);
+}
+
+PyObject* actor_method_call(PyObject* object, PyObject*, PyObject*) {
+  auto* self = reinterpret_cast<ActorMethodObject*>(object);
+  return PyErr_Format(PyExc_TypeError, "methods of actors are not called directly: use handle.%U.remote()", self->name);
+}
+
+PyObject* handle_getattro(PyObject* object, PyObject* name) {
+  auto* self = reinterpret_cast<ActorHandleObject*>(object);
+  static PyObject* methods_key = PyUnicode_InternFromString("methods");
+  PyObject* methods = PyDict_GetItemWithError(self->info, methods_key);
+  if (methods != nullptr) {
+    PyObject* num_returns = PyDict_GetItemWithError(methods, name);
+    if (num_returns != nullptr) return make_actor_method(object, name, static_cast<int>(PyLong_AsLong(num_returns)));
+  }
+  if (PyErr_Occurred()) return nullptr;
+  PyObject* found = PyObject_GenericGetAttr(object, name);
+  if (found == nullptr && PyErr_ExceptionMatches(PyExc_AttributeError))
+    PyErr_Format(PyExc_AttributeError, "actor %U has no method %R", PyDict_GetItemString(self->info, "class_name"), name);
+  return found;
+}
+
+void handle_dealloc(PyObject* object) {
+  auto* self = reinterpret_cast<ActorHandleObject*>(object);
+  if (self->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
+  if (state().client != nullptr && self->session == state().session) state().client->process().release(self->creation);
+  PyTypeObject* type = Py_TYPE(object);
+  Py_DECREF(self->info);
+  PyObject_Free(object);
+  Py_DECREF(type);
+}
+
+Py_hash_t handle_hash(PyObject* object) {
+  auto* self = reinterpret_cast<ActorHandleObject*>(object);
+  return static_cast<Py_hash_t>((std::uint64_t{self->creation.generation} << 20 ^ self->creation.index) & 0x7fffffffffffffff);
+}
+
+PyObject* handle_compare(PyObject* a, PyObject* b, int op) {
+  if ((op != Py_EQ && op != Py_NE) || Py_TYPE(a) != actor_handle_type || Py_TYPE(b) != actor_handle_type) Py_RETURN_NOTIMPLEMENTED;
+  auto* x = reinterpret_cast<ActorHandleObject*>(a);
+  auto* y = reinterpret_cast<ActorHandleObject*>(b);
+  bool equal = x->creation == y->creation && x->session == y->session;
+  return PyBool_FromLong(equal == (op == Py_EQ));
+}
+
+PyObject* handle_repr(PyObject* object) {
+  auto* self = reinterpret_cast<ActorHandleObject*>(object);
+  return PyUnicode_FromFormat("Actor(%U, %08x%08x)", PyDict_GetItemString(self->info, "class_name"), self->creation.generation,
+                              self->creation.index);
+}
+
+PyObject* handle_id(PyObject* object, void*) {
+  auto* self = reinterpret_cast<ActorHandleObject*>(object);
+  return PyUnicode_FromFormat("%08x%08x", self->creation.generation, self->creation.index);
+}
+PyObject* handle_slot(PyObject* object, void*) { return PyLong_FromUnsignedLong(reinterpret_cast<ActorHandleObject*>(object)->slot); }
+PyObject* handle_info(PyObject* object, void*) { return Py_NewRef(reinterpret_cast<ActorHandleObject*>(object)->info); }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// get, put, wait.
+
+// A timeout argument as a deadline; -1: none. False: exception set.
+bool deadline_of(PyObject* timeout, std::int64_t& deadline) {
+  deadline = -1;
+  if (timeout == nullptr || timeout == Py_None) return true;
+  double seconds = PyFloat_AsDouble(timeout);
+  if (seconds == -1.0 && PyErr_Occurred()) return false;
+  if (!(seconds >= 0)) {
+    PyErr_Format(PyExc_ValueError, "timeout=%R: it must be None or a number of seconds that is not negative", timeout);
+    return false;
+  }
+  deadline = Client::now_ns() + static_cast<std::int64_t>(std::min(seconds, 1e9) * 1e9);
+  return true;
+}
+
+// Waits without the GIL; Python's signal handlers run in between. False: exception set, kTimeout included as `timed_out`.
+bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::int64_t deadline, bool& timed_out) {
+  timed_out = false;
+  for (;;) {
+    WaitResult result;
+    bool stopping;
+    ++state().waiting;
+    Py_BEGIN_ALLOW_THREADS
+    result = client.wait(refs, count, deadline);
+    stopping = client.process().control().stopping.load() != 0;
+    --state().waiting;
+    Py_END_ALLOW_THREADS
+    if (PyErr_CheckSignals() != 0) return false;
+    if (stopping) {
+      PyErr_SetString(PyExc_RuntimeError, "the runtime was shut down while this thread waited");
+      return false;
+    }
+    if (result == WaitResult::kInterrupted) continue;
+    timed_out = result == WaitResult::kTimeout;
+    return true;
+  }
+}
+
+void raise_timeout(PyObject* timeout, std::size_t unfinished, std::size_t total) {
+  PyObject* type = python_object("exceptions", "GetTimeoutError");
+  if (type != nullptr)
+    PyErr_Format(type, "get(timeout=%R): %zu of %zu objects are not ready: wait longer, or use wait()", timeout, unfinished, total);
+}
+
+PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  if (state().engine != nullptr) return delegate("get", nullptr, args, nargs, kwnames);
+  PyObject* timeout = nullptr;
+  for (Py_ssize_t i = 0; kwnames != nullptr && i < PyTuple_GET_SIZE(kwnames); ++i) {
+    if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, i), "timeout") != 0)
+      return PyErr_Format(PyExc_TypeError, "get() has no argument %R: it takes refs and timeout", PyTuple_GET_ITEM(kwnames, i));
+    timeout = args[nargs + i];
+  }
+  if (nargs != 1) return PyErr_Format(PyExc_TypeError, "get() takes one ObjectRef or a list of them, %zd arguments given", nargs);
+  Client* client = client_or_init();
+  if (client == nullptr) return nullptr;
+  std::int64_t deadline;
+  if (!deadline_of(timeout, deadline)) return nullptr;
+  bool timed_out = false;
+
+  if (is_object_ref(args[0])) {
+    const Ref* ref = checked_ref(args[0], "get()");
+    if (ref == nullptr) return nullptr;
+    if (!client->process().done(*ref)) {
+      if (!await(*client, {ref, 1}, 1, deadline, timed_out)) return nullptr;
+      if (timed_out) {
+        raise_timeout(timeout, 1, 1);
+        return nullptr;
+      }
+    }
+    return decode_object(*client, *ref);
+  }
+  if (!PyList_Check(args[0]) && !PyTuple_Check(args[0]))
+    return PyErr_Format(PyExc_TypeError, "get() takes an ObjectRef or a list of them, not %.200s", Py_TYPE(args[0])->tp_name);
+  Owned items(PySequence_Tuple(args[0]));  // the list may change while we wait
+  if (!items) return nullptr;
+  Py_ssize_t count = PyTuple_GET_SIZE(items.get());
+  std::vector<Ref> refs(static_cast<std::size_t>(count));
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    const Ref* ref = checked_ref(PyTuple_GET_ITEM(items.get(), i), "get()");
+    if (ref == nullptr) return nullptr;
+    refs[static_cast<std::size_t>(i)] = *ref;
+  }
+  Owned result(PyList_New(count));
+  if (!result) return nullptr;
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    Ref ref = refs[static_cast<std::size_t>(i)];
+    if (!client->process().done(ref)) {
+      if (!await(*client, {&ref, 1}, 1, deadline, timed_out)) return nullptr;
+      if (timed_out) {
+        std::size_t unfinished = 0;
+        for (Ref r : refs) unfinished += !client->process().done(r);
+        raise_timeout(timeout, unfinished, refs.size());
+        return nullptr;
+      }
+    }
+    PyObject* value = decode_object(*client, ref);
+    if (value == nullptr) return nullptr;
+    PyList_SET_ITEM(result.get(), i, value);
+  }
+  return result.release();
+}
+
+PyObject* verb_put(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  if (state().engine != nullptr) return delegate("put", nullptr, args, nargs, kwnames);
+  if (nargs != 1 || kwnames != nullptr) return PyErr_Format(PyExc_TypeError, "put() takes one value");
+  if (is_object_ref(args[0])) return PyErr_Format(PyExc_TypeError, "put() takes a value, not an ObjectRef: put a list that holds it");
+  Client* client = client_or_init();
+  if (client == nullptr) return nullptr;
+  Encoder encoder;
+  if (!encoder.item(args[0])) return nullptr;
+  const Payload& payload = encoder.finish(kCodecItem);
+  base::Result<Ref> ref = Ref{};
+  if (payload.size() < kReleaseGilBytes) {
+    ref = client->put(payload);
+  } else {
+    Py_BEGIN_ALLOW_THREADS
+    ref = client->put(payload);
+    Py_END_ALLOW_THREADS
+  }
+  if (!ref) {
+    raise(ref.error());
+    return nullptr;
+  }
+  return make_object_ref(*ref);
+}
+
+PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  if (state().engine != nullptr) return delegate("wait", nullptr, args, nargs, kwnames);
+  PyObject* timeout = nullptr;
+  Py_ssize_t num_returns = 1;
+  for (Py_ssize_t i = 0; kwnames != nullptr && i < PyTuple_GET_SIZE(kwnames); ++i) {
+    PyObject* name = PyTuple_GET_ITEM(kwnames, i);
+    if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0) {
+      timeout = args[nargs + i];
+    } else if (PyUnicode_CompareWithASCIIString(name, "num_returns") == 0) {
+      num_returns = PyLong_AsSsize_t(args[nargs + i]);
+      if (num_returns == -1 && PyErr_Occurred()) return nullptr;
+    } else if (PyUnicode_CompareWithASCIIString(name, "fetch_local") != 0) {
+      return PyErr_Format(PyExc_TypeError, "wait() has no argument %R: it takes refs, num_returns, timeout and fetch_local", name);
+    }
+  }
+  if (nargs != 1 || !PyList_Check(args[0]))
+    return PyErr_Format(PyExc_TypeError, "wait() takes a list of ObjectRefs, not %.200s", nargs == 1 ? Py_TYPE(args[0])->tp_name : "that");
+  Client* client = client_or_init();
+  if (client == nullptr) return nullptr;
+  std::int64_t deadline;
+  if (!deadline_of(timeout, deadline)) return nullptr;
+
+  Py_ssize_t count = PyList_GET_SIZE(args[0]);
+  thread_local std::vector<Ref> refs;
+  thread_local std::vector<std::uint32_t> seen;  // round in which an entry was met: how duplicates are found
+  thread_local std::uint32_t round = 0;
+  if (seen.empty()) seen.resize(kMaxObjects);
+  if (++round == 0) {
+    std::fill(seen.begin(), seen.end(), 0);
+    round = 1;
+  }
+  refs.resize(static_cast<std::size_t>(count));
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    PyObject* item = PyList_GET_ITEM(args[0], i);
+    const Ref* ref = checked_ref(item, "wait()");
+    if (ref == nullptr) return nullptr;
+    if (seen[ref->index] == round)
+      return PyErr_Format(PyExc_ValueError, "wait() was given %R twice: give each reference once", item);
+    seen[ref->index] = round;
+    refs[static_cast<std::size_t>(i)] = *ref;
+  }
+  if (count > 0 && (num_returns < 1 || num_returns > count))
+    return PyErr_Format(PyExc_ValueError, "num_returns=%zd: it must be between 1 and the %zd references given", num_returns, count);
+
+  // What was given is kept alive, and in the order in which it was given.
+  Owned items(PyList_GetSlice(args[0], 0, count));
+  if (!items) return nullptr;
+  if (count > 0) {
+    Process& p = client->process();
+    std::size_t ready = 0;
+    for (std::size_t i = 0; i < refs.size() && ready < static_cast<std::size_t>(num_returns); ++i) ready += p.done(refs[i]);
+    if (ready < static_cast<std::size_t>(num_returns)) {
+      std::vector<Ref> own = refs;  // another Python thread may call wait() on this thread's time
+      bool timed_out;
+      if (!await(*client, own, static_cast<std::size_t>(num_returns), deadline, timed_out)) return nullptr;
+      refs = std::move(own);
+    }
+  }
+  Owned done(PyList_New(0));
+  Py_ssize_t taken = 0;
+  thread_local std::vector<std::uint8_t> is_ready;
+  is_ready.assign(static_cast<std::size_t>(count), 0);
+  for (Py_ssize_t i = 0; i < count && taken < num_returns; ++i)
+    if (client->process().done(refs[static_cast<std::size_t>(i)])) {
+      is_ready[static_cast<std::size_t>(i)] = 1;
+      ++taken;
+      if (!done || PyList_Append(done.get(), PyList_GET_ITEM(items.get(), i)) != 0) return nullptr;
+    }
+  Owned rest(PyList_New(count - taken));
+  if (!rest || !done) return nullptr;
+  for (Py_ssize_t i = 0, at = 0; i < count; ++i)
+    if (is_ready[static_cast<std::size_t>(i)] == 0) PyList_SET_ITEM(rest.get(), at++, Py_NewRef(PyList_GET_ITEM(items.get(), i)));
+  return PyTuple_Pack(2, done.get(), rest.get());
+}
+
+}  // namespace
+
+PyObject* reduce_actor(PyObject* self, PyObject*);  // codec.cc
+
+PyObject* make_actor_handle(Ref creation, std::uint32_t slot, PyObject* info) {
+  auto* self = PyObject_New(ActorHandleObject, actor_handle_type);
+  if (self == nullptr) return nullptr;
+  self->session = state().session;
+  self->creation = creation;
+  self->slot = slot;
+  self->info = Py_NewRef(info);
+  self->weakrefs = nullptr;
+  return reinterpret_cast<PyObject*>(self);
+}
+
+bool init_calls(PyObject* module) {
+  auto add_type = [&](PyType_Spec* spec, const char* name) -> PyTypeObject* {
+    PyObject* type = PyType_FromSpec(spec);
+    if (type == nullptr || PyModule_AddObjectRef(module, name, type) != 0) return nullptr;
+    return reinterpret_cast<PyTypeObject*>(type);
+  };
+
+  static PyMethodDef function_methods[] = {
+      {"remote", fastcall(function_remote), METH_FASTCALL | METH_KEYWORDS,
+       "remote(*args, **kwargs)\n--\n\nSubmits a call; returns an ObjectRef at once (a list for num_returns > 1, None for 0)."},
+      {"_bind", function_bind, METH_VARARGS, nullptr},
+      {nullptr, nullptr, 0, nullptr}};
+  static PyType_Slot function_slots[] = {{Py_tp_new, reinterpret_cast<void*>(function_new)}, {Py_tp_methods, function_methods}, {0, nullptr}};
+  static PyType_Spec function_spec = {"daybreak._core.runtime.RemoteFunctionBase", sizeof(RemoteFunctionObject), 0,
+                                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, function_slots};
+  if (add_type(&function_spec, "RemoteFunctionBase") == nullptr) return false;
+
+  static PyMethodDef method_methods[] = {
+      {"remote", fastcall(actor_method_remote), METH_FASTCALL | METH_KEYWORDS,
+       "remote(*args, **kwargs)\n--\n\nSubmits a call to the actor; returns an ObjectRef at once."},
+      {"options", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(actor_method_options)), METH_VARARGS | METH_KEYWORDS,
+       "options(*, num_returns)\n--\n\nThe same method with another number of results."},
+      {nullptr, nullptr, 0, nullptr}};
+  static PyType_Slot method_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(actor_method_dealloc)},
+                                       {Py_tp_call, reinterpret_cast<void*>(actor_method_call)},
+                                       {Py_tp_methods, method_methods},
+                                       {0, nullptr}};
+  static PyType_Spec method_spec = {"daybreak.ActorMethod", sizeof(ActorMethodObject), 0,
+                                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, method_slots};
+  actor_method_type = add_type(&method_spec, "ActorMethod");
+
+  static PyMethodDef handle_methods[] = {{"__reduce__", reduce_actor, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+  static PyGetSetDef handle_getset[] = {{"_actor_id", handle_id, nullptr, "16 hexadecimal digits", nullptr},
+                                        {"_slot", handle_slot, nullptr, nullptr, nullptr},
+                                        {"_info", handle_info, nullptr, nullptr, nullptr},
+                                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+  static PyMemberDef handle_members[] = {
+      {"__weaklistoffset__", T_PYSSIZET, offsetof(ActorHandleObject, weakrefs), READONLY, nullptr}, {nullptr, 0, 0, 0, nullptr}};
+  static PyType_Slot handle_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
+                                       {Py_tp_getattro, reinterpret_cast<void*>(handle_getattro)},
+                                       {Py_tp_hash, reinterpret_cast<void*>(handle_hash)},
+                                       {Py_tp_richcompare, reinterpret_cast<void*>(handle_compare)},
+                                       {Py_tp_repr, reinterpret_cast<void*>(handle_repr)},
+                                       {Py_tp_methods, handle_methods},
+                                       {Py_tp_getset, handle_getset},
+                                       {Py_tp_members, handle_members},
+                                       {0, nullptr}};
+  static PyType_Spec handle_spec = {"daybreak.ActorHandle", sizeof(ActorHandleObject), 0,
+                                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, handle_slots};
+  actor_handle_type = add_type(&handle_spec, "ActorHandle");
+  if (actor_method_type == nullptr || actor_handle_type == nullptr) return false;
+
+  static PyMethodDef verbs[] = {
+      {"get", fastcall(verb_get), METH_FASTCALL | METH_KEYWORDS,
+       "get(refs, *, timeout=None)\n--\n\nThe value of an ObjectRef, or a list of values for a list of them, in order.\n\n"
+       "Waits until all are there. Arrays are read-only views of shared memory.\n\n"
+       "Raises GetTimeoutError (a TimeoutError) after `timeout` seconds; TaskError (also of the user's own type) when the\n"
+       "task raised; WorkerCrashedError, ActorDiedError, TaskCancelledError with the reason."},
+      {"put", fastcall(verb_put), METH_FASTCALL | METH_KEYWORDS,
+       "put(value)\n--\n\nStores a value; returns its ObjectRef.\n\nRaises ObjectStoreFullError with the largest holders when it does not fit."},
+      {"wait", fastcall(verb_wait), METH_FASTCALL | METH_KEYWORDS,
+       "wait(refs, *, num_returns=1, timeout=None, fetch_local=True)\n--\n\n"
+       "(ready, rest): at most `num_returns` references whose values are there, and all others, both in the order given.\n\n"
+       "Returns when `num_returns` are ready or `timeout` seconds are over. Raises ValueError for duplicates."},
+      {nullptr, nullptr, 0, nullptr}};
+  return PyModule_AddFunctions(module, verbs) == 0;
+}
+
+}  // namespace daybreak::runtime::python

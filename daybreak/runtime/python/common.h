@@ -1,0 +1,165 @@
+// What the files of the Python binding share. Raw C API for the hot verbs (a FASTCALL entry costs 26 ns, a nanobind one 40 to
+// 100); nanobind for the rest.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "daybreak/runtime/client.h"
+#include "daybreak/runtime/node.h"
+#include "daybreak/runtime/worker_loop.h"
+
+namespace daybreak::runtime::python {
+
+// An owned reference.
+class Owned {
+ public:
+  Owned() = default;
+  explicit Owned(PyObject* object) : object_(object) {}
+  Owned(Owned&& other) noexcept : object_(other.release()) {}
+  Owned& operator=(Owned&& other) noexcept {
+    if (this != &other) {
+      Py_XDECREF(object_);
+      object_ = other.release();
+    }
+    return *this;
+  }
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  ~Owned() { Py_XDECREF(object_); }
+  PyObject* get() const { return object_; }
+  PyObject* release() {
+    PyObject* object = object_;
+    object_ = nullptr;
+    return object;
+  }
+  explicit operator bool() const { return object_ != nullptr; }
+
+ private:
+  PyObject* object_ = nullptr;
+};
+
+// The runtime of this process: a driver's or a worker's. Guarded by the GIL.
+struct State {
+  std::unique_ptr<Node> node;         // driver
+  std::unique_ptr<Segment> segment;   // worker
+  std::unique_ptr<Process> process;   // worker
+  std::unique_ptr<Client> own_client; // worker
+  std::unique_ptr<WorkerLoop> loop;   // worker
+  Client* client = nullptr;           // null: not initialised
+  std::uint64_t session = 0;          // 0: not initialised
+  PyObject* engine = nullptr;         // another engine than the embedded one (runtime/engine.py); the verbs go there
+  bool is_worker = false;
+  bool in_actor = false;
+  std::uint32_t actor_slot = 0;
+  std::atomic<int> waiting{0};        // threads in get or wait
+  std::int64_t views = 0;             // arrays and buffers that look at the store
+};
+State& state();
+
+// state().client, after starting the runtime if nobody has; null with an exception set.
+Client* client_or_init();
+
+// Raises what fits the error: ObjectStoreFullError, ValueError, RuntimeError ...
+void raise(const base::Error& error);
+// daybreak.runtime.<module>.<name>, borrowed for ever; null with an exception set.
+PyObject* python_object(const char* module, const char* name);
+
+// -- ObjectRef --------------------------------------------------------------------------------------------------------
+struct ObjectRefObject {
+  PyObject_HEAD
+  std::uint64_t session;
+  Ref ref;
+};
+extern PyTypeObject* object_ref_type;
+bool is_object_ref(PyObject* object);
+// Takes over one local reference.
+PyObject* make_object_ref(Ref ref);
+// Null with an exception set when it is not a reference of this session.
+const Ref* checked_ref(PyObject* object, const char* verb);
+
+// -- ActorHandle ------------------------------------------------------------------------------------------------------
+struct ActorHandleObject {
+  PyObject_HEAD
+  std::uint64_t session;
+  Ref creation;
+  std::uint32_t slot;
+  PyObject* info;     // dict: class name, methods {name: num_returns}, max_task_retries, ...
+  PyObject* weakrefs;
+};
+extern PyTypeObject* actor_handle_type;
+PyObject* make_actor_handle(Ref creation, std::uint32_t slot, PyObject* info);
+
+// -- codec ------------------------------------------------------------------------------------------------------------
+inline constexpr std::uint8_t kCodecText = 0;       // a sentence: errors of the runtime
+inline constexpr std::uint8_t kCodecItem = 1;       // one item
+inline constexpr std::uint8_t kCodecArgs = 2;       // arguments of a call
+inline constexpr std::uint8_t kCodecException = 3;  // one item: what exceptions.py made of it
+inline constexpr std::uint8_t kCodecNative = 4;     // name of a C++ function
+inline constexpr std::uint64_t kLargeArgBytes = 100 * 1024;  // a larger argument becomes an object of its own
+
+// Collects a Payload from Python objects. Keeps what it refers to alive until it is destroyed. GIL held throughout.
+class Encoder {
+ public:
+  Encoder();
+  ~Encoder();
+  Encoder(const Encoder&) = delete;
+  bool item(PyObject* object);  // false: exception set
+  bool call(const char* method, Py_ssize_t method_size, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
+  const Payload& finish(std::uint8_t codec);
+
+ private:
+  struct External {
+    std::uint64_t at;  // position in scratch_ before which it goes
+    const void* data;
+    std::uint64_t size;
+    std::uint32_t align;
+  };
+  bool argument(PyObject* object);
+  bool scalar(PyObject* object, bool& done);
+  bool flat_container(PyObject* object, bool& done);
+  bool reference_list(PyObject* object, bool& done);
+  bool tensor(PyObject* object, bool& done);
+  bool pickle(PyObject* object);
+  void bytes(const void* data, std::uint64_t size);
+  void tag(char c) { scratch_.push_back(c); }
+  template <typename T>
+  void raw(T value) {
+    scratch_.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  std::uint32_t nested(Ref ref);
+  std::uint64_t size_so_far() const { return scratch_.size() + external_bytes_; }
+
+  friend PyObject* reduce_reference(PyObject* self, PyObject*);
+  friend PyObject* reduce_actor(PyObject* self, PyObject*);
+
+  std::string scratch_;
+  std::vector<External> externals_;
+  std::uint64_t external_bytes_ = 0;
+  std::vector<Ref> deps_, nested_;
+  std::vector<Py_buffer> buffers_;
+  std::vector<PyObject*> keep_;
+  Payload payload_;
+};
+
+// The value of an object: a new reference, or null with its exception set (an object that holds an error raises it).
+PyObject* decode_object(Client& client, Ref ref);
+// Arguments of the task that this process runs. `values`: positional ones, then those of the names; new references.
+// A dependency that holds an error: `failed` is its Ref and false is returned without an exception.
+bool decode_call(Client& client, std::uint32_t index, std::string& method, std::vector<PyObject*>& values, PyObject*& kwnames,
+                 Py_ssize_t& positional, Ref& failed, bool& dependency_failed);
+// An item of a blob, e.g. a pickled function; copies.
+PyObject* decode_blob(std::span<const std::byte> bytes, std::span<const Ref> refs, std::uint16_t deps, Client& client);
+// Sets the exception that an error object stands for.
+void raise_object_error(Client& client, Ref ref);
+
+bool init_refs(PyObject* module);
+bool init_codec(PyObject* module);
+bool init_calls(PyObject* module);
+
+}  // namespace daybreak::runtime::python

@@ -1,0 +1,423 @@
+// A worker's or an actor's main loop: runs Python code for tasks that WorkerLoop claims.
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <unordered_map>
+
+#include "daybreak/runtime/native.h"
+#include "daybreak/runtime/python/common.h"
+
+namespace daybreak::runtime::python {
+
+namespace {
+
+constexpr std::size_t kFunctionCache = 4096;  // functions that a worker keeps loaded
+
+struct Function {
+  PyObject* callable = nullptr;
+  PyObject* retry_on = nullptr;   // None or a tuple of exception classes
+  NativeFunction native = nullptr;
+};
+
+PyObject* actor_instance = nullptr;
+std::atomic<bool> actor_leaves{false};  // a method raised SystemExit
+
+Function* load_function(Client& client, Ref ref) {
+  static std::unordered_map<std::uint64_t, Function> cache;
+  std::uint64_t key = (std::uint64_t{ref.generation} << 32) | ref.index;
+  if (auto known = cache.find(key); known != cache.end()) return &known->second;
+  if (cache.size() >= kFunctionCache) {
+    for (auto& [k, f] : cache) {
+      Py_XDECREF(f.callable);
+      Py_XDECREF(f.retry_on);
+    }
+    cache.clear();
+  }
+  Function function;
+  if (client.process().entry(ref.index).value.codec == kCodecNative) {
+    auto bytes = client.process().value(ref.index);
+    auto found = find_native({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    if (!found) {
+      raise(found.error());
+      return nullptr;
+    }
+    function.native = *found;
+  } else {
+    Owned pickled(decode_object(client, ref));
+    PyObject* load = pickled ? python_object("serialization", "load_function") : nullptr;
+    Owned pair(load == nullptr ? nullptr : PyObject_CallOneArg(load, pickled.get()));
+    if (!pair) return nullptr;
+    if (!PyArg_ParseTuple(pair.get(), "OO", &function.callable, &function.retry_on)) return nullptr;
+    Py_INCREF(function.callable);
+    Py_INCREF(function.retry_on);
+  }
+  return &(cache[key] = function);
+}
+
+// Every result of a task, the further ones first, so that the first can be relied on to come last.
+template <typename F>
+void for_each_result(Process& p, std::uint32_t index, F&& f) {
+  for (Ref sibling : p.further_results(index))
+    if (p.claim_pending(sibling)) f(sibling.index);
+  f(index);
+}
+
+// The pending Python exception as the results of the task.
+void publish_exception(Client& client, std::uint32_t index, const char* where, PyObject* callable) {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  Owned own_type(type), own_value(value), own_trace(trace);
+  if (trace != nullptr) PyException_SetTraceback(value, trace);
+  PyObject* describe = python_object("exceptions", "_to_payload");
+  Owned payload(describe == nullptr ? nullptr
+                                    : PyObject_CallFunction(describe, "OsO", value, where, callable == nullptr ? Py_None : callable));
+  Encoder encoder;
+  if (payload && encoder.item(payload.get())) {
+    const Payload& encoded = encoder.finish(kCodecException);
+    for_each_result(client.process(), index, [&](std::uint32_t at) {
+      if (client.process().entry(at).value.where != kNowhere) client.process().drop_value(at);
+      if (client.set_value(at, encoded)) {
+        client.process().entry(at).error = ErrorKind::kUser;
+        client.process().publish(at, true);
+      } else {
+        client.process().publish_error(at, ErrorKind::kStoreFull, "the object store is too full even for the task's exception");
+      }
+    });
+    return;
+  }
+  PyErr_Clear();
+  client.fail(index, ErrorKind::kRuntime, "the task raised an exception that could not be recorded");
+}
+
+// Writes one result; false with an exception set.
+bool store(Client& client, std::uint32_t index, PyObject* object) {
+  Encoder encoder;
+  if (!encoder.item(object)) return false;
+  const Payload& payload = encoder.finish(kCodecItem);
+  base::Status stored;
+  if (payload.size() < 256 * 1024) {
+    stored = client.set_value(index, payload);
+  } else {
+    Py_BEGIN_ALLOW_THREADS
+    stored = client.set_value(index, payload);
+    Py_END_ALLOW_THREADS
+  }
+  if (!stored) raise(stored.error());
+  return stored.has_value();
+}
+
+bool publish_result(Client& client, std::uint32_t index, PyObject* result) {
+  Process& p = client.process();
+  std::uint16_t count = p.entry(index).part.num_returns;
+  if (count <= 1) {
+    if (!store(client, index, count == 0 ? Py_None : result)) return false;
+    p.publish(index, false);
+    return true;
+  }
+  Owned items(PySequence_Fast(result, "a task with several results must return a sequence or a generator of them"));
+  if (!items) return false;
+  if (PySequence_Fast_GET_SIZE(items.get()) != count) {
+    PyErr_Format(PyExc_ValueError, "num_returns=%d, but the task returned %zd values", count, PySequence_Fast_GET_SIZE(items.get()));
+    return false;
+  }
+  std::vector<Ref> further = p.further_results(index);
+  // All are written before any is published: a failure in the middle fails all.
+  std::vector<std::uint32_t> claimed;
+  bool ok = store(client, index, PySequence_Fast_GET_ITEM(items.get(), 0));
+  for (std::size_t i = 0; i < further.size() && ok; ++i) {
+    if (!p.claim_pending(further[i])) continue;
+    claimed.push_back(further[i].index);
+    ok = store(client, further[i].index, PySequence_Fast_GET_ITEM(items.get(), static_cast<Py_ssize_t>(i + 1)));
+  }
+  if (!ok) {
+    for (std::uint32_t at : claimed) {
+      if (p.entry(at).value.where != kNowhere) p.drop_value(at);
+      p.revert(at, Phase::kPending);
+    }
+    return false;
+  }
+  for (std::uint32_t at : claimed) p.publish(at, false);
+  p.publish(index, false);
+  return true;
+}
+
+// The task fails as its dependency did.
+void pass_error_on(Client& client, std::uint32_t index, Ref from) {
+  Process& p = client.process();
+  for_each_result(p, index, [&](std::uint32_t at) {
+    Entry& source = p.entry(from.index);
+    Payload payload;
+    auto bytes = p.value(from.index);
+    auto refs = p.value_refs(from.index);
+    payload.pieces.push_back({bytes.data(), bytes.size(), 1});
+    payload.refs.assign(refs.begin(), refs.end());
+    payload.codec = source.value.codec;
+    if (client.set_value(at, payload)) {
+      p.entry(at).error = source.error;
+      p.publish(at, true);
+    } else {
+      p.publish_error(at, ErrorKind::kStoreFull, "the object store is too full even for the error of a dependency");
+    }
+  });
+}
+
+bool should_retry(Client& client, std::uint32_t index, const Function* function) {
+  Entry& e = client.process().entry(index);
+  if (function == nullptr || (e.part.options & kRetryExceptions) == 0 || e.part.retries_left == 0) return false;
+  if (PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) return false;
+  return function->retry_on == Py_None || PyErr_ExceptionMatches(function->retry_on);
+}
+
+void run_native(Client& client, std::uint32_t index, NativeFunction function) {
+  NativeCall call(client, index);
+  base::Status status;
+  Py_BEGIN_ALLOW_THREADS
+  status = call.prepare();
+  if (status) status = function(call);
+  if (status) status = call.store();
+  Py_END_ALLOW_THREADS
+  if (status) {
+    client.process().publish(index, false);
+    return;
+  }
+  raise(status.error());
+  publish_exception(client, index, "a C++ function", nullptr);
+}
+
+void run_task(Client& client, std::uint32_t index) {
+  Process& p = client.process();
+  Entry& e = p.entry(index);
+  const bool actor_call = e.kind == Kind::kActorCall;
+  Client::current_task = index + 1;
+  p.slot().running.store(index + 1, std::memory_order_relaxed);
+
+  Function* function = nullptr;
+  Owned method;
+  PyObject* callable = nullptr;
+  thread_local std::string name;
+  thread_local std::vector<PyObject*> reusable;
+  std::vector<PyObject*> values = std::move(reusable);
+  values.clear();
+  values.push_back(nullptr);  // room for PY_VECTORCALL_ARGUMENTS_OFFSET
+  PyObject* kwnames = nullptr;
+  Py_ssize_t positional = 0;
+  PyObject* result = nullptr;
+  Ref failed;
+  bool dependency_failed = false, native = false;
+
+  bool ok = true;
+  if (!actor_call) {
+    function = load_function(client, e.part.function);
+    ok = function != nullptr;
+    if (ok && function->native != nullptr) native = true;
+    if (ok) callable = function->callable;
+  }
+  if (ok && e.part.gpus != 0 && !actor_call) {
+    PyObject* assign = python_object("worker", "assign_gpus");
+    Owned assigned(assign == nullptr ? nullptr : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(e.part.gpus)));
+    ok = static_cast<bool>(assigned);
+  }
+  if (native) {
+    run_native(client, index, function->native);
+  } else {
+    ok = ok && decode_call(client, index, name, values, kwnames, positional, failed, dependency_failed);
+    if (ok && actor_call) {
+      method = Owned(PyObject_GetAttrString(actor_instance, name.c_str()));
+      if (!method) {
+        PyErr_Clear();
+        PyObject* special = python_object("worker", "special_method");
+        method = Owned(special == nullptr ? nullptr : PyObject_CallFunction(special, "Os", actor_instance, name.c_str()));
+      }
+      callable = method.get();
+      ok = callable != nullptr;
+    }
+    const pid_t pid = p.slot().pid;
+    if (ok)
+      result = PyObject_Vectorcall(callable, values.data() + 1,
+                                   static_cast<std::size_t>(positional) | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
+    if (getpid() != pid) _exit(0);  // the task forked, and this is its child
+    if (result != nullptr && PyCoro_CheckExact(result)) {
+      Py_CLEAR(result);
+      PyErr_Format(PyExc_TypeError,
+                   "%s is a coroutine function, which this version does not run: make it an ordinary one, or give the actor "
+                   "max_concurrency=N for N threads",
+                   actor_call ? name.c_str() : "the task");
+    }
+    if (result != nullptr) {
+      if (!publish_result(client, index, result)) publish_exception(client, index, actor_call ? name.c_str() : "", callable);
+    } else if (dependency_failed) {
+      pass_error_on(client, index, failed);
+    } else if (e.load().has(runtime::State::kCancelled) && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+      PyErr_Clear();
+      client.cancel_claimed(index);
+    } else if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
+      PyErr_Clear();
+      if (actor_call) {
+        // The scheduler must know that it is over before the caller does: a call that follows must not wait.
+        actor_leaves = true;
+        std::uint32_t none = 0;
+        p.control().actor[state().actor_slot].terminate.compare_exchange_strong(none, 1);
+        client.fail(index, ErrorKind::kActorDied, "the actor has left: its method raised SystemExit or called exit_actor()");
+      } else {
+        client.fail(index, ErrorKind::kWorkerCrashed, "the task raised SystemExit: a task ends by returning; the worker was kept");
+      }
+    } else if (should_retry(client, index, function)) {
+      PyErr_Clear();
+      if (e.part.retries_left > 0) --e.part.retries_left;
+      ++e.part.attempt;
+      if (e.part.resources == 0) {
+        p.revert(index, Phase::kQueued);
+        p.requeue(index);
+      } else {
+        e.part.target = 0;
+        p.push(Process::kSchedulerList, index, Phase::kPending);
+        p.ring(kSchedulerProc);
+      }
+    } else {
+      publish_exception(client, index, actor_call ? name.c_str() : "", callable);
+    }
+  }
+  Py_XDECREF(result);
+  Py_XDECREF(kwnames);
+  for (PyObject* value : values) Py_XDECREF(value);
+  values.clear();
+  reusable = std::move(values);
+  p.slot().running.store(0, std::memory_order_relaxed);
+  Client::current_task = 0;
+}
+
+// True: the instance is there.
+bool construct_actor(Client& client, std::uint32_t slot) {
+  Process& p = client.process();
+  ActorSlot& actor = p.control().actor[slot];
+  std::uint32_t index = actor.creation.index;
+  Entry& e = p.entry(index);
+  if (e.part.gpus != 0) {
+    PyObject* assign = python_object("worker", "assign_gpus");
+    Owned assigned(assign == nullptr ? nullptr : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(e.part.gpus)));
+    if (!assigned) PyErr_Clear();
+  }
+  std::string name;
+  std::vector<PyObject*> values;
+  PyObject* kwnames = nullptr;
+  Py_ssize_t positional = 0;
+  Ref failed;
+  bool dependency_failed = false;
+  Function* function = load_function(client, e.part.function);
+  if (function != nullptr && decode_call(client, index, name, values, kwnames, positional, failed, dependency_failed))
+    actor_instance = PyObject_Vectorcall(function->callable, values.data(), static_cast<std::size_t>(positional), kwnames);
+  for (PyObject* value : values) Py_DECREF(value);
+  Py_XDECREF(kwnames);
+  if (actor_instance != nullptr) return true;
+  if (dependency_failed) {
+    auto bytes = p.value(failed.index);
+    Payload payload;
+    payload.pieces.push_back({bytes.data(), bytes.size(), 1});
+    payload.codec = p.entry(failed.index).value.codec;
+    if (client.set_value(index, payload)) e.error = ErrorKind::kUser;
+    return false;
+  }
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  if (trace != nullptr) PyException_SetTraceback(value, trace);
+  PyObject* describe = python_object("exceptions", "_to_payload");
+  Owned payload(describe == nullptr
+                    ? nullptr
+                    : PyObject_CallFunction(describe, "OsO", value, "__init__", function == nullptr ? Py_None : function->callable));
+  Encoder encoder;
+  if (payload && encoder.item(payload.get()) && client.set_value(index, encoder.finish(kCodecException))) e.error = ErrorKind::kUser;
+  return false;
+}
+
+// Runs calls until there are no more. GIL held.
+void serve(Client& client, WorkerLoop& loop) {
+  for (;;) {
+    std::uint32_t index = 0;
+    WorkerLoop::Next next = loop.poll(index);
+    if (next == WorkerLoop::Next::kIdle) {
+      Py_BEGIN_ALLOW_THREADS
+      next = loop.wait(index, -1);
+      Py_END_ALLOW_THREADS
+    }
+    if (next == WorkerLoop::Next::kExit) return;
+    if (next == WorkerLoop::Next::kTask) {
+      run_task(client, index);
+      loop.finished(index);
+      if (actor_leaves) return;
+    }
+    // An interrupt that came too late for its task.
+    if (PyErr_CheckSignals() != 0) PyErr_Clear();
+  }
+}
+
+}  // namespace
+
+// In the zygote; returns in a worker, with its slot.
+PyObject* zygote(PyObject*, PyObject*) {
+  auto segment = Segment::attach(kZygoteControlFd, kZygoteDataFd);
+  if (!segment) {
+    raise(segment.error());
+    return nullptr;
+  }
+  state().segment = std::move(*segment);
+  std::uint32_t proc = run_zygote({PyOS_BeforeFork, PyOS_AfterFork_Parent, PyOS_AfterFork_Child});
+  return PyLong_FromUnsignedLong(proc);
+}
+
+// In a worker: binds it to its slot. (is_actor, concurrency)
+PyObject* enter_worker(PyObject*, PyObject* argument) {
+  std::uint32_t proc = static_cast<std::uint32_t>(PyLong_AsUnsignedLong(argument));
+  if (PyErr_Occurred()) return nullptr;
+  State& s = state();
+  s.process = std::make_unique<Process>(*s.segment, proc);
+  s.own_client = std::make_unique<Client>(*s.process);
+  ProcSlot& slot = s.process->slot();
+  slot.pid = getpid();
+  bool actor = slot.kind == ProcKind::kActor;
+  s.loop = std::make_unique<WorkerLoop>(*s.own_client, actor ? slot.actor : UINT32_MAX);
+  s.client = s.own_client.get();
+  s.session = s.segment->control().session;
+  s.is_worker = true;
+  s.in_actor = actor;
+  s.actor_slot = actor ? slot.actor : 0;
+  slot.status = ProcStatus::kAlive;
+  return Py_BuildValue("OI", actor ? Py_True : Py_False, actor ? s.segment->control().actor[slot.actor].concurrency : 1u);
+}
+
+// Constructs the actor; False when that failed.
+PyObject* construct(PyObject*, PyObject*) {
+  State& s = state();
+  if (!construct_actor(*s.client, s.actor_slot)) Py_RETURN_FALSE;
+  s.process->control().actor[s.actor_slot].status.store(ActorStatus::kAlive);
+  Py_RETURN_TRUE;
+}
+
+// Runs tasks on this thread until the process is to end.
+PyObject* serve_tasks(PyObject*, PyObject*) {
+  serve(*state().client, *state().loop);
+  Py_RETURN_NONE;
+}
+
+// Whether the interrupt that has just come is meant for the task that runs.
+PyObject* cancel_requested(PyObject*, PyObject*) {
+  State& s = state();
+  if (s.client == nullptr || !s.is_worker) Py_RETURN_FALSE;
+  std::uint32_t running = s.process->slot().running.load();
+  return PyBool_FromLong(running != 0 && s.process->entry(running - 1).load().has(runtime::State::kCancelled));
+}
+
+bool init_worker(PyObject* module) {
+  static PyMethodDef functions[] = {{"_zygote", zygote, METH_NOARGS, nullptr},
+                                    {"_enter_worker", enter_worker, METH_O, nullptr},
+                                    {"_construct", construct, METH_NOARGS, nullptr},
+                                    {"_serve", serve_tasks, METH_NOARGS, nullptr},
+                                    {"_cancel_requested", cancel_requested, METH_NOARGS, nullptr},
+                                    {nullptr, nullptr, 0, nullptr}};
+  return PyModule_AddFunctions(module, functions) == 0;
+}
+
+}  // namespace daybreak::runtime::python

@@ -1,0 +1,112 @@
+"""The Python side of the zygote and of workers: what happens before and after the native loop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import FrameType
+from typing import Any
+
+from .._core import runtime as _native
+
+__all__ = ["assign_gpus", "main", "special_method"]
+
+
+def main() -> None:
+    """Is the zygote; in each fork of it, a worker. Never returns."""
+    import pickle  # noqa: F401 - loaded once here, shared by all workers
+
+    import cloudpickle  # noqa: F401
+
+    from . import exceptions, serialization  # noqa: F401
+
+    for name in os.environ.pop("DAYBREAK_PRELOAD", "").split(","):
+        if name:
+            try:
+                __import__(name)
+            except Exception:  # noqa: BLE001 - the task that needs it says what is wrong
+                pass
+    import gc
+
+    gc.collect()
+    gc.freeze()  # so that collections in workers do not touch, and copy, the shared pages
+    slot = _native._zygote()
+    code = 1
+    try:
+        code = _work(slot)
+    except BaseException:  # noqa: BLE001 - the last thing this process says
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        _flush()
+        os._exit(code)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # noqa: BLE001
+            pass
+
+
+def _reseed() -> None:
+    """Every random generator of this process starts anew: after a fork all workers would draw the same numbers."""
+    import random
+
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+    ssl = sys.modules.get("ssl")
+    if ssl is not None:
+        ssl.RAND_add(os.urandom(32), 32.0)
+
+
+def _on_interrupt(signum: int, frame: FrameType | None) -> None:
+    if _native._cancel_requested():
+        raise KeyboardInterrupt
+
+
+def _work(slot: int) -> int:
+    import signal
+
+    # The pipes are new: Python's streams were set up for the zygote's.
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    signal.signal(signal.SIGINT, _on_interrupt)
+    _reseed()
+    is_actor, concurrency = _native._enter_worker(slot)
+    if is_actor and not _native._construct():
+        return 1
+    threads = []
+    if concurrency > 1:
+        import threading
+
+        for _ in range(concurrency - 1):
+            thread = threading.Thread(target=_native._serve, daemon=True)
+            thread.start()
+            threads.append(thread)
+    _native._serve()
+    if is_actor:
+        import atexit
+
+        atexit._run_exitfuncs()
+    return 0
+
+
+def special_method(instance: Any, name: str) -> Any:
+    """Methods that every actor has."""
+    if name == "__ray_ready__":
+        return lambda: True
+    if name == "__ray_terminate__":
+        return sys.exit
+    if name == "__ray_call__":
+        return lambda function, *args, **kwargs: function(instance, *args, **kwargs)
+    raise AttributeError(f"actor {type(instance).__name__} has no method {name!r}")
+
+
+def assign_gpus(mask: int) -> None:
+    """Shows the task the GPUs that it was given, and no others."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(str(i) for i in range(64) if mask >> i & 1)
