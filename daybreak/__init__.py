@@ -4,31 +4,31 @@ The runtime's verbs are here (``init``, ``remote``, ``get``, ``put``, ``wait``, 
 ``daybreak.tensor``, ...), loaded when it is first touched: ``import daybreak`` itself loads neither numpy nor cloudpickle.
 """
 
+import sys as _sys
+
+from .base.errors import Error
 from .runtime import *  # noqa: F403
 from .runtime import __all__ as _verbs
+from .runtime import exceptions
+
+_sys.modules["daybreak.exceptions"] = exceptions  # its public name; the file lies in its room
 
 __version__ = "0.1.0"
 
 _ROOMS = ("base", "cli", "tensor", "runtime", "rl", "demo")
-_MOVED = {"exceptions": "daybreak.runtime.exceptions"}
 
-__all__ = ["Error", "__version__", *_verbs, *_ROOMS]
+__all__ = ["Error", "__version__", "exceptions", *_verbs, *_ROOMS]
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import
 if TYPE_CHECKING:
     from daybreak import base, cli, runtime, tensor
-    from daybreak.base.errors import Error
 
 
 def __getattr__(name: str) -> object:
-    from importlib import import_module
-
     if name in _ROOMS:
+        from importlib import import_module
+
         return import_module(f"daybreak.{name}")
-    if name in _MOVED:
-        return import_module(_MOVED[name])
-    if name == "Error":
-        return import_module("daybreak.base.errors").Error
     raise AttributeError(f"module 'daybreak' has no attribute {name!r}")
 
 

@@ -41,7 +41,8 @@ _MAX_NUM_RETURNS = 1000
 _MAX_RETRIES = 32_000
 _lock = threading.RLock()
 _namespace = "default"
-_exported: dict[bytes, ObjectRef] = {}  # functions that the store holds, by their pickle's hash: until shutdown
+_retired: list[ObjectRef] = []  # functions whose RemoteFunction is gone, while tasks may still need them
+_MAX_RETIRED = 1000
 _exit_hook = False
 
 # Ray's arguments that have no meaning on one machine without a dashboard: accepted, so that its programs run.
@@ -133,7 +134,7 @@ def init(
         if others:
             raise ValueError(f"runtime_env[{sorted(others)[0]!r}] is not supported; valid is 'env_vars'")
         _namespace = namespace or "default"
-        _exported.clear()
+        _retired.clear()
         preload = ",".join(name for name in ("numpy",) if name in sys.modules)
         before = {name: os.environ.get(name) for name in [*environment, "DAYBREAK_PRELOAD"]}
         try:
@@ -209,7 +210,7 @@ def shutdown() -> None:
             engine.shutdown()
             _engine.use(None)
             return
-        _exported.clear()
+        _retired.clear()
         _native._shutdown()
 
 
@@ -313,18 +314,42 @@ def _resource_set(options: dict[str, Any], default_cpus: float) -> int:
     )
 
 
-def _export(function: Any, retry_on: tuple[type, ...] | None) -> ObjectRef:
-    """Puts a function or class into the store, once for each different pickle."""
-    import hashlib
+class _Exported:
+    """A function or class in the store: its reference, and the session that it belongs to."""
 
-    from . import serialization
+    def __init__(self) -> None:
+        self.ref: ObjectRef | None = None
+        self.session = ""
+        self.lock = threading.RLock()
 
-    pickled = serialization.dumps_function(function, retry_on)
-    key = hashlib.sha256(pickled).digest()
-    known = _exported.get(key)
-    if known is None:
-        known = _exported[key] = _native.put(pickled)
-    return known
+    def get(self, function: Any, retry_on: tuple[type, ...] | None = None) -> ObjectRef:
+        """The reference. Pickling the function may ask for it again, when the function refers to itself."""
+        with self.lock:
+            session = _native._session()
+            if self.ref is not None and self.session == session:
+                return self.ref
+            ref = _native._reserve()
+            self.ref, self.session = ref, session
+            try:
+                from . import serialization
+
+                _native._fill(ref, serialization.world(), (function, retry_on))
+            except BaseException:
+                _native._abandon(ref)
+                self.ref = None
+                raise
+            return ref  # type: ignore[no-any-return]
+
+    def adopt(self, ref: ObjectRef) -> None:
+        """In the process that unpickled it."""
+        self.ref, self.session = ref, _native._session()
+
+    def __del__(self) -> None:
+        if self.ref is None or self.session != _native._session():
+            return
+        _retired.append(self.ref)
+        if len(_retired) > _MAX_RETIRED:
+            _retired[:] = _native._functions_in_use(_retired)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -341,6 +366,7 @@ class RemoteFunction(_native.RemoteFunctionBase):
         self = super().__new__(cls)
         self._function = function
         self._options = options
+        self._exported = _Exported()
         for name in ("__name__", "__qualname__", "__doc__", "__module__"):
             try:
                 setattr(self, name, getattr(function, name))
@@ -354,7 +380,11 @@ class RemoteFunction(_native.RemoteFunctionBase):
 
     def options(self, **options: Any) -> RemoteFunction:
         """The same function with other options, for the calls through what is returned."""
-        return RemoteFunction(self._function, self._options | _checked(options, _TASK_OPTIONS, "a task"))
+        checked = _checked(options, _TASK_OPTIONS, "a task")
+        other = RemoteFunction(self._function, self._options | checked)
+        if "retry_exceptions" not in checked:
+            other._exported = self._exported  # the same bytes
+        return other
 
     def _export(self) -> None:
         """Called by the native `remote` once in each session."""
@@ -372,21 +402,33 @@ class RemoteFunction(_native.RemoteFunctionBase):
         )
 
     def _exported_function(self, retry_on: tuple[type, ...] | None) -> ObjectRef:
-        return _export(self._function, retry_on)
+        return self._exported.get(self._function, retry_on)
 
     def __reduce__(self) -> Any:
-        return RemoteFunction, (self._function, self._options)
+        # With its reference, so that the process that unpickles it need not pickle the function again.
+        ref = None
+        if is_initialized() and _engine.current() is None:
+            retry = self._options.get("retry_exceptions")
+            ref = self._exported_function(retry if isinstance(retry, tuple) else None)
+        return _rebuild_remote, (self._function, self._options, ref)
 
     def __repr__(self) -> str:
         return f"RemoteFunction({self.__name__})"
 
 
+def _rebuild_remote(function: Any, options: dict[str, Any], ref: ObjectRef | None) -> RemoteFunction:
+    rebuilt = RemoteFunction(function, options)
+    if ref is not None:
+        rebuilt._exported.adopt(ref)
+    return rebuilt
+
+
 class _CppFunction(RemoteFunction):
     def _exported_function(self, retry_on: tuple[type, ...] | None) -> ObjectRef:
-        key = b"cpp:" + self._function.__name__.encode()
-        if key not in _exported:
-            _exported[key] = _native._native_function(self._function.__name__)
-        return _exported[key]
+        if self._exported.ref is None or self._exported.session != _native._session():
+            self._exported.adopt(_native._native_function(self._function.__name__))
+        assert self._exported.ref is not None
+        return self._exported.ref
 
     def __reduce__(self) -> Any:
         return cpp_function, (self._function.__name__,)
@@ -412,6 +454,7 @@ class ActorClass:
     def __init__(self, cls: type, options: dict[str, Any]) -> None:
         self._class = cls
         self._options = options
+        self._exported = _Exported()
         self.__name__ = cls.__name__
         self.__qualname__ = cls.__qualname__
         self.__doc__ = cls.__doc__
@@ -422,7 +465,9 @@ class ActorClass:
 
     def options(self, **options: Any) -> ActorClass:
         """The same class with other options, for the actors made through what is returned."""
-        return ActorClass(self._class, self._options | _checked(options, _ACTOR_OPTIONS, "an actor"))
+        other = ActorClass(self._class, self._options | _checked(options, _ACTOR_OPTIONS, "an actor"))
+        other._exported = self._exported
+        return other
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         """Makes an actor. An exception of its constructor surfaces at the first call.
@@ -449,7 +494,7 @@ class ActorClass:
         self._check_arguments(args, kwargs)
         info = self._info()
         create = (
-            _export(self._class, None),
+            self._exported.get(self._class),
             args,
             kwargs,
             _resource_set(options, 0.0),

@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 #include <pthread.h>
 
+#include <set>
 #include <thread>
 
 #include "daybreak/runtime/failpoint.h"
@@ -253,6 +254,50 @@ nb::list processes() {
   return result;
 }
 
+// An object whose value comes later: a function that refers to itself is pickled with its own reference in it.
+nb::object reserve() {
+  auto ref = client_or_throw().process().create(Kind::kValue);
+  if (!ref) throw_error(ref.error());
+  return nb::steal(make_object_ref(*ref));
+}
+
+void fill(nb::handle object, nb::bytes world, nb::handle value) {
+  Client& client = client_or_throw();
+  const Ref* ref = checked_ref(object.ptr(), "_fill");
+  if (ref == nullptr) throw nb::python_error();
+  Encoder encoder;
+  PyObject* parts[] = {world.ptr(), value.ptr()};
+  if (!encoder.call(nullptr, 0, parts, 2, nullptr)) throw nb::python_error();
+  if (auto stored = client.set_value(ref->index, encoder.finish(kCodecArgs)); !stored) throw_error(stored.error());
+  client.process().publish(ref->index, false);
+}
+
+void abandon(nb::handle object) {
+  const Ref* ref = checked_ref(object.ptr(), "_abandon");
+  if (ref == nullptr) throw nb::python_error();
+  client_or_throw().process().publish_error(ref->index, ErrorKind::kRuntime, "the function could not be pickled");
+}
+
+// Of these functions, those that a task which is not done still needs.
+nb::list functions_in_use(nb::list functions) {
+  Process& p = client_or_throw().process();
+  std::set<std::pair<std::uint32_t, std::uint32_t>> used;
+  p.for_each_entry([&](std::uint32_t i) {
+    Entry& e = p.entry(i);
+    if (e.kind == Kind::kTask || e.kind == Kind::kActorCreate) {
+      bool over = e.load().done() && e.kind == Kind::kTask;
+      if (!over) used.emplace(e.part.function.index, e.part.function.generation);
+    }
+  });
+  nb::list result;
+  for (nb::handle h : functions) {
+    const Ref* ref = checked_ref(h.ptr(), "_functions_in_use");
+    if (ref == nullptr) throw nb::python_error();
+    if (used.contains({ref->index, ref->generation})) result.append(h);
+  }
+  return result;
+}
+
 nb::object native_function(const std::string& name) {
   auto ref = put_native(client_or_throw(), name);
   if (!ref) throw_error(ref.error());
@@ -280,6 +325,7 @@ void bind_runtime(nb::module_& m) {
         nb::arg("log_to_driver"));
   m.def("_shutdown", shutdown);
   m.def("_is_initialized", [] { return state().client != nullptr || state().engine != nullptr; });
+  m.def("_session", [] { return state().session == 0 ? std::string() : fmt::format("{:016x}", state().session); });
   m.def("_is_worker", [] { return state().is_worker; });
   m.def("_resource_set", resource_set, nb::arg("cpu"), nb::arg("gpu"), nb::arg("custom"));
   m.def("_create_actor", create_actor, nb::arg("function"), nb::arg("args"), nb::arg("kwargs"), nb::arg("resources"), nb::arg("name"),
@@ -294,6 +340,10 @@ void bind_runtime(nb::module_& m) {
   m.def("_context", context);
   m.def("_usage", usage);
   m.def("_processes", processes);
+  m.def("_reserve", reserve);
+  m.def("_fill", fill, nb::arg("ref"), nb::arg("world"), nb::arg("value"));
+  m.def("_abandon", abandon, nb::arg("ref"));
+  m.def("_functions_in_use", functions_in_use, nb::arg("functions"));
   m.def("_native_function", native_function, nb::arg("name"));
   m.def("_set_engine", [](nb::object engine) {
     Py_XDECREF(state().engine);

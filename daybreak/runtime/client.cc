@@ -46,7 +46,7 @@ std::int64_t Client::now_ns() {
 }
 
 base::Status Client::set_value(std::uint32_t index, const Payload& payload) {
-  DAYBREAK_ASSIGN(std::byte * at, p_.set_value(index, payload.size(), payload.refs, payload.codec));
+  DAYBREAK_ASSIGN(std::byte * at, p_.set_value(index, payload.size(), payload.refs, payload.codec, payload.deps));
   payload.write(at);
   return {};
 }

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ..base.errors import Error
+
 __all__ = [
     "ActorDiedError",
     "ActorUnavailableError",
@@ -25,10 +27,6 @@ __all__ = [
     "TaskUnschedulableError",
     "WorkerCrashedError",
 ]
-
-
-class Error(Exception):
-    """Base of all errors of the runtime."""
 
 
 class TaskError(Error):

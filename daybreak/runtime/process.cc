@@ -223,9 +223,9 @@ base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::ui
 }
 
 base::Result<std::byte*> Process::set_value(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,
-                                            std::uint8_t codec) {
+                                            std::uint8_t codec, std::uint16_t deps) {
   Entry& e = entry(index);
-  return place(index, e.value, e.value_inline, payload_size, refs, 0, codec, Operation::kValue, e.value_pinned);
+  return place(index, e.value, e.value_inline, payload_size, refs, deps, codec, Operation::kValue, e.value_pinned);
 }
 
 base::Result<std::byte*> Process::set_args(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,

@@ -47,7 +47,8 @@ class Process {
   // Memory for the value or the arguments of an entry that this process is filling (kCreated, or kRunning claimed by it);
   // `refs` are written behind the `payload_size` bytes and pinned; the caller holds each of them. Returns where the payload
   // goes: nothing else may be done with the entry until it is filled. 64-byte aligned in a block.
-  base::Result<std::byte*> set_value(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs, std::uint8_t codec);
+  base::Result<std::byte*> set_value(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs, std::uint8_t codec,
+                                     std::uint16_t deps = 0);
   base::Result<std::byte*> set_args(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,
                                     std::uint16_t deps, std::uint8_t codec);
   void drop_value(std::uint32_t index);

@@ -182,8 +182,10 @@ void Process::wake_waiters(std::uint32_t waiter) {
     ring(waiter - 1);
     return;
   }
-  for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc)
-    if (control_.proc[proc].sleepers.load() != 0) ring(proc);
+  for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc) {
+    bool idle = (control_.idle[proc / 64].load() >> (proc % 64) & 1) != 0;  // waits for tasks, not for objects
+    if (!idle && control_.proc[proc].sleepers.load() != 0) ring(proc);
+  }
 }
 
 int Process::sleep(std::uint32_t seen, std::int64_t timeout_ns) {

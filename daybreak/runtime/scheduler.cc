@@ -385,7 +385,7 @@ std::uint32_t Node::spawn(ProcKind kind, std::uint32_t actor) {
 
 void Node::keep_workers() {
   std::uint32_t workers = 0, blocked = 0, started = 0;
-  std::uint32_t oldest = none();
+  std::vector<std::uint32_t> long_idle;
   std::int64_t now = 0;
   bool idle = false;
   for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc) {
@@ -399,19 +399,20 @@ void Node::keep_workers() {
     if ((control_.idle[proc / 64].load() >> (proc % 64) & 1) != 0) {
       idle = true;
       if (now == 0) now = Client::now_ns();
-      if (now - static_cast<std::int64_t>(slot.idle_since_ns.load()) > kSurplusIdleNs) oldest = proc;
+      if (now - static_cast<std::int64_t>(slot.idle_since_ns.load()) > kSurplusIdleNs) long_idle.push_back(proc);
     }
   }
   std::uint32_t free_to_run = workers - std::min(blocked, workers);
   std::uint32_t wanted = control_.num_cpus;
-  surplus_ = free_to_run > wanted;
+  surplus_ = workers > wanted;  // those that wait in get now are surplus later, and nobody rings then
   control_.workers_short.store(free_to_run < wanted ? 1 : 0);
-  if (surplus_ && oldest != none()) {
-    std::uint64_t bit = 1ull << (oldest % 64);
-    if ((control_.idle[oldest / 64].fetch_and(~bit) & bit) != 0) {
-      control_.proc[oldest].asked_to_exit.store(1);
-      scheduler_.ring(oldest);
-    }
+  for (std::uint32_t extra = free_to_run > wanted ? free_to_run - wanted : 0; extra > 0 && !long_idle.empty(); --extra) {
+    std::uint32_t proc = long_idle.back();
+    long_idle.pop_back();
+    std::uint64_t bit = 1ull << (proc % 64);
+    if ((control_.idle[proc / 64].fetch_and(~bit) & bit) == 0) continue;
+    control_.proc[proc].asked_to_exit.store(1);
+    scheduler_.ring(proc);
   }
   if (free_to_run >= wanted || failures_ >= kMaxConsecutiveFailures) return;
   std::uint32_t missing = wanted - free_to_run;

@@ -9,7 +9,7 @@ from typing import Any
 
 from .._core.runtime import _actor_at, _actor_from_bytes, _ref_at, _ref_from_bytes
 
-__all__ = ["dumps", "dumps_alone", "dumps_function", "explain", "load_function"]
+__all__ = ["dumps", "dumps_alone", "enter_world", "explain", "world"]
 
 _ref_at = _ref_at  # found here by the native codec
 _ref_from_bytes = _ref_from_bytes
@@ -25,6 +25,7 @@ def dumps(value: Any, buffer_callback: Callable[[Any], Any]) -> bytes:
     import cloudpickle
 
     try:
+        # Always cloudpickle: a function or class of __main__ must travel by value.
         return cloudpickle.dumps(value, protocol=5, buffer_callback=buffer_callback)  # type: ignore[no-any-return]
     except Exception as error:
         raise TypeError(explain(value, error)) from error
@@ -37,25 +38,18 @@ def dumps_alone(value: Any) -> bytes:
     return cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]
 
 
-def dumps_function(function: Any, retry_on: tuple[type, ...] | None) -> bytes:
-    """A function or class with what a worker needs to find its modules."""
+def world() -> bytes:
+    """What a worker needs to find a function's modules: the driver's module path and working directory."""
     import pickle
 
-    import cloudpickle
-
-    world = pickle.dumps((list(sys.path), _cwd()), protocol=5)
-    try:
-        return len(world).to_bytes(4, "little") + world + cloudpickle.dumps((function, retry_on), protocol=5)  # type: ignore[no-any-return]
-    except Exception as error:
-        raise TypeError(explain(function, error)) from error
+    return pickle.dumps((list(sys.path), _cwd()), protocol=5)
 
 
-def load_function(pickled: bytes) -> tuple[Any, tuple[type, ...] | None]:
-    """In a worker: the function, after the module path has become the driver's."""
+def enter_world(pickled: bytes) -> None:
+    """In a worker, before a function is unpickled."""
     import pickle
 
-    size = 4 + int.from_bytes(pickled[:4], "little")
-    path, cwd = pickle.loads(pickled[4:size])
+    path, cwd = pickle.loads(pickled)
     for entry in path:
         if entry not in sys.path:
             sys.path.append(entry)
@@ -64,7 +58,6 @@ def load_function(pickled: bytes) -> tuple[Any, tuple[type, ...] | None]:
             os.chdir(cwd)
         except OSError:
             pass  # it is gone; the function may not care
-    return pickle.loads(pickled[size:])  # type: ignore[no-any-return]
 
 
 def _cwd() -> str:

@@ -136,8 +136,7 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
     control_.entry_block_owner[i].compare_exchange_strong(owner, 0);
   }
   // A wake-up that the dead process owed somebody is paid here.
-  while (wake_idle()) {
-  }
+  if (!queue_empty()) wake_idle();
   wake_waiters(State::kManyWaiters);
   return result;
 }

@@ -691,6 +691,22 @@ PyObject* decode_object(Client& client, Ref ref) {
   return decoder.item();
 }
 
+PyObject* decode_function(Client& client, Ref ref, PyObject* enter_world) {
+  Process& p = client.process();
+  Entry& e = p.entry(ref.index);
+  if (e.load().phase() == Phase::kError) {
+    raise_object_error(client, ref);
+    return nullptr;
+  }
+  Decoder decoder(client, p.value(ref.index), p.value_refs(ref.index), e.value.deps, nullptr);
+  decoder.take(6);  // two arguments, no names, no method
+  Ref failed;
+  bool dependency_failed = false;
+  Owned world(decoder.argument(failed, dependency_failed));
+  Owned entered(world ? PyObject_CallOneArg(enter_world, world.get()) : nullptr);
+  return entered ? decoder.argument(failed, dependency_failed) : nullptr;
+}
+
 PyObject* decode_blob(std::span<const std::byte> bytes, std::span<const Ref> refs, std::uint16_t deps, Client& client) {
   Decoder decoder(client, bytes, refs, deps, nullptr);
   return decoder.item();

@@ -153,6 +153,8 @@ PyObject* decode_object(Client& client, Ref ref);
 // A dependency that holds an error: `failed` is its Ref and false is returned without an exception.
 bool decode_call(Client& client, std::uint32_t index, std::string& method, std::vector<PyObject*>& values, PyObject*& kwnames,
                  Py_ssize_t& positional, Ref& failed, bool& dependency_failed);
+// A function in the store as (callable, exceptions to retry on or None), after `enter_world` has had its first part.
+PyObject* decode_function(Client& client, Ref ref, PyObject* enter_world);
 // An item of a blob, e.g. a pickled function; copies.
 PyObject* decode_blob(std::span<const std::byte> bytes, std::span<const Ref> refs, std::uint16_t deps, Client& client);
 // Sets the exception that an error object stands for.

@@ -35,6 +35,11 @@ Function* load_function(Client& client, Ref ref) {
     }
     cache.clear();
   }
+  while (!client.process().done(ref)) {  // another thread is still pickling it
+    Py_BEGIN_ALLOW_THREADS
+    client.wait(ref, -1);
+    Py_END_ALLOW_THREADS
+  }
   Function function;
   if (client.process().entry(ref.index).value.codec == kCodecNative) {
     auto bytes = client.process().value(ref.index);
@@ -45,9 +50,8 @@ Function* load_function(Client& client, Ref ref) {
     }
     function.native = *found;
   } else {
-    Owned pickled(decode_object(client, ref));
-    PyObject* load = pickled ? python_object("serialization", "load_function") : nullptr;
-    Owned pair(load == nullptr ? nullptr : PyObject_CallOneArg(load, pickled.get()));
+    PyObject* enter = python_object("serialization", "enter_world");
+    Owned pair(enter == nullptr ? nullptr : decode_function(client, ref, enter));
     if (!pair) return nullptr;
     if (!PyArg_ParseTuple(pair.get(), "OO", &function.callable, &function.retry_on)) return nullptr;
     Py_INCREF(function.callable);
