@@ -62,6 +62,7 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
   if (!node) throw_error(node.error());
   s.node = std::move(*node);
   s.client = &s.node->client();
+  set_current_client(s.client);
   s.session = s.node->segment().control().session;
 }
 
@@ -70,6 +71,7 @@ void shutdown() {
   if (!s.node) return;
   std::unique_ptr<Node> node = std::move(s.node);
   s.client = nullptr;
+  set_current_client(nullptr);
   s.session = 0;
   bool views = s.views > 0;
   {
@@ -235,11 +237,16 @@ nb::object current_actor(nb::callable parse) {
 // What a leak test counts.
 nb::dict usage() {
   Process& p = client_or_throw().process();
-  std::uint64_t objects = 0;
-  p.for_each_entry([&](std::uint32_t) { ++objects; });
+  std::uint64_t objects = 0, functions = 0;
+  p.for_each_entry([&](std::uint32_t i) {
+    ++objects;
+    std::uint8_t codec = p.entry(i).value.where == kNowhere ? kCodecText : p.entry(i).value.codec;
+    functions += p.entry(i).kind == Kind::kValue && (codec == kCodecArgs || codec == kCodecNative);
+  });
   p.reclaim_chunks();
   nb::dict result;
-  result["objects"] = objects;
+  result["objects"] = objects;      // functions included
+  result["functions"] = functions;
   result["store_bytes"] = p.bytes_used();
   std::uint32_t actors = 0;
   for (ActorSlot& actor : p.control().actor) actors += actor.status.load() != ActorStatus::kFree;

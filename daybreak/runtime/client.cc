@@ -23,6 +23,10 @@ constexpr std::int64_t kSpinNs = 20'000;
 
 thread_local std::uint32_t Client::current_task = 0;
 
+static std::atomic<Client*> the_client{nullptr};
+Client* current_client() { return the_client.load(); }
+void set_current_client(Client* client) { the_client.store(client); }
+
 std::uint64_t Payload::size() const {
   std::uint64_t at = 0;
   for (const Piece& piece : pieces) at = (at + piece.align - 1) / piece.align * piece.align + piece.size;

@@ -119,6 +119,10 @@ class Client {
   Worker* worker_ = nullptr;
 };
 
+// The client of this process's embedded runtime, for C++ code that lives in it; null while there is none. Valid until shutdown.
+Client* current_client();
+void set_current_client(Client* client);
+
 // How long a waiter spins before it sleeps, judged by where its peer runs.
 std::int64_t spin_budget_ns(Process& p, std::uint32_t peer_cpu_plus_one);
 

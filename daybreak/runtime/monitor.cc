@@ -5,11 +5,14 @@
 #include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -24,6 +27,8 @@ namespace {
 
 constexpr std::size_t kLastLines = 20;        // of a worker's output, for the note on its death
 constexpr std::size_t kLongestLine = 16'384;  // bytes; a longer one is printed in pieces
+constexpr std::uint64_t kWarmBytes = 1ull << 30;
+constexpr std::uint64_t kWarmStep = 16ull << 20;
 constexpr std::uint64_t kSocketEvent = 1ull << 32;
 constexpr std::uint64_t kWakeEvent = 2ull << 32;
 
@@ -107,7 +112,28 @@ base::Result<std::unique_ptr<Node>> Node::start(NodeOptions options) {
   DAYBREAK_TRY(node->start_zygote());
   node->monitor_thread_ = std::thread([self = node.get()] { self->monitor(); });
   node->scheduler_thread_ = std::thread([self = node.get()] { self->schedule(); });
+  node->warm_thread_ = std::thread([self = node.get()] { self->warm_up(); });
   return node;
+}
+
+// Backs the beginning of the store with memory before it is needed: pages that were never touched cost ten times a warm copy.
+void Node::warm_up() {
+  block_signals();
+  pthread_setname_np(pthread_self(), "daybreak-warm");
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);
+  const std::uint64_t target = std::min(control_.data_capacity / 4, kWarmBytes);
+  for (std::uint64_t from = 0; !stopping_ && from < target; from += kWarmStep) {
+    // The slow part is done without the lock: whoever needs the memory now backs it himself, twice does no harm.
+    std::uint64_t to = std::min(from + kWarmStep, control_.data_capacity);
+    if (!segment_->back(from, to)) return;
+    driver_.lock(control_.heap_lock);
+    base::Status status;
+    if (control_.committed.load() >= from) status = segment_->commit(to);
+    driver_.unlock(control_.heap_lock);
+    if (!status) return;
+    // Into this process's page table too: the driver is who puts most.
+    madvise(segment_->data(from), to - from, MADV_POPULATE_WRITE);
+  }
 }
 
 base::Status Node::start_zygote() {
@@ -165,6 +191,7 @@ void Node::stop() {
   if (write(wake_, &one, sizeof one) < 0) stopping_ = true;
   scheduler_thread_.join();
   monitor_thread_.join();
+  warm_thread_.join();
   // The zygote sees the end of its socket, kills all below it, and goes. It is our child: reap it.
   close(socket_);
   for (int i = 0; i < 4000; ++i) {

@@ -48,6 +48,8 @@ class NativeCall {
   NativeCall(Client& client, std::uint32_t index) : client_(client), index_(index) {}
   base::Status prepare();
   const std::vector<NativeValue>& arguments() const { return arguments_; }
+  // To submit and await from inside the function.
+  Client& client() { return client_; }
   // The result; a tensor's bytes are copied when the function has returned.
   void set_result(NativeValue value) { result_ = std::move(value); }
   base::Status store();
@@ -67,6 +69,9 @@ base::Result<NativeFunction> find_native(std::string_view name);
 struct NativeRegistration {
   NativeRegistration(const char* name, NativeFunction function);
 };
+
+// The main function of a worker without any Python: fills its slot and runs native functions until it is to end.
+void run_native_worker(Segment& segment, std::uint32_t proc);
 
 // The object that names a native function, for TaskSpec::function.
 base::Result<Ref> put_native(Client& client, std::string_view name);

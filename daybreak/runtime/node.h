@@ -26,7 +26,7 @@ struct NodeOptions {
   bool log_to_driver = true;
 };
 
-// Owns every process of the runtime and the two segments. Two threads: the scheduler, which sleeps unless something is not
+// Owns every process of the runtime and the two segments. Two threads that stay: the scheduler, which sleeps unless something is not
 // ready (unmet dependencies, resources, actors, deaths), and the monitor, which reads what workers print and how they end.
 // Any thread may call; stop() once.
 class Node {
@@ -87,6 +87,8 @@ class Node {
 
   Node(NodeOptions options, std::unique_ptr<Segment> segment);
   base::Status start_zygote();
+
+  void warm_up();
 
   // monitor.cc: the monitor's thread
   void monitor();
@@ -162,6 +164,7 @@ class Node {
 
   std::thread scheduler_thread_;
   std::thread monitor_thread_;
+  std::thread warm_thread_;          // ends by itself
 };
 
 }  // namespace daybreak::runtime

@@ -130,14 +130,19 @@ Segment::~Segment() {
   }
 }
 
+base::Status Segment::back(std::uint64_t from, std::uint64_t to) {
+  int result;
+  do result = fallocate(data_fd_, 0, static_cast<off_t>(from), static_cast<off_t>(to - from));
+  while (result != 0 && errno == EINTR);
+  if (result != 0) return base::fail_errno(fmt::format("back {} bytes of the object store with memory", to - from), errno);
+  return {};
+}
+
 base::Status Segment::commit(std::uint64_t bytes) {
   std::uint64_t have = control_->committed.load();
   std::uint64_t want = std::min(round_up(bytes, kHugePage), control_->data_capacity);
   if (want <= have) return {};
-  int result;
-  do result = fallocate(data_fd_, 0, static_cast<off_t>(have), static_cast<off_t>(want - have));
-  while (result != 0 && errno == EINTR);
-  if (result != 0) return base::fail_errno(fmt::format("back {} bytes of the object store with memory", want - have), errno);
+  DAYBREAK_TRY(back(have, want));
   control_->committed.store(want);
   return {};
 }

@@ -40,6 +40,8 @@ class Segment {
   // Backs the data segment up to `bytes` (rounded up to 2 MB): real memory, so that a later store cannot fail. The caller
   // holds the heap lock. kResourceExhausted when the machine has no more.
   base::Status commit(std::uint64_t bytes);
+  // The slow half of commit(), without the lock: backs [from, to) but says so to nobody.
+  base::Status back(std::uint64_t from, std::uint64_t to);
 
  private:
   Segment() = default;

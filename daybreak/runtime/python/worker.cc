@@ -271,7 +271,7 @@ void run_task(Client& client, std::uint32_t index) {
     } else if (should_retry(client, index, function)) {
       PyErr_Clear();
       if (e.part.retries_left > 0) --e.part.retries_left;
-      ++e.part.attempt;
+      e.part.set_attempt(e.part.attempt + 1);
       if (e.part.resources == 0) {
         p.revert(index, Phase::kQueued);
         p.requeue(index);
@@ -384,6 +384,7 @@ PyObject* enter_worker(PyObject*, PyObject* argument) {
   bool actor = slot.kind == ProcKind::kActor;
   s.loop = std::make_unique<WorkerLoop>(*s.own_client, actor ? slot.actor : UINT32_MAX);
   s.client = s.own_client.get();
+  set_current_client(s.client);
   s.session = s.segment->control().session;
   s.is_worker = true;
   s.in_actor = actor;

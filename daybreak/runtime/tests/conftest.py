@@ -1,0 +1,76 @@
+"""One runtime for a module's tests, and a count of what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import daybreak
+import pytest
+from daybreak._core import runtime as native
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> bool:
+    """Whether the condition comes true in time; looks again every few milliseconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.005)
+    return bool(condition())
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def zombies_and_children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as f:
+        return [int(pid) for pid in f.read().split()]
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    """A runtime of two CPUs; it must be as empty at the end as at the beginning."""
+    daybreak.shutdown()
+    daybreak.init(num_cpus=2, object_store_memory=256 << 20)
+    yield daybreak
+    daybreak.shutdown()
+
+
+@pytest.fixture
+def two_cpus() -> Iterator[Any]:
+    """A runtime of its own for one test."""
+    daybreak.shutdown()
+    daybreak.init(num_cpus=2, object_store_memory=256 << 20)
+    yield daybreak
+    daybreak.shutdown()
+
+
+@pytest.fixture
+def no_leak(two_cpus: Any) -> Iterator[Any]:
+    """As two_cpus; after the test no object, no actor, no file descriptor may be left."""
+
+    @two_cpus.remote
+    def nothing() -> None:
+        pass
+
+    two_cpus.get([nothing.remote() for _ in range(4)])
+    eventually(lambda: len(native._processes()) == 2)
+    before = open_files()
+    yield two_cpus
+    two_cpus.get([nothing.remote() for _ in range(2)])
+
+    def clean() -> bool:
+        import gc
+
+        gc.collect()
+        usage = native._usage()
+        functions = usage["functions"]
+        return usage["objects"] == functions and usage["actors"] == 0
+
+    assert eventually(clean), native._usage()
+    assert eventually(lambda: len(native._processes()) <= 2, 20), native._processes()
+    assert eventually(lambda: open_files() <= before + 2 * len(native._processes())), open_files()
