@@ -10,8 +10,8 @@ True
 True
 """
 
-from . import envs
+from . import envs, presets
 from .policy import Policy
 from .trainer import A2C, DQN, PG, PPO, Trainer, linear
 
-__all__ = ["A2C", "DQN", "PG", "PPO", "Policy", "Trainer", "envs", "linear"]
+__all__ = ["A2C", "DQN", "PG", "PPO", "Policy", "Trainer", "envs", "linear", "presets"]

@@ -46,7 +46,8 @@ QLearner::QLearner(int observation_size, int actions, const DqnConfig& config)
   nn::Random init(static_cast<std::uint64_t>(config.seed), 2);
   net_.init_uniform(params_.data(), init);
   target_ = params_;
-  const int capacity = static_cast<int>(std::min<std::int64_t>(config.batch_size, nn::kBlock));
+  block_ = static_cast<int>(std::min<std::int64_t>(config.batch_size, net_.block()));
+  const int capacity = block_;
   workspace_ = nn::MlpWorkspace(net_, capacity);
   target_workspace_ = nn::MlpWorkspace(net_, capacity);
   ldx_ = nn::padded_stride(nn::pad_batch(capacity));
@@ -123,8 +124,9 @@ double QLearner::gradient(const ReplayBuffer& replay, const Transitions& drawn, 
   loss_ = 0;
   mean_q = 0;
   const std::size_t n = drawn.rows.size();
-  for (std::size_t first = 0; first < n; first += nn::kBlock) {
-    block(replay, drawn, first, static_cast<int>(std::min<std::size_t>(nn::kBlock, n - first)), errors);
+  for (std::size_t first = 0; first < n; first += static_cast<std::size_t>(block_)) {
+    block(replay, drawn, first, static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(block_), n - first)),
+          errors);
   }
   return loss_;
 }

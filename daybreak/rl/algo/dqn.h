@@ -57,6 +57,7 @@ class QLearner {
   nn::MlpWorkspace workspace_, target_workspace_;
   std::vector<float> x_;
   std::ptrdiff_t ldx_ = 0;
+  int block_ = 0;  // samples of one pass through the net
   std::vector<float> targets_;
   double loss_ = 0;
 };

@@ -11,7 +11,7 @@ struct alignas(64) OnPolicyLearner::Shard {
   Shard(const nn::Model& model, int capacity)
       : workspace(model, capacity),
         gradients(model.size()),
-        box_actions(static_cast<std::size_t>(model.spec().discrete ? 0 : model.spec().actions * capacity)) {}
+        box_actions(static_cast<std::size_t>(model.spec().discrete ? 0 : model.spec().actions * nn::kBlock)) {}
   nn::ModelWorkspace workspace;
   std::vector<float> gradients;
   std::vector<float> box_actions;  // [component][kBlock]
@@ -34,7 +34,8 @@ OnPolicyLearner::OnPolicyLearner(const nn::Model& model, const OnPolicyConfig& c
       adam_m_(model.size()),
       adam_v_(model.size()),
       kl_coef_(config.kl_coef),
-      random_(static_cast<std::uint64_t>(config.seed), 1) {
+      random_(static_cast<std::uint64_t>(config.seed), 1),
+      block_(model.actor().block()) {
   nn::Random init(static_cast<std::uint64_t>(config.seed), 2);
   const bool normc = config.init == "normc";
   if (normc) {
@@ -52,7 +53,7 @@ OnPolicyLearner::OnPolicyLearner(const nn::Model& model, const OnPolicyConfig& c
   if (!model_.spec().discrete) {
     std::fill_n(params_.data() + model_.log_std(), model_.spec().actions, static_cast<float>(config.log_std_init));
   }
-  for (int i = 0; i < team_.size(); ++i) shards_.push_back(std::make_unique<Shard>(model_, nn::kBlock));
+  for (int i = 0; i < team_.size(); ++i) shards_.push_back(std::make_unique<Shard>(model_, block_));
 }
 
 OnPolicyLearner::~OnPolicyLearner() = default;
@@ -148,8 +149,8 @@ void OnPolicyLearner::shard_gradient(Shard& shard, const Minibatch& minibatch, i
   const std::int64_t units = (n + nn::kBatchPad - 1) / nn::kBatchPad;
   const std::int64_t begin = units * member / team_.size() * nn::kBatchPad;
   const std::int64_t end = std::min(n, units * (member + 1) / team_.size() * nn::kBatchPad);
-  for (std::int64_t at = begin; at < end; at += nn::kBlock) {
-    block_gradient(shard, minibatch, at, static_cast<int>(std::min<std::int64_t>(nn::kBlock, end - at)));
+  for (std::int64_t at = begin; at < end; at += block_) {
+    block_gradient(shard, minibatch, at, static_cast<int>(std::min<std::int64_t>(block_, end - at)));
   }
 }
 

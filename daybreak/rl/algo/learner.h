@@ -93,6 +93,7 @@ class OnPolicyLearner {
   double kl_coef_ = 0;
   nn::Random random_;
 
+  const int block_;  // samples of one pass through the net
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<std::int32_t> order_;
   Minibatch shape_;  // what all minibatches of the update share

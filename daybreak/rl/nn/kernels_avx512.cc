@@ -12,6 +12,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "daybreak/rl/nn/transpose8.h"
+
 namespace daybreak::rl::nn {
 namespace {
 

@@ -1,6 +1,7 @@
 // The plain level: one lane. It runs anywhere and is what the vector levels are held against.
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 namespace daybreak::rl::nn {
@@ -80,6 +81,12 @@ inline void add_sums4(V a, V b, V c, V d, float* out) {
   out[1] += b.v;
   out[2] += c.v;
   out[3] += d.v;
+}
+
+inline void transpose8(const float* x, std::ptrdiff_t ldx, float* out, std::ptrdiff_t ldo) {
+  for (int i = 0; i < 8; ++i) {
+    for (int j = 0; j < 8; ++j) out[j * ldo + i] = x[i * ldx + j];
+  }
 }
 
 }  // namespace

@@ -21,6 +21,16 @@ Mlp::Mlp(int in, const std::vector<int>& hidden, int out, Act act, std::size_t o
   }
 }
 
+int Mlp::block() const {
+  constexpr std::int64_t kL2Floats = 100 << 10;
+  std::int64_t block = kBlock;
+  for (const Layer& layer : layers_) {
+    const std::int64_t left = kL2Floats - static_cast<std::int64_t>(layer.in) * layer.out;
+    block = std::min(block, left / (layer.in + layer.out) / kBatchPad * kBatchPad);
+  }
+  return static_cast<int>(std::max<std::int64_t>(block, 64));
+}
+
 std::size_t Mlp::multiply_adds() const {
   std::size_t n = 0;
   for (const Layer& layer : layers_) n += static_cast<std::size_t>(layer.in) * static_cast<std::size_t>(layer.out);

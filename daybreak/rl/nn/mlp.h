@@ -12,8 +12,7 @@
 
 namespace daybreak::rl::nn {
 
-// Samples that go through a net together: large enough to fill the tiles and to pay for the sums at the end of a
-// gradient tile, small enough that the activations of two 64-64 nets (4 x 64 x 256 floats) stay in a 512 KiB L2.
+// The most samples that go through a net together: enough to fill the tiles and to pay for what is done once a tile.
 inline constexpr int kBlock = 256;
 
 constexpr int pad_batch(int n) {
@@ -46,6 +45,9 @@ class Mlp {
   int out() const { return layers_.back().out; }
   std::size_t begin() const { return begin_; }
   std::size_t end() const { return end_; }
+  // Samples that are learned from together: as many as keep the widest layer's weights, its input and its deltas in a
+  // 512 KiB L2 (256 x 256, backward: 68 GFLOP/s with 128 samples, 89 with 64); 64 to kBlock.
+  int block() const;
   // Multiply-adds of one sample's forward pass, for flop counts.
   std::size_t multiply_adds() const;
 
