@@ -146,15 +146,24 @@ def _dual_class(base: type, cause: type) -> type | None:
     return made
 
 
+def _instance(made: type, cause: BaseException) -> Any:
+    """An instance with the cause's arguments and attributes, without running any constructor of the user's."""
+    try:
+        error: Any = made.__new__(made, *cause.args)
+    except TypeError:
+        error = Exception.__new__(made, *cause.args)  # MemoryError's own is not for classes with another first base
+    error.args = cause.args
+    error.__dict__.update(getattr(cause, "__dict__", {}))
+    return error
+
+
 def _task_error(function_name: str, traceback_str: str, pid: int, cause: BaseException | None) -> BaseException:
     error: Any = None
     if cause is not None:
         made = _dual_class(TaskError, type(cause))
         if made is not None:
             try:
-                error = made.__new__(made, *cause.args)
-                error.args = cause.args
-                error.__dict__.update(getattr(cause, "__dict__", {}))
+                error = _instance(made, cause)
             except Exception:
                 error = None
     if error is None:
@@ -187,8 +196,7 @@ def _constructor_error(text: str, cause: BaseException | None) -> BaseException:
         made = _dual_class(_ConstructorFailed, type(cause))
         if made is not None:
             try:
-                error = made.__new__(made, *cause.args)
-                error.__dict__.update(getattr(cause, "__dict__", {}))
+                error = _instance(made, cause)
             except Exception:
                 error = None
     if error is None:

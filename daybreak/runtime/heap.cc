@@ -161,7 +161,7 @@ void Process::free_block(std::uint32_t index, std::uint64_t offset) {
 std::uint64_t Process::find_run(std::uint32_t granules, bool aligned, std::uint64_t limit) {
   std::uint64_t start = 0;
   for (std::uint64_t at = 0; at < limit;) {
-    std::uint64_t word = segment_.run(at).load(std::memory_order_relaxed);
+    std::uint64_t word = segment_.run(at).load(std::memory_order_acquire);
     if (word != 0) {
       at += Run::granules(word);
       start = aligned ? (at + kChunkGranules - 1) / kChunkGranules * kChunkGranules : at;

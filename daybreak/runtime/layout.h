@@ -146,6 +146,10 @@ struct TaskPart {
   std::uint8_t attempt;
   std::uint8_t options;
   std::uint32_t pinned;  // how many Refs of `args` are pinned; shrinks as they are released
+
+  // Read by whoever finds a stale hint to the entry in the queue, perhaps while it becomes another task.
+  std::uint8_t attempt_now() { return std::atomic_ref(attempt).load(std::memory_order_relaxed); }
+  void set_attempt(std::uint8_t a) { std::atomic_ref(attempt).store(a, std::memory_order_relaxed); }
 };
 
 // 320 bytes, five cache lines; the first two serve every object, the rest tasks. Fields other than state, pins, next
@@ -169,6 +173,9 @@ struct alignas(64) Entry {
   std::uint8_t args_inline[kInlineBytes];
 
   State load() const { return State{state.load()}; }
+  // Read by whoever looks whether anybody is left, perhaps while it becomes another object.
+  Kind kind_now() { return std::atomic_ref(kind).load(std::memory_order_relaxed); }
+  void set_kind(Kind k) { std::atomic_ref(kind).store(k, std::memory_order_relaxed); }
 };
 static_assert(sizeof(Entry) == 384 || sizeof(Entry) == 320);
 

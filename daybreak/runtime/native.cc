@@ -1,10 +1,13 @@
 #include "daybreak/runtime/native.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <map>
 #include <mutex>
+
+#include "daybreak/runtime/worker_loop.h"
 
 namespace daybreak::runtime {
 
@@ -195,6 +198,42 @@ base::Status NativeCall::store() {
   std::string bytes;
   append_pieces(payload, bytes, {result_});
   return client_.set_value(index_, payload);
+}
+
+void run_native_worker(Segment& segment, std::uint32_t proc) {
+  Process process(segment, proc);
+  Client client(process);
+  WorkerLoop loop(client, UINT32_MAX);
+  set_current_client(&client);
+  process.slot().pid = getpid();
+  process.slot().status = ProcStatus::kAlive;
+  for (;;) {
+    std::uint32_t index = 0;
+    WorkerLoop::Next next = loop.wait(index, -1);
+    if (next == WorkerLoop::Next::kExit) return;
+    if (next != WorkerLoop::Next::kTask) continue;
+    Client::current_task = index + 1;
+    process.slot().running.store(index + 1);
+    Ref ref = process.entry(index).part.function;
+    std::span<const std::byte> name = process.value(ref.index);
+    auto function = find_native({reinterpret_cast<const char*>(name.data()), name.size()});
+    base::Status status;
+    if (!function) {
+      status = std::unexpected(std::move(function).error());
+    } else {
+      NativeCall call(client, index);
+      status = call.prepare();
+      if (status) status = (*function)(call);
+      if (status) status = call.store();
+    }
+    if (status)
+      process.publish(index, false);
+    else
+      client.fail(index, ErrorKind::kRuntime, status.error().to_string());
+    process.slot().running.store(0);
+    Client::current_task = 0;
+    loop.finished(index);
+  }
 }
 
 NativeRegistration::NativeRegistration(const char* name, NativeFunction function) {

@@ -71,6 +71,9 @@ struct NativeRegistration {
   NativeRegistration(const char* name, NativeFunction function);
 };
 
+// The main function of a worker without any Python: fills its slot and runs native functions until it is to end.
+void run_native_worker(Segment& segment, std::uint32_t proc);
+
 // The object that names a native function, for TaskSpec::function.
 base::Result<Ref> put_native(Client& client, std::string_view name);
 

@@ -81,13 +81,21 @@ base::Result<Ref> Process::create(Kind kind) {
     index = free_entries_.back();
     free_entries_.pop_back();
     Entry& e = entry(index);
-    e.kind = kind;
+    e.set_kind(kind);
     e.error = ErrorKind::kNone;
     e.value.where = kNowhere;
     e.args.where = kNowhere;
     e.value_pinned = 0;
-    e.part = TaskPart{};
-    e.part.submitter = static_cast<std::uint16_t>(id_);
+    TaskPart& part = e.part;
+    part.function = Ref{};
+    part.actor = part.parent = part.pinned = 0;
+    part.gpus = 0;
+    part.submitter = static_cast<std::uint16_t>(id_);
+    part.target = part.resources = 0;
+    part.num_returns = 1;
+    part.retries_left = 0;
+    part.options = 0;
+    part.set_attempt(0);
     State created = State::make(e.load().generation(), Phase::kCreated).with_proc(id_);
     e.state.store(created.word, std::memory_order_release);
   }
@@ -328,7 +336,7 @@ bool Process::anyone_left(Entry& e) const {
   for (std::uint32_t i = 1; i < kMaxProcs / 64; ++i) any |= e.holders[i].load();
   std::uint64_t first = e.holders[0].load();
   // The scheduler keeps an actor's creation for as long as the actor lives; the handles are everybody else's.
-  if (e.kind == Kind::kActorCreate && !e.load().has(State::kCancelled)) first &= ~(1ull << kSchedulerProc);
+  if (e.kind_now() == Kind::kActorCreate && !e.load().has(State::kCancelled)) first &= ~(1ull << kSchedulerProc);
   return (any | first) != 0;
 }
 

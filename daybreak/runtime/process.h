@@ -202,7 +202,7 @@ class Process {
   SpinLock heap_lock_;
   ClassCache classes_[32];
   std::uint32_t reclaims_seen_ = 0;
-  std::uint32_t token_hint_ = 0;
+  std::atomic<std::uint32_t> token_hint_{0};
 };
 
 std::uint32_t size_class_of(std::uint64_t size);        // UINT32_MAX: larger than any class

@@ -48,7 +48,7 @@ bool Process::enqueue(std::uint32_t index) {
 
 bool Process::requeue(std::uint32_t index) {
   Entry& e = entry(index);
-  std::uint64_t item = item_of(index, e.load().generation(), e.part.attempt);
+  std::uint64_t item = item_of(index, e.load().generation(), e.part.attempt_now());
   for (;;) {
     std::uint64_t tail = control_.queue_tail.load();
     std::uint64_t cell = control_.cell[tail % kQueueCells].load();
@@ -85,7 +85,7 @@ std::uint32_t Process::dequeue() {
     std::uint32_t index = static_cast<std::uint32_t>(cell >> 12) & (kMaxObjects - 1);
     std::uint32_t generation = static_cast<std::uint32_t>(cell >> 32);
     std::uint8_t attempt = static_cast<std::uint8_t>(cell >> 4);
-    bool mine = entry(index).part.attempt == attempt && claim(index, generation);
+    bool mine = entry(index).part.attempt_now() == attempt && claim(index, generation);
     DAYBREAK_FAILPOINT("dequeue.claimed");
     control_.cell[head % kQueueCells].compare_exchange_strong(cell, free_cell(head) + 2);
     DAYBREAK_FAILPOINT("dequeue.emptied");
@@ -139,14 +139,15 @@ void Process::take_all(std::uint32_t list, std::vector<std::uint32_t>& out, bool
 // CPU tokens.
 
 std::uint32_t Process::acquire_token(std::uint32_t as) {
-  std::uint32_t count = control_.num_cpus;
+  const std::uint32_t count = control_.num_cpus;
+  const std::uint32_t hint = token_hint_.load(std::memory_order_relaxed);
   for (std::uint32_t n = 0; n < count; ++n) {
-    std::uint32_t token = token_hint_ + n < count ? token_hint_ + n : token_hint_ + n - count;
+    std::uint32_t token = hint + n < count ? hint + n : hint + n - count;
     std::uint32_t none = 0;
     if (control_.token[token].holder.load() == 0 &&
         control_.token[token].holder.compare_exchange_strong(none, as + 1)) {
       DAYBREAK_FAILPOINT("token.acquired");
-      token_hint_ = token;
+      token_hint_.store(token, std::memory_order_relaxed);
       return token;
     }
   }

@@ -542,7 +542,7 @@ void Node::retry_or_fail(std::uint32_t index, const Exit& exit) {
     return;
   }
   if (e.part.retries_left > 0) --e.part.retries_left;
-  ++e.part.attempt;
+  e.part.set_attempt(e.part.attempt + 1);
   e.part.target = 0;
   if (e.part.resources != 0) {
     scheduler_.revert(index, Phase::kPending);
@@ -623,7 +623,7 @@ void Node::actor_exited(std::uint32_t slot, const Exit& exit) {
     scheduler_.adopt(index);
     if (restart && e.part.retries_left != 0 && !e.load().has(State::kCancelled)) {
       if (e.part.retries_left > 0) --e.part.retries_left;
-      ++e.part.attempt;
+      e.part.set_attempt(e.part.attempt + 1);
       scheduler_.revert(index, Phase::kQueued);
       limbo_calls_.push_back(index);
     } else if (e.load().has(State::kCancelled)) {

@@ -276,7 +276,7 @@ void run_task(Client& client, std::uint32_t index) {
     } else if (should_retry(client, index, function)) {
       PyErr_Clear();
       if (e.part.retries_left > 0) --e.part.retries_left;
-      ++e.part.attempt;
+      e.part.set_attempt(e.part.attempt + 1);
       if (e.part.resources == 0) {
         p.revert(index, Phase::kQueued);
         p.requeue(index);

@@ -211,7 +211,7 @@ class Scheduler {
       p_.adopt(i);
       if (e.part.retries_left > 0) {
         --e.part.retries_left;
-        ++e.part.attempt;
+        e.part.set_attempt(e.part.attempt + 1);
         p_.revert(i, Phase::kQueued);
         EXPECT_TRUE(p_.requeue(i));
       } else {
