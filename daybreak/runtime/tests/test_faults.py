@@ -218,7 +218,7 @@ def test_kill_loop_under_load(no_leak: Any) -> None:
     def killer() -> None:
         nonlocal kills
         rng = np.random.default_rng(1)
-        while not stop.wait(0.02):
+        while not stop.wait(0.05):
             pids = workers()
             if pids:
                 try:
