@@ -29,7 +29,9 @@ def pong(
         bool, typer.Option("--check", help="No terminal needed: one line a step, exit status 1 if a check fails.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Where the policy, the pictures and result.json go.")] = Path("out/demo"),
-    seed: Annotated[int, typer.Option(min=0, max=1_000_000_000, help="Everything random in training follows from it.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=1_000_000_000, help="Everything random in training follows from it.")
+    ] = 0,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Rollout actors, each in a process of its own.")] = 2,
     max_steps: Annotated[int, typer.Option(min=1, help="Training ends here at the latest.")] = _pong.Options.max_steps,
     episodes: Annotated[int, typer.Option(min=10, max=100_000, help="Held-out games to judge the agent by.")] = 200,

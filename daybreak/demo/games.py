@@ -48,7 +48,9 @@ def play(act: Act, games: int, seed: int, max_steps: int = MAX_STEPS) -> Games:
     >>> 30 < games.mean < 200, games.win_rate
     (True, 0.0)
     """
-    batch = envs.make_vec(PONG, games, autoreset_mode="same_step", copy=False, reward="win", max_episode_steps=max_steps)
+    batch = envs.make_vec(
+        PONG, games, autoreset_mode="same_step", copy=False, reward="win", max_episode_steps=max_steps
+    )
     observations, _ = batch.reset(seed=seed)
     lengths = np.zeros(games, np.int64)
     outcome = np.zeros(games, np.float32)

@@ -85,7 +85,9 @@ def draw(rally: Rally, index: int, width: int = 480) -> Image.Image:
     pen.rectangle(box(middle - 4, below - 16, middle + 4, below + 18), fill=COURT)
     pen.text(
         (middle * scale, below * scale),
-        f"point for the {'agent' if rally.agent_won else 'opponent'}" if winner else f"step {rally.first_step + index:,}",
+        f"point for the {'agent' if rally.agent_won else 'opponent'}"
+        if winner
+        else f"step {rally.first_step + index:,}",
         fill=TEXT if winner else MUTED,
         font=_font(17 * scale),
         anchor="mm",
@@ -100,7 +102,10 @@ def draw(rally: Rally, index: int, width: int = 480) -> Image.Image:
         pen.line(line, fill=_mix(COURT, BALL, 0.45 * share), width=max(1, round(1.6 * radius * share * scale)))
 
     now = rally.moments[min(index, len(rally.moments) - 1)]
-    for left, top, colour in ((0.0, now.agent_y, AGENT), (court["width"] - court["paddle_width"], now.opponent_y, OPPONENT)):
+    for left, top, colour in (
+        (0.0, now.agent_y, AGENT),
+        (court["width"] - court["paddle_width"], now.opponent_y, OPPONENT),
+    ):
         paddle = box(left, top, left + court["paddle_width"], top + court["paddle_height"])
         pen.rounded_rectangle(paddle, 4 * scale, fill=colour)
     for size, shade in ((1.7 * radius, _mix(COURT, BALL, 0.2)), (radius, ImageColor.getrgb(BALL))):
@@ -157,7 +162,9 @@ def learning_curve(
     rallies.set(title="Length of a rally in training", ylabel="steps (mean of the last 100 games)")
     rallies.set_ylim(0, max([p.value for p in returns] + [10 * random_mean]) * 1.12)
 
-    wins.plot([p.steps * million for p in win_rates], [100 * p.value for p in win_rates], "o-", color=agent, linewidth=2)
+    wins.plot(
+        [p.steps * million for p in win_rates], [100 * p.value for p in win_rates], "o-", color=agent, linewidth=2
+    )
     _level(wins, 60, "60 %", scripted)
     wins.set(title="Games won on validation seeds", ylabel="% won against the scripted opponent", ylim=(0, 104))
     for axes in (rallies, wins):
@@ -173,8 +180,16 @@ def learning_curve(
 
 def _level(axes: Any, y: float, label: str, colour: str) -> None:
     axes.axhline(y, color=colour, linewidth=1, linestyle="--")
-    axes.annotate(label, (0.985, y), xycoords=("axes fraction", "data"), xytext=(0, 3), ha="right", textcoords="offset points",
-                  fontsize=9, color=colour)
+    axes.annotate(
+        label,
+        (0.985, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        ha="right",
+        textcoords="offset points",
+        fontsize=9,
+        color=colour,
+    )
 
 
 def _font(size: float) -> Any:
