@@ -158,14 +158,14 @@ def learning_curve(
     agent, scripted, grey = "#b54708", "#175cd3", "#667085"
     rallies.plot([p.steps * million for p in returns], [p.value for p in returns], color=agent, linewidth=2)
     _level(rallies, random_mean, f"random policy: {random_mean:.0f}", grey)
-    _level(rallies, 10 * random_mean, "10 x random", scripted)
+    _level(rallies, 10 * random_mean, "asked for: 10 x random", scripted)
     rallies.set(title="Length of a rally in training", ylabel="steps (mean of the last 100 games)")
     rallies.set_ylim(0, max([p.value for p in returns] + [10 * random_mean]) * 1.12)
 
     wins.plot(
         [p.steps * million for p in win_rates], [100 * p.value for p in win_rates], "o-", color=agent, linewidth=2
     )
-    _level(wins, 60, "60 %", scripted)
+    _level(wins, 60, "asked for: 60 %", scripted, left=True)
     wins.set(title="Games won on validation seeds", ylabel="% won against the scripted opponent", ylim=(0, 104))
     for axes in (rallies, wins):
         axes.axvline(kept * million, color=grey, linewidth=1, linestyle=":")
@@ -178,14 +178,14 @@ def learning_curve(
     return os.fspath(path)
 
 
-def _level(axes: Any, y: float, label: str, colour: str) -> None:
+def _level(axes: Any, y: float, label: str, colour: str, left: bool = False) -> None:
     axes.axhline(y, color=colour, linewidth=1, linestyle="--")
     axes.annotate(
         label,
-        (0.985, y),
+        (0.015 if left else 0.985, y),
         xycoords=("axes fraction", "data"),
         xytext=(0, 3),
-        ha="right",
+        ha="left" if left else "right",
         textcoords="offset points",
         fontsize=9,
         color=colour,
