@@ -38,8 +38,9 @@ def pong(
 ) -> None:
     """Train an agent that wins at Pong, on rollout actors, and see it play."""
     options = _pong.Options(out=out, seed=seed, workers=workers, max_steps=max_steps, episodes=episodes)
-    console = Console(highlight=False, soft_wrap=True)
-    reporter: Lines | Live = Lines(console) if check or not console.is_terminal else Live(console)
+    live = not check and Console().is_terminal
+    console = Console(highlight=False, soft_wrap=not live)  # a log's lines are not broken
+    reporter: Lines | Live = Live(console) if live else Lines(console)
     try:
         with reporter:
             result = _pong.run(options, reporter)
