@@ -1,1 +1,6 @@
-from daybreak._core import base as base, rl as rl, tensor as tensor
+from daybreak._core import (
+    base as base,
+    rl as rl,
+    runtime as runtime,
+    tensor as tensor
+)

@@ -114,13 +114,19 @@ def init(
         if is_initialized():
             if ignore_reinit_error:
                 return _info()
-            raise RuntimeError("the runtime is running already: call shutdown() first, or init(ignore_reinit_error=True)")
+            raise RuntimeError(
+                "the runtime is running already: call shutdown() first, or init(ignore_reinit_error=True)"
+            )
         unknown = set(ray_arguments) - _IGNORED
         unknown = {name for name in unknown if not name.startswith("_")}
         if unknown:
-            raise ValueError(f"init() has no argument {sorted(unknown)[0]!r}; valid are {', '.join(sorted(_init_arguments()))}")
+            raise ValueError(
+                f"init() has no argument {sorted(unknown)[0]!r}; valid are {', '.join(sorted(_init_arguments()))}"
+            )
         if address not in (None, "local", "auto"):
-            raise ValueError(f"address={address!r}: only None and 'local' are possible, this version runs on one machine")
+            raise ValueError(
+                f"address={address!r}: only None and 'local' are possible, this version runs on one machine"
+            )
         cpus = os.cpu_count() or 1 if num_cpus is None else num_cpus
         if isinstance(cpus, bool) or not isinstance(cpus, (int, float)) or cpus != int(cpus) or not 0 <= cpus <= 4096:
             raise ValueError(f"num_cpus={num_cpus!r}: it must be a whole number from 0 to 4096")
@@ -182,7 +188,7 @@ def _store_bytes(asked: int | None) -> int:
         return int(total * 0.3)
     if isinstance(asked, bool) or not isinstance(asked, (int, float)) or not _MIN_STORE_BYTES <= asked <= total:
         raise ValueError(
-            f"object_store_memory={asked!r}: it must lie between {_MIN_STORE_BYTES} bytes and this machine's {total} bytes of memory"
+            f"object_store_memory={asked!r}: it must lie between {_MIN_STORE_BYTES} bytes and this machine's memory, {total} bytes"
         )
     return int(asked)
 
@@ -309,7 +315,9 @@ def _resource_set(options: dict[str, Any], default_cpus: float) -> int:
     cpus = options.get("num_cpus")
     return int(
         _native._resource_set(
-            default_cpus if cpus is None else cpus, options.get("num_gpus") or 0.0, list((options.get("resources") or {}).items())
+            default_cpus if cpus is None else cpus,
+            options.get("num_gpus") or 0.0,
+            list((options.get("resources") or {}).items()),
         )
     )
 
@@ -747,7 +755,7 @@ def _future_of(ref: ObjectRef) -> Any:
     def wait() -> None:
         try:
             value = _native.get(ref)
-        except BaseException as error:  # noqa: BLE001 - it is the future's
+        except BaseException as error:
             future.set_exception(error)
         else:
             future.set_result(value)
@@ -760,4 +768,3 @@ def _await_ref(ref: ObjectRef) -> Any:
     import asyncio
 
     return asyncio.wrap_future(_future_of(ref)).__await__()
-

@@ -93,9 +93,9 @@ std::uint16_t resource_set(double cpu, double gpu, const std::vector<std::pair<s
   return *set;
 }
 
-nb::object create_actor(nb::object function, nb::tuple args, nb::dict kwargs, std::uint16_t resources, const std::string& name,
-                        const std::string& info_json, nb::dict info, std::int32_t max_restarts, std::int32_t max_task_retries,
-                        std::uint32_t max_concurrency, bool detached) {
+nb::object create_actor(nb::object function, nb::tuple args, nb::dict kwargs, std::uint16_t resources,
+                        const std::string& name, const std::string& info_json, nb::dict info, std::int32_t max_restarts,
+                        std::int32_t max_task_retries, std::uint32_t max_concurrency, bool detached) {
   Client& client = client_or_throw();
   const Ref* ref = checked_ref(function.ptr(), "an actor");
   if (ref == nullptr) throw nb::python_error();
@@ -108,8 +108,8 @@ nb::object create_actor(nb::object function, nb::tuple args, nb::dict kwargs, st
   }
   nb::tuple kwnames(names);
   Encoder encoder;
-  if (!encoder.call(info_json.data(), static_cast<Py_ssize_t>(info_json.size()), all.data(), static_cast<Py_ssize_t>(nb::len(args)),
-                    nb::len(kwnames) > 0 ? kwnames.ptr() : nullptr))
+  if (!encoder.call(info_json.data(), static_cast<Py_ssize_t>(info_json.size()), all.data(),
+                    static_cast<Py_ssize_t>(nb::len(args)), nb::len(kwnames) > 0 ? kwnames.ptr() : nullptr))
     throw nb::python_error();
   TaskSpec spec{.kind = Kind::kActorCreate, .function = *ref, .resources = resources};
   ActorOptions options{.max_restarts = max_restarts,
@@ -142,7 +142,8 @@ nb::object find_actor(const std::string& name, nb::callable parse) {
 ActorHandleObject* checked_handle(nb::handle handle) {
   if (Py_TYPE(handle.ptr()) != actor_handle_type) throw nb::type_error("an actor handle is needed");
   auto* self = reinterpret_cast<ActorHandleObject*>(handle.ptr());
-  if (self->session != state().session) throw nb::value_error("this actor handle belongs to a runtime that has been shut down");
+  if (self->session != state().session)
+    throw nb::value_error("this actor handle belongs to a runtime that has been shut down");
   return self;
 }
 
@@ -176,7 +177,8 @@ nb::dict resources(bool available) {
   if (!available) {
     result["object_store_memory"] = static_cast<double>(control.data_capacity);
   } else {
-    result["object_store_memory"] = static_cast<double>(control.data_capacity - client_or_throw().process().bytes_used());
+    result["object_store_memory"] =
+        static_cast<double>(control.data_capacity - client_or_throw().process().bytes_used());
   }
   return result;
 }
@@ -191,7 +193,9 @@ nb::dict context() {
   result["worker"] = fmt::format("{:016x}{:08x}", s.session, p.id());
   std::uint32_t task = Client::current_task;
   result["task"] = task == 0 ? nb::object(nb::none())
-                             : nb::object(nb::str(fmt::format("{:016x}{:08x}{:08x}", s.session, p.entry(task - 1).load().generation(), task - 1).c_str()));
+                             : nb::object(nb::str(fmt::format("{:016x}{:08x}{:08x}", s.session,
+                                                              p.entry(task - 1).load().generation(), task - 1)
+                                                      .c_str()));
   std::uint64_t gpus = 0;
   std::uint16_t set = 0;
   if (s.in_actor) {
@@ -245,7 +249,7 @@ nb::dict usage() {
   });
   p.reclaim_chunks();
   nb::dict result;
-  result["objects"] = objects;      // functions included
+  result["objects"] = objects;  // functions included
   result["functions"] = functions;
   result["store_bytes"] = p.bytes_used();
   std::uint32_t actors = 0;
@@ -257,7 +261,8 @@ nb::dict usage() {
 nb::list processes() {
   nb::list result;
   if (state().node)
-    for (const Node::ProcessInfo& info : state().node->processes()) result.append(nb::make_tuple(info.pid, info.kind == ProcKind::kActor));
+    for (const Node::ProcessInfo& info : state().node->processes())
+      result.append(nb::make_tuple(info.pid, info.kind == ProcKind::kActor));
   return result;
 }
 
@@ -326,18 +331,19 @@ std::string actor_state(nb::handle handle) {
 
 void bind_runtime(nb::module_& m) {
   using namespace daybreak::runtime::python;
-  if (!init_refs(m.ptr()) || !init_codec(m.ptr()) || !init_calls(m.ptr()) || !init_worker(m.ptr())) throw nb::python_error();
+  if (!init_refs(m.ptr()) || !init_codec(m.ptr()) || !init_calls(m.ptr()) || !init_worker(m.ptr()))
+    throw nb::python_error();
   pthread_atfork(nullptr, nullptr, forget_runtime);
-  m.def("_init", init, nb::arg("num_cpus"), nb::arg("num_gpus"), nb::arg("resources"), nb::arg("object_store_bytes"), nb::arg("command"),
-        nb::arg("log_to_driver"));
+  m.def("_init", init, nb::arg("num_cpus"), nb::arg("num_gpus"), nb::arg("resources"), nb::arg("object_store_bytes"),
+        nb::arg("command"), nb::arg("log_to_driver"));
   m.def("_shutdown", shutdown);
   m.def("_is_initialized", [] { return state().client != nullptr || state().engine != nullptr; });
   m.def("_session", [] { return state().session == 0 ? std::string() : fmt::format("{:016x}", state().session); });
   m.def("_is_worker", [] { return state().is_worker; });
   m.def("_resource_set", resource_set, nb::arg("cpu"), nb::arg("gpu"), nb::arg("custom"));
-  m.def("_create_actor", create_actor, nb::arg("function"), nb::arg("args"), nb::arg("kwargs"), nb::arg("resources"), nb::arg("name"),
-        nb::arg("info_json"), nb::arg("info"), nb::arg("max_restarts"), nb::arg("max_task_retries"), nb::arg("max_concurrency"),
-        nb::arg("detached"));
+  m.def("_create_actor", create_actor, nb::arg("function"), nb::arg("args"), nb::arg("kwargs"), nb::arg("resources"),
+        nb::arg("name"), nb::arg("info_json"), nb::arg("info"), nb::arg("max_restarts"), nb::arg("max_task_retries"),
+        nb::arg("max_concurrency"), nb::arg("detached"));
   m.def("_find_actor", find_actor, nb::arg("name"), nb::arg("parse"));
   m.def("_current_actor", current_actor, nb::arg("parse"));
   m.def("_actor_state", actor_state, nb::arg("handle"));
@@ -352,8 +358,11 @@ void bind_runtime(nb::module_& m) {
   m.def("_abandon", abandon, nb::arg("ref"));
   m.def("_functions_in_use", functions_in_use, nb::arg("functions"));
   m.def("_native_function", native_function, nb::arg("name"));
-  m.def("_set_engine", [](nb::object engine) {
-    Py_XDECREF(state().engine);
-    state().engine = engine.is_none() ? nullptr : engine.release().ptr();
-  }, nb::arg("engine").none());
+  m.def(
+      "_set_engine",
+      [](nb::object engine) {
+        Py_XDECREF(state().engine);
+        state().engine = engine.is_none() ? nullptr : engine.release().ptr();
+      },
+      nb::arg("engine").none());
 }

@@ -15,8 +15,8 @@ namespace daybreak::runtime {
 
 namespace {
 
-// Waking a sleeper costs about 6 us each way, so spinning that long costs at most as much again. On the same CPU spinning
-// only keeps the peer from running.
+// Waking a sleeper costs about 6 us each way, so spinning that long costs at most as much again. On the same CPU
+// spinning only keeps the peer from running.
 constexpr std::int64_t kSpinNs = 20'000;
 
 }  // namespace
@@ -24,8 +24,12 @@ constexpr std::int64_t kSpinNs = 20'000;
 thread_local std::uint32_t Client::current_task = 0;
 
 static std::atomic<Client*> the_client{nullptr};
-Client* current_client() { return the_client.load(); }
-void set_current_client(Client* client) { the_client.store(client); }
+Client* current_client() {
+  return the_client.load();
+}
+void set_current_client(Client* client) {
+  the_client.store(client);
+}
 
 std::uint64_t Payload::size() const {
   std::uint64_t at = 0;
@@ -149,10 +153,12 @@ void Client::route(std::uint32_t index, bool deps_done) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-base::Result<Client::Actor> Client::create_actor(const TaskSpec& spec, const Payload& args, const ActorOptions& options) {
+base::Result<Client::Actor> Client::create_actor(const TaskSpec& spec, const Payload& args,
+                                                 const ActorOptions& options) {
   if (options.name.size() >= kNameBytes)
-    return base::fail(base::Code::kInvalidArgument, "actor name '{}' has {} bytes with its namespace, at most {} are possible",
-                      options.name, options.name.size(), kNameBytes - 1);
+    return base::fail(base::Code::kInvalidArgument,
+                      "actor name '{}' has {} bytes with its namespace, at most {} are possible", options.name,
+                      options.name.size(), kNameBytes - 1);
   Control& control = p_.control();
   DAYBREAK_ASSIGN(Ref ref, p_.create(Kind::kActorCreate));
   Entry& e = p_.entry(ref.index);
@@ -175,7 +181,8 @@ base::Result<Client::Actor> Client::create_actor(const TaskSpec& spec, const Pay
       return base::fail(base::Code::kAlreadyExists,
                         "an actor named '{}' is alive: choose another name, or use get_if_exists=True",
                         options.name.substr(options.name.find('/') + 1));
-    return base::fail(base::Code::kResourceExhausted, "{} actors are alive, more are not possible: kill some", kMaxActors);
+    return base::fail(base::Code::kResourceExhausted, "{} actors are alive, more are not possible: kill some",
+                      kMaxActors);
   }
   ActorSlot& actor = control.actor[slot];
   actor.creation = ref;
@@ -288,7 +295,9 @@ void Client::after_sleep() {
   if (worker_->token == UINT32_MAX) worker_->token = p_.acquire_token(p_.id());
 }
 
-WaitResult Client::wait(Ref ref, std::int64_t deadline_ns) { return wait({&ref, 1}, 1, deadline_ns); }
+WaitResult Client::wait(Ref ref, std::int64_t deadline_ns) {
+  return wait({&ref, 1}, 1, deadline_ns);
+}
 
 WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64_t deadline_ns) {
   auto count_done = [&] {
@@ -307,7 +316,8 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
       break;
     }
   State s = p_.entry(first.index).load();
-  std::uint32_t peer = s.phase() == Phase::kRunning && s.proc_plus_one() != 0 ? p_.slot(s.proc_plus_one() - 1).cpu.load() : 0;
+  std::uint32_t peer =
+      s.phase() == Phase::kRunning && s.proc_plus_one() != 0 ? p_.slot(s.proc_plus_one() - 1).cpu.load() : 0;
   std::int64_t until = now_ns() + spin_budget_ns(p_, peer);
   if (deadline_ns >= 0) until = std::min(until, deadline_ns);
   do {
@@ -361,7 +371,8 @@ bool Client::cancel(Ref ref, bool force, bool recursive) {
     std::uint64_t flags = State::kCancelled | (force ? State::kForced : 0);
     if (!e.state.compare_exchange_weak(s.word, s.with(flags).word)) continue;
     // What lies in an inbox stays there, marked, until its reader finds it: it is linked.
-    if (s.phase() == Phase::kQueued && e.kind == Kind::kTask && e.part.target == 0 && p_.claim(ref.index, ref.generation)) {
+    if (s.phase() == Phase::kQueued && e.kind == Kind::kTask && e.part.target == 0 &&
+        p_.claim(ref.index, ref.generation)) {
       cancel_claimed(ref.index);
       cancelled = true;
     } else if (s.phase() == Phase::kRunning && s.proc_plus_one() != 0) {
@@ -386,13 +397,16 @@ void Client::fail(std::uint32_t index, ErrorKind kind, std::string_view text) {
   p_.publish_error(index, kind, text);
 }
 
-void Client::cancel_claimed(std::uint32_t index) { fail(index, ErrorKind::kCancelled, "the task was cancelled"); }
+void Client::cancel_claimed(std::uint32_t index) {
+  fail(index, ErrorKind::kCancelled, "the task was cancelled");
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
 
 static base::Result<std::int64_t> units(std::string_view name, double amount) {
   if (!(amount >= 0) || amount > 1e9)
-    return base::fail(base::Code::kInvalidArgument, "{}={} is not an amount: it must be a number between 0 and 1e9", name, amount);
+    return base::fail(base::Code::kInvalidArgument, "{}={} is not an amount: it must be a number between 0 and 1e9",
+                      name, amount);
   double scaled = amount * kResourceUnit;
   if (std::abs(scaled - std::round(scaled)) > 1e-3)
     return base::fail(base::Code::kInvalidArgument, "{}={} is finer than 1/{}: round it", name, amount, kResourceUnit);
@@ -420,7 +434,8 @@ base::Result<std::uint16_t> Client::resource_set(const Resources& resources) {
     while (id < names && name != table.name[id]) ++id;
     if (id == names) {
       if (names == kMaxResourceNames || name.size() >= sizeof table.name[0])
-        return finish(base::fail(base::Code::kInvalidArgument, "resource '{}': at most {} names of at most {} bytes are possible", name,
+        return finish(base::fail(base::Code::kInvalidArgument,
+                                 "resource '{}': at most {} names of at most {} bytes are possible", name,
                                  kMaxResourceNames, sizeof table.name[0] - 1));
       std::snprintf(table.name[id], sizeof table.name[id], "%s", name.c_str());
       table.names.store(names + 1);
@@ -431,7 +446,8 @@ base::Result<std::uint16_t> Client::resource_set(const Resources& resources) {
   for (std::uint32_t i = 0; i < sets; ++i)
     if (std::memcmp(&table.set[i], &set, sizeof set) == 0) return finish(static_cast<std::uint16_t>(i));
   if (sets == kMaxResourceSets)
-    return finish(base::fail(base::Code::kResourceExhausted, "{} different combinations of resources are in use, more are not possible",
+    return finish(base::fail(base::Code::kResourceExhausted,
+                             "{} different combinations of resources are in use, more are not possible",
                              kMaxResourceSets));
   table.set[sets] = set;
   table.sets.store(sets + 1);
@@ -456,7 +472,8 @@ std::string Client::largest_holders(std::size_t count) {
     std::string holders;
     for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc)
       if ((e.holders[proc / 64].load() >> (proc % 64) & 1) != 0)
-        holders += fmt::format("{}{} {}", holders.empty() ? "" : ", ", proc == kDriverProc ? "driver" : "process", p_.slot(proc).pid);
+        holders += fmt::format("{}{} {}", holders.empty() ? "" : ", ", proc == kDriverProc ? "driver" : "process",
+                               p_.slot(proc).pid);
     text += fmt::format("\n  {:>12} bytes, object {:08x}{:08x}, held by {}{}", large[n].size, large[n].index,
                         e.load().generation(), holders.empty() ? "tasks only" : holders,
                         e.pins.load() != 0 ? fmt::format(", {} references from tasks and objects", e.pins.load()) : "");

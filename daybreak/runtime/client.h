@@ -1,5 +1,6 @@
-// What any thread of a driver, worker or actor does with the runtime: submit, await, look up. No Python in it: C++ code calls
-// an actor that is written in Python, or runs a C++ function as a task, through this class and never needs the GIL.
+// What any thread of a driver, worker or actor does with the runtime: submit, await, look up. No Python in it: C++ code
+// calls an actor that is written in Python, or runs a C++ function as a task, through this class and never needs the
+// GIL.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ struct Payload {
     std::uint32_t align = 1;  // the piece begins at a multiple of it
   };
   std::vector<Piece> pieces;
-  std::vector<Ref> refs;   // dependencies first
+  std::vector<Ref> refs;  // dependencies first
   std::uint16_t deps = 0;
   std::uint8_t codec = 0;
 
@@ -53,7 +54,7 @@ struct ActorOptions {
   std::int32_t max_task_retries = 0;
   std::uint32_t max_concurrency = 1;
   bool detached = false;
-  std::string name;        // "namespace/name", or empty
+  std::string name;  // "namespace/name", or empty
   std::string class_name;
 };
 
@@ -119,7 +120,8 @@ class Client {
   Worker* worker_ = nullptr;
 };
 
-// The client of this process's embedded runtime, for C++ code that lives in it; null while there is none. Valid until shutdown.
+// The client of this process's embedded runtime, for C++ code that lives in it; null while there is none. Valid until
+// shutdown.
 Client* current_client();
 void set_current_client(Client* client);
 

@@ -1,4 +1,5 @@
-// Copying into shared memory. Above kStreamBytes with stores that bypass the caches: the reader is another process, later.
+// Copying into shared memory. Above kStreamBytes with stores that bypass the caches: the reader is another process,
+// later.
 #pragma once
 
 #include <cstddef>

@@ -223,7 +223,7 @@ def _to_payload(error: BaseException, where: str, callable_: Any) -> dict[str, A
     if cause is not None:
         try:
             pickled = serialization.dumps_alone(cause.with_traceback(None))
-        except Exception as e:  # noqa: BLE001 - whatever the user's class raises
+        except Exception as e:
             problem = f"\n(the exception itself could not be pickled: {e})"
     return {
         "function": name,
@@ -241,7 +241,7 @@ def _load_cause(payload: dict[str, Any]) -> tuple[BaseException | None, str]:
 
     try:
         cause = pickle.loads(payload["cause"])
-    except BaseException as e:  # noqa: BLE001 - whatever the user's class raises
+    except BaseException as e:
         return None, f"\n(the exception itself could not be unpickled here: {type(e).__name__}: {e})"
     if not isinstance(cause, BaseException):
         return None, f"\n(the exception unpickled to {type(cause).__name__}, which is not one)"

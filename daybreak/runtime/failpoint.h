@@ -1,4 +1,5 @@
-// Named points in the shared-memory protocol where a test may kill the process. One predictable branch each when not armed.
+// Named points in the shared-memory protocol where a test may kill the process. One predictable branch each when not
+// armed.
 #pragma once
 
 #include <atomic>
@@ -14,8 +15,8 @@ void hit(const char* name);
 
 }  // namespace daybreak::runtime::failpoint
 
-#define DAYBREAK_FAILPOINT(name)                                                                \
-  do {                                                                                          \
+#define DAYBREAK_FAILPOINT(name)                                                                        \
+  do {                                                                                                  \
     if (__builtin_expect(::daybreak::runtime::failpoint::armed.load(std::memory_order_relaxed), false)) \
-      ::daybreak::runtime::failpoint::hit(name);                                                \
+      ::daybreak::runtime::failpoint::hit(name);                                                        \
   } while (false)

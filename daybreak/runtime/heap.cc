@@ -1,6 +1,6 @@
-// The data segment's allocator. Truth is in single words: a run's word (Run) and a block's tag. A tag names the entry that the
-// memory belongs to from the store that takes it, so that a sweep finds what a dead process took and did not publish; freeing
-// is a compare-and-swap from that tag to 0, which a repetition cannot get wrong.
+// The data segment's allocator. Truth is in single words: a run's word (Run) and a block's tag. A tag names the entry
+// that the memory belongs to from the store that takes it, so that a sweep finds what a dead process took and did not
+// publish; freeing is a compare-and-swap from that tag to 0, which a repetition cannot get wrong.
 #include <bit>
 #include <mutex>
 
@@ -19,7 +19,9 @@ std::uint32_t chunk_tag(std::uint32_t size_class, std::uint32_t proc_plus_one) {
   return Run::kChunkTag | (size_class << 16) | proc_plus_one;
 }
 
-std::uint32_t blocks_of(std::uint32_t size_class) { return static_cast<std::uint32_t>(kChunkBytes / size_of_class(size_class)); }
+std::uint32_t blocks_of(std::uint32_t size_class) {
+  return static_cast<std::uint32_t>(kChunkBytes / size_of_class(size_class));
+}
 
 }  // namespace
 
@@ -40,9 +42,10 @@ base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t
   if (size_class == UINT32_MAX) {
     std::uint64_t granules = (size + kGranule - 1) / kGranule;
     if (granules > segment_.granules())
-      return base::fail(base::Code::kResourceExhausted,
-                        "an object of {} bytes is larger than the object store of {} bytes: give init() a larger object_store_memory",
-                        size, control_.data_capacity);
+      return base::fail(
+          base::Code::kResourceExhausted,
+          "an object of {} bytes is larger than the object store of {} bytes: give init() a larger object_store_memory",
+          size, control_.data_capacity);
     DAYBREAK_ASSIGN(std::uint64_t granule, allocate_run(index + 1, static_cast<std::uint32_t>(granules), false));
     return granule * kGranule;
   }
@@ -81,8 +84,10 @@ base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t
 
 void Process::await_reclaimer(std::uint64_t granule) {
   for (int i = 0; (Run::tag(segment_.run(granule).load()) & Run::kClosing) != 0; ++i) {
-    if (i < 64) cpu_pause();
-    else sched_yield();
+    if (i < 64)
+      cpu_pause();
+    else
+      sched_yield();
   }
 }
 
@@ -109,7 +114,8 @@ base::Result<std::uint64_t> Process::take_chunk(std::uint32_t size_class) {
     reclaims_seen_ = control_.reclaims.load();
     for (ClassCache& cache : classes_) {
       std::erase(cache.chunks, static_cast<std::uint32_t>(*granule));
-      std::erase_if(cache.free, [&](std::uint64_t offset) { return offset / kChunkBytes * kChunkGranules == *granule; });
+      std::erase_if(cache.free,
+                    [&](std::uint64_t offset) { return offset / kChunkBytes * kChunkGranules == *granule; });
     }
     --reclaims_seen_;  // other chunks may be stale still
   }
@@ -186,8 +192,9 @@ base::Result<std::uint64_t> Process::allocate_run(std::uint32_t tag, std::uint32
     unlock(control_.heap_lock);
     if (!committed) return std::unexpected(std::move(committed).error());
     if (reclaimed || reclaim_chunks() == 0)
-      return base::fail(base::Code::kResourceExhausted, "{} bytes do not fit into the object store: {} of {} bytes are taken",
-                        granules * kGranule, bytes_used(), control_.data_capacity);
+      return base::fail(base::Code::kResourceExhausted,
+                        "{} bytes do not fit into the object store: {} of {} bytes are taken", granules * kGranule,
+                        bytes_used(), control_.data_capacity);
   }
 }
 

@@ -1,7 +1,8 @@
-// What lies in the control segment that all processes of one runtime share: process slots, object entries, actors, queues.
+// What lies in the control segment that all processes of one runtime share: process slots, object entries, actors,
+// queues.
 //
-// Everything here is plain data plus atomics, valid in every process at whatever address the segment is mapped, and must
-// survive the death (kill -9) of any process at any instruction. The rules that make it so are in ARCHITECTURE.md,
+// Everything here is plain data plus atomics, valid in every process at whatever address the segment is mapped, and
+// must survive the death (kill -9) of any process at any instruction. The rules that make it so are in ARCHITECTURE.md,
 // "Who holds what"; each structure says here which of them it follows.
 #pragma once
 
@@ -11,34 +12,34 @@
 
 namespace daybreak::runtime {
 
-inline constexpr std::uint32_t kMaxProcs = 512;           // slots; two are taken, see below
-inline constexpr std::uint32_t kDriverProc = 0;           // the driver's application threads
-inline constexpr std::uint32_t kSchedulerProc = 1;        // the driver's scheduler thread: same pid, a bell of its own
+inline constexpr std::uint32_t kMaxProcs = 512;     // slots; two are taken, see below
+inline constexpr std::uint32_t kDriverProc = 0;     // the driver's application threads
+inline constexpr std::uint32_t kSchedulerProc = 1;  // the driver's scheduler thread: same pid, a bell of its own
 inline constexpr std::uint32_t kMaxObjects = 1u << 20;
-inline constexpr std::uint32_t kEntriesPerBlock = 256;    // entries are handed to processes in blocks
+inline constexpr std::uint32_t kEntriesPerBlock = 256;  // entries are handed to processes in blocks
 inline constexpr std::uint32_t kEntryBlocks = kMaxObjects / kEntriesPerBlock;
 inline constexpr std::uint32_t kMaxActors = 2048;
 inline constexpr std::uint32_t kQueueCells = 1u << 17;
 inline constexpr std::uint32_t kMaxCpuTokens = 4096;
-inline constexpr std::uint32_t kInlineBytes = 64;         // a value or an argument blob up to this size lies in its entry
+inline constexpr std::uint32_t kInlineBytes = 64;  // a value or an argument blob up to this size lies in its entry
 inline constexpr std::uint32_t kMaxResourceSets = 1024;
 inline constexpr std::uint32_t kMaxResourceNames = 64;
-inline constexpr std::uint32_t kMaxSetResources = 8;      // custom resources that one task can ask for
-inline constexpr std::uint32_t kNameBytes = 120;          // actor name with namespace, NUL included
-inline constexpr std::int64_t kResourceUnit = 10'000;     // fractions are exact to 1e-4
+inline constexpr std::uint32_t kMaxSetResources = 8;   // custom resources that one task can ask for
+inline constexpr std::uint32_t kNameBytes = 120;       // actor name with namespace, NUL included
+inline constexpr std::int64_t kResourceUnit = 10'000;  // fractions are exact to 1e-4
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Entry state: one word decides everything about an object or task.
 
 enum class Phase : std::uint64_t {
   kFree = 0,
-  kCreated = 1,   // being filled by `proc`
-  kPending = 2,   // waits for arguments or resources at the scheduler, or is a further result of a task
-  kQueued = 3,    // in the queue, an actor's inbox or a worker's inbox
-  kRunning = 4,   // claimed by `proc`
-  kReady = 5,     // value in place
-  kError = 6,     // error value in place
-  kDying = 7,     // being freed by `proc`
+  kCreated = 1,  // being filled by `proc`
+  kPending = 2,  // waits for arguments or resources at the scheduler, or is a further result of a task
+  kQueued = 3,   // in the queue, an actor's inbox or a worker's inbox
+  kRunning = 4,  // claimed by `proc`
+  kReady = 5,    // value in place
+  kError = 6,    // error value in place
+  kDying = 7,    // being freed by `proc`
 };
 
 // [63:32] generation | [31] in flight | [30] cancelled | [29] dying entry held an error | [28] cancelled by force
@@ -88,11 +89,11 @@ struct DetectableWord {
 };
 
 enum class Kind : std::uint8_t {
-  kValue = 0,       // put, or a function
+  kValue = 0,  // put, or a function
   kTask = 1,
   kActorCreate = 2,
   kActorCall = 3,
-  kReturn = 4,      // the second and further results of a task; `task` names the first
+  kReturn = 4,  // the second and further results of a task; `task` names the first
 };
 
 // Why an entry holds an error; the payload is text for all but kUser, whose payload is an encoded exception.
@@ -115,8 +116,8 @@ struct Ref {
   bool operator==(const Ref&) const = default;
 };
 
-// Where a blob of bytes lies. `deps` and `nested` count the Refs at its very end: first those that a task needs before it can
-// run, then those that are merely contained; the entry pins all of them for as long as it holds the blob.
+// Where a blob of bytes lies. `deps` and `nested` count the Refs at its very end: first those that a task needs before
+// it can run, then those that are merely contained; the entry pins all of them for as long as it holds the blob.
 struct Blob {
   std::uint64_t offset;  // into the data segment
   std::uint64_t size;    // bytes, the Refs at the end included
@@ -129,29 +130,31 @@ inline constexpr std::uint8_t kNowhere = 0;
 inline constexpr std::uint8_t kInline = 1;
 inline constexpr std::uint8_t kBlock = 2;
 
-inline constexpr std::uint8_t kRetryExceptions = 1;  // TaskPart::options: an exception of the task counts as a failure to retry
+inline constexpr std::uint8_t kRetryExceptions =
+    1;  // TaskPart::options: an exception of the task counts as a failure to retry
 
 struct TaskPart {
-  Ref function;                // entry of the pickled function or class; a call to an actor: of the method's name
-  std::uint32_t actor;         // kActorCreate, kActorCall: slot
-  std::uint32_t parent;        // entry of the task that submitted this one, plus one; 0: the driver did
-  std::uint64_t gpus;          // bit mask of the GPU ids that the scheduler assigned; kActorCall: sequence of the call
-  std::uint16_t submitter;     // process
-  std::uint16_t target;        // worker's process + 1 when the scheduler has chosen one
-  std::uint16_t resources;     // index of a resource set; 0 is {CPU: 1}
+  Ref function;             // entry of the pickled function or class; a call to an actor: of the method's name
+  std::uint32_t actor;      // kActorCreate, kActorCall: slot
+  std::uint32_t parent;     // entry of the task that submitted this one, plus one; 0: the driver did
+  std::uint64_t gpus;       // bit mask of the GPU ids that the scheduler assigned; kActorCall: sequence of the call
+  std::uint16_t submitter;  // process
+  std::uint16_t target;     // worker's process + 1 when the scheduler has chosen one
+  std::uint16_t resources;  // index of a resource set; 0 is {CPU: 1}
   std::uint16_t num_returns;
-  std::int16_t retries_left;   // -1: without end
+  std::int16_t retries_left;  // -1: without end
   std::uint8_t attempt;
   std::uint8_t options;
-  std::uint32_t pinned;        // how many Refs of `args` are pinned; shrinks as they are released
+  std::uint32_t pinned;  // how many Refs of `args` are pinned; shrinks as they are released
 
   // Read by whoever finds a stale hint to the entry in the queue, perhaps while it becomes another task.
   std::uint8_t attempt_now() { return std::atomic_ref(attempt).load(std::memory_order_relaxed); }
   void set_attempt(std::uint8_t a) { std::atomic_ref(attempt).store(a, std::memory_order_relaxed); }
 };
 
-// 320 bytes, five cache lines; the first two serve every object, the rest tasks. Fields other than state, pins, next and
-// holders belong to the process that the state names (kCreated, kRunning, kDying), and are constant in other phases.
+// 320 bytes, five cache lines; the first two serve every object, the rest tasks. Fields other than state, pins, next
+// and holders belong to the process that the state names (kCreated, kRunning, kDying), and are constant in other
+// phases.
 struct alignas(64) Entry {
   std::atomic<std::uint64_t> state{0};
   DetectableWord pins;                 // references from the arguments of tasks and from inside other objects
@@ -161,9 +164,9 @@ struct alignas(64) Entry {
   std::uint16_t reserved;
   std::atomic<std::uint64_t> holders[kMaxProcs / 64];  // a bit for each process that has references
   Blob value;
-  Ref task;                            // kReturn: the task's first entry
-  std::uint32_t value_pinned;          // how many Refs of `value` are pinned
-  std::uint32_t method;                // kActorCall: which of the class's methods, or of the handle's names
+  Ref task;                    // kReturn: the task's first entry
+  std::uint32_t value_pinned;  // how many Refs of `value` are pinned
+  std::uint32_t method;        // kActorCall: which of the class's methods, or of the handle's names
   std::uint8_t value_inline[kInlineBytes];
   TaskPart part;
   Blob args;
@@ -191,8 +194,8 @@ struct Operation {
   std::uint32_t target;   // kPin, kUnpin: the entry whose pins change; kPush: the entry pushed
   std::uint32_t context;  // kPin, kUnpin: the entry whose counter says how many of its Refs are pinned; kPush: the list
   std::uint32_t field;
-  std::uint32_t after;    // that counter's value once the operation has taken effect
-  std::uint32_t last;     // newest sequence used; the slot's next process goes on from it
+  std::uint32_t after;  // that counter's value once the operation has taken effect
+  std::uint32_t last;   // newest sequence used; the slot's next process goes on from it
 };
 
 struct alignas(64) ProcSlot {
@@ -205,7 +208,7 @@ struct alignas(64) ProcSlot {
   std::atomic<std::uint32_t> cancel;   // entry + 1 of the task to interrupt
   std::atomic<std::uint32_t> asked_to_exit;
   std::atomic<std::uint64_t> idle_since_ns;
-  DetectableWord inbox;                // what only this process may run: index + 1 of the newest entry
+  DetectableWord inbox;  // what only this process may run: index + 1 of the newest entry
   Operation operation;
   alignas(64) std::atomic<std::uint32_t> bell;  // futex
   std::atomic<std::uint32_t> sleepers;          // threads that sleep on it, or are about to
@@ -216,24 +219,31 @@ struct alignas(64) ProcSlot {
 // ---------------------------------------------------------------------------------------------------------------------
 // Actors.
 
-enum class ActorStatus : std::uint32_t { kFree = 0, kReserved = 1, kPending = 2, kAlive = 3, kRestarting = 4, kDead = 5 };
+enum class ActorStatus : std::uint32_t {
+  kFree = 0,
+  kReserved = 1,
+  kPending = 2,
+  kAlive = 3,
+  kRestarting = 4,
+  kDead = 5
+};
 
 struct alignas(64) ActorSlot {
   std::atomic<ActorStatus> status;
-  std::atomic<std::uint32_t> proc;      // its process + 1, 0 while there is none
-  Ref creation;                         // its kActorCreate entry, whose references are the handles
-  std::uint32_t reserver;               // process that made it
-  std::int32_t max_restarts;            // -1: without end
+  std::atomic<std::uint32_t> proc;  // its process + 1, 0 while there is none
+  Ref creation;                     // its kActorCreate entry, whose references are the handles
+  std::uint32_t reserver;           // process that made it
+  std::int32_t max_restarts;        // -1: without end
   std::int32_t restarts;
-  std::int32_t max_task_retries;        // of its calls, unless they say otherwise
+  std::int32_t max_task_retries;  // of its calls, unless they say otherwise
   std::uint32_t concurrency;
   std::uint32_t detached;
-  std::atomic<std::uint32_t> terminate; // 1: after what is queued; 2: killed; 3: killed, restart allowed
-  DetectableWord inbox;                 // newest call: index + 1
-  std::atomic<std::uint32_t> calls;     // sequence of the next call
-  char name[kNameBytes];                // "namespace/name", empty: anonymous
+  std::atomic<std::uint32_t> terminate;  // 1: after what is queued; 2: killed; 3: killed, restart allowed
+  DetectableWord inbox;                  // newest call: index + 1
+  std::atomic<std::uint32_t> calls;      // sequence of the next call
+  char name[kNameBytes];                 // "namespace/name", empty: anonymous
   char class_name[64];
-  char death[1024];                     // why it died, for a person
+  char death[1024];  // why it died, for a person
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -243,7 +253,10 @@ struct ResourceSet {
   std::int64_t cpu;  // in kResourceUnit
   std::int64_t gpu;
   std::uint32_t count;
-  struct { std::uint32_t name; std::int64_t amount; } custom[kMaxSetResources];
+  struct {
+    std::uint32_t name;
+    std::int64_t amount;
+  } custom[kMaxSetResources];
 };
 
 struct ResourceTable {
@@ -257,8 +270,8 @@ struct ResourceTable {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-// A lock that names its holder, so that a death while holding it is repaired. What it guards is always left consistent by
-// single stores: releasing is all the repair.
+// A lock that names its holder, so that a death while holding it is repaired. What it guards is always left consistent
+// by single stores: releasing is all the repair.
 struct RobustLock {
   std::atomic<std::uint32_t> holder{0};  // process + 1
 };
@@ -266,24 +279,27 @@ struct RobustLock {
 struct Control {
   std::uint64_t magic;
   std::uint64_t data_capacity;
-  std::uint64_t session;                    // random; references from another session are refused
-  std::uint32_t num_cpus;                   // tokens
-  std::uint32_t cores;                      // of this machine, for the waiting policy
-  RobustLock names_lock;                    // actor names, resource table
+  std::uint64_t session;   // random; references from another session are refused
+  std::uint32_t num_cpus;  // tokens
+  std::uint32_t cores;     // of this machine, for the waiting policy
+  RobustLock names_lock;   // actor names, resource table
   RobustLock heap_lock;
   std::atomic<std::uint32_t> stopping;
-  std::atomic<std::uint32_t> tokens_wanted; // the scheduler starves for CPUs: workers give theirs back between tasks
-  std::atomic<std::uint32_t> workers_short; // fewer workers than CPUs are free to run: who finds no idle one rings the scheduler
-  std::atomic<std::uint32_t> reclaims;      // chunks that were taken from a process because they were empty
-  std::atomic<std::uint64_t> committed;     // bytes of the data segment that are backed
+  std::atomic<std::uint32_t> tokens_wanted;  // the scheduler starves for CPUs: workers give theirs back between tasks
+  std::atomic<std::uint32_t>
+      workers_short;  // fewer workers than CPUs are free to run: who finds no idle one rings the scheduler
+  std::atomic<std::uint32_t> reclaims;   // chunks that were taken from a process because they were empty
+  std::atomic<std::uint64_t> committed;  // bytes of the data segment that are backed
   alignas(64) std::atomic<std::uint64_t> queue_head;
   alignas(64) std::atomic<std::uint64_t> queue_tail;
   alignas(64) std::atomic<std::uint64_t> idle[kMaxProcs / 64];  // workers that sleep for want of tasks
-  DetectableWord scheduler_inbox;           // entries in kPending: index + 1 of the newest
+  DetectableWord scheduler_inbox;                               // entries in kPending: index + 1 of the newest
   alignas(64) std::atomic<std::uint32_t> entry_blocks_used;     // never shrinks: what a sweep has to look at
   std::atomic<std::uint32_t> entry_block_owner[kEntryBlocks];   // process + 1
   alignas(64) std::atomic<std::uint64_t> cell[kQueueCells];
-  struct alignas(64) Token { std::atomic<std::uint32_t> holder; } token[kMaxCpuTokens];  // process + 1
+  struct alignas(64) Token {
+    std::atomic<std::uint32_t> holder;
+  } token[kMaxCpuTokens];  // process + 1
   ProcSlot proc[kMaxProcs];
   ActorSlot actor[kMaxActors];
   ResourceTable resources;
@@ -291,8 +307,9 @@ struct Control {
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
-// The data segment: runs of granules. One atomic word for each granule says what begins there; a run's further granules hold
-// 0, as free ones do. Small blocks lie in chunks (a run of kChunkGranules, aligned) that one process allocates from.
+// The data segment: runs of granules. One atomic word for each granule says what begins there; a run's further granules
+// hold 0, as free ones do. Small blocks lie in chunks (a run of kChunkGranules, aligned) that one process allocates
+// from.
 
 inline constexpr std::uint64_t kGranule = 64 * 1024;
 inline constexpr std::uint32_t kChunkGranules = 4;

@@ -76,7 +76,8 @@ Node::Node(NodeOptions options, std::unique_ptr<Segment> segment)
       children_(kMaxProcs) {}
 
 base::Result<std::unique_ptr<Node>> Node::start(NodeOptions options) {
-  DAYBREAK_ASSIGN(auto segment, Segment::create({.data_capacity = options.object_store_bytes, .num_cpus = options.num_cpus}));
+  DAYBREAK_ASSIGN(auto segment,
+                  Segment::create({.data_capacity = options.object_store_bytes, .num_cpus = options.num_cpus}));
   std::unique_ptr<Node> node(new Node(std::move(options), std::move(segment)));
   Control& control = node->control_;
   for (std::uint32_t proc : {kDriverProc, kSchedulerProc}) {
@@ -116,7 +117,8 @@ base::Result<std::unique_ptr<Node>> Node::start(NodeOptions options) {
   return node;
 }
 
-// Backs the beginning of the store with memory before it is needed: pages that were never touched cost ten times a warm copy.
+// Backs the beginning of the store with memory before it is needed: pages that were never touched cost ten times a warm
+// copy.
 void Node::warm_up() {
   block_signals();
   pthread_setname_np(pthread_self(), "daybreak-warm");
@@ -138,7 +140,8 @@ void Node::warm_up() {
 
 base::Status Node::start_zygote() {
   int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return base::fail_errno("make the zygote's socket", errno);
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    return base::fail_errno("make the zygote's socket", errno);
   // Out of the way of the numbers that the zygote expects.
   int high[3] = {fcntl(segment_->control_fd(), F_DUPFD_CLOEXEC, 64), fcntl(segment_->data_fd(), F_DUPFD_CLOEXEC, 64),
                  fcntl(pair[1], F_DUPFD_CLOEXEC, 64)};
@@ -179,7 +182,9 @@ base::Status Node::start_zygote() {
   return {};
 }
 
-Node::~Node() { stop(); }
+Node::~Node() {
+  stop();
+}
 
 void Node::stop() {
   if (stopped_ || disowned_) return;
@@ -272,7 +277,8 @@ void Node::read_zygote() {
   }
 }
 
-// Everything below it is being killed by the kernel (PDEATHSIG). Once all are dead their slots are swept, and a new one starts.
+// Everything below it is being killed by the kernel (PDEATHSIG). Once all are dead their slots are swept, and a new one
+// starts.
 void Node::zygote_died() {
   epoll_ctl(epoll_, EPOLL_CTL_DEL, socket_, nullptr);
   close(socket_);
@@ -285,7 +291,8 @@ void Node::zygote_died() {
     std::lock_guard guard(mutex_);
     for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc) {
       ProcStatus status = control_.proc[proc].status.load();
-      if ((status == ProcStatus::kStarting || status == ProcStatus::kAlive) && !children_[proc].exited) lost.push_back(proc);
+      if ((status == ProcStatus::kStarting || status == ProcStatus::kAlive) && !children_[proc].exited)
+        lost.push_back(proc);
     }
   }
   for (std::uint32_t proc : lost) {
@@ -352,7 +359,8 @@ void Node::print_line(std::uint32_t proc, int which, std::string_view line) {
     Child& child = children_[proc];
     child.last_lines.emplace_back(line.substr(0, 500));
     if (child.last_lines.size() > kLastLines) child.last_lines.pop_front();
-    std::string name = child.kind == ProcKind::kActor ? std::string(control_.actor[child.actor].class_name) : std::string("worker");
+    std::string name =
+        child.kind == ProcKind::kActor ? std::string(control_.actor[child.actor].class_name) : std::string("worker");
     prefix = fmt::format("({} pid={})", name, child.pid);
   }
   if (!options_.log_to_driver) return;

@@ -121,13 +121,16 @@ class Reader {
         return NativeValue{std::move(tensor)};
       }
       default:
-        return base::fail(base::Code::kInvalidArgument,
-                          "the value is a Python object (tag '{}'): C++ receives None, bool, int, float, str, bytes and arrays", tag);
+        return base::fail(
+            base::Code::kInvalidArgument,
+            "the value is a Python object (tag '{}'): C++ receives None, bool, int, float, str, bytes and arrays", tag);
     }
   }
 
  private:
-  static base::Result<NativeValue> damaged() { return base::fail(base::Code::kDataLoss, "an object in the store is damaged"); }
+  static base::Result<NativeValue> damaged() {
+    return base::fail(base::Code::kDataLoss, "an object in the store is damaged");
+  }
   std::span<const std::byte> bytes_;
   std::uint64_t at_ = 0;
 };
@@ -158,7 +161,8 @@ base::Result<NativeValue> native_value(Client& client, Ref ref) {
   std::span<const std::byte> bytes = p.value(ref.index);
   if (e.load().phase() == Phase::kError) {
     if (e.value.codec != 0) return base::fail(base::Code::kUnknown, "the task raised a Python exception");
-    return base::fail(base::Code::kAborted, "{}", std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    return base::fail(base::Code::kAborted, "{}",
+                      std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   }
   return Reader(bytes).value();
 }
@@ -175,7 +179,8 @@ base::Status NativeCall::prepare() {
     char tag = 0;
     if (ahead.raw(tag) && tag == 'r') {
       std::uint32_t dependency = 0;
-      if (!ahead.raw(dependency) || dependency >= refs.size()) return base::fail(base::Code::kDataLoss, "damaged arguments");
+      if (!ahead.raw(dependency) || dependency >= refs.size())
+        return base::fail(base::Code::kDataLoss, "damaged arguments");
       DAYBREAK_ASSIGN(NativeValue value, native_value(client_, refs[dependency]));
       arguments_.push_back(std::move(value));
       reader = ahead;
@@ -221,15 +226,19 @@ void run_native_worker(Segment& segment, std::uint32_t proc) {
       if (status) status = (*function)(call);
       if (status) status = call.store();
     }
-    if (status) process.publish(index, false);
-    else client.fail(index, ErrorKind::kRuntime, status.error().to_string());
+    if (status)
+      process.publish(index, false);
+    else
+      client.fail(index, ErrorKind::kRuntime, status.error().to_string());
     process.slot().running.store(0);
     Client::current_task = 0;
     loop.finished(index);
   }
 }
 
-NativeRegistration::NativeRegistration(const char* name, NativeFunction function) { registry()[name] = function; }
+NativeRegistration::NativeRegistration(const char* name, NativeFunction function) {
+  registry()[name] = function;
+}
 
 base::Result<NativeFunction> find_native(std::string_view name) {
   static std::mutex mutex;
@@ -237,7 +246,8 @@ base::Result<NativeFunction> find_native(std::string_view name) {
   if (auto known = registry().find(name); known != registry().end()) return known->second;
   std::size_t colon = name.rfind(':');
   if (colon == std::string_view::npos)
-    return base::fail(base::Code::kNotFound, "no C++ function '{}' is registered: give 'library.so:symbol', or register it", name);
+    return base::fail(base::Code::kNotFound,
+                      "no C++ function '{}' is registered: give 'library.so:symbol', or register it", name);
   std::string library(name.substr(0, colon)), symbol(name.substr(colon + 1));
   void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) return base::fail(base::Code::kNotFound, "library of C++ functions: {}", dlerror());

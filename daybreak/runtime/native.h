@@ -1,5 +1,5 @@
-// The C++ face of tasks and actors: functions in C++ that run as tasks, and raw tensors in arguments and results, without
-// Python and without the GIL. The bytes are those of the value format (docs/formats/runtime-values.md).
+// The C++ face of tasks and actors: functions in C++ that run as tasks, and raw tensors in arguments and results,
+// without Python and without the GIL. The bytes are those of the value format (docs/formats/runtime-values.md).
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 
 namespace daybreak::runtime {
 
-// A row-major tensor that somebody else owns. `format` is the struct-module letter of its element: f d b B h H i I q Q ? e.
+// A row-major tensor that somebody else owns. `format` is the struct-module letter of its element: f d b B h H i I q Q
+// ? e.
 struct TensorView {
   char format = 'f';
   std::vector<std::int64_t> shape;
@@ -63,8 +64,8 @@ class NativeCall {
 
 using NativeFunction = base::Status (*)(NativeCall& call);
 
-// "name" of a function registered in this program, or "path/of/library.so:symbol", a function with C linkage and the type of
-// NativeFunction. Workers find what was registered before main (a namespace-scope NativeRegistration).
+// "name" of a function registered in this program, or "path/of/library.so:symbol", a function with C linkage and the
+// type of NativeFunction. Workers find what was registered before main (a namespace-scope NativeRegistration).
 base::Result<NativeFunction> find_native(std::string_view name);
 struct NativeRegistration {
   NativeRegistration(const char* name, NativeFunction function);

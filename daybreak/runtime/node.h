@@ -18,17 +18,17 @@
 namespace daybreak::runtime {
 
 struct NodeOptions {
-  std::uint32_t num_cpus = 1;                               // logical; free of the machine's cores
-  double num_gpus = 0;                                      // logical ids 0, 1, ...
-  std::vector<std::pair<std::string, double>> resources;    // custom
+  std::uint32_t num_cpus = 1;                             // logical; free of the machine's cores
+  double num_gpus = 0;                                    // logical ids 0, 1, ...
+  std::vector<std::pair<std::string, double>> resources;  // custom
   std::uint64_t object_store_bytes = 1ull << 30;
-  std::vector<std::string> command;                         // that becomes the zygote; argv
+  std::vector<std::string> command;  // that becomes the zygote; argv
   bool log_to_driver = true;
 };
 
-// Owns every process of the runtime and the two segments. Two threads that stay: the scheduler, which sleeps unless something is not
-// ready (unmet dependencies, resources, actors, deaths), and the monitor, which reads what workers print and how they end.
-// Any thread may call; stop() once.
+// Owns every process of the runtime and the two segments. Two threads that stay: the scheduler, which sleeps unless
+// something is not ready (unmet dependencies, resources, actors, deaths), and the monitor, which reads what workers
+// print and how they end. Any thread may call; stop() once.
 class Node {
  public:
   static base::Result<std::unique_ptr<Node>> start(NodeOptions options);
@@ -53,7 +53,7 @@ class Node {
  private:
   struct Output {
     int fd = -1;
-    std::string line;   // the beginning of one that has not ended
+    std::string line;  // the beginning of one that has not ended
   };
   // What the driver knows of a process slot.
   struct Child {
@@ -73,7 +73,7 @@ class Node {
   // Resources that the scheduler has given to a task or an actor.
   struct Grant {
     std::vector<std::uint32_t> tokens;
-    std::uint32_t token_owner = 0;        // process that they are in the name of
+    std::uint32_t token_owner = 0;  // process that they are in the name of
     std::uint32_t shared_token = UINT32_MAX;
     std::int64_t shared_units = 0;
     std::vector<std::pair<std::uint32_t, std::int64_t>> gpus;    // id, units
@@ -138,33 +138,33 @@ class Node {
   bool stopped_ = false;
   bool disowned_ = false;
 
-  std::mutex mutex_;                 // children_, exits_, free slots
-  std::vector<Child> children_;      // by slot
+  std::mutex mutex_;             // children_, exits_, free slots
+  std::vector<Child> children_;  // by slot
   std::vector<Exit> exits_;
   int socket_ = -1;
   int epoll_ = -1;
-  int wake_ = -1;                    // eventfd: the monitor is to end
+  int wake_ = -1;  // eventfd: the monitor is to end
   std::int32_t zygote_pid_ = 0;
 
   // the scheduler's own
   std::vector<std::uint32_t> taken_;
-  std::deque<std::uint32_t> pending_;          // dependencies are not ready
-  std::deque<std::uint32_t> waiting_;          // resources are not free
-  std::deque<std::uint32_t> overflow_;         // the queue was full
+  std::deque<std::uint32_t> pending_;   // dependencies are not ready
+  std::deque<std::uint32_t> waiting_;   // resources are not free
+  std::deque<std::uint32_t> overflow_;  // the queue was full
   std::vector<Running> running_;
-  std::vector<std::uint32_t> actors_;          // slots that are not free
+  std::vector<std::uint32_t> actors_;  // slots that are not free
   std::map<std::uint32_t, Grant> actor_grants_;
-  std::deque<std::uint32_t> actors_waiting_;   // for resources
+  std::deque<std::uint32_t> actors_waiting_;             // for resources
   std::map<std::uint32_t, std::int64_t> shared_tokens_;  // token -> units left
   std::vector<std::int64_t> gpu_free_;
-  std::vector<std::uint32_t> lost_calls_;      // of the actor that is being buried: it was running them
-  std::vector<std::uint32_t> limbo_calls_;     // it had taken them from its inbox
-  bool surplus_ = false;                       // more workers than CPUs: idle ones end after a while
-  std::uint32_t failures_ = 0;                 // processes in a row that died before they could run anything
+  std::vector<std::uint32_t> lost_calls_;   // of the actor that is being buried: it was running them
+  std::vector<std::uint32_t> limbo_calls_;  // it had taken them from its inbox
+  bool surplus_ = false;                    // more workers than CPUs: idle ones end after a while
+  std::uint32_t failures_ = 0;              // processes in a row that died before they could run anything
 
   std::thread scheduler_thread_;
   std::thread monitor_thread_;
-  std::thread warm_thread_;          // ends by itself
+  std::thread warm_thread_;  // ends by itself
 };
 
 }  // namespace daybreak::runtime

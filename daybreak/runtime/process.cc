@@ -15,10 +15,12 @@ namespace {
 
 constexpr std::size_t kBlocksPerRefill = 8;  // own blocks looked through before a fresh one is taken
 
-std::uint64_t round_up8(std::uint64_t n) { return (n + 7) & ~std::uint64_t{7}; }
+std::uint64_t round_up8(std::uint64_t n) {
+  return (n + 7) & ~std::uint64_t{7};
+}
 
-// Entries whose last reference went while another was being taken apart: freed in a loop, so that a long chain of objects
-// needs no stack.
+// Entries whose last reference went while another was being taken apart: freed in a loop, so that a long chain of
+// objects needs no stack.
 thread_local std::vector<Ref> pending_frees;
 thread_local bool draining = false;
 
@@ -32,7 +34,9 @@ Process::Process(Segment& segment, std::uint32_t id) : segment_(segment), contro
   local_ = static_cast<std::atomic<std::uint32_t>*>(local);
 }
 
-Process::~Process() { munmap(local_, sizeof(std::uint32_t) * kMaxObjects); }
+Process::~Process() {
+  munmap(local_, sizeof(std::uint32_t) * kMaxObjects);
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -72,7 +76,8 @@ base::Result<Ref> Process::create(Kind kind) {
     std::lock_guard guard(entry_lock_);
     if (free_entries_.empty() && !refill_entries())
       return base::fail(base::Code::kResourceExhausted,
-                        "the table of {} objects is full: drop references (del) to objects that are no longer needed", kMaxObjects);
+                        "the table of {} objects is full: drop references (del) to objects that are no longer needed",
+                        kMaxObjects);
     index = free_entries_.back();
     free_entries_.pop_back();
     Entry& e = entry(index);
@@ -123,8 +128,8 @@ void Process::acknowledge(std::uint64_t old_word) {
   std::atomic<std::uint32_t>& newest = control_.proc[proc].acknowledged;
   std::uint32_t seen = newest.load();
   // Newer in the sense of a sequence that wraps.
-  while (((sequence - seen) & DetectableWord::kSequenceMask) < (DetectableWord::kSequenceMask >> 1) && seen != sequence &&
-         !newest.compare_exchange_weak(seen, sequence)) {
+  while (((sequence - seen) & DetectableWord::kSequenceMask) < (DetectableWord::kSequenceMask >> 1) &&
+         seen != sequence && !newest.compare_exchange_weak(seen, sequence)) {
   }
 }
 
@@ -159,7 +164,8 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
       DAYBREAK_CHECK(kind == Operation::kPin || value > 0);
       value = kind == Operation::kPin ? value + 1 : value - 1;
     }
-    std::uint64_t next = (std::uint64_t{value} << 32) | (std::uint64_t{id_} << DetectableWord::kSequenceBits) | sequence;
+    std::uint64_t next =
+        (std::uint64_t{value} << 32) | (std::uint64_t{id_} << DetectableWord::kSequenceBits) | sequence;
     DAYBREAK_FAILPOINT("operation.acknowledged");
     if (word.word.compare_exchange_weak(old, next)) break;
   }
@@ -175,7 +181,8 @@ void Process::pin(Ref ref, std::uint32_t context, Operation::Field field, std::u
   await_verdict(ref.index);
 }
 
-void Process::unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after) {
+void Process::unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter,
+                    std::uint32_t after) {
   std::uint64_t old = apply(entry(ref.index).pins, Operation::kUnpin, ref.index, context, field, after, &counter);
   if (DetectableWord::value(old) == 1) pending_frees.push_back(ref);
 }
@@ -202,9 +209,9 @@ void Process::release_pending() {
 // ---------------------------------------------------------------------------------------------------------------------
 // Blobs.
 
-base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::uint8_t* in_place, std::uint64_t payload_size,
-                                        std::span<const Ref> refs, std::uint16_t deps, std::uint8_t codec,
-                                        Operation::Field field, std::uint32_t& pinned) {
+base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::uint8_t* in_place,
+                                        std::uint64_t payload_size, std::span<const Ref> refs, std::uint16_t deps,
+                                        std::uint8_t codec, Operation::Field field, std::uint32_t& pinned) {
   std::uint64_t total = refs.empty() ? payload_size : round_up8(payload_size) + refs.size_bytes();
   std::byte* at;
   if (total <= kInlineBytes) {
@@ -248,16 +255,24 @@ std::span<const std::byte> Process::bytes_of(const Blob& blob, const std::uint8_
   return {};
 }
 
-std::span<const std::byte> Process::value(std::uint32_t index) { return bytes_of(entry(index).value, entry(index).value_inline); }
-std::span<const std::byte> Process::args(std::uint32_t index) { return bytes_of(entry(index).args, entry(index).args_inline); }
+std::span<const std::byte> Process::value(std::uint32_t index) {
+  return bytes_of(entry(index).value, entry(index).value_inline);
+}
+std::span<const std::byte> Process::args(std::uint32_t index) {
+  return bytes_of(entry(index).args, entry(index).args_inline);
+}
 
 static std::span<const Ref> refs_of(const Blob& blob, std::span<const std::byte> bytes) {
   if (blob.where == kNowhere || blob.refs == 0) return {};
   return {reinterpret_cast<const Ref*>(bytes.data() + round_up8(blob.size)), blob.refs};
 }
 
-std::span<const Ref> Process::value_refs(std::uint32_t index) { return refs_of(entry(index).value, value(index)); }
-std::span<const Ref> Process::args_refs(std::uint32_t index) { return refs_of(entry(index).args, args(index)); }
+std::span<const Ref> Process::value_refs(std::uint32_t index) {
+  return refs_of(entry(index).value, value(index));
+}
+std::span<const Ref> Process::args_refs(std::uint32_t index) {
+  return refs_of(entry(index).args, args(index));
+}
 
 void Process::drop_blob(std::uint32_t index, Blob& blob) {
   if (blob.where == kBlock) free_block(index, blob.offset);
@@ -287,12 +302,14 @@ void Process::hold(Ref ref) {
   await_verdict(ref.index);
 }
 
-// Somebody may be on the point of freeing it, having looked before our bit or pin was there: he looks again, and gives up.
-// Until he has, what kept the object alive for us must not be released.
+// Somebody may be on the point of freeing it, having looked before our bit or pin was there: he looks again, and gives
+// up. Until he has, what kept the object alive for us must not be released.
 void Process::await_verdict(std::uint32_t index) {
   for (int i = 0; entry(index).load().phase() == Phase::kDying; ++i) {
-    if (i < 64) cpu_pause();
-    else sched_yield();
+    if (i < 64)
+      cpu_pause();
+    else
+      sched_yield();
   }
 }
 
@@ -386,7 +403,8 @@ void Process::publish(std::uint32_t index, bool error) {
   State s = e.load();
   State next;
   do {
-    next = s.with_phase(error ? Phase::kError : Phase::kReady).with_waiter(0).without(State::kCancelled | State::kForced);
+    next =
+        s.with_phase(error ? Phase::kError : Phase::kReady).with_waiter(0).without(State::kCancelled | State::kForced);
     next = busy ? next.with(State::kInFlight).with_proc(id_) : next.without_proc();
     DAYBREAK_FAILPOINT("publish.before");
   } while (!e.state.compare_exchange_weak(s.word, next.word));
@@ -430,7 +448,8 @@ bool Process::claim_pending(Ref ref) {
   State s = entry(ref.index).load();
   for (;;) {
     if (s.generation() != ref.generation || s.phase() != Phase::kPending) return false;
-    if (entry(ref.index).state.compare_exchange_weak(s.word, s.with_phase(Phase::kRunning).with_proc(id_).word)) return true;
+    if (entry(ref.index).state.compare_exchange_weak(s.word, s.with_phase(Phase::kRunning).with_proc(id_).word))
+      return true;
   }
 }
 

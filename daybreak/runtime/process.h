@@ -2,18 +2,20 @@
 //
 // The rules (ARCHITECTURE.md, "Who holds what", has the proofs in words):
 //   - an entry's state word is the only authority on who may touch it; every claim is one compare-and-swap on it;
-//   - a process that has references to an object sets its bit in the entry's holders; it is set only while something else
+//   - a process that has references to an object sets its bit in the entry's holders; it is set only while something
+//   else
 //     keeps the object alive, and that something is released only afterwards;
 //   - references from task arguments and from inside objects are counted in `pins`, by detectable operations;
 //   - a block of memory carries the index of the entry it belongs to, from the instant that it is taken;
-//   - whoever sees that nobody is left frees the object: it becomes kDying, the check is repeated, and only then is it taken apart;
+//   - whoever sees that nobody is left frees the object: it becomes kDying, the check is repeated, and only then is it
+//   taken apart;
 //   - when a process dies, sweep() undoes or completes whatever its half-done operations were.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <string_view>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "daybreak/base/error.h"
@@ -44,27 +46,29 @@ class Process {
   // Gives up an entry in kCreated: its blobs and pins go, and the entry is free again.
   void abandon(std::uint32_t index);
 
-  // Memory for the value or the arguments of an entry that this process is filling (kCreated, or kRunning claimed by it);
-  // `refs` are written behind the `payload_size` bytes and pinned; the caller holds each of them. Returns where the payload
-  // goes: nothing else may be done with the entry until it is filled. 64-byte aligned in a block.
-  base::Result<std::byte*> set_value(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs, std::uint8_t codec,
-                                     std::uint16_t deps = 0);
+  // Memory for the value or the arguments of an entry that this process is filling (kCreated, or kRunning claimed by
+  // it); `refs` are written behind the `payload_size` bytes and pinned; the caller holds each of them. Returns where
+  // the payload goes: nothing else may be done with the entry until it is filled. 64-byte aligned in a block.
+  base::Result<std::byte*> set_value(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,
+                                     std::uint8_t codec, std::uint16_t deps = 0);
   base::Result<std::byte*> set_args(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,
                                     std::uint16_t deps, std::uint8_t codec);
   void drop_value(std::uint32_t index);
 
-  std::span<const std::byte> value(std::uint32_t index);       // payload, without the Refs
+  std::span<const std::byte> value(std::uint32_t index);  // payload, without the Refs
   std::span<const Ref> value_refs(std::uint32_t index);
   std::span<const std::byte> args(std::uint32_t index);
-  std::span<const Ref> args_refs(std::uint32_t index);         // dependencies first
+  std::span<const Ref> args_refs(std::uint32_t index);  // dependencies first
 
-  // kCreated or kRunning (this process's) -> kReady or kError; wakes who waits; releases arguments; frees it if nobody is left.
+  // kCreated or kRunning (this process's) -> kReady or kError; wakes who waits; releases arguments; frees it if nobody
+  // is left.
   void publish(std::uint32_t index, bool error);
-  // publish() for a task: its further results get `error_text` too unless they are done. Value and error kind are set by then.
+  // publish() for a task: its further results get `error_text` too unless they are done. Value and error kind are set
+  // by then.
   void publish_error(std::uint32_t index, ErrorKind kind, std::string_view text);
 
-  // The second and further results of a task, as long as it is not done. set_pending: kCreated -> kPending. claim_pending:
-  // kPending -> kRunning by this process; false: somebody completed it.
+  // The second and further results of a task, as long as it is not done. set_pending: kCreated -> kPending.
+  // claim_pending: kPending -> kRunning by this process; false: somebody completed it.
   std::vector<Ref> further_results(std::uint32_t index);
   void set_pending(std::uint32_t index);
   bool claim_pending(Ref ref);
@@ -77,15 +81,17 @@ class Process {
   bool done(Ref ref) { return entry(ref.index).load().done(); }
 
   // -- queue --------------------------------------------------------------------------------------------------------
-  // kCreated -> kQueued, and into the queue that every worker takes from. False: full (the entry is kQueued all the same,
-  // the caller hands it to the scheduler).
+  // kCreated -> kQueued, and into the queue that every worker takes from. False: full (the entry is kQueued all the
+  // same, the caller hands it to the scheduler).
   bool enqueue(std::uint32_t index);
   // Puts an entry that is kQueued already into the queue (again: a second copy does no harm).
   bool requeue(std::uint32_t index);
   // Claims a task: kQueued -> kRunning by this process. UINT32_MAX: none.
   std::uint32_t dequeue();
   bool queue_empty() const;
-  bool queue_nearly_full() const { return control_.queue_tail.load() - control_.queue_head.load() > kQueueCells - 2 * kMaxProcs; }
+  bool queue_nearly_full() const {
+    return control_.queue_tail.load() - control_.queue_head.load() > kQueueCells - 2 * kMaxProcs;
+  }
   // kQueued -> kRunning by this process, for an entry from an inbox (or to cancel it). False: somebody else had it.
   bool claim(std::uint32_t index, std::uint32_t generation);
 
@@ -117,13 +123,13 @@ class Process {
   // -- memory -------------------------------------------------------------------------------------------------------
   base::Result<std::uint64_t> allocate(std::uint32_t index, std::uint64_t size);  // an offset; tagged with the entry
   void free_block(std::uint32_t index, std::uint64_t offset);
-  std::uint64_t bytes_used();       // granules that are taken, in bytes
-  std::uint64_t reclaim_chunks();   // returns empty chunks of all processes; bytes won
+  std::uint64_t bytes_used();      // granules that are taken, in bytes
+  std::uint64_t reclaim_chunks();  // returns empty chunks of all processes; bytes won
 
   // -- after a death; only the driver's monitor calls these -----------------------------------------------------------
   struct SweepResult {
-    std::vector<std::uint32_t> lost;       // tasks that it was running: still kRunning by it, value dropped
-    std::vector<std::uint32_t> directed;   // tasks queued for it alone
+    std::vector<std::uint32_t> lost;      // tasks that it was running: still kRunning by it, value dropped
+    std::vector<std::uint32_t> directed;  // tasks queued for it alone
   };
   SweepResult sweep(std::uint32_t dead);
   // Takes over a lost task from the sweep: as kRunning by this process.
@@ -145,13 +151,13 @@ class Process {
   friend class ProtocolInspector;  // tests
 
   struct ClassCache {
-    std::vector<std::uint64_t> free;     // offsets of blocks that are ours and free
-    std::vector<std::uint32_t> chunks;   // first granules of our chunks
+    std::vector<std::uint64_t> free;    // offsets of blocks that are ours and free
+    std::vector<std::uint32_t> chunks;  // first granules of our chunks
     std::size_t cursor = 0;
   };
 
-  std::uint64_t apply(DetectableWord& word, Operation::Kind kind, std::uint32_t target, std::uint32_t context, std::uint32_t field,
-                      std::uint32_t after, std::uint32_t* counter, Phase phase = Phase::kFree);
+  std::uint64_t apply(DetectableWord& word, Operation::Kind kind, std::uint32_t target, std::uint32_t context,
+                      std::uint32_t field, std::uint32_t after, std::uint32_t* counter, Phase phase = Phase::kFree);
   void await_verdict(std::uint32_t index);
   void acknowledge(std::uint64_t old_word);
   void pin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after);
@@ -160,14 +166,14 @@ class Process {
   DetectableWord& list_word(std::uint32_t list);
 
   base::Result<std::byte*> place(std::uint32_t index, Blob& blob, std::uint8_t* in_place, std::uint64_t payload_size,
-                                 std::span<const Ref> refs, std::uint16_t deps, std::uint8_t codec, Operation::Field field,
-                                 std::uint32_t& pinned);
+                                 std::span<const Ref> refs, std::uint16_t deps, std::uint8_t codec,
+                                 Operation::Field field, std::uint32_t& pinned);
   std::span<const std::byte> bytes_of(const Blob& blob, const std::uint8_t* in_place) const;
   void drop_blob(std::uint32_t index, Blob& blob);
   bool anyone_left(Entry& e) const;
   void try_free(Ref ref);
   void release_pending();
-  void take_apart(std::uint32_t index);   // an entry that is kDying by this process
+  void take_apart(std::uint32_t index);  // an entry that is kDying by this process
   void free_entry(std::uint32_t index, std::uint32_t generation);
   bool refill_entries();
   base::Result<std::uint64_t> allocate_run(std::uint32_t tag, std::uint32_t granules, bool aligned);

@@ -3,10 +3,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <ctime>
-#include <algorithm>
 
 #include "daybreak/runtime/failpoint.h"
 #include "daybreak/runtime/process.h"
@@ -14,14 +14,17 @@
 namespace daybreak::runtime {
 
 // ---------------------------------------------------------------------------------------------------------------------
-// The queue: a ring of words that any process fills and empties by compare-and-swap; whoever finds head or tail lagging helps
-// it on, so a death between two steps blocks nobody. An item is a hint: who runs a task is decided by its entry's state.
+// The queue: a ring of words that any process fills and empties by compare-and-swap; whoever finds head or tail lagging
+// helps it on, so a death between two steps blocks nobody. An item is a hint: who runs a task is decided by its entry's
+// state.
 //
 // A free cell holds its lap << 1; an item has the low bit set: [63:32] generation | [31:12] entry | [11:4] attempt | 1.
 
 namespace {
 
-std::uint64_t free_cell(std::uint64_t position) { return (position / kQueueCells) << 1; }
+std::uint64_t free_cell(std::uint64_t position) {
+  return (position / kQueueCells) << 1;
+}
 
 std::uint64_t item_of(std::uint32_t index, std::uint32_t generation, std::uint8_t attempt) {
   return (std::uint64_t{generation} << 32) | (std::uint64_t{index} << 12) | (std::uint64_t{attempt} << 4) | 1;
@@ -110,8 +113,8 @@ void Process::push(std::uint32_t list, std::uint32_t index, Phase phase) {
   apply(list_word(list), Operation::kPush, index, list, 0, 0, nullptr, phase);
 }
 
-// The entries are marked as this process's before they leave the list, so that a death in between loses none: the sweep finds
-// them by the mark.
+// The entries are marked as this process's before they leave the list, so that a death in between loses none: the sweep
+// finds them by the mark.
 void Process::take_all(std::uint32_t list, std::vector<std::uint32_t>& out, bool mark) {
   DetectableWord& word = list_word(list);
   std::uint64_t old = word.word.load();
@@ -141,7 +144,8 @@ std::uint32_t Process::acquire_token(std::uint32_t as) {
   for (std::uint32_t n = 0; n < count; ++n) {
     std::uint32_t token = hint + n < count ? hint + n : hint + n - count;
     std::uint32_t none = 0;
-    if (control_.token[token].holder.load() == 0 && control_.token[token].holder.compare_exchange_strong(none, as + 1)) {
+    if (control_.token[token].holder.load() == 0 &&
+        control_.token[token].holder.compare_exchange_strong(none, as + 1)) {
       DAYBREAK_FAILPOINT("token.acquired");
       token_hint_.store(token, std::memory_order_relaxed);
       return token;
@@ -157,8 +161,8 @@ void Process::release_token(std::uint32_t token, std::uint32_t as) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Waiting. Lost wake-ups are excluded by the order of sequentially consistent steps: the waiter announces itself, then looks
-// again; the waker changes the world, then looks for waiters.
+// Waiting. Lost wake-ups are excluded by the order of sequentially consistent steps: the waiter announces itself, then
+// looks again; the waker changes the world, then looks for waiters.
 
 bool Process::set_waiter(Ref ref) {
   Entry& e = entry(ref.index);
@@ -200,7 +204,8 @@ int Process::sleep(std::uint32_t seen, std::int64_t timeout_ns) {
   }
   s.sleepers.fetch_add(1);
   int error = 0;
-  if (s.bell.load() == seen && futex(&s.bell, FUTEX_WAIT_BITSET, seen, timeout_ns >= 0 ? &until : nullptr) != 0) error = errno;
+  if (s.bell.load() == seen && futex(&s.bell, FUTEX_WAIT_BITSET, seen, timeout_ns >= 0 ? &until : nullptr) != 0)
+    error = errno;
   s.sleepers.fetch_sub(1);
   return error == EAGAIN ? 0 : error;
 }
@@ -241,6 +246,8 @@ void Process::lock(RobustLock& lock) {
   }
 }
 
-void Process::unlock(RobustLock& lock) { lock.holder.store(0); }
+void Process::unlock(RobustLock& lock) {
+  lock.holder.store(0);
+}
 
 }  // namespace daybreak::runtime

@@ -1,4 +1,5 @@
-// The scheduler's thread: only what is not ready passes here. A task whose arguments exist and that wants one CPU never does.
+// The scheduler's thread: only what is not ready passes here. A task whose arguments exist and that wants one CPU never
+// does.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -15,13 +16,16 @@ namespace daybreak::runtime {
 
 namespace {
 
-constexpr std::uint32_t kPrestarted = 64;          // workers that are made before anybody asks
-constexpr std::uint32_t kExtraWorkers = 64;        // beyond one a CPU, for tasks that want none
+constexpr std::uint32_t kPrestarted = 64;    // workers that are made before anybody asks
+constexpr std::uint32_t kExtraWorkers = 64;  // beyond one a CPU, for tasks that want none
 constexpr std::int64_t kSurplusIdleNs = 3'000'000'000;
-constexpr std::int64_t kRetryNs = 1'000'000;       // how soon something that could not be placed is tried again
-constexpr std::uint32_t kMaxConsecutiveFailures = 20;  // workers that die before their first task: something is wrong with the set-up
+constexpr std::int64_t kRetryNs = 1'000'000;  // how soon something that could not be placed is tried again
+constexpr std::uint32_t kMaxConsecutiveFailures =
+    20;  // workers that die before their first task: something is wrong with the set-up
 
-std::uint32_t none() { return UINT32_MAX; }
+std::uint32_t none() {
+  return UINT32_MAX;
+}
 
 }  // namespace
 
@@ -69,7 +73,8 @@ bool Node::step() {
     std::uint32_t index = pending_.front();
     pending_.pop_front();
     if (scheduler_.entry(index).load().has(State::kCancelled) && scheduler_.entry(index).kind == Kind::kTask) {
-      if (scheduler_.claim_pending({index, scheduler_.entry(index).load().generation()})) scheduler_client_.cancel_claimed(index);
+      if (scheduler_.claim_pending({index, scheduler_.entry(index).load().generation()}))
+        scheduler_client_.cancel_claimed(index);
     } else if (dependencies_done(index)) {
       ready(index);
     } else {
@@ -94,8 +99,10 @@ bool Node::step() {
 
 void Node::intake(std::uint32_t index) {
   if (scheduler_.entry(index).kind == Kind::kActorCreate) register_actor(index);
-  if (dependencies_done(index)) ready(index);
-  else pending_.push_back(index);
+  if (dependencies_done(index))
+    ready(index);
+  else
+    pending_.push_back(index);
 }
 
 bool Node::dependencies_done(std::uint32_t index) {
@@ -120,7 +127,8 @@ void Node::ready(std::uint32_t index) {
   } else {
     std::string why;
     if (!feasible(control_.resources.set[e.part.resources], why)) {
-      if (scheduler_.claim_pending({index, e.load().generation()})) scheduler_client_.fail(index, ErrorKind::kUnschedulable, why);
+      if (scheduler_.claim_pending({index, e.load().generation()}))
+        scheduler_client_.fail(index, ErrorKind::kUnschedulable, why);
       return;
     }
     waiting_.push_back(index);
@@ -184,8 +192,10 @@ void Node::collect_finished() {
   std::erase_if(running_, [&](Running& r) {
     State s = scheduler_.entry(r.ref.index).load();
     bool over = s.generation() != r.ref.generation || (s.phase() != Phase::kRunning && s.phase() != Phase::kQueued);
-    if (over) revoke(r.grant);
-    else if (control_.proc[r.proc].blocked.load() > 0) revoke_cpus(r.grant);
+    if (over)
+      revoke(r.grant);
+    else if (control_.proc[r.proc].blocked.load() > 0)
+      revoke_cpus(r.grant);
     return over;
   });
 }
@@ -225,8 +235,8 @@ bool Node::feasible(const ResourceSet& set, std::string& why) {
   auto check = [&](std::string_view asked_as, std::uint32_t name, std::int64_t amount) {
     if (amount <= table.total[name].load()) return true;
     why = fmt::format("{}={} asked, the runtime has {}: it can never run; lower {}, or give init() more", asked_as,
-                      static_cast<double>(amount) / kResourceUnit, static_cast<double>(table.total[name].load()) / kResourceUnit,
-                      asked_as);
+                      static_cast<double>(amount) / kResourceUnit,
+                      static_cast<double>(table.total[name].load()) / kResourceUnit, asked_as);
     return false;
   };
   if (!check("num_cpus", 0, set.cpu) || !check("num_gpus", 1, set.gpu)) return false;
@@ -262,7 +272,8 @@ bool Node::grant(const ResourceSet& set, std::uint32_t proc, Grant& out) {
     out.tokens.push_back(token);
   }
   if (fraction > 0) {
-    auto shared = std::find_if(shared_tokens_.begin(), shared_tokens_.end(), [&](auto& t) { return t.second >= fraction; });
+    auto shared =
+        std::find_if(shared_tokens_.begin(), shared_tokens_.end(), [&](auto& t) { return t.second >= fraction; });
     if (shared == shared_tokens_.end()) {
       std::uint32_t token = scheduler_.acquire_token(kSchedulerProc);
       if (token == none()) {
@@ -406,7 +417,8 @@ void Node::keep_workers() {
   std::uint32_t wanted = control_.num_cpus;
   surplus_ = workers > wanted;  // those that wait in get now are surplus later, and nobody rings then
   control_.workers_short.store(free_to_run < wanted ? 1 : 0);
-  for (std::uint32_t extra = free_to_run > wanted ? free_to_run - wanted : 0; extra > 0 && !long_idle.empty(); --extra) {
+  for (std::uint32_t extra = free_to_run > wanted ? free_to_run - wanted : 0; extra > 0 && !long_idle.empty();
+       --extra) {
     std::uint32_t proc = long_idle.back();
     long_idle.pop_back();
     std::uint64_t bit = 1ull << (proc % 64);
@@ -432,9 +444,11 @@ void Node::keep_workers() {
 void Node::break_deadlock() {
   std::uint32_t index = scheduler_.dequeue();
   if (index == none()) return;
-  scheduler_client_.fail(index, ErrorKind::kRuntime,
-                         fmt::format("all {} processes wait for tasks that they have submitted, and no more are possible: nest less deeply",
-                                     kMaxProcs - 2));
+  scheduler_client_.fail(
+      index, ErrorKind::kRuntime,
+      fmt::format(
+          "all {} processes wait for tasks that they have submitted, and no more are possible: nest less deeply",
+          kMaxProcs - 2));
 }
 
 std::string Node::death_note(const Exit& exit, std::string_view what) {
@@ -445,7 +459,8 @@ std::string Node::death_note(const Exit& exit, std::string_view what) {
     const char* name = sigabbrev_np(signal);
     how = fmt::format("was killed by signal {} (SIG{})", signal, name != nullptr ? name : "?");
     if (signal == SIGKILL) how += "; the kernel does that when memory runs out, or somebody ran kill -9";
-    if (signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGABRT) how += "; native code that it ran has crashed";
+    if (signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGABRT)
+      how += "; native code that it ran has crashed";
   } else {
     how = fmt::format("ended with exit code {}", (exit.status >> 8) & 0xff);
   }
@@ -460,15 +475,18 @@ void Node::bury(const Exit& exit) {
   bool asked = slot.asked_to_exit.load() != 0;
   bool never_ran = slot.status.load() == ProcStatus::kStarting;
   slot.status = ProcStatus::kDead;
-  failures_ = never_ran && exit.status != 0 ? failures_ + 1 : 0;
+  bool by_hand = exit.status == SIGKILL;  // somebody's or the kernel's: says nothing about the set-up
+  if (!by_hand) failures_ = never_ran && exit.status != 0 ? failures_ + 1 : 0;
   std::vector<std::uint32_t> inbox;
   scheduler_.take_all(exit.proc, inbox);  // their entries are in the sweep's list too
   Process::SweepResult swept = scheduler_.sweep(exit.proc);
 
   std::vector<std::uint32_t> redirected;
   for (std::uint32_t index : swept.directed) {
-    if (scheduler_.entry(index).kind == Kind::kTask) redirected.push_back(index);
-    else limbo_calls_.push_back(index);
+    if (scheduler_.entry(index).kind == Kind::kTask)
+      redirected.push_back(index);
+    else
+      limbo_calls_.push_back(index);
   }
   std::erase_if(running_, [&](Running& r) {
     if (r.proc != exit.proc) return false;
@@ -496,8 +514,8 @@ void Node::bury(const Exit& exit) {
   }
   slot.status = ProcStatus::kFree;
   if (failures_ == kMaxConsecutiveFailures) {
-    fail_everything(fmt::format("{} workers in a row died before they could run a task, so no more are started. {}", failures_,
-                                death_note(exit, "The last one")));
+    fail_everything(fmt::format("{} workers in a row died before they could run a task, so no more are started. {}",
+                                failures_, death_note(exit, "The last one")));
   }
 }
 
@@ -596,8 +614,10 @@ void Node::actor_exited(std::uint32_t slot, const Exit& exit) {
   bool left = exit.status == 0;  // exit_actor(), or the last handle is gone
   bool restart = may_restart && !left && !constructor_failed && terminate != 1 && terminate != 2;
   std::string note = death_note(exit, fmt::format("the process of actor {}", actor.class_name));
-  if (terminate == 2 || terminate == 3) note = fmt::format("actor {} was killed by kill()", actor.class_name);
-  else if (left) note = fmt::format("actor {} has ended", actor.class_name);
+  if (terminate == 2 || terminate == 3)
+    note = fmt::format("actor {} was killed by kill()", actor.class_name);
+  else if (left)
+    note = fmt::format("actor {} has ended", actor.class_name);
 
   for (std::uint32_t index : lost_calls_) {
     Entry& e = scheduler_.entry(index);
@@ -661,8 +681,10 @@ void Node::fail_calls(std::uint32_t slot) {
       calls.push_back(index);
   for (std::uint32_t index : calls) {
     if (!scheduler_.claim(index, scheduler_.entry(index).load().generation())) continue;
-    if (scheduler_.entry(index).load().has(State::kCancelled)) scheduler_client_.cancel_claimed(index);
-    else scheduler_client_.fail_actor_call(index);
+    if (scheduler_.entry(index).load().has(State::kCancelled))
+      scheduler_client_.cancel_claimed(index);
+    else
+      scheduler_client_.fail_actor_call(index);
   }
 }
 
@@ -681,8 +703,10 @@ void Node::look_after_actors() {
       if (terminate >= 2 && proc != 0) {
         pid_t pid = control_.proc[proc - 1].pid;
         if (pid > 0) kill(pid, SIGKILL);
-      } else if (proc == 0 && (terminate == 2 || (terminate == 1 && scheduler_.list_empty(Process::kActorList + slot)))) {
-        actor_dies(slot, terminate == 2 ? "the actor was killed before it had started" : "the actor's last handle was dropped before it had started");
+      } else if (proc == 0 &&
+                 (terminate == 2 || (terminate == 1 && scheduler_.list_empty(Process::kActorList + slot)))) {
+        actor_dies(slot, terminate == 2 ? "the actor was killed before it had started"
+                                        : "the actor's last handle was dropped before it had started");
       }
       continue;
     }

@@ -19,10 +19,12 @@ namespace {
 constexpr std::uint64_t kMagic = 0x6461796272656b31;  // "daybrek1"
 constexpr std::uint64_t kHugePage = 2ull << 20;
 
-std::uint64_t round_up(std::uint64_t n, std::uint64_t to) { return (n + to - 1) / to * to; }
+std::uint64_t round_up(std::uint64_t n, std::uint64_t to) {
+  return (n + to - 1) / to * to;
+}
 
-// A file on a tmpfs of our own that nobody can see, with 2 MB pages: first touch costs 20 ns for 4 KB instead of 250 to 1,400.
-// -1 where we may not mount.
+// A file on a tmpfs of our own that nobody can see, with 2 MB pages: first touch costs 20 ns for 4 KB instead of 250 to
+// 1,400. -1 where we may not mount.
 int open_huge_file(std::uint64_t bytes) {
 #ifdef SYS_fsopen
   int fs = static_cast<int>(syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC));
@@ -53,7 +55,8 @@ std::uint64_t control_bytes_for(std::uint64_t data_capacity) {
 
 base::Result<std::unique_ptr<Segment>> Segment::create(const SegmentOptions& options) {
   if (options.num_cpus > kMaxCpuTokens)
-    return base::fail(base::Code::kInvalidArgument, "num_cpus={} asked, at most {} are possible", options.num_cpus, kMaxCpuTokens);
+    return base::fail(base::Code::kInvalidArgument, "num_cpus={} asked, at most {} are possible", options.num_cpus,
+                      kMaxCpuTokens);
   std::unique_ptr<Segment> segment(new Segment);
   segment->owns_fds_ = true;
   std::uint64_t capacity = round_up(std::max<std::uint64_t>(options.data_capacity, kChunkBytes), kHugePage);
@@ -70,12 +73,14 @@ base::Result<std::unique_ptr<Segment>> Segment::create(const SegmentOptions& opt
   if (segment->data_fd_ < 0) segment->data_fd_ = memfd_create("daybreak-data", MFD_CLOEXEC);
   if (segment->data_fd_ < 0) return base::fail_errno("make the data segment", errno);
   fchmod(segment->data_fd_, 0600);
-  if (ftruncate(segment->data_fd_, static_cast<off_t>(capacity)) != 0) return base::fail_errno("size the data segment", errno);
+  if (ftruncate(segment->data_fd_, static_cast<off_t>(capacity)) != 0)
+    return base::fail_errno("size the data segment", errno);
 
   // The header must be there before the size of the rest is known to map().
   std::uint64_t session = 0;
   if (getrandom(&session, sizeof session, 0) != sizeof session) return base::fail_errno("draw a session id", errno);
-  auto* header = static_cast<Control*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, segment->control_fd_, 0));
+  auto* header =
+      static_cast<Control*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, segment->control_fd_, 0));
   if (header == MAP_FAILED) return base::fail_errno("map the control segment", errno);
   header->magic = kMagic;
   header->data_capacity = capacity;
@@ -91,7 +96,7 @@ base::Result<std::unique_ptr<Segment>> Segment::attach(int control_fd, int data_
   std::unique_ptr<Segment> segment(new Segment);
   segment->control_fd_ = control_fd;
   segment->data_fd_ = data_fd;
-  struct stat status {};
+  struct stat status{};
   if (fstat(control_fd, &status) != 0) return base::fail_errno("look at the control segment", errno);
   segment->control_bytes_ = static_cast<std::uint64_t>(status.st_size);
   DAYBREAK_TRY(segment->map());
@@ -102,7 +107,8 @@ base::Status Segment::map() {
   void* control = mmap(nullptr, control_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, control_fd_, 0);
   if (control == MAP_FAILED) return base::fail_errno("map the control segment", errno);
   control_ = static_cast<Control*>(control);
-  if (control_->magic != kMagic) return base::fail(base::Code::kInternal, "the control segment is not one of this version");
+  if (control_->magic != kMagic)
+    return base::fail(base::Code::kInternal, "the control segment is not one of this version");
   std::uint64_t count = granules();
   auto* at = static_cast<std::byte*>(control) + round_up(sizeof(Control), 4096);
   runs_ = reinterpret_cast<std::atomic<std::uint64_t>*>(at);
@@ -134,7 +140,8 @@ base::Status Segment::back(std::uint64_t from, std::uint64_t to) {
   int result;
   do result = fallocate(data_fd_, 0, static_cast<off_t>(from), static_cast<off_t>(to - from));
   while (result != 0 && errno == EINTR);
-  if (result != 0) return base::fail_errno(fmt::format("back {} bytes of the object store with memory", to - from), errno);
+  if (result != 0)
+    return base::fail_errno(fmt::format("back {} bytes of the object store with memory", to - from), errno);
   return {};
 }
 

@@ -1,5 +1,5 @@
-// The two shared mappings of a runtime: the control segment (layout.h) and the data segment. Both are anonymous files that
-// belong to no path and vanish with the last process, whatever kills it.
+// The two shared mappings of a runtime: the control segment (layout.h) and the data segment. Both are anonymous files
+// that belong to no path and vanish with the last process, whatever kills it.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ struct SegmentOptions {
 // Owns the mappings and their file descriptors. One for each process, made before its threads; shared by all of them.
 class Segment {
  public:
-  // The driver's: fresh and zeroed. The data segment is backed by 2 MB pages where the machine lets us mount a tmpfs, else
-  // by a memfd.
+  // The driver's: fresh and zeroed. The data segment is backed by 2 MB pages where the machine lets us mount a tmpfs,
+  // else by a memfd.
   static base::Result<std::unique_ptr<Segment>> create(const SegmentOptions& options);
   // Another process's, from the file descriptors that it inherited (kept by the caller).
   static base::Result<std::unique_ptr<Segment>> attach(int control_fd, int data_fd);
@@ -37,8 +37,8 @@ class Segment {
   int data_fd() const { return data_fd_; }
   bool huge_pages() const { return huge_pages_; }
 
-  // Backs the data segment up to `bytes` (rounded up to 2 MB): real memory, so that a later store cannot fail. The caller
-  // holds the heap lock. kResourceExhausted when the machine has no more.
+  // Backs the data segment up to `bytes` (rounded up to 2 MB): real memory, so that a later store cannot fail. The
+  // caller holds the heap lock. kResourceExhausted when the machine has no more.
   base::Status commit(std::uint64_t bytes);
   // The slow half of commit(), without the lock: backs [from, to) but says so to nobody.
   base::Status back(std::uint64_t from, std::uint64_t to);

@@ -2,8 +2,9 @@
 // processes: a killed holder takes its whole process with it.
 #pragma once
 
-#include <atomic>
 #include <sched.h>
+
+#include <atomic>
 
 namespace daybreak::runtime {
 
@@ -18,8 +19,10 @@ class SpinLock {
   void lock() {
     while (held_.exchange(true, std::memory_order_acquire)) {
       for (int i = 0; held_.load(std::memory_order_relaxed); ++i) {
-        if (i < 64) cpu_pause();
-        else sched_yield();  // the holder was preempted: let it run
+        if (i < 64)
+          cpu_pause();
+        else
+          sched_yield();  // the holder was preempted: let it run
       }
     }
   }

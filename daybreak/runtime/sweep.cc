@@ -1,5 +1,6 @@
-// What the driver's monitor does when a process has died: everything that it had begun in shared memory is undone or completed,
-// everything that it held comes back. The process is dead for certain (its exit was reaped) and its slot says kDead.
+// What the driver's monitor does when a process has died: everything that it had begun in shared memory is undone or
+// completed, everything that it held comes back. The process is dead for certain (its exit was reaped) and its slot
+// says kDead.
 #include "daybreak/runtime/failpoint.h"
 #include "daybreak/runtime/process.h"
 
@@ -29,7 +30,8 @@ void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& fil
     std::uint32_t index = tag - 1;
     if (index >= filling.size() || !filling[index]) return false;
     Entry& e = entry(index);
-    return !(e.value.where == kBlock && e.value.offset == offset) && !(e.args.where == kBlock && e.args.offset == offset);
+    return !(e.value.where == kBlock && e.value.offset == offset) &&
+           !(e.args.where == kBlock && e.args.offset == offset);
   };
   for (std::uint64_t at = 0; at < segment_.granules();) {
     std::uint64_t word = segment_.run(at).load();
@@ -86,11 +88,12 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
         if (his && s.has(State::kInFlight)) finishing.push_back(i);
         break;
       case Phase::kQueued:
-        if (e.part.target == dead + 1) result.directed.push_back(i);
-        else if (e.part.submitter == dead && e.kind == Kind::kTask && e.part.target == 0) requeued.push_back(i);
+        if (e.part.target == dead + 1)
+          result.directed.push_back(i);
+        else if (e.part.submitter == dead && e.kind == Kind::kTask && e.part.target == 0)
+          requeued.push_back(i);
         break;
-      default:
-        break;
+      default: break;
     }
   });
   if (control_.proc[dead].kind == ProcKind::kActor) {
@@ -118,7 +121,8 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
     State s = e.load();
     if (s.done() && !s.has(State::kInFlight)) {
       try_free({i, s.generation()});
-    } else if (e.kind == Kind::kReturn && s.phase() == Phase::kPending && entry(e.task.index).load().generation() != e.task.generation) {
+    } else if (e.kind == Kind::kReturn && s.phase() == Phase::kPending &&
+               entry(e.task.index).load().generation() != e.task.generation) {
       e.state.store(s.with_phase(Phase::kRunning).with_proc(id_).word);
       publish_error(i, ErrorKind::kOwnerDied, "the process that submitted the task died before it had done so");
     }

@@ -24,7 +24,7 @@ def main() -> None:
         if name:
             try:
                 __import__(name)
-            except Exception:  # noqa: BLE001 - the task that needs it says what is wrong
+            except Exception:
                 pass
     import gc
 
@@ -34,7 +34,7 @@ def main() -> None:
     code = 1
     try:
         code = _work(slot)
-    except BaseException:  # noqa: BLE001 - the last thing this process says
+    except BaseException:
         import traceback
 
         traceback.print_exc()
@@ -47,7 +47,7 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except Exception:  # noqa: BLE001
+        except Exception:
             pass
 
 

@@ -9,7 +9,9 @@ WorkerLoop::WorkerLoop(Client& client, std::uint32_t actor) : client_(client), p
   if (actor_ == UINT32_MAX) client_.set_worker(&worker_);
 }
 
-WorkerLoop::Next WorkerLoop::poll(std::uint32_t& index) { return actor_ == UINT32_MAX ? poll_worker(index) : poll_actor(index); }
+WorkerLoop::Next WorkerLoop::poll(std::uint32_t& index) {
+  return actor_ == UINT32_MAX ? poll_worker(index) : poll_actor(index);
+}
 
 void WorkerLoop::take(std::uint32_t list) {
   if (p_.list_empty(list)) return;
@@ -68,8 +70,8 @@ WorkerLoop::Next WorkerLoop::poll_worker(std::uint32_t& index) {
   return Next::kIdle;
 }
 
-// Calls of one caller run in the order of their submission; one whose arguments are not ready holds up its caller's later
-// calls, and nobody else's.
+// Calls of one caller run in the order of their submission; one whose arguments are not ready holds up its caller's
+// later calls, and nobody else's.
 WorkerLoop::Next WorkerLoop::poll_actor(std::uint32_t& index) {
   std::lock_guard guard(mutex_);
   if (p_.control().stopping.load(std::memory_order_relaxed) != 0) return Next::kExit;
@@ -119,7 +121,8 @@ WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns)
     if (next != Next::kIdle) return next;
 
     // The next task often comes at once.
-    std::int64_t until = Client::now_ns() + spin_budget_ns(p_, p_.slot(kDriverProc).cpu.load(std::memory_order_relaxed));
+    std::int64_t until =
+        Client::now_ns() + spin_budget_ns(p_, p_.slot(kDriverProc).cpu.load(std::memory_order_relaxed));
     bool rung = false;
     do {
       for (int i = 0; i < 32 && !rung; ++i) {

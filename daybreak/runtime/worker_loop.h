@@ -1,4 +1,5 @@
-// What a worker or an actor does next. The language binding runs the task; this decides which, and waits when there is none.
+// What a worker or an actor does next. The language binding runs the task; this decides which, and waits when there is
+// none.
 #pragma once
 
 #include <deque>
@@ -38,10 +39,10 @@ class WorkerLoop {
   Process& p_;
   const std::uint32_t actor_;
   Client::Worker worker_;
-  std::mutex mutex_;          // calls_: an actor may have many threads
-  std::deque<Call> calls_;    // taken from the inbox, not begun
+  std::mutex mutex_;        // calls_: an actor may have many threads
+  std::deque<Call> calls_;  // taken from the inbox, not begun
   std::vector<std::uint32_t> taken_;
-  bool directed_ = false;     // the task in hand came from the scheduler, with its own CPUs
+  bool directed_ = false;  // the task in hand came from the scheduler, with its own CPUs
 };
 
 }  // namespace daybreak::runtime

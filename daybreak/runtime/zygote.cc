@@ -38,7 +38,8 @@ int receive(Spawn& spawn) {
   if (n < 0) return errno == EAGAIN || errno == EINTR ? 0 : -1;
   if (n == 0) return -1;
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c))
-    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) std::memcpy(spawn.fds, CMSG_DATA(c), sizeof spawn.fds);
+    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+      std::memcpy(spawn.fds, CMSG_DATA(c), sizeof spawn.fds);
   return static_cast<std::size_t>(n) == sizeof spawn.message ? 1 : 0;
 }
 
@@ -131,8 +132,10 @@ std::uint32_t run_zygote(const ForkHooks& hooks) {
     hooks.after_parent();
     for (int fd : spawn.fds)
       if (fd >= 0) close(fd);
-    if (pid > 0) send({ZygoteMessage::kSpawned, spawn.message.proc, pid, 0, 0});
-    else send({ZygoteMessage::kFailed, spawn.message.proc, 0, error, 0});
+    if (pid > 0)
+      send({ZygoteMessage::kSpawned, spawn.message.proc, pid, 0, 0});
+    else
+      send({ZygoteMessage::kFailed, spawn.message.proc, 0, error, 0});
   }
   kill_all_below();
   _exit(0);

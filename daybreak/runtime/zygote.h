@@ -1,5 +1,5 @@
-// The zygote: a small process that has loaded what every worker needs and forks one in 2 to 3 ms. It has no threads, belongs to
-// the driver, and when the driver is gone - however it went - it kills everything below itself and ends.
+// The zygote: a small process that has loaded what every worker needs and forks one in 2 to 3 ms. It has no threads,
+// belongs to the driver, and when the driver is gone - however it went - it kills everything below itself and ends.
 #pragma once
 
 #include <cstdint>
@@ -17,20 +17,20 @@ inline constexpr int kZygoteSocketFd = 5;
 struct ZygoteMessage {
   enum Op : std::uint32_t { kSpawn = 1, kSpawned = 2, kExited = 3, kReady = 4, kFailed = 5 };
   std::uint32_t op;
-  std::uint32_t proc;       // slot
+  std::uint32_t proc;  // slot
   std::int32_t pid;
   std::int32_t status;      // kExited: as waitpid gives it; kFailed: errno
   std::int64_t max_rss_kb;  // kExited
 };
 
 struct ForkHooks {
-  void (*before)();         // in the parent, before each fork
+  void (*before)();  // in the parent, before each fork
   void (*after_parent)();
   void (*after_child)();
 };
 
-// Serves the driver until it is gone; then ends the process. Returns only in a forked worker, with the slot that it is to
-// fill: in a session of its own, with its output on the pipes, and bound to die with the zygote.
+// Serves the driver until it is gone; then ends the process. Returns only in a forked worker, with the slot that it is
+// to fill: in a session of its own, with its output on the pipes, and bound to die with the zygote.
 std::uint32_t run_zygote(const ForkHooks& hooks);
 
 }  // namespace daybreak::runtime

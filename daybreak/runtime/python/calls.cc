@@ -1,10 +1,7 @@
 // The hot verbs: f.remote(), actor.method.remote(), get, put, wait.
 #include <cstddef>
 
-
 #include "daybreak/runtime/python/common.h"
-
-#include <structmember.h>
 
 namespace daybreak::runtime::python {
 
@@ -36,8 +33,7 @@ PyObject* submit(Client& client, const TaskSpec& spec, const Payload& payload) {
   if (payload.size() < kReleaseGilBytes) {
     status = client.submit(spec, payload, results);
   } else {
-    Py_BEGIN_ALLOW_THREADS
-    status = client.submit(spec, payload, results);
+    Py_BEGIN_ALLOW_THREADS status = client.submit(spec, payload, results);
     Py_END_ALLOW_THREADS
   }
   if (!status) {
@@ -62,8 +58,7 @@ PyObject* delegate(const char* verb, PyObject* self, PyObject* const* args, Py_s
 // RemoteFunction: the native half; api.py derives from it.
 
 struct RemoteFunctionObject {
-  PyObject_HEAD
-  std::uint64_t session;  // of the runtime that knows the function; another: it is exported again
+  PyObject_HEAD std::uint64_t session;  // of the runtime that knows the function; another: it is exported again
   TaskSpec spec;
 };
 
@@ -113,8 +108,7 @@ PyObject* function_new(PyTypeObject* type, PyObject*, PyObject*) {
 // ActorHandle and its methods.
 
 struct ActorMethodObject {
-  PyObject_HEAD
-  PyObject* handle;
+  PyObject_HEAD PyObject* handle;
   PyObject* name;
   int num_returns;
 };
@@ -143,7 +137,8 @@ PyObject* actor_method_remote(PyObject* object, PyObject* const* args, Py_ssize_
   auto* handle = reinterpret_cast<ActorHandleObject*>(self->handle);
   Client* client = state().client;
   if (client == nullptr || handle->session != state().session) {
-    PyErr_SetString(PyExc_ValueError, "this actor handle belongs to a runtime that has been shut down: create the actor again");
+    PyErr_SetString(PyExc_ValueError,
+                    "this actor handle belongs to a runtime that has been shut down: create the actor again");
     return nullptr;
   }
   Py_ssize_t size = 0;
@@ -151,10 +146,11 @@ PyObject* actor_method_remote(PyObject* object, PyObject* const* args, Py_ssize_
   if (name == nullptr) return nullptr;
   Encoder encoder;
   if (!encoder.call(name, size, args, nargs, kwnames)) return nullptr;
-  TaskSpec spec{.kind = Kind::kActorCall,
-                .actor = handle->slot,
-                .num_returns = static_cast<std::uint16_t>(self->num_returns),
-                .max_retries = static_cast<std::int16_t>(client->process().control().actor[handle->slot].max_task_retries)};
+  TaskSpec spec{
+      .kind = Kind::kActorCall,
+      .actor = handle->slot,
+      .num_returns = static_cast<std::uint16_t>(self->num_returns),
+      .max_retries = static_cast<std::int16_t>(client->process().control().actor[handle->slot].max_task_retries)};
   return submit(*client, spec, encoder.finish(kCodecArgs));
 }
 
@@ -162,7 +158,8 @@ PyObject* actor_method_options(PyObject* object, PyObject* args, PyObject* kwarg
   auto* self = reinterpret_cast<ActorMethodObject*>(object);
   static const char* names[] = {"num_returns", nullptr};
   int num_returns = self->num_returns;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$i:options", const_cast<char**>(names), &num_returns)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$i:options", const_cast<char**>(names), &num_returns))
+    return nullptr;
   if (num_returns < 0 || num_returns > 1000) {
     PyErr_Format(PyExc_ValueError, "num_returns=%d: it must be between 0 and 1000", num_returns);
     return nullptr;
@@ -186,7 +183,8 @@ PyObject* handle_getattro(PyObject* object, PyObject* name) {
   if (PyErr_Occurred()) return nullptr;
   PyObject* found = PyObject_GenericGetAttr(object, name);
   if (found == nullptr && PyErr_ExceptionMatches(PyExc_AttributeError))
-    PyErr_Format(PyExc_AttributeError, "actor %U has no method %R", PyDict_GetItemString(self->info, "class_name"), name);
+    PyErr_Format(PyExc_AttributeError, "actor %U has no method %R", PyDict_GetItemString(self->info, "class_name"),
+                 name);
   return found;
 }
 
@@ -202,11 +200,13 @@ void handle_dealloc(PyObject* object) {
 
 Py_hash_t handle_hash(PyObject* object) {
   auto* self = reinterpret_cast<ActorHandleObject*>(object);
-  return static_cast<Py_hash_t>((std::uint64_t{self->creation.generation} << 20 ^ self->creation.index) & 0x7fffffffffffffff);
+  return static_cast<Py_hash_t>((std::uint64_t{self->creation.generation} << 20 ^ self->creation.index) &
+                                0x7fffffffffffffff);
 }
 
 PyObject* handle_compare(PyObject* a, PyObject* b, int op) {
-  if ((op != Py_EQ && op != Py_NE) || Py_TYPE(a) != actor_handle_type || Py_TYPE(b) != actor_handle_type) Py_RETURN_NOTIMPLEMENTED;
+  if ((op != Py_EQ && op != Py_NE) || Py_TYPE(a) != actor_handle_type || Py_TYPE(b) != actor_handle_type)
+    Py_RETURN_NOTIMPLEMENTED;
   auto* x = reinterpret_cast<ActorHandleObject*>(a);
   auto* y = reinterpret_cast<ActorHandleObject*>(b);
   bool equal = x->creation == y->creation && x->session == y->session;
@@ -215,16 +215,20 @@ PyObject* handle_compare(PyObject* a, PyObject* b, int op) {
 
 PyObject* handle_repr(PyObject* object) {
   auto* self = reinterpret_cast<ActorHandleObject*>(object);
-  return PyUnicode_FromFormat("Actor(%U, %08x%08x)", PyDict_GetItemString(self->info, "class_name"), self->creation.generation,
-                              self->creation.index);
+  return PyUnicode_FromFormat("Actor(%U, %08x%08x)", PyDict_GetItemString(self->info, "class_name"),
+                              self->creation.generation, self->creation.index);
 }
 
 PyObject* handle_id(PyObject* object, void*) {
   auto* self = reinterpret_cast<ActorHandleObject*>(object);
   return PyUnicode_FromFormat("%08x%08x", self->creation.generation, self->creation.index);
 }
-PyObject* handle_slot(PyObject* object, void*) { return PyLong_FromUnsignedLong(reinterpret_cast<ActorHandleObject*>(object)->slot); }
-PyObject* handle_info(PyObject* object, void*) { return Py_NewRef(reinterpret_cast<ActorHandleObject*>(object)->info); }
+PyObject* handle_slot(PyObject* object, void*) {
+  return PyLong_FromUnsignedLong(reinterpret_cast<ActorHandleObject*>(object)->slot);
+}
+PyObject* handle_info(PyObject* object, void*) {
+  return Py_NewRef(reinterpret_cast<ActorHandleObject*>(object)->info);
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // get, put, wait.
@@ -243,19 +247,18 @@ bool deadline_of(PyObject* timeout, std::int64_t& deadline) {
   return true;
 }
 
-// Waits without the GIL; Python's signal handlers run in between. False: exception set, kTimeout included as `timed_out`.
+// Waits without the GIL; Python's signal handlers run in between. False: exception set, kTimeout included as
+// `timed_out`.
 bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::int64_t deadline, bool& timed_out) {
   timed_out = false;
   for (;;) {
     WaitResult result;
     bool stopping;
     ++state().waiting;
-    Py_BEGIN_ALLOW_THREADS
-    result = client.wait(refs, count, deadline);
+    Py_BEGIN_ALLOW_THREADS result = client.wait(refs, count, deadline);
     stopping = client.process().control().stopping.load() != 0;
     --state().waiting;
-    Py_END_ALLOW_THREADS
-    if (PyErr_CheckSignals() != 0) return false;
+    Py_END_ALLOW_THREADS if (PyErr_CheckSignals() != 0) return false;
     if (stopping) {
       PyErr_SetString(PyExc_RuntimeError, "the runtime was shut down while this thread waited");
       return false;
@@ -269,7 +272,8 @@ bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::in
 void raise_timeout(PyObject* timeout, std::size_t unfinished, std::size_t total) {
   PyObject* type = python_object("exceptions", "GetTimeoutError");
   if (type != nullptr)
-    PyErr_Format(type, "get(timeout=%R): %zu of %zu objects are not ready: wait longer, or use wait()", timeout, unfinished, total);
+    PyErr_Format(type, "get(timeout=%R): %zu of %zu objects are not ready: wait longer, or use wait()", timeout,
+                 unfinished, total);
 }
 
 PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
@@ -277,10 +281,12 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
   PyObject* timeout = nullptr;
   for (Py_ssize_t i = 0; kwnames != nullptr && i < PyTuple_GET_SIZE(kwnames); ++i) {
     if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, i), "timeout") != 0)
-      return PyErr_Format(PyExc_TypeError, "get() has no argument %R: it takes refs and timeout", PyTuple_GET_ITEM(kwnames, i));
+      return PyErr_Format(PyExc_TypeError, "get() has no argument %R: it takes refs and timeout",
+                          PyTuple_GET_ITEM(kwnames, i));
     timeout = args[nargs + i];
   }
-  if (nargs != 1) return PyErr_Format(PyExc_TypeError, "get() takes one ObjectRef or a list of them, %zd arguments given", nargs);
+  if (nargs != 1)
+    return PyErr_Format(PyExc_TypeError, "get() takes one ObjectRef or a list of them, %zd arguments given", nargs);
   Client* client = client_or_init();
   if (client == nullptr) return nullptr;
   std::int64_t deadline;
@@ -300,7 +306,8 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
     return decode_object(*client, *ref);
   }
   if (!PyList_Check(args[0]) && !PyTuple_Check(args[0]))
-    return PyErr_Format(PyExc_TypeError, "get() takes an ObjectRef or a list of them, not %.200s", Py_TYPE(args[0])->tp_name);
+    return PyErr_Format(PyExc_TypeError, "get() takes an ObjectRef or a list of them, not %.200s",
+                        Py_TYPE(args[0])->tp_name);
   Owned items(PySequence_Tuple(args[0]));  // the list may change while we wait
   if (!items) return nullptr;
   Py_ssize_t count = PyTuple_GET_SIZE(items.get());
@@ -333,7 +340,8 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
 PyObject* verb_put(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   if (state().engine != nullptr) return delegate("put", nullptr, args, nargs, kwnames);
   if (nargs != 1 || kwnames != nullptr) return PyErr_Format(PyExc_TypeError, "put() takes one value");
-  if (is_object_ref(args[0])) return PyErr_Format(PyExc_TypeError, "put() takes a value, not an ObjectRef: put a list that holds it");
+  if (is_object_ref(args[0]))
+    return PyErr_Format(PyExc_TypeError, "put() takes a value, not an ObjectRef: put a list that holds it");
   Client* client = client_or_init();
   if (client == nullptr) return nullptr;
   Encoder encoder;
@@ -343,8 +351,7 @@ PyObject* verb_put(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
   if (payload.size() < kReleaseGilBytes) {
     ref = client->put(payload);
   } else {
-    Py_BEGIN_ALLOW_THREADS
-    ref = client->put(payload);
+    Py_BEGIN_ALLOW_THREADS ref = client->put(payload);
     Py_END_ALLOW_THREADS
   }
   if (!ref) {
@@ -366,11 +373,13 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
       num_returns = PyLong_AsSsize_t(args[nargs + i]);
       if (num_returns == -1 && PyErr_Occurred()) return nullptr;
     } else if (PyUnicode_CompareWithASCIIString(name, "fetch_local") != 0) {
-      return PyErr_Format(PyExc_TypeError, "wait() has no argument %R: it takes refs, num_returns, timeout and fetch_local", name);
+      return PyErr_Format(PyExc_TypeError,
+                          "wait() has no argument %R: it takes refs, num_returns, timeout and fetch_local", name);
     }
   }
   if (nargs != 1 || !PyList_Check(args[0]))
-    return PyErr_Format(PyExc_TypeError, "wait() takes a list of ObjectRefs, not %.200s", nargs == 1 ? Py_TYPE(args[0])->tp_name : "that");
+    return PyErr_Format(PyExc_TypeError, "wait() takes a list of ObjectRefs, not %.200s",
+                        nargs == 1 ? Py_TYPE(args[0])->tp_name : "that");
   Client* client = client_or_init();
   if (client == nullptr) return nullptr;
   std::int64_t deadline;
@@ -396,7 +405,8 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
     refs[static_cast<std::size_t>(i)] = *ref;
   }
   if (count > 0 && (num_returns < 1 || num_returns > count))
-    return PyErr_Format(PyExc_ValueError, "num_returns=%zd: it must be between 1 and the %zd references given", num_returns, count);
+    return PyErr_Format(PyExc_ValueError, "num_returns=%zd: it must be between 1 and the %zd references given",
+                        num_returns, count);
 
   // What was given is kept alive, and in the order in which it was given.
   Owned items(PyList_GetSlice(args[0], 0, count));
@@ -404,7 +414,8 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
   if (count > 0) {
     Process& p = client->process();
     std::size_t ready = 0;
-    for (std::size_t i = 0; i < refs.size() && ready < static_cast<std::size_t>(num_returns); ++i) ready += p.done(refs[i]);
+    for (std::size_t i = 0; i < refs.size() && ready < static_cast<std::size_t>(num_returns); ++i)
+      ready += p.done(refs[i]);
     if (ready < static_cast<std::size_t>(num_returns)) {
       std::vector<Ref> own = refs;  // another Python thread may call wait() on this thread's time
       bool timed_out;
@@ -425,7 +436,8 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
   Owned rest(PyList_New(count - taken));
   if (!rest || !done) return nullptr;
   for (Py_ssize_t i = 0, at = 0; i < count; ++i)
-    if (is_ready[static_cast<std::size_t>(i)] == 0) PyList_SET_ITEM(rest.get(), at++, Py_NewRef(PyList_GET_ITEM(items.get(), i)));
+    if (is_ready[static_cast<std::size_t>(i)] == 0)
+      PyList_SET_ITEM(rest.get(), at++, Py_NewRef(PyList_GET_ITEM(items.get(), i)));
   return PyTuple_Pack(2, done.get(), rest.get());
 }
 
@@ -451,12 +463,13 @@ bool init_calls(PyObject* module) {
     return reinterpret_cast<PyTypeObject*>(type);
   };
 
-  static PyMethodDef function_methods[] = {
-      {"remote", fastcall(function_remote), METH_FASTCALL | METH_KEYWORDS,
-       "remote(*args, **kwargs)\n--\n\nSubmits a call; returns an ObjectRef at once (a list for num_returns > 1, None for 0)."},
-      {"_bind", function_bind, METH_VARARGS, nullptr},
-      {nullptr, nullptr, 0, nullptr}};
-  static PyType_Slot function_slots[] = {{Py_tp_new, reinterpret_cast<void*>(function_new)}, {Py_tp_methods, function_methods}, {0, nullptr}};
+  static PyMethodDef function_methods[] = {{"remote", fastcall(function_remote), METH_FASTCALL | METH_KEYWORDS,
+                                            "remote(*args, **kwargs)\n--\n\nSubmits a call; returns an ObjectRef at "
+                                            "once (a list for num_returns > 1, None for 0)."},
+                                           {"_bind", function_bind, METH_VARARGS, nullptr},
+                                           {nullptr, nullptr, 0, nullptr}};
+  static PyType_Slot function_slots[] = {
+      {Py_tp_new, reinterpret_cast<void*>(function_new)}, {Py_tp_methods, function_methods}, {0, nullptr}};
   static PyType_Spec function_spec = {"daybreak._core.runtime.RemoteFunctionBase", sizeof(RemoteFunctionObject), 0,
                                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, function_slots};
   if (add_type(&function_spec, "RemoteFunctionBase") == nullptr) return false;
@@ -464,8 +477,8 @@ bool init_calls(PyObject* module) {
   static PyMethodDef method_methods[] = {
       {"remote", fastcall(actor_method_remote), METH_FASTCALL | METH_KEYWORDS,
        "remote(*args, **kwargs)\n--\n\nSubmits a call to the actor; returns an ObjectRef at once."},
-      {"options", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(actor_method_options)), METH_VARARGS | METH_KEYWORDS,
-       "options(*, num_returns)\n--\n\nThe same method with another number of results."},
+      {"options", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(actor_method_options)),
+       METH_VARARGS | METH_KEYWORDS, "options(*, num_returns)\n--\n\nThe same method with another number of results."},
       {nullptr, nullptr, 0, nullptr}};
   static PyType_Slot method_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(actor_method_dealloc)},
                                        {Py_tp_call, reinterpret_cast<void*>(actor_method_call)},
@@ -475,13 +488,15 @@ bool init_calls(PyObject* module) {
                                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, method_slots};
   actor_method_type = add_type(&method_spec, "ActorMethod");
 
-  static PyMethodDef handle_methods[] = {{"__reduce__", reduce_actor, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+  static PyMethodDef handle_methods[] = {{"__reduce__", reduce_actor, METH_NOARGS, nullptr},
+                                         {nullptr, nullptr, 0, nullptr}};
   static PyGetSetDef handle_getset[] = {{"_actor_id", handle_id, nullptr, "16 hexadecimal digits", nullptr},
                                         {"_slot", handle_slot, nullptr, nullptr, nullptr},
                                         {"_info", handle_info, nullptr, nullptr, nullptr},
                                         {nullptr, nullptr, nullptr, nullptr, nullptr}};
   static PyMemberDef handle_members[] = {
-      {"__weaklistoffset__", T_PYSSIZET, offsetof(ActorHandleObject, weakrefs), READONLY, nullptr}, {nullptr, 0, 0, 0, nullptr}};
+      {"__weaklistoffset__", T_PYSSIZET, offsetof(ActorHandleObject, weakrefs), READONLY, nullptr},
+      {nullptr, 0, 0, 0, nullptr}};
   static PyType_Slot handle_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
                                        {Py_tp_getattro, reinterpret_cast<void*>(handle_getattro)},
                                        {Py_tp_hash, reinterpret_cast<void*>(handle_hash)},
@@ -498,15 +513,19 @@ bool init_calls(PyObject* module) {
 
   static PyMethodDef verbs[] = {
       {"get", fastcall(verb_get), METH_FASTCALL | METH_KEYWORDS,
-       "get(refs, *, timeout=None)\n--\n\nThe value of an ObjectRef, or a list of values for a list of them, in order.\n\n"
+       "get(refs, *, timeout=None)\n--\n\nThe value of an ObjectRef, or a list of values for a list of them, in "
+       "order.\n\n"
        "Waits until all are there. Arrays are read-only views of shared memory.\n\n"
-       "Raises GetTimeoutError (a TimeoutError) after `timeout` seconds; TaskError (also of the user's own type) when the\n"
+       "Raises GetTimeoutError (a TimeoutError) after `timeout` seconds; TaskError (also of the user's own type) when "
+       "the\n"
        "task raised; WorkerCrashedError, ActorDiedError, TaskCancelledError with the reason."},
       {"put", fastcall(verb_put), METH_FASTCALL | METH_KEYWORDS,
-       "put(value)\n--\n\nStores a value; returns its ObjectRef.\n\nRaises ObjectStoreFullError with the largest holders when it does not fit."},
+       "put(value)\n--\n\nStores a value; returns its ObjectRef.\n\nRaises ObjectStoreFullError with the largest "
+       "holders when it does not fit."},
       {"wait", fastcall(verb_wait), METH_FASTCALL | METH_KEYWORDS,
        "wait(refs, *, num_returns=1, timeout=None, fetch_local=True)\n--\n\n"
-       "(ready, rest): at most `num_returns` references whose values are there, and all others, both in the order given.\n\n"
+       "(ready, rest): at most `num_returns` references whose values are there, and all others, both in the order "
+       "given.\n\n"
        "Returns when `num_returns` are ready or `timeout` seconds are over. Raises ValueError for duplicates."},
       {nullptr, nullptr, 0, nullptr}};
   return PyModule_AddFunctions(module, verbs) == 0;

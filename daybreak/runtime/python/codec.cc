@@ -3,8 +3,10 @@
 //   list, tuple, dict of those     tagged too (one level: identity of mutable objects cannot matter)
 //   list or tuple of references    packed, with the references behind the blob
 //   a contiguous numpy array       its shape and its bytes, aligned
-//   everything else                pickle protocol 5 with its large buffers beside it: the C pickler where every type is a
-//                                  builtin one, else cloudpickle (the plain pickler would save classes of __main__ by name)
+//   everything else                pickle protocol 5 with its large buffers beside it: the C pickler where every type
+//   is a
+//                                  builtin one, else cloudpickle (the plain pickler would save classes of __main__ by
+//                                  name)
 // Format page: docs/formats/runtime-values.md.
 #include <cstring>
 
@@ -15,13 +17,13 @@ namespace daybreak::runtime::python {
 
 namespace {
 
-constexpr Py_ssize_t kFlatItems = 64;         // longer containers go to the pickler, which is faster per item
-constexpr std::uint64_t kExternalBytes = 512; // from here on bytes are not copied twice
-constexpr std::uint64_t kZeroCopyBytes = 512; // from here on an array is a view of the segment
+constexpr Py_ssize_t kFlatItems = 64;          // longer containers go to the pickler, which is faster per item
+constexpr std::uint64_t kExternalBytes = 512;  // from here on bytes are not copied twice
+constexpr std::uint64_t kZeroCopyBytes = 512;  // from here on an array is a view of the segment
 constexpr int kPlainDepth = 6;
 constexpr Py_ssize_t kPlainItems = 10'000;
 
-thread_local std::vector<Encoder*> encoders;   // whose pickling is in progress: where references are collected
+thread_local std::vector<Encoder*> encoders;  // whose pickling is in progress: where references are collected
 struct Decoding {
   Client* client;
   std::span<const Ref> refs;
@@ -72,8 +74,8 @@ bool known_format(const char* format) {
 
 bool is_plain(PyObject* object, int depth, Py_ssize_t& budget) {
   PyTypeObject* type = Py_TYPE(object);
-  if (object == Py_None || type == &PyBool_Type || type == &PyLong_Type || type == &PyFloat_Type || type == &PyUnicode_Type ||
-      type == &PyBytes_Type || type == &PyByteArray_Type || type == &PyComplex_Type)
+  if (object == Py_None || type == &PyBool_Type || type == &PyLong_Type || type == &PyFloat_Type ||
+      type == &PyUnicode_Type || type == &PyBytes_Type || type == &PyByteArray_Type || type == &PyComplex_Type)
     return true;
   if (type == ndarray_type()) return true;
   if (depth == 0 || --budget < 0) return false;
@@ -81,7 +83,8 @@ bool is_plain(PyObject* object, int depth, Py_ssize_t& budget) {
     Py_ssize_t n = Py_SIZE(object);
     budget -= n;
     for (Py_ssize_t i = 0; i < n && budget >= 0; ++i)
-      if (!is_plain(type == &PyList_Type ? PyList_GET_ITEM(object, i) : PyTuple_GET_ITEM(object, i), depth - 1, budget)) return false;
+      if (!is_plain(type == &PyList_Type ? PyList_GET_ITEM(object, i) : PyTuple_GET_ITEM(object, i), depth - 1, budget))
+        return false;
     return budget >= 0;
   }
   if (type == &PyDict_Type) {
@@ -303,8 +306,8 @@ bool Encoder::item(PyObject* object) {
   return done || pickle(object);
 }
 
-// A reference at top level is a dependency; a large argument becomes an object of its own, so that the task can have a view of
-// it for as long as it likes.
+// A reference at top level is a dependency; a large argument becomes an object of its own, so that the task can have a
+// view of it for as long as it likes.
 bool Encoder::argument(PyObject* object) {
   if (is_object_ref(object)) {
     const Ref* ref = checked_ref(object, "a task");
@@ -345,7 +348,8 @@ bool Encoder::argument(PyObject* object) {
   return true;
 }
 
-bool Encoder::call(const char* method, Py_ssize_t method_size, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+bool Encoder::call(const char* method, Py_ssize_t method_size, PyObject* const* args, Py_ssize_t nargs,
+                   PyObject* kwnames) {
   Py_ssize_t names = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
   if (nargs + names > 0xffff) {
     PyErr_Format(PyExc_ValueError, "%zd arguments, at most %d are possible: pass a list", nargs + names, 0xffff);
@@ -371,7 +375,8 @@ const Payload& Encoder::finish(std::uint8_t codec) {
     payload_.pieces.push_back({external.data, external.size, external.align});
     at = external.at;
   }
-  if (scratch_.size() > at || payload_.pieces.empty()) payload_.pieces.push_back({scratch_.data() + at, scratch_.size() - at, 1});
+  if (scratch_.size() > at || payload_.pieces.empty())
+    payload_.pieces.push_back({scratch_.data() + at, scratch_.size() - at, 1});
   payload_.refs = deps_;
   payload_.refs.insert(payload_.refs.end(), nested_.begin(), nested_.end());
   payload_.deps = static_cast<std::uint16_t>(deps_.size());
@@ -388,7 +393,8 @@ PyObject* reduce_reference(PyObject* self, PyObject*) {
     PyObject* rebuild = python_object("serialization", "_ref_from_bytes");
     if (rebuild == nullptr) return nullptr;
     auto* r = reinterpret_cast<ObjectRefObject*>(self);
-    return Py_BuildValue("O(KII)", rebuild, static_cast<unsigned long long>(r->session), r->ref.index, r->ref.generation);
+    return Py_BuildValue("O(KII)", rebuild, static_cast<unsigned long long>(r->session), r->ref.index,
+                         r->ref.generation);
   }
   PyObject* rebuild = python_object("serialization", "_ref_at");
   if (rebuild == nullptr) return nullptr;
@@ -420,8 +426,7 @@ namespace {
 
 // A read-only view of bytes in the segment that keeps their object alive.
 struct SharedBytesObject {
-  PyObject_HEAD
-  std::uint64_t session;
+  PyObject_HEAD std::uint64_t session;
   Ref ref;
   const std::byte* data;
   Py_ssize_t size;
@@ -445,7 +450,8 @@ void shared_bytes_dealloc(PyObject* object) {
 class Decoder {
  public:
   // `keep`: the object that the bytes belong to, for views; none: everything is copied.
-  Decoder(Client& client, std::span<const std::byte> bytes, std::span<const Ref> refs, std::uint16_t deps, const Ref* keep)
+  Decoder(Client& client, std::span<const std::byte> bytes, std::span<const Ref> refs, std::uint16_t deps,
+          const Ref* keep)
       : client_(client), bytes_(bytes), refs_(refs), deps_(deps), keep_(keep) {}
 
   template <typename T>
@@ -527,8 +533,10 @@ class Decoder {
     for (std::uint32_t i = 0; result && i < count; ++i) {
       PyObject* element = item();
       if (element == nullptr) return nullptr;
-      if (list) PyList_SET_ITEM(result.get(), i, element);
-      else PyTuple_SET_ITEM(result.get(), i, element);
+      if (list)
+        PyList_SET_ITEM(result.get(), i, element);
+      else
+        PyTuple_SET_ITEM(result.get(), i, element);
     }
     return result.release();
   }
@@ -554,8 +562,10 @@ class Decoder {
       client_.process().hold(refs_[first + i]);
       PyObject* ref = make_object_ref(refs_[first + i]);
       if (ref == nullptr) return nullptr;
-      if (list) PyList_SET_ITEM(result.get(), i, ref);
-      else PyTuple_SET_ITEM(result.get(), i, ref);
+      if (list)
+        PyList_SET_ITEM(result.get(), i, ref);
+      else
+        PyTuple_SET_ITEM(result.get(), i, ref);
     }
     return result.release();
   }
@@ -564,7 +574,8 @@ class Decoder {
   PyObject* buffer(std::uint64_t size) {
     const char* data = take(size, 64);
     if (data == nullptr) return corrupt();
-    if (keep_ == nullptr || size < kZeroCopyBytes) return PyBytes_FromStringAndSize(data, static_cast<Py_ssize_t>(size));
+    if (keep_ == nullptr || size < kZeroCopyBytes)
+      return PyBytes_FromStringAndSize(data, static_cast<Py_ssize_t>(size));
     auto* view = PyObject_New(SharedBytesObject, shared_bytes_type);
     if (view == nullptr) return nullptr;
     client_.process().hold(*keep_);
@@ -641,10 +652,12 @@ PyObject* ref_at(PyObject*, PyObject* argument) {
 
 PyObject* ref_from_bytes(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
   if (nargs != 3 || state().client == nullptr || PyLong_AsUnsignedLongLong(args[0]) != state().session) {
-    if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "a reference of another runtime, or of one that has been shut down");
+    if (!PyErr_Occurred())
+      PyErr_SetString(PyExc_ValueError, "a reference of another runtime, or of one that has been shut down");
     return nullptr;
   }
-  Ref ref{static_cast<std::uint32_t>(PyLong_AsUnsignedLong(args[1])), static_cast<std::uint32_t>(PyLong_AsUnsignedLong(args[2]))};
+  Ref ref{static_cast<std::uint32_t>(PyLong_AsUnsignedLong(args[1])),
+          static_cast<std::uint32_t>(PyLong_AsUnsignedLong(args[2]))};
   if (PyErr_Occurred()) return nullptr;
   if (ref.index >= kMaxObjects || state().client->process().entry(ref.index).load().generation() != ref.generation) {
     PyErr_SetString(PyExc_ValueError, "a reference to an object that has been freed");
@@ -712,8 +725,8 @@ PyObject* decode_blob(std::span<const std::byte> bytes, std::span<const Ref> ref
   return decoder.item();
 }
 
-bool decode_call(Client& client, std::uint32_t index, std::string& method, std::vector<PyObject*>& values, PyObject*& kwnames,
-                 Py_ssize_t& positional, Ref& failed, bool& dependency_failed) {
+bool decode_call(Client& client, std::uint32_t index, std::string& method, std::vector<PyObject*>& values,
+                 PyObject*& kwnames, Py_ssize_t& positional, Ref& failed, bool& dependency_failed) {
   Process& p = client.process();
   Entry& e = p.entry(index);
   Decoder decoder(client, p.args(index), p.args_refs(index), e.args.where == kNowhere ? 0 : e.args.deps, nullptr);
@@ -752,7 +765,8 @@ void raise_object_error(Client& client, Ref ref) {
     payload = Owned(decoder.item());
   } else {
     auto text = p.value(ref.index);
-    payload = Owned(PyUnicode_DecodeUTF8(reinterpret_cast<const char*>(text.data()), static_cast<Py_ssize_t>(text.size()), "replace"));
+    payload = Owned(PyUnicode_DecodeUTF8(reinterpret_cast<const char*>(text.data()),
+                                         static_cast<Py_ssize_t>(text.size()), "replace"));
   }
   if (!payload) return;
   Owned exception(PyObject_CallFunction(make, "iO", static_cast<int>(e.error), payload.get()));
@@ -760,19 +774,22 @@ void raise_object_error(Client& client, Ref ref) {
 }
 
 bool init_codec(PyObject* module) {
-  static PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(shared_bytes_dealloc)},
-                                {Py_bf_getbuffer, reinterpret_cast<void*>(shared_bytes_buffer)},
-                                {Py_tp_doc, const_cast<char*>("Bytes of an object in the store, read-only; keeps the object alive.")},
-                                {0, nullptr}};
+  static PyType_Slot slots[] = {
+      {Py_tp_dealloc, reinterpret_cast<void*>(shared_bytes_dealloc)},
+      {Py_bf_getbuffer, reinterpret_cast<void*>(shared_bytes_buffer)},
+      {Py_tp_doc, const_cast<char*>("Bytes of an object in the store, read-only; keeps the object alive.")},
+      {0, nullptr}};
   static PyType_Spec spec = {"daybreak.SharedBytes", sizeof(SharedBytesObject), 0,
                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
   shared_bytes_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   if (shared_bytes_type == nullptr) return false;
   static PyMethodDef functions[] = {
       {"_ref_at", ref_at, METH_O, nullptr},
-      {"_ref_from_bytes", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(ref_from_bytes)), METH_FASTCALL, nullptr},
+      {"_ref_from_bytes", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(ref_from_bytes)), METH_FASTCALL,
+       nullptr},
       {"_actor_at", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(actor_at)), METH_FASTCALL, nullptr},
-      {"_actor_from_bytes", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(actor_from_bytes)), METH_FASTCALL, nullptr},
+      {"_actor_from_bytes", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(actor_from_bytes)),
+       METH_FASTCALL, nullptr},
       {nullptr, nullptr, 0, nullptr}};
   return PyModule_AddFunctions(module, functions) == 0;
 }

@@ -1,9 +1,10 @@
-// What the files of the Python binding share. Raw C API for the hot verbs (a FASTCALL entry costs 26 ns, a nanobind one 40 to
-// 100); nanobind for the rest.
+// What the files of the Python binding share. Raw C API for the hot verbs (a FASTCALL entry costs 26 ns, a nanobind one
+// 40 to 100); nanobind for the rest.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
 #include <memory>
 #include <span>
@@ -46,19 +47,19 @@ class Owned {
 
 // The runtime of this process: a driver's or a worker's. Guarded by the GIL.
 struct State {
-  std::unique_ptr<Node> node;         // driver
-  std::unique_ptr<Segment> segment;   // worker
-  std::unique_ptr<Process> process;   // worker
-  std::unique_ptr<Client> own_client; // worker
-  std::unique_ptr<WorkerLoop> loop;   // worker
-  Client* client = nullptr;           // null: not initialised
-  std::uint64_t session = 0;          // 0: not initialised
-  PyObject* engine = nullptr;         // another engine than the embedded one (runtime/engine.py); the verbs go there
+  std::unique_ptr<Node> node;          // driver
+  std::unique_ptr<Segment> segment;    // worker
+  std::unique_ptr<Process> process;    // worker
+  std::unique_ptr<Client> own_client;  // worker
+  std::unique_ptr<WorkerLoop> loop;    // worker
+  Client* client = nullptr;            // null: not initialised
+  std::uint64_t session = 0;           // 0: not initialised
+  PyObject* engine = nullptr;          // another engine than the embedded one (runtime/engine.py); the verbs go there
   bool is_worker = false;
   bool in_actor = false;
   std::uint32_t actor_slot = 0;
-  std::atomic<int> waiting{0};        // threads in get or wait
-  std::int64_t views = 0;             // arrays and buffers that look at the store
+  std::atomic<int> waiting{0};  // threads in get or wait
+  std::int64_t views = 0;       // arrays and buffers that look at the store
 };
 State& state();
 
@@ -72,8 +73,7 @@ PyObject* python_object(const char* module, const char* name);
 
 // -- ObjectRef --------------------------------------------------------------------------------------------------------
 struct ObjectRefObject {
-  PyObject_HEAD
-  std::uint64_t session;
+  PyObject_HEAD std::uint64_t session;
   Ref ref;
 };
 extern PyTypeObject* object_ref_type;
@@ -85,22 +85,21 @@ const Ref* checked_ref(PyObject* object, const char* verb);
 
 // -- ActorHandle ------------------------------------------------------------------------------------------------------
 struct ActorHandleObject {
-  PyObject_HEAD
-  std::uint64_t session;
+  PyObject_HEAD std::uint64_t session;
   Ref creation;
   std::uint32_t slot;
-  PyObject* info;     // dict: class name, methods {name: num_returns}, max_task_retries, ...
+  PyObject* info;  // dict: class name, methods {name: num_returns}, max_task_retries, ...
   PyObject* weakrefs;
 };
 extern PyTypeObject* actor_handle_type;
 PyObject* make_actor_handle(Ref creation, std::uint32_t slot, PyObject* info);
 
 // -- codec ------------------------------------------------------------------------------------------------------------
-inline constexpr std::uint8_t kCodecText = 0;       // a sentence: errors of the runtime
-inline constexpr std::uint8_t kCodecItem = 1;       // one item
-inline constexpr std::uint8_t kCodecArgs = 2;       // arguments of a call
-inline constexpr std::uint8_t kCodecException = 3;  // one item: what exceptions.py made of it
-inline constexpr std::uint8_t kCodecNative = 4;     // name of a C++ function
+inline constexpr std::uint8_t kCodecText = 0;                // a sentence: errors of the runtime
+inline constexpr std::uint8_t kCodecItem = 1;                // one item
+inline constexpr std::uint8_t kCodecArgs = 2;                // arguments of a call
+inline constexpr std::uint8_t kCodecException = 3;           // one item: what exceptions.py made of it
+inline constexpr std::uint8_t kCodecNative = 4;              // name of a C++ function
 inline constexpr std::uint64_t kLargeArgBytes = 100 * 1024;  // a larger argument becomes an object of its own
 
 // Collects a Payload from Python objects. Keeps what it refers to alive until it is destroyed. GIL held throughout.
@@ -151,8 +150,8 @@ class Encoder {
 PyObject* decode_object(Client& client, Ref ref);
 // Arguments of the task that this process runs. `values`: positional ones, then those of the names; new references.
 // A dependency that holds an error: `failed` is its Ref and false is returned without an exception.
-bool decode_call(Client& client, std::uint32_t index, std::string& method, std::vector<PyObject*>& values, PyObject*& kwnames,
-                 Py_ssize_t& positional, Ref& failed, bool& dependency_failed);
+bool decode_call(Client& client, std::uint32_t index, std::string& method, std::vector<PyObject*>& values,
+                 PyObject*& kwnames, Py_ssize_t& positional, Ref& failed, bool& dependency_failed);
 // A function in the store as (callable, exceptions to retry on or None), after `enter_world` has had its first part.
 PyObject* decode_function(Client& client, Ref ref, PyObject* enter_world);
 // An item of a blob, e.g. a pickled function; copies.

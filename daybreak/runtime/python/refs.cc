@@ -40,12 +40,15 @@ void raise(const base::Error& error) {
   std::string text = error.to_string();
   if (error.code() == base::Code::kResourceExhausted && state().client != nullptr)
     if (std::string holders = state().client->largest_holders(5); !holders.empty())
-      text += ". The largest objects are:" + holders + "\nDrop references to some (del), or give init() a larger object_store_memory.";
+      text += ". The largest objects are:" + holders +
+              "\nDrop references to some (del), or give init() a larger object_store_memory.";
   Owned exception(PyObject_CallFunction(make, "is", static_cast<int>(error.code()), text.c_str()));
   if (exception) PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.get())), exception.get());
 }
 
-bool is_object_ref(PyObject* object) { return Py_TYPE(object) == object_ref_type; }
+bool is_object_ref(PyObject* object) {
+  return Py_TYPE(object) == object_ref_type;
+}
 
 PyObject* make_object_ref(Ref ref) {
   auto* self = PyObject_New(ObjectRefObject, object_ref_type);
@@ -57,13 +60,15 @@ PyObject* make_object_ref(Ref ref) {
 
 const Ref* checked_ref(PyObject* object, const char* verb) {
   if (!is_object_ref(object)) {
-    PyErr_Format(PyExc_TypeError, "%s takes an ObjectRef or a list of them, not %.200s %.200R", verb, Py_TYPE(object)->tp_name, object);
+    PyErr_Format(PyExc_TypeError, "%s takes an ObjectRef or a list of them, not %.200s %.200R", verb,
+                 Py_TYPE(object)->tp_name, object);
     return nullptr;
   }
   auto* self = reinterpret_cast<ObjectRefObject*>(object);
   if (self->session != state().session) {
     PyErr_Format(PyExc_ValueError,
-                 "%s was given a reference of a runtime that has been shut down: submit the task again after init()", verb);
+                 "%s was given a reference of a runtime that has been shut down: submit the task again after init()",
+                 verb);
     return nullptr;
   }
   return &self->ref;
@@ -81,7 +86,8 @@ void ref_dealloc(PyObject* object) {
 
 Py_hash_t ref_hash(PyObject* object) {
   auto* self = reinterpret_cast<ObjectRefObject*>(object);
-  auto hash = static_cast<Py_hash_t>((std::uint64_t{self->ref.generation} << 20 ^ self->ref.index) * 0x9e3779b97f4a7c15ull >> 1);
+  auto hash = static_cast<Py_hash_t>(
+      (std::uint64_t{self->ref.generation} << 20 ^ self->ref.index) * 0x9e3779b97f4a7c15ull >> 1);
   return hash == -1 ? -2 : hash;
 }
 
@@ -98,7 +104,9 @@ std::string hex_of(PyObject* object) {
   return fmt::format("{:016x}{:08x}{:08x}", self->session, self->ref.generation, self->ref.index);
 }
 
-PyObject* ref_hex(PyObject* self, PyObject*) { return PyUnicode_FromString(hex_of(self).c_str()); }
+PyObject* ref_hex(PyObject* self, PyObject*) {
+  return PyUnicode_FromString(hex_of(self).c_str());
+}
 
 PyObject* ref_binary(PyObject* self, PyObject*) {
   auto* r = reinterpret_cast<ObjectRefObject*>(self);
@@ -106,7 +114,9 @@ PyObject* ref_binary(PyObject* self, PyObject*) {
   return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(parts), sizeof parts);
 }
 
-PyObject* ref_repr(PyObject* self) { return PyUnicode_FromFormat("ObjectRef(%s)", hex_of(self).c_str()); }
+PyObject* ref_repr(PyObject* self) {
+  return PyUnicode_FromFormat("ObjectRef(%s)", hex_of(self).c_str());
+}
 
 PyObject* ref_new(PyTypeObject*, PyObject*, PyObject*) {
   PyErr_SetString(PyExc_TypeError, "an ObjectRef comes from put() and from .remote(), it is not made by hand");
@@ -146,7 +156,8 @@ bool init_refs(PyObject* module) {
   static PyType_Spec spec = {"daybreak.ObjectRef", sizeof(ObjectRefObject), 0,
                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, slots};
   object_ref_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
-  return object_ref_type != nullptr && PyModule_AddObjectRef(module, "ObjectRef", reinterpret_cast<PyObject*>(object_ref_type)) == 0;
+  return object_ref_type != nullptr &&
+         PyModule_AddObjectRef(module, "ObjectRef", reinterpret_cast<PyObject*>(object_ref_type)) == 0;
 }
 
 }  // namespace daybreak::runtime::python

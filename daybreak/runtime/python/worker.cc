@@ -17,7 +17,7 @@ constexpr std::size_t kFunctionCache = 4096;  // functions that a worker keeps l
 
 struct Function {
   PyObject* callable = nullptr;
-  PyObject* retry_on = nullptr;   // None or a tuple of exception classes
+  PyObject* retry_on = nullptr;  // None or a tuple of exception classes
   NativeFunction native = nullptr;
 };
 
@@ -36,8 +36,7 @@ Function* load_function(Client& client, Ref ref) {
     cache.clear();
   }
   while (!client.process().done(ref)) {  // another thread is still pickling it
-    Py_BEGIN_ALLOW_THREADS
-    client.wait(ref, -1);
+    Py_BEGIN_ALLOW_THREADS client.wait(ref, -1);
     Py_END_ALLOW_THREADS
   }
   Function function;
@@ -76,8 +75,9 @@ void publish_exception(Client& client, std::uint32_t index, const char* where, P
   Owned own_type(type), own_value(value), own_trace(trace);
   if (trace != nullptr) PyException_SetTraceback(value, trace);
   PyObject* describe = python_object("exceptions", "_to_payload");
-  Owned payload(describe == nullptr ? nullptr
-                                    : PyObject_CallFunction(describe, "OsO", value, where, callable == nullptr ? Py_None : callable));
+  Owned payload(describe == nullptr
+                    ? nullptr
+                    : PyObject_CallFunction(describe, "OsO", value, where, callable == nullptr ? Py_None : callable));
   Encoder encoder;
   if (payload && encoder.item(payload.get())) {
     const Payload& encoded = encoder.finish(kCodecException);
@@ -87,7 +87,8 @@ void publish_exception(Client& client, std::uint32_t index, const char* where, P
         client.process().entry(at).error = ErrorKind::kUser;
         client.process().publish(at, true);
       } else {
-        client.process().publish_error(at, ErrorKind::kStoreFull, "the object store is too full even for the task's exception");
+        client.process().publish_error(at, ErrorKind::kStoreFull,
+                                       "the object store is too full even for the task's exception");
       }
     });
     return;
@@ -105,8 +106,7 @@ bool store(Client& client, std::uint32_t index, PyObject* object) {
   if (payload.size() < 256 * 1024) {
     stored = client.set_value(index, payload);
   } else {
-    Py_BEGIN_ALLOW_THREADS
-    stored = client.set_value(index, payload);
+    Py_BEGIN_ALLOW_THREADS stored = client.set_value(index, payload);
     Py_END_ALLOW_THREADS
   }
   if (!stored) raise(stored.error());
@@ -124,7 +124,8 @@ bool publish_result(Client& client, std::uint32_t index, PyObject* result) {
   Owned items(PySequence_Fast(result, "a task with several results must return a sequence or a generator of them"));
   if (!items) return false;
   if (PySequence_Fast_GET_SIZE(items.get()) != count) {
-    PyErr_Format(PyExc_ValueError, "num_returns=%d, but the task returned %zd values", count, PySequence_Fast_GET_SIZE(items.get()));
+    PyErr_Format(PyExc_ValueError, "num_returns=%d, but the task returned %zd values", count,
+                 PySequence_Fast_GET_SIZE(items.get()));
     return false;
   }
   std::vector<Ref> further = p.further_results(index);
@@ -178,12 +179,10 @@ bool should_retry(Client& client, std::uint32_t index, const Function* function)
 void run_native(Client& client, std::uint32_t index, NativeFunction function) {
   NativeCall call(client, index);
   base::Status status;
-  Py_BEGIN_ALLOW_THREADS
-  status = call.prepare();
+  Py_BEGIN_ALLOW_THREADS status = call.prepare();
   if (status) status = function(call);
   if (status) status = call.store();
-  Py_END_ALLOW_THREADS
-  if (status) {
+  Py_END_ALLOW_THREADS if (status) {
     client.process().publish(index, false);
     return;
   }
@@ -221,7 +220,8 @@ void run_task(Client& client, std::uint32_t index) {
   }
   if (ok && e.part.gpus != 0 && !actor_call) {
     PyObject* assign = python_object("worker", "assign_gpus");
-    Owned assigned(assign == nullptr ? nullptr : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(e.part.gpus)));
+    Owned assigned(
+        assign == nullptr ? nullptr : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(e.part.gpus)));
     ok = static_cast<bool>(assigned);
   }
   if (native) {
@@ -233,7 +233,8 @@ void run_task(Client& client, std::uint32_t index) {
       if (!method) {
         PyErr_Clear();
         PyObject* special = python_object("worker", "special_method");
-        method = Owned(special == nullptr ? nullptr : PyObject_CallFunction(special, "Os", actor_instance, name.c_str()));
+        method =
+            Owned(special == nullptr ? nullptr : PyObject_CallFunction(special, "Os", actor_instance, name.c_str()));
       }
       callable = method.get();
       ok = callable != nullptr;
@@ -245,13 +246,15 @@ void run_task(Client& client, std::uint32_t index) {
     if (getpid() != pid) _exit(0);  // the task forked, and this is its child
     if (result != nullptr && PyCoro_CheckExact(result)) {
       Py_CLEAR(result);
-      PyErr_Format(PyExc_TypeError,
-                   "%s is a coroutine function, which this version does not run: make it an ordinary one, or give the actor "
-                   "max_concurrency=N for N threads",
-                   actor_call ? name.c_str() : "the task");
+      PyErr_Format(
+          PyExc_TypeError,
+          "%s is a coroutine function, which this version does not run: make it an ordinary one, or give the actor "
+          "max_concurrency=N for N threads",
+          actor_call ? name.c_str() : "the task");
     }
     if (result != nullptr) {
-      if (!publish_result(client, index, result)) publish_exception(client, index, actor_call ? name.c_str() : "", callable);
+      if (!publish_result(client, index, result))
+        publish_exception(client, index, actor_call ? name.c_str() : "", callable);
     } else if (dependency_failed) {
       pass_error_on(client, index, failed);
     } else if (e.load().has(runtime::State::kCancelled) && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
@@ -264,9 +267,11 @@ void run_task(Client& client, std::uint32_t index) {
         actor_leaves = true;
         std::uint32_t none = 0;
         p.control().actor[state().actor_slot].terminate.compare_exchange_strong(none, 1);
-        client.fail(index, ErrorKind::kActorDied, "the actor has left: its method raised SystemExit or called exit_actor()");
+        client.fail(index, ErrorKind::kActorDied,
+                    "the actor has left: its method raised SystemExit or called exit_actor()");
       } else {
-        client.fail(index, ErrorKind::kWorkerCrashed, "the task raised SystemExit: a task ends by returning; the worker was kept");
+        client.fail(index, ErrorKind::kWorkerCrashed,
+                    "the task raised SystemExit: a task ends by returning; the worker was kept");
       }
     } else if (should_retry(client, index, function)) {
       PyErr_Clear();
@@ -301,7 +306,8 @@ bool construct_actor(Client& client, std::uint32_t slot) {
   Entry& e = p.entry(index);
   if (e.part.gpus != 0) {
     PyObject* assign = python_object("worker", "assign_gpus");
-    Owned assigned(assign == nullptr ? nullptr : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(e.part.gpus)));
+    Owned assigned(
+        assign == nullptr ? nullptr : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(e.part.gpus)));
     if (!assigned) PyErr_Clear();
   }
   std::string name;
@@ -312,7 +318,8 @@ bool construct_actor(Client& client, std::uint32_t slot) {
   bool dependency_failed = false;
   Function* function = load_function(client, e.part.function);
   if (function != nullptr && decode_call(client, index, name, values, kwnames, positional, failed, dependency_failed))
-    actor_instance = PyObject_Vectorcall(function->callable, values.data(), static_cast<std::size_t>(positional), kwnames);
+    actor_instance =
+        PyObject_Vectorcall(function->callable, values.data(), static_cast<std::size_t>(positional), kwnames);
   for (PyObject* value : values) Py_DECREF(value);
   Py_XDECREF(kwnames);
   if (actor_instance != nullptr) return true;
@@ -329,11 +336,12 @@ bool construct_actor(Client& client, std::uint32_t slot) {
   PyErr_NormalizeException(&type, &value, &trace);
   if (trace != nullptr) PyException_SetTraceback(value, trace);
   PyObject* describe = python_object("exceptions", "_to_payload");
-  Owned payload(describe == nullptr
-                    ? nullptr
-                    : PyObject_CallFunction(describe, "OsO", value, "__init__", function == nullptr ? Py_None : function->callable));
+  Owned payload(describe == nullptr ? nullptr
+                                    : PyObject_CallFunction(describe, "OsO", value, "__init__",
+                                                            function == nullptr ? Py_None : function->callable));
   Encoder encoder;
-  if (payload && encoder.item(payload.get()) && client.set_value(index, encoder.finish(kCodecException))) e.error = ErrorKind::kUser;
+  if (payload && encoder.item(payload.get()) && client.set_value(index, encoder.finish(kCodecException)))
+    e.error = ErrorKind::kUser;
   return false;
 }
 
@@ -343,8 +351,7 @@ void serve(Client& client, WorkerLoop& loop) {
     std::uint32_t index = 0;
     WorkerLoop::Next next = loop.poll(index);
     if (next == WorkerLoop::Next::kIdle) {
-      Py_BEGIN_ALLOW_THREADS
-      next = loop.wait(index, -1);
+      Py_BEGIN_ALLOW_THREADS next = loop.wait(index, -1);
       Py_END_ALLOW_THREADS
     }
     if (next == WorkerLoop::Next::kExit) return;
@@ -390,7 +397,8 @@ PyObject* enter_worker(PyObject*, PyObject* argument) {
   s.in_actor = actor;
   s.actor_slot = actor ? slot.actor : 0;
   slot.status = ProcStatus::kAlive;
-  return Py_BuildValue("OI", actor ? Py_True : Py_False, actor ? s.segment->control().actor[slot.actor].concurrency : 1u);
+  return Py_BuildValue("OI", actor ? Py_True : Py_False,
+                       actor ? s.segment->control().actor[slot.actor].concurrency : 1u);
 }
 
 // Constructs the actor; False when that failed.

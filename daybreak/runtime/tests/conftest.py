@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import daybreak
 import pytest
+
+import daybreak
 from daybreak._core import runtime as native
 
 

@@ -1,4 +1,6 @@
 // The whole runtime without Python: a node whose workers run C++ functions. This program is its own zygote.
+#include "daybreak/runtime/node.h"
+
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -10,7 +12,6 @@
 #include <thread>
 
 #include "daybreak/runtime/native.h"
-#include "daybreak/runtime/node.h"
 
 namespace daybreak::runtime {
 namespace {
@@ -38,7 +39,9 @@ base::Status die(NativeCall&) {
   return {};
 }
 
-base::Status fail_with_reason(NativeCall&) { return base::fail(base::Code::kOutOfRange, "seven is too many"); }
+base::Status fail_with_reason(NativeCall&) {
+  return base::fail(base::Code::kOutOfRange, "seven is too many");
+}
 
 base::Status sleep_ms(NativeCall& call) {
   std::this_thread::sleep_for(std::chrono::milliseconds(std::get<std::int64_t>(call.arguments()[0])));
@@ -68,8 +71,8 @@ base::Status nest(NativeCall& call) {
   return {};
 }
 
-const NativeRegistration registrations[] = {{"add", add}, {"scale", scale},       {"die", die},
-                                            {"fail", fail_with_reason}, {"sleep_ms", sleep_ms}, {"nest", nest}};
+const NativeRegistration registrations[] = {
+    {"add", add}, {"scale", scale}, {"die", die}, {"fail", fail_with_reason}, {"sleep_ms", sleep_ms}, {"nest", nest}};
 
 // Before main: in the zygote and its forks nothing of the test program is to run.
 bool become_zygote() {

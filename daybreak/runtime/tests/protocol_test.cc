@@ -1,5 +1,6 @@
-// The ownership protocol under fire: processes that create, pass, pin, await and drop objects are killed at random named
-// points, swept, and replaced; in the end nothing may be left. The same work runs on threads for the thread sanitizer.
+// The ownership protocol under fire: processes that create, pass, pin, await and drop objects are killed at random
+// named points, swept, and replaced; in the end nothing may be left. The same work runs on threads for the thread
+// sanitizer.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -19,13 +20,16 @@ namespace {
 
 std::uint64_t test_seed() {
   const char* text = std::getenv("DAYBREAK_TEST_SEED");
-  std::uint64_t seed = text != nullptr ? std::strtoull(text, nullptr, 10)
-                                       : static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  std::uint64_t seed = text != nullptr
+                           ? std::strtoull(text, nullptr, 10)
+                           : static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
   std::printf("DAYBREAK_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
   return seed;
 }
 
-std::byte pattern(Ref ref) { return static_cast<std::byte>(ref.index * 31 + ref.generation * 7 + 1); }
+std::byte pattern(Ref ref) {
+  return static_cast<std::byte>(ref.index * 31 + ref.generation * 7 + 1);
+}
 
 // One process's (or thread's) random walk over the protocol.
 class Walker {
@@ -106,7 +110,6 @@ class Walker {
     return *ref;
   }
 
-
   void submit() {
     auto ref = task();
     if (!ref) return;
@@ -129,11 +132,15 @@ class Walker {
     std::vector<Ref> refs(p_.args_refs(index).begin(), p_.args_refs(index).end());
     for (Ref ref : refs) p_.hold(ref);
     for (Ref ref : refs) check(ref);
-    if (fill(index)) p_.publish(index, false);
-    else p_.publish_error(index, ErrorKind::kStoreFull, "full");
+    if (fill(index))
+      p_.publish(index, false);
+    else
+      p_.publish_error(index, ErrorKind::kStoreFull, "full");
     for (Ref ref : refs) {
-      if (below(3) == 0) held_.push_back(ref);
-      else p_.release(ref);
+      if (below(3) == 0)
+        held_.push_back(ref);
+      else
+        p_.release(ref);
     }
   }
 
@@ -230,19 +237,22 @@ void run_what_is_left(Process& p, Scheduler& scheduler) {
 void expect_nothing_left(Process& p) {
   p.for_each_entry([&](std::uint32_t i) {
     Entry& e = p.entry(i);
-    ADD_FAILURE() << "entry " << i << " is left in phase " << static_cast<int>(e.load().phase()) << ", pins " << e.pins.load()
-                  << ", kind " << static_cast<int>(e.kind) << ", holders " << std::hex << e.holders[0].load() << ", state "
-                  << e.load().word;
+    ADD_FAILURE() << "entry " << i << " is left in phase " << static_cast<int>(e.load().phase()) << ", pins "
+                  << e.pins.load() << ", kind " << static_cast<int>(e.kind) << ", holders " << std::hex
+                  << e.holders[0].load() << ", state " << e.load().word;
   });
   p.reclaim_chunks();
   EXPECT_EQ(p.bytes_used(), 0u);
-  for (std::uint32_t i = 0; i < p.control().num_cpus; ++i) EXPECT_EQ(p.control().token[i].holder.load(), 0u) << "token " << i;
+  for (std::uint32_t i = 0; i < p.control().num_cpus; ++i)
+    EXPECT_EQ(p.control().token[i].holder.load(), 0u) << "token " << i;
   EXPECT_TRUE(p.queue_empty());
   EXPECT_TRUE(p.list_empty(Process::kSchedulerList));
   EXPECT_EQ(p.control().heap_lock.holder.load(), 0u);
 }
 
-std::unique_ptr<Segment> small_segment() { return Segment::create({.data_capacity = 24u << 20, .num_cpus = 3}).value(); }
+std::unique_ptr<Segment> small_segment() {
+  return Segment::create({.data_capacity = 24u << 20, .num_cpus = 3}).value();
+}
 
 TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
   std::mt19937_64 random(test_seed());
@@ -284,12 +294,17 @@ TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
     }
     for (std::uint32_t w = 0; w < kWorkers; ++w) {
       if (pids[w] != pid) continue;
-      if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) ++killed;
-      else if (WIFEXITED(status) && WEXITSTATUS(status) == 0) ++clean;
-      else ++failed;
+      if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        ++killed;
+      else if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        ++clean;
+      else
+        ++failed;
       scheduler.bury(kFirst + w);
-      if (lives < kLives) spawn(w);
-      else --running;
+      if (lives < kLives)
+        spawn(w);
+      else
+        --running;
     }
   }
   run_what_is_left(monitor, scheduler);

@@ -8,9 +8,10 @@ import threading
 import time
 from typing import Any
 
-import daybreak
 import numpy as np
 import pytest
+
+import daybreak
 from daybreak import exceptions as ex
 from daybreak._core import runtime as native
 
@@ -105,7 +106,7 @@ def test_exception_in_a_method_leaves_the_actor_alive(ray: Any) -> None:
 def test_missing_method_and_direct_calls_say_what_to_do(ray: Any) -> None:
     counter = Counter.remote()
     with pytest.raises(AttributeError, match="Counter has no method 'nothing'"):
-        counter.nothing
+        _ = counter.nothing
     with pytest.raises(TypeError, match=r"add\.remote"):
         counter.add()
     with pytest.raises(TypeError, match=r"Counter\.remote"):
@@ -197,7 +198,9 @@ def test_names_and_namespaces(ray: Any) -> None:
 def test_get_if_exists_from_many_callers_makes_one(ray: Any) -> None:
     @ray.remote
     def pid(_: int) -> int:
-        return int(daybreak.get(Counter.options(name="single", get_if_exists=True, lifetime="detached").remote().pid.remote()))
+        return int(
+            daybreak.get(Counter.options(name="single", get_if_exists=True, lifetime="detached").remote().pid.remote())
+        )
 
     assert len(set(ray.get([pid.remote(i) for i in range(8)], timeout=30))) == 1
     ray.kill(ray.get_actor("single"))

@@ -10,9 +10,10 @@ import sys
 import time
 from typing import Any
 
-import daybreak
 import numpy as np
 import pytest
+
+import daybreak
 from daybreak import exceptions as ex
 from daybreak._core import runtime as native
 
@@ -34,17 +35,34 @@ def test_arrays_are_read_only_views_of_shared_memory(ray: Any) -> None:
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros(0), np.zeros((3, 0, 2)), np.array(5.0), np.arange(10, dtype=np.int8), np.arange(10, dtype=">i4"), np.arange(24).reshape(2, 3, 4).T,
-     np.asfortranarray(np.arange(12.0).reshape(3, 4)), np.arange(100)[::3], np.array(["a", "bcd"]), np.array([1, "x", None], dtype=object),
-     np.array([True, False]), np.ones(5, dtype=np.float16), np.ones(1000, dtype=np.complex128), np.zeros(4, dtype=[("a", "i4"), ("b", "f8")]),
-     np.array(["2020-01-01"], dtype="datetime64[D]")],
-)  # fmt: skip
+    [
+        np.zeros(0),
+        np.zeros((3, 0, 2)),
+        np.array(5.0),
+        np.arange(10, dtype=np.int8),
+        np.arange(10, dtype=">i4"),
+        np.arange(24).reshape(2, 3, 4).T,
+        np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        np.arange(100)[::3],
+        np.array(["a", "bcd"]),
+        np.array([1, "x", None], dtype=object),
+        np.array([True, False]),
+        np.ones(5, dtype=np.float16),
+        np.ones(1000, dtype=np.complex128),
+        np.zeros(4, dtype=[("a", "i4"), ("b", "f8")]),
+        np.array(["2020-01-01"], dtype="datetime64[D]"),
+    ],
+)
 def test_every_kind_of_array_survives(ray: Any, array: Any) -> None:
     @ray.remote
     def same(x: Any) -> Any:
         return x
 
-    for back in (ray.get(ray.put(array)), ray.get(same.remote(array)), ray.get(ray.put({"inside": [array]}))["inside"][0]):
+    for back in (
+        ray.get(ray.put(array)),
+        ray.get(same.remote(array)),
+        ray.get(ray.put({"inside": [array]}))["inside"][0],
+    ):
         assert back.dtype == array.dtype and back.shape == array.shape
         assert np.array_equal(back, array)
 

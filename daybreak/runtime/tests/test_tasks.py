@@ -9,9 +9,10 @@ import threading
 import time
 from typing import Any
 
-import daybreak
 import numpy as np
 import pytest
+
+import daybreak
 from daybreak import exceptions as ex
 
 
@@ -28,10 +29,42 @@ def test_result_of_a_task_is_what_the_function_returns(ray: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, False, 0, -1, 2**62, 2**80, 1.5, float("inf"), "", "text", "ünïcödé \U0001f600", b"", b"bytes", b"x" * 100_000, (), [],
-     {}, [1, "a", None, 2.5], (1, (2, (3,))), {"a": [1, 2], 3: {"b": ()}}, {1, 2}, frozenset({3}), 3 + 4j, bytearray(b"ba"), range(5),
-     "\ud800", ["x" * 5000, b"y" * 5000], list(range(1000)), {i: str(i) for i in range(500)}, type, len, ValueError],
-)  # fmt: skip
+    [
+        None,
+        True,
+        False,
+        0,
+        -1,
+        2**62,
+        2**80,
+        1.5,
+        float("inf"),
+        "",
+        "text",
+        "ünïcödé \U0001f600",
+        b"",
+        b"bytes",
+        b"x" * 100_000,
+        (),
+        [],
+        {},
+        [1, "a", None, 2.5],
+        (1, (2, (3,))),
+        {"a": [1, 2], 3: {"b": ()}},
+        {1, 2},
+        frozenset({3}),
+        3 + 4j,
+        bytearray(b"ba"),
+        range(5),
+        "\ud800",
+        ["x" * 5000, b"y" * 5000],
+        list(range(1000)),
+        {i: str(i) for i in range(500)},
+        type,
+        len,
+        ValueError,
+    ],
+)
 def test_values_survive_a_round_trip_through_a_task_and_the_store(ray: Any, value: Any) -> None:
     @ray.remote
     def same(x: Any) -> Any:
@@ -111,7 +144,12 @@ def test_unknown_option_lists_the_valid_ones(ray: Any) -> None:
     for bad in ({"num_cpus": -1}, {"num_returns": -1}, {"max_retries": -2}, {"num_returns": "streaming"}):
         with pytest.raises(ValueError):
             f.options(**bad)
-    for bad_type in ({"num_cpus": "1"}, {"num_returns": 1.5}, {"max_retries": None and 0 or "3"}, {"retry_exceptions": 1}):
+    for bad_type in (
+        {"num_cpus": "1"},
+        {"num_returns": 1.5},
+        {"max_retries": None and 0 or "3"},
+        {"retry_exceptions": 1},
+    ):
         with pytest.raises(TypeError):
             f.options(**bad_type)
 
@@ -174,8 +212,17 @@ def test_exception_is_of_the_users_type_and_a_task_error_with_the_remote_traceba
         ray.get(fails.remote())
 
 
-@pytest.mark.parametrize("error", [KeyError("k"), OSError(2, "no such file"), StopIteration(), UnicodeDecodeError("utf8", b"x", 0, 1, "r"),
-                                   AssertionError(), ZeroDivisionError("z")])  # fmt: skip
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("k"),
+        OSError(2, "no such file"),
+        StopIteration(),
+        UnicodeDecodeError("utf8", b"x", 0, 1, "r"),
+        AssertionError(),
+        ZeroDivisionError("z"),
+    ],
+)
 def test_builtin_exceptions_arrive_as_themselves(ray: Any, error: Exception) -> None:
     @ray.remote
     def fails() -> None:
@@ -220,7 +267,12 @@ def test_references_at_top_level_are_resolved_and_nested_ones_are_not(ray: Any) 
     def kinds(a: Any, b: Any, *, c: Any) -> list[str]:
         return [type(a).__name__, type(b[0]).__name__, type(c).__name__, str(daybreak.get(b[0]))]
 
-    assert ray.get(kinds.remote(ray.put(1.5), [ray.put("in a list")], c=ray.put({}))) == ["float", "ObjectRef", "dict", "in a list"]
+    assert ray.get(kinds.remote(ray.put(1.5), [ray.put("in a list")], c=ray.put({}))) == [
+        "float",
+        "ObjectRef",
+        "dict",
+        "in a list",
+    ]
 
 
 def test_chain_of_a_thousand_dependent_tasks(ray: Any) -> None:
@@ -558,7 +610,7 @@ def test_any_thread_may_call_any_verb(ray: Any) -> None:
                 refs = [add.remote(i, j) for j in range(3)]
                 ready, rest = ray.wait(refs, num_returns=3, timeout=30)
                 assert len(ready) == 3 and not rest
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=work, args=(s,)) for s in range(6)]
@@ -604,7 +656,9 @@ def test_a_reference_as_future_and_awaited(ray: Any) -> None:
         fails.remote().future().result(timeout=10)
 
     async def main() -> int:
-        return sum(await asyncio.gather(*[asyncio.wrap_future(f.remote(i).future()) for i in range(5)])) + await f.remote(100)
+        return sum(
+            await asyncio.gather(*[asyncio.wrap_future(f.remote(i).future()) for i in range(5)])
+        ) + await f.remote(100)
 
     assert asyncio.run(main()) == 110
 
