@@ -1,8 +1,9 @@
 from collections.abc import Callable, Sequence
-from typing import Any, SupportsIndex
+from typing import Annotated, Any, SupportsIndex
 
 import numpy
 import numpy.typing
+from numpy.typing import NDArray
 
 
 def env_ids() -> list[str]:
@@ -83,3 +84,128 @@ class Pong:
 
     def frame(self) -> dict[str, float]:
         """What there is to draw, in pixels."""
+
+class Policy:
+    """
+    A trained policy: observation filter, network, and how its outputs become an action.
+    """
+
+    @staticmethod
+    def from_bytes(bytes: bytes) -> Policy:
+        """
+        The policy of to_bytes(), or of a trainer's checkpoint. DataLossError when truncated or altered, ValueError for something else.
+        """
+
+    def to_bytes(self) -> bytes:
+        """The policy file: safetensors with metadata, checksummed, no pickle."""
+
+    def to_onnx(self) -> bytes:
+        """
+        An ONNX model: input 'observation', outputs 'action' (greedy) and 'outputs'.
+        """
+
+    def compute_action(self, observation: object, deterministic: bool = True) -> object:
+        """
+        One observation [n] to an int (Discrete) or a float32 array (Box, within the bounds). ValueError for another shape. deterministic=False draws from the policy's distribution.
+        """
+
+    def compute_actions(self, observations: object, deterministic: bool = True) -> object:
+        """Observations [rows, n] to int32 [rows] or float32 [rows, m]."""
+
+    def logits(self, observation: object) -> object:
+        """
+        The network's raw outputs for one observation: logits, means or action values, float32.
+        """
+
+    def seed(self, seed: int) -> None:
+        """Seeds the draws of deterministic=False."""
+
+    @property
+    def algo(self) -> str: ...
+
+    @property
+    def env(self) -> str: ...
+
+    @property
+    def observation_size(self) -> int: ...
+
+    @property
+    def discrete(self) -> bool: ...
+
+    @property
+    def num_actions(self) -> int:
+        """Values of a Discrete action, components of a Box action."""
+
+    @property
+    def hidden(self) -> list[int]: ...
+
+class Trainer:
+    """A native trainer; daybreak.rl's PPO, A2C, PG and DQN hold one."""
+
+    def train(self) -> dict:
+        """One iteration; its results by name."""
+
+    def learn(self, total_timesteps: int, callback: object | None = None) -> Any:
+        """
+        Iterations until `total_timesteps` have been made in all; the last one's results.
+        """
+
+    def update(self, fragments: list, sample_s: float) -> dict:
+        """
+        Learns from what samplers with weights() have made: one iteration's results.
+        """
+
+    def evaluate(self, episodes: int, seed: int, deterministic: bool, options: dict) -> tuple:
+        """(returns, lengths) of whole episodes in fresh environments."""
+
+    def save(self) -> bytes:
+        """A checkpoint, resumable to the bit; it is a policy file too."""
+
+    def restore(self, bytes: bytes) -> None:
+        """
+        Goes on from save(). DataLossError when damaged, ValueError when of another trainer; then nothing has changed.
+        """
+
+    def weights(self) -> object:
+        """What Sampler.set_weights takes: float32, flat."""
+
+    @property
+    def policy(self) -> Policy:
+        """A snapshot of the policy."""
+
+    @property
+    def timesteps(self) -> int: ...
+
+    @property
+    def config(self) -> str:
+        """The configuration as JSON."""
+
+class Sampler:
+    """
+    Environments and a copy of the policy that make fragments of samples: what a rollout actor holds.
+    """
+
+    def __init__(self, config: str, stream: int, num_envs: int, env: object, options: dict) -> None: ...
+
+    def set_weights(self, weights: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]) -> None:
+        """Trainer.weights()."""
+
+    def sample(self, num_steps: int) -> dict:
+        """
+        num_steps steps of every environment as a dict of arrays, for Trainer.update.
+        """
+
+    @property
+    def num_envs(self) -> int: ...
+
+def make_on_policy(config: str, env: object, options: dict, local_sampling: bool = True) -> Trainer:
+    """A PPO, A2C or PG trainer from its configuration as JSON."""
+
+def on_policy_options() -> list:
+    """(name, help, default as JSON) of each option."""
+
+def make_dqn(config: str, env: object, options: dict) -> Trainer:
+    """A DQN trainer from its configuration as JSON."""
+
+def dqn_options() -> list:
+    """(name, help, default as JSON) of each option."""

@@ -475,7 +475,8 @@ void Node::bury(const Exit& exit) {
   bool asked = slot.asked_to_exit.load() != 0;
   bool never_ran = slot.status.load() == ProcStatus::kStarting;
   slot.status = ProcStatus::kDead;
-  failures_ = never_ran && exit.status != 0 ? failures_ + 1 : 0;
+  bool by_hand = exit.status == SIGKILL;  // somebody's or the kernel's: says nothing about the set-up
+  if (!by_hand) failures_ = never_ran && exit.status != 0 ? failures_ + 1 : 0;
   std::vector<std::uint32_t> inbox;
   scheduler_.take_all(exit.proc, inbox);  // their entries are in the sweep's list too
   Process::SweepResult swept = scheduler_.sweep(exit.proc);

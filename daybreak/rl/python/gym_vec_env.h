@@ -37,6 +37,7 @@ class GymVecEnv final : public VecEnv {
   void clear();
 
   // The exception behind the last error, for `raise ... from`; none where the environment itself raised nothing.
+  bool failed() const { return !exception_.is_none(); }
   nanobind::object take_exception() { return std::exchange(exception_, nanobind::none()); }
 
  private:

@@ -1,0 +1,104 @@
+// The on-policy learner: PPO (Schulman et al. 2017), A2C and REINFORCE over one batch of samples.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "daybreak/rl/algo/batch.h"
+#include "daybreak/rl/algo/config.h"
+#include "daybreak/rl/algo/team.h"
+#include "daybreak/rl/nn/model.h"
+#include "daybreak/rl/nn/random.h"
+
+namespace daybreak::rl {
+
+// Means over the samples of an iteration's gradient steps.
+struct LearnStats {
+  double policy_loss = 0;
+  double value_loss = 0;
+  double entropy = 0;
+  double kl = 0;
+  double clip_fraction = 0;
+  double explained_variance = 0;
+  double grad_norm = 0;
+  double lr = 0;
+  double clip = 0;
+  double entropy_coef = 0;
+  double kl_coef = 0;
+  std::int64_t gradient_steps = 0;
+  std::int64_t epochs = 0;
+};
+
+// Owns the parameters, Adam's moments and the generator of the minibatch order. One thread makes every call; update()
+// works with `num_threads` threads, each on a shard of the minibatch, and gives the same bits for the same num_threads.
+class OnPolicyLearner {
+ public:
+  OnPolicyLearner(const nn::Model& model, const OnPolicyConfig& config);
+  ~OnPolicyLearner();
+  OnPolicyLearner(const OnPolicyLearner&) = delete;
+  OnPolicyLearner& operator=(const OnPolicyLearner&) = delete;
+
+  const nn::Model& model() const { return model_; }
+  std::span<float> params() { return params_; }
+  std::span<const float> params() const { return params_; }
+  std::span<float> first_moments() { return adam_m_; }
+  std::span<float> second_moments() { return adam_v_; }
+
+  // What a checkpoint needs beside the three arrays above.
+  struct State {
+    std::int64_t adam_steps = 0;
+    double kl_coef = 0;
+    std::array<std::uint64_t, 4> random{};
+  };
+  State state() const { return {adam_steps_, kl_coef_, random_.state()}; }
+  void set_state(const State& state);
+
+  // Learns from the usable rows of the batch with the schedules' values at `timestep`. No allocation once warm.
+  LearnStats update(const Batch& batch, std::int64_t timestep);
+
+  // The gradient of the loss over rows[0..count) as one minibatch, without a step: for tests. `gradients` has
+  // model().size().
+  void gradient_of(const Batch& batch, std::span<const std::int32_t> rows, std::int64_t timestep,
+                   std::span<float> gradients, nn::PolicySums* sums, double* value_loss_sum);
+
+ private:
+  struct Shard;
+  struct Minibatch {
+    const Batch* batch = nullptr;
+    std::span<const std::int32_t> rows;
+    nn::PolicyLoss loss;
+    float value_clip = 0;
+    float value_scale = 0;
+    float advantage_mean = 0;
+    float advantage_scale = 1;
+  };
+  void begin(const Batch& batch, std::int64_t timestep);
+  void prepare(Minibatch& minibatch, std::span<const std::int32_t> rows) const;
+  void shard_gradient(Shard& shard, const Minibatch& minibatch, int member);
+  void block_gradient(Shard& shard, const Minibatch& minibatch, std::int64_t first, int count);
+  void work(int member, std::int64_t epochs, std::int64_t minibatch_size);
+  void apply_step(int member);
+  double explained_variance(const Batch& batch) const;
+
+  const nn::Model model_;
+  const OnPolicyConfig config_;
+  const nn::Kernels& kernels_;
+  Team team_;
+  std::vector<float> params_, adam_m_, adam_v_;
+  std::int64_t adam_steps_ = 0;
+  double kl_coef_ = 0;
+  nn::Random random_;
+
+  const int block_;  // samples of one pass through the net
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::vector<std::int32_t> order_;
+  Minibatch shape_;  // what all minibatches of the update share
+  LearnStats stats_;
+  bool stop_ = false;
+};
+
+}  // namespace daybreak::rl

@@ -1,0 +1,366 @@
+#include "daybreak/rl/algo/on_policy.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "daybreak/rl/algo/wire.h"
+
+namespace daybreak::rl {
+
+using base::Code;
+using base::fail;
+using tensor::DType;
+
+namespace {
+
+constexpr std::int64_t kCheckpointVersion = 1;
+constexpr std::string_view kCheckpointKey = "checkpoint";
+
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::span<const std::byte> text_bytes(const std::string& s) {
+  return std::as_bytes(std::span(s.data(), s.size()));
+}
+
+std::string_view text_of(const tensor::TensorRef& t) {
+  return {reinterpret_cast<const char*>(t.data.data()), t.data.size()};
+}
+
+// Environments are split evenly, the first ones one larger.
+std::int64_t share(std::int64_t total, std::int64_t parts, std::int64_t part) {
+  return total / parts + (part < total % parts ? 1 : 0);
+}
+
+}  // namespace
+
+base::Result<nn::ModelSpec> model_spec(const OnPolicyConfig& config, const Space& observations, const Space& actions) {
+  constexpr std::int64_t kMaxObservations = 1 << 20;
+  constexpr std::int64_t kMaxActions = 1 << 12;
+  if (observations.n < 1 || observations.n > kMaxObservations) {
+    return fail(Code::kInvalidArgument, "observations of {} numbers: 1 to {} are possible", observations.n,
+                kMaxObservations);
+  }
+  if (actions.n < 1 || actions.n > kMaxActions) {
+    return fail(Code::kInvalidArgument, "an action space of size {}: 1 to {} are possible", actions.n, kMaxActions);
+  }
+  nn::ModelSpec spec;
+  spec.observation_size = static_cast<int>(observations.n);
+  spec.discrete = actions.kind == Space::Kind::kDiscrete;
+  spec.actions = static_cast<int>(actions.n);
+  spec.hidden = config.hidden;
+  spec.act = config.activation == "relu" ? nn::Act::kRelu : nn::Act::kTanh;
+  spec.critic = config.algo != "pg";
+  spec.shared = config.shared && spec.critic;
+  return spec;
+}
+
+SamplerOptions sampler_options(const OnPolicyConfig& config) {
+  SamplerOptions options;
+  options.gamma = static_cast<float>(config.gamma);
+  options.lambda = config.algo == "pg" ? 1.0F : static_cast<float>(config.gae_lambda);
+  options.reward_scale = static_cast<float>(config.reward_scale);
+  options.drop_unfinished = config.algo == "pg";
+  return options;
+}
+
+OnPolicyTrainer::OnPolicyTrainer(const OnPolicyConfig& config, const Space& observations, const Space& actions,
+                                 const nn::ModelSpec& spec)
+    : config_(config),
+      observation_space_(observations),
+      action_space_(actions),
+      learner_(nn::Model(spec), config),
+      filter_(spec.observation_size, config.normalize_observations, static_cast<float>(config.observation_clip)),
+      stats_(spec.observation_size) {}
+
+base::Result<std::unique_ptr<OnPolicyTrainer>> OnPolicyTrainer::make(const OnPolicyConfig& config,
+                                                                     const EnvFactory& factory, bool local_sampling) {
+  const std::int64_t parts = local_sampling ? std::min(config.num_threads, config.num_envs) : 1;
+  std::vector<std::unique_ptr<VecEnv>> envs;
+  for (std::int64_t i = 0; i < parts; ++i) {
+    EnvOptions options;
+    options.num_envs = local_sampling ? share(config.num_envs, parts, i) : 1;
+    options.autoreset = Autoreset::kSameStep;
+    options.options = config.env_options;
+    DAYBREAK_ASSIGN(auto env, factory(options));
+    envs.push_back(std::move(env));
+  }
+  DAYBREAK_ASSIGN(const nn::ModelSpec spec, model_spec(config, envs[0]->observation_space(), envs[0]->action_space()));
+  std::unique_ptr<OnPolicyTrainer> trainer(
+      new OnPolicyTrainer(config, envs[0]->observation_space(), envs[0]->action_space(), spec));
+  if (local_sampling) {
+    for (std::int64_t i = 0; i < parts; ++i) {
+      trainer->samplers_.push_back(std::make_unique<RolloutSampler>(
+          std::move(envs[static_cast<std::size_t>(i)]), trainer->model(), sampler_options(config),
+          static_cast<std::uint64_t>(config.seed), static_cast<std::uint64_t>(i)));
+      trainer->logs_.emplace_back();
+      trainer->seen_.emplace_back(spec.observation_size);
+    }
+    trainer->sampling_team_ = std::make_unique<Team>(static_cast<int>(parts));
+  }
+  return trainer;
+}
+
+void OnPolicyTrainer::prepare_batch(std::int64_t rows) {
+  const nn::ModelSpec& spec = model().spec();
+  batch_.resize(rows, spec.observation_size, spec.discrete ? 0 : spec.actions);
+}
+
+base::Result<IterationResult> OnPolicyTrainer::train() {
+  if (samplers_.empty()) {
+    return fail(Code::kFailedPrecondition,
+                "this trainer has no environments of its own: give it fragments with update()");
+  }
+  const double start = seconds();
+  prepare_batch(config_.num_envs * config_.num_steps);
+  std::vector<base::Status> statuses(samplers_.size());
+  std::vector<std::int64_t> first_rows;
+  std::int64_t row = 0;
+  for (const auto& sampler : samplers_) {
+    first_rows.push_back(row);
+    row += sampler->num_envs() * config_.num_steps;
+  }
+  sampling_team_->run([&](int member) {
+    const auto i = static_cast<std::size_t>(member);
+    statuses[i] = samplers_[i]->sample(learner_.params().data(), filter_, config_.num_steps, batch_, first_rows[i],
+                                       logs_[i], seen_[i]);
+  });
+  for (base::Status& status : statuses) DAYBREAK_TRY(std::move(status));
+  episodes_.clear();
+  for (std::size_t i = 0; i < samplers_.size(); ++i) {
+    episodes_.returns.insert(episodes_.returns.end(), logs_[i].returns.begin(), logs_[i].returns.end());
+    episodes_.lengths.insert(episodes_.lengths.end(), logs_[i].lengths.begin(), logs_[i].lengths.end());
+    if (filter_.enabled) stats_.merge(seen_[i]);
+  }
+  return learn(seconds() - start);
+}
+
+base::Result<IterationResult> OnPolicyTrainer::update(std::span<const Fragment> fragments, double sample_s) {
+  const nn::ModelSpec& spec = model().spec();
+  const auto width = static_cast<std::size_t>(spec.observation_size);
+  const auto box = static_cast<std::size_t>(spec.discrete ? 0 : spec.actions);
+  std::int64_t rows = 0;
+  for (const Fragment& f : fragments) {
+    const std::size_t n = f.logp.size();
+    if (f.observations.size() != n * width || f.actions.size() != (spec.discrete ? n : 0) ||
+        f.box_actions.size() != n * box || f.values.size() != n || f.advantages.size() != n || f.returns.size() != n ||
+        f.usable.size() != n || f.episode_returns.size() != f.episode_lengths.size() || f.seen_mean.size() != width ||
+        f.seen_m2.size() != width) {
+      return fail(Code::kInvalidArgument,
+                  "a fragment of {} rows does not fit observations of {} and {} actions: its arrays have other lengths",
+                  n, width, spec.actions);
+    }
+    float sum = 0;
+    for (const std::span<const float> part :
+         {f.observations, f.box_actions, f.logp, f.values, f.advantages, f.returns}) {
+      for (float x : part) sum += std::fabs(x);
+    }
+    if (!std::isfinite(sum))
+      return fail(Code::kInvalidArgument, "a fragment of {} rows holds numbers that are not finite", n);
+    for (std::int32_t a : f.actions) {
+      if (a < 0 || a >= spec.actions)
+        return fail(Code::kInvalidArgument, "a fragment holds action {} of {}", a, spec.actions);
+    }
+    rows += static_cast<std::int64_t>(n);
+  }
+  if (rows == 0) return fail(Code::kInvalidArgument, "no rows to learn from");
+  prepare_batch(rows);
+  episodes_.clear();
+  std::size_t at = 0;
+  for (const Fragment& f : fragments) {
+    const auto put = [&](auto from, auto& to, std::size_t row_size) {
+      std::copy(from.begin(), from.end(), to.begin() + static_cast<std::ptrdiff_t>(at * row_size));
+    };
+    put(f.observations, batch_.observations, width);
+    put(f.actions, batch_.actions, 1);
+    put(f.box_actions, batch_.box_actions, box);
+    put(f.logp, batch_.logp, 1);
+    put(f.values, batch_.values, 1);
+    put(f.advantages, batch_.advantages, 1);
+    put(f.returns, batch_.returns, 1);
+    put(f.usable, batch_.usable, 1);
+    at += f.logp.size();
+    episodes_.returns.insert(episodes_.returns.end(), f.episode_returns.begin(), f.episode_returns.end());
+    episodes_.lengths.insert(episodes_.lengths.end(), f.episode_lengths.begin(), f.episode_lengths.end());
+    if (filter_.enabled) {
+      nn::RunningStats seen(spec.observation_size);
+      seen.count = f.seen_count;
+      seen.mean.assign(f.seen_mean.begin(), f.seen_mean.end());
+      seen.m2.assign(f.seen_m2.begin(), f.seen_m2.end());
+      stats_.merge(seen);
+    }
+  }
+  return learn(sample_s);
+}
+
+IterationResult OnPolicyTrainer::learn(double sample_s) {
+  const double start = seconds();
+  // Schedules are read before the steps of this iteration count, as at its beginning.
+  const LearnStats stats = learner_.update(batch_, timesteps_);
+  if (filter_.enabled) filter_.assign(stats_);
+  timesteps_ += batch_.rows;
+  ++iterations_;
+  window_.add(episodes_);
+  const double learn_s = seconds() - start;
+  IterationResult result;
+  window_.report(result);
+  result.emplace_back("timesteps_this_iter", static_cast<double>(batch_.rows));
+  result.emplace_back("timesteps_total", static_cast<double>(timesteps_));
+  result.emplace_back("training_iteration", static_cast<double>(iterations_));
+  result.emplace_back("policy_loss", stats.policy_loss);
+  result.emplace_back("value_loss", stats.value_loss);
+  result.emplace_back("entropy", stats.entropy);
+  result.emplace_back("kl", stats.kl);
+  result.emplace_back("clip_fraction", stats.clip_fraction);
+  result.emplace_back("explained_variance", stats.explained_variance);
+  result.emplace_back("grad_norm", stats.grad_norm);
+  result.emplace_back("learning_rate", stats.lr);
+  result.emplace_back("clip_range", stats.clip);
+  result.emplace_back("entropy_coef", stats.entropy_coef);
+  result.emplace_back("kl_coef", stats.kl_coef);
+  result.emplace_back("gradient_steps", static_cast<double>(stats.gradient_steps));
+  result.emplace_back("sample_s", sample_s);
+  result.emplace_back("learn_s", learn_s);
+  result.emplace_back("steps_per_s", static_cast<double>(batch_.rows) / std::max(sample_s + learn_s, 1e-9));
+  return result;
+}
+
+std::vector<float> OnPolicyTrainer::weights() const {
+  std::vector<float> flat(learner_.params().begin(), learner_.params().end());
+  flat.insert(flat.end(), filter_.mean.begin(), filter_.mean.end());
+  flat.insert(flat.end(), filter_.inverse_std.begin(), filter_.inverse_std.end());
+  return flat;
+}
+
+std::shared_ptr<const Policy> OnPolicyTrainer::policy() const {
+  PolicyInfo info;
+  info.algo = config_.algo;
+  info.env = config_.env;
+  info.observation_space = observation_space_;
+  info.action_space = action_space_;
+  info.distribution = model().spec().discrete ? Distribution::kCategorical : Distribution::kGaussian;
+  info.hidden = model().spec().hidden;
+  info.act = model().spec().act;
+  std::span<const float> log_std;
+  if (!model().spec().discrete) {
+    log_std = learner_.params().subspan(model().log_std(), static_cast<std::size_t>(model().spec().actions));
+  }
+  return std::make_shared<const Policy>(std::move(info), filter_, model().actor(), learner_.params(), log_std);
+}
+
+// The checkpoint is a policy file with more tensors in it: the exact flat parameters and moments (padding and all), and
+// one blob of everything small. docs/formats/rl-checkpoint.md lists them.
+base::Result<std::string> OnPolicyTrainer::save() const {
+  const auto snapshot = policy();
+  auto refs = snapshot->tensors();
+  auto metadata = snapshot->metadata();
+  auto& learner = const_cast<OnPolicyLearner&>(learner_);  // spans over its arrays, read only here
+  const auto size = static_cast<std::int64_t>(model().size());
+  refs.push_back({"train.params", DType::kF32, {size}, std::as_bytes(std::span<const float>(learner.params()))});
+  refs.push_back({"train.adam_m", DType::kF32, {size}, std::as_bytes(std::span<const float>(learner.first_moments()))});
+  refs.push_back(
+      {"train.adam_v", DType::kF32, {size}, std::as_bytes(std::span<const float>(learner.second_moments()))});
+  Writer state;
+  const OnPolicyLearner::State learner_state = learner_.state();
+  state.number(static_cast<std::uint64_t>(learner_state.adam_steps));
+  state.real(learner_state.kl_coef);
+  for (std::uint64_t word : learner_state.random) state.number(word);
+  state.number(static_cast<std::uint64_t>(timesteps_));
+  state.number(static_cast<std::uint64_t>(iterations_));
+  state.text(window_.save());
+  state.real(stats_.count);
+  state.array(std::span<const double>(stats_.mean));
+  state.array(std::span<const double>(stats_.m2));
+  state.array(std::span<const float>(filter_.mean));
+  state.array(std::span<const float>(filter_.inverse_std));
+  state.number(samplers_.size());
+  for (const auto& sampler : samplers_) state.text(sampler->save_state());
+  const std::string blob = std::move(state).bytes();
+  refs.push_back({"train.state", DType::kU8, {static_cast<std::int64_t>(blob.size())}, text_bytes(blob)});
+  metadata.emplace(kCheckpointKey,
+                   nlohmann::json{{"version", kCheckpointVersion}, {"config", nlohmann::json::parse(config())}}.dump());
+  return tensor::write_container(refs, metadata);
+}
+
+base::Status OnPolicyTrainer::restore(std::string bytes) {
+  DAYBREAK_ASSIGN(const tensor::Container file, tensor::Container::parse(std::move(bytes)));
+  const auto text = file.metadata().find(std::string(kCheckpointKey));
+  if (text == file.metadata().end()) {
+    return fail(Code::kInvalidArgument,
+                "this file holds no checkpoint of a trainer (a policy alone cannot be trained on)");
+  }
+  const auto object = nlohmann::json::parse(text->second, nullptr, false);
+  if (!object.is_object() || object.value("version", nlohmann::json()) != kCheckpointVersion ||
+      !object.contains("config")) {
+    return fail(Code::kInvalidArgument, "a checkpoint of another version than {}", kCheckpointVersion);
+  }
+  const auto& theirs = object["config"];
+  const auto ours = nlohmann::json::parse(config());
+  // What the shapes of the state follow from. Learning options may differ: that is how a run is continued with others.
+  for (const char* name : {"algo", "env", "env_options", "num_envs", "num_threads", "hidden", "activation", "shared",
+                           "normalize_observations"}) {
+    if (!theirs.is_object() || theirs.value(name, nlohmann::json()) != ours.at(name)) {
+      return fail(Code::kInvalidArgument, "the checkpoint was made with {}={}, this trainer has {}={}", name,
+                  theirs.is_object() ? theirs.value(name, nlohmann::json()).dump() : "?", name, ours.at(name).dump());
+    }
+  }
+  const std::vector<std::int64_t> shape{static_cast<std::int64_t>(model().size())};
+  DAYBREAK_ASSIGN(const tensor::TensorRef* params, file.expect("train.params", DType::kF32, shape));
+  DAYBREAK_ASSIGN(const tensor::TensorRef* adam_m, file.expect("train.adam_m", DType::kF32, shape));
+  DAYBREAK_ASSIGN(const tensor::TensorRef* adam_v, file.expect("train.adam_v", DType::kF32, shape));
+  const tensor::TensorRef* blob = file.find("train.state");
+  if (blob == nullptr) return fail(Code::kInvalidArgument, "the checkpoint has no tensor 'train.state'");
+
+  Reader in(text_of(*blob));
+  OnPolicyLearner::State learner_state;
+  learner_state.adam_steps = static_cast<std::int64_t>(in.number());
+  learner_state.kl_coef = in.real();
+  for (std::uint64_t& word : learner_state.random) word = in.number();
+  const auto timesteps = static_cast<std::int64_t>(in.number());
+  const auto iterations = static_cast<std::int64_t>(in.number());
+  EpisodeWindow window;
+  const bool window_read = window.load(in.text());
+  nn::RunningStats stats = stats_;
+  nn::Filter filter = filter_;
+  stats.count = in.real();
+  in.array(std::span(stats.mean));
+  in.array(std::span(stats.m2));
+  in.array(std::span(filter.mean));
+  in.array(std::span(filter.inverse_std));
+  const std::uint64_t count = in.number();
+  std::vector<std::string_view> states;
+  for (std::uint64_t i = 0; i < count && !in.failed(); ++i) states.push_back(in.text());
+  if (!in.complete() || !window_read || states.size() != samplers_.size()) {
+    return fail(Code::kDataLoss, "the checkpoint's state does not fit this trainer ({} samplers, {} here)",
+                states.size(), samplers_.size());
+  }
+  // Samplers are the only part that can still refuse: on a refusal those already loaded go back.
+  std::vector<std::string> before;
+  for (std::size_t i = 0; i < samplers_.size(); ++i) {
+    before.push_back(samplers_[i]->save_state());
+    if (base::Status status = samplers_[i]->load_state(states[i]); !status) {
+      for (std::size_t j = 0; j <= i; ++j) DAYBREAK_CHECK(samplers_[j]->load_state(before[j]).has_value());
+      return status;
+    }
+  }
+  const auto copy = [](const tensor::TensorRef& from, std::span<float> to) {
+    std::copy_n(reinterpret_cast<const float*>(from.data.data()), to.size(), to.data());
+  };
+  copy(*params, learner_.params());
+  copy(*adam_m, learner_.first_moments());
+  copy(*adam_v, learner_.second_moments());
+  learner_.set_state(learner_state);
+  stats_ = std::move(stats);
+  filter_ = std::move(filter);
+  window_ = std::move(window);
+  timesteps_ = timesteps;
+  iterations_ = iterations;
+  return {};
+}
+
+}  // namespace daybreak::rl

@@ -1,0 +1,285 @@
+#include "daybreak/rl/algo/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "daybreak/rl/algo/gae.h"
+#include "daybreak/rl/algo/wire.h"
+
+namespace daybreak::rl {
+
+using base::Code;
+using base::fail;
+
+RolloutSampler::RolloutSampler(std::unique_ptr<VecEnv> env, const nn::Model& model, const SamplerOptions& options,
+                               std::uint64_t seed, std::uint64_t stream)
+    : env_(std::move(env)),
+      model_(model),
+      options_(options),
+      seed_(seed + stream * 0x9e3779b97f4a7c15U),
+      kernels_(nn::kernels()),
+      random_(seed, 1000 + stream),
+      workspace_(model, static_cast<int>(std::min<std::int64_t>(env_->num_envs(), nn::kBlock))),
+      envs_(env_->num_envs()),
+      observation_size_(model.spec().observation_size) {
+  const auto n = static_cast<std::size_t>(envs_);
+  const auto size = static_cast<std::size_t>(observation_size_);
+  observations_.resize(n * size);
+  final_observations_.resize(n * size);
+  filtered_.resize(size);
+  running_return_.resize(n);
+  running_length_.resize(n);
+  actions_.resize(static_cast<std::size_t>(nn::pad_batch(static_cast<int>(envs_))));
+  step_rewards_.resize(n);
+  terminated_.resize(n);
+  truncated_.resize(n);
+  truncated_values_.resize(n);
+  truncated_rows_.reserve(n);
+  last_values_.resize(n);
+  if (!model_.spec().discrete) {
+    env_actions_.resize(n * static_cast<std::size_t>(model_.spec().actions));
+    const Space& space = env_->action_space();
+    bool bounded = true;
+    for (std::size_t i = 0; i < space.low.size(); ++i)
+      bounded = bounded && std::isfinite(space.low[i]) && std::isfinite(space.high[i]);
+    if (bounded) {
+      low_.assign(space.low.begin(), space.low.end());
+      high_.assign(space.high.begin(), space.high.end());
+    }
+  }
+}
+
+base::Status RolloutSampler::begin() {
+  if (started_) return {};
+  DAYBREAK_TRY(env_->reset(seed_ + resets_, observations_.data()));
+  ++resets_;
+  std::fill(running_return_.begin(), running_return_.end(), 0.0);
+  std::fill(running_length_.begin(), running_length_.end(), 0);
+  started_ = true;
+  return {};
+}
+
+base::Status RolloutSampler::sample(const float* params, const nn::Filter& filter, std::int64_t steps, Batch& batch,
+                                    std::int64_t first_row, EpisodeLog& episodes, nn::RunningStats& seen) {
+  const nn::Random before = random_;
+  base::Status status = run(params, filter, steps, batch, first_row, episodes, seen);
+  if (!status) {
+    random_ = before;
+    started_ = false;
+    episodes.clear();
+    seen.clear();
+  }
+  return status;
+}
+
+// Log probabilities and an action for environments [first, first + count) from the actor's outputs in the workspace.
+void RolloutSampler::choose(std::int64_t first, int count, Batch& batch, std::int64_t row, const float* params) {
+  const int actions = model_.spec().actions;
+  float* out = workspace_.policy();
+  const std::ptrdiff_t ld = workspace_.ld_policy();
+  if (model_.spec().discrete) {
+    kernels_.log_softmax(actions, nn::pad_batch(count), out, ld, nullptr);
+    for (int b = 0; b < count; ++b) {
+      const float u = random_.uniform();
+      float below = 0;
+      int a = 0;
+      for (; a < actions - 1; ++a) {
+        below += std::exp(out[a * ld + b]);
+        if (u < below) break;
+      }
+      const auto at = static_cast<std::size_t>(row + b);
+      actions_[static_cast<std::size_t>(first + b)] = a;
+      batch.actions[at] = a;
+      batch.logp[at] = out[a * ld + b];
+    }
+    return;
+  }
+  const float* log_std = params + model_.log_std();
+  for (int b = 0; b < count; ++b) {
+    float logp = 0;
+    for (int a = 0; a < actions; ++a) {
+      const float noise = random_.normal();
+      const float action = out[a * ld + b] + std::exp(log_std[a]) * noise;
+      logp -= 0.5F * noise * noise + log_std[a] + 0.91893853320467274F;
+      batch.box_actions[static_cast<std::size_t>((row + b) * actions + a)] = action;
+      env_actions_[static_cast<std::size_t>((first + b) * actions + a)] =
+          low_.empty() ? action
+                       : scale_action(action, low_[static_cast<std::size_t>(a)], high_[static_cast<std::size_t>(a)]);
+    }
+    batch.logp[static_cast<std::size_t>(row + b)] = logp;
+  }
+}
+
+void RolloutSampler::act(const float* params, const nn::Filter& filter, Batch& batch, std::int64_t row) {
+  const std::ptrdiff_t ldx = workspace_.ldx();
+  for (std::int64_t first = 0; first < envs_; first += nn::kBlock) {
+    const int count = static_cast<int>(std::min<std::int64_t>(envs_ - first, nn::kBlock));
+    float* x = workspace_.x();
+    for (int b = 0; b < count; ++b) {
+      float* kept = batch.observations.data() + (row + first + b) * observation_size_;
+      filter.apply(observations_.data() + (first + b) * observation_size_, kept);
+      for (int i = 0; i < observation_size_; ++i) x[i * ldx + b] = kept[i];
+    }
+    workspace_.forward(kernels_, model_, params, nn::pad_batch(count));
+    if (model_.spec().critic) {
+      std::copy_n(workspace_.value(), count, batch.values.data() + row + first);
+    } else {
+      std::fill_n(batch.values.data() + row + first, count, 0.0F);
+    }
+    choose(first, count, batch, row + first, params);
+  }
+}
+
+// Values of `count` rows of `raw` (rows: which ones; null: the first `count`).
+void RolloutSampler::values_of(const float* params, const nn::Filter& filter, const float* raw,
+                               const std::int32_t* rows, int count, float* out) {
+  if (!model_.spec().critic) {
+    std::fill_n(out, count, 0.0F);
+    return;
+  }
+  const std::ptrdiff_t ldx = workspace_.ldx();
+  for (int first = 0; first < count; first += nn::kBlock) {
+    const int n = std::min(count - first, nn::kBlock);
+    float* x = workspace_.x();
+    for (int b = 0; b < n; ++b) {
+      const std::int64_t r = rows != nullptr ? rows[first + b] : first + b;
+      filter.apply(raw + r * observation_size_, filtered_.data());
+      for (int i = 0; i < observation_size_; ++i) x[i * ldx + b] = filtered_[static_cast<std::size_t>(i)];
+    }
+    workspace_.forward_value(kernels_, model_, params, nn::pad_batch(n));
+    std::copy_n(workspace_.value(), n, out + first);
+  }
+}
+
+base::Status RolloutSampler::check_finite(std::int64_t step) const {
+  // A sum is finite only if every term is (overflow of huge finite rewards is as unusable).
+  float reward_sum = 0;
+  for (float r : step_rewards_) reward_sum += std::fabs(r);
+  float observation_sum = 0;
+  for (float x : observations_) observation_sum += std::fabs(x);
+  if (std::isfinite(reward_sum) && std::isfinite(observation_sum)) return {};
+  for (std::int64_t n = 0; n < envs_; ++n) {
+    const float r = step_rewards_[static_cast<std::size_t>(n)];
+    if (!std::isfinite(r)) {
+      return fail(
+          Code::kInvalidArgument,
+          "environment {} gave reward {} at step {} of the rollout (step {} of its episode): rewards must be finite", n,
+          r, step, running_length_[static_cast<std::size_t>(n)] + 1);
+    }
+    for (int i = 0; i < observation_size_; ++i) {
+      const float x = observations_[static_cast<std::size_t>(n * observation_size_ + i)];
+      if (!std::isfinite(x)) {
+        return fail(Code::kInvalidArgument,
+                    "environment {} gave observation[{}]={} at step {} of the rollout: observations must be finite", n,
+                    i, x, step);
+      }
+    }
+  }
+  return fail(Code::kInvalidArgument, "rewards or observations of step {} of the rollout are too large to add up",
+              step);
+}
+
+void RolloutSampler::end_episodes(const float* params, const nn::Filter& filter, std::int64_t step,
+                                  EpisodeLog& episodes) {
+  truncated_rows_.clear();
+  for (std::int64_t n = 0; n < envs_; ++n) {
+    const auto i = static_cast<std::size_t>(n);
+    running_return_[i] += static_cast<double>(step_rewards_[i]);
+    ++running_length_[i];
+    const auto at = static_cast<std::size_t>(step * envs_ + n);
+    rewards_[at] = step_rewards_[i] * options_.reward_scale;
+    done_[at] = terminated_[i] | truncated_[i];
+    if (done_[at] == 0) continue;
+    if (terminated_[i] == 0) truncated_rows_.push_back(static_cast<std::int32_t>(n));
+    episodes.returns.push_back(running_return_[i]);
+    episodes.lengths.push_back(running_length_[i]);
+    running_return_[i] = 0;
+    running_length_[i] = 0;
+  }
+  if (truncated_rows_.empty()) return;
+  // A time limit is not the end of the world: what would have followed is worth V(final observation).
+  values_of(params, filter, final_observations_.data(), truncated_rows_.data(),
+            static_cast<int>(truncated_rows_.size()), truncated_values_.data());
+  for (std::size_t j = 0; j < truncated_rows_.size(); ++j) {
+    rewards_[static_cast<std::size_t>(step * envs_ + truncated_rows_[j])] += options_.gamma * truncated_values_[j];
+  }
+}
+
+base::Status RolloutSampler::run(const float* params, const nn::Filter& filter, std::int64_t steps, Batch& batch,
+                                 std::int64_t first_row, EpisodeLog& episodes, nn::RunningStats& seen) {
+  episodes.clear();
+  seen.clear();
+  DAYBREAK_TRY(begin());
+  const auto rows = static_cast<std::size_t>(steps * envs_);
+  rewards_.resize(rows);
+  done_.resize(rows);
+  for (std::int64_t t = 0; t < steps; ++t) {
+    if (filter.enabled) {
+      for (std::int64_t n = 0; n < envs_; ++n) seen.add(observations_.data() + n * observation_size_);
+    }
+    act(params, filter, batch, first_row + t * envs_);
+    const void* actions = model_.spec().discrete ? static_cast<const void*>(actions_.data()) : env_actions_.data();
+    base::Status stepped = env_->step(actions, {observations_.data(), step_rewards_.data(), terminated_.data(),
+                                                truncated_.data(), final_observations_.data()});
+    if (!stepped) return std::unexpected(std::move(stepped).error().wrap(fmt::format("step {} of the rollout", t)));
+    DAYBREAK_TRY(check_finite(t));
+    end_episodes(params, filter, t, episodes);
+  }
+  values_of(params, filter, observations_.data(), nullptr, static_cast<int>(envs_), last_values_.data());
+  estimate_advantages(steps, envs_, rewards_.data(), batch.values.data() + first_row, done_.data(), last_values_.data(),
+                      options_.gamma, options_.lambda, batch.advantages.data() + first_row,
+                      batch.returns.data() + first_row);
+  if (options_.drop_unfinished) {
+    for (std::int64_t n = 0; n < envs_; ++n) {
+      for (std::int64_t t = steps; t-- > 0 && done_[static_cast<std::size_t>(t * envs_ + n)] == 0;) {
+        batch.usable[static_cast<std::size_t>(first_row + t * envs_ + n)] = 0;
+      }
+    }
+  }
+  return {};
+}
+
+std::string RolloutSampler::save_state() const {
+  Writer out;
+  // Environments in foreign code cannot be saved: whoever goes on from this starts new episodes.
+  const bool started = started_ && env_->can_restore();
+  out.number(static_cast<std::uint64_t>(started));
+  out.number(resets_);
+  for (std::uint64_t word : random_.state()) out.number(word);
+  out.array(std::span(observations_));
+  out.array(std::span(running_return_));
+  out.array(std::span(running_length_));
+  out.text(started ? env_->save_state() : std::string());
+  return std::move(out).bytes();
+}
+
+base::Status RolloutSampler::load_state(std::string_view bytes) {
+  Reader in(bytes);
+  const std::uint64_t started = in.number();
+  const std::uint64_t resets = in.number();
+  std::array<std::uint64_t, 4> random{};
+  for (std::uint64_t& word : random) word = in.number();
+  std::vector<float> observations(observations_.size());
+  std::vector<double> running_return(running_return_.size());
+  std::vector<std::int64_t> running_length(running_length_.size());
+  in.array(std::span(observations));
+  in.array(std::span(running_return));
+  in.array(std::span(running_length));
+  const std::string_view env = in.text();
+  if (!in.complete() || started > 1) {
+    return fail(Code::kDataLoss, "the state of a sampler does not fit {} environments of {} observations", envs_,
+                observation_size_);
+  }
+  if (started == 1) DAYBREAK_TRY(env_->load_state(env));
+  started_ = started == 1;
+  resets_ = resets;
+  random_.set_state(random);
+  observations_ = std::move(observations);
+  running_return_ = std::move(running_return);
+  running_length_ = std::move(running_length);
+  return {};
+}
+
+}  // namespace daybreak::rl

@@ -1,0 +1,90 @@
+// RolloutSampler: environments, a copy of the policy, and the loop that makes samples of them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daybreak/base/error.h"
+#include "daybreak/rl/algo/batch.h"
+#include "daybreak/rl/envs/vec_env.h"
+#include "daybreak/rl/nn/filter.h"
+#include "daybreak/rl/nn/model.h"
+#include "daybreak/rl/nn/random.h"
+
+namespace daybreak::rl {
+
+struct SamplerOptions {
+  float gamma = 0.99F;
+  float lambda = 0.95F;
+  float reward_scale = 1;
+  bool drop_unfinished = false;  // REINFORCE: samples whose return is not known are not usable
+};
+
+// Steps its environments for fragments of a fixed number of steps: nothing waits for an episode to end. Weights and
+// filter stay the same through a fragment; what the filter learns from it is handed out, not applied. One thread at a
+// time. After a failed sample() the next one starts new episodes; nothing else has changed.
+class RolloutSampler {
+ public:
+  // env: autoreset kSameStep. The stream tells samplers of one seed apart.
+  RolloutSampler(std::unique_ptr<VecEnv> env, const nn::Model& model, const SamplerOptions& options, std::uint64_t seed,
+                 std::uint64_t stream);
+
+  std::int64_t num_envs() const { return envs_; }
+
+  // Writes steps * num_envs rows from `first_row` on, step by step. Clears and fills `episodes`, and `seen` with the
+  // statistics of the raw observations. kInvalidArgument when an environment gives a reward or observation that is not
+  // finite: the sentence names the environment and the step.
+  base::Status sample(const float* params, const nn::Filter& filter, std::int64_t steps, Batch& batch,
+                      std::int64_t first_row, EpisodeLog& episodes, nn::RunningStats& seen);
+
+  // Everything needed to go on to the bit.
+  std::string save_state() const;
+  base::Status load_state(std::string_view bytes);
+
+ private:
+  base::Status run(const float* params, const nn::Filter& filter, std::int64_t steps, Batch& batch,
+                   std::int64_t first_row, EpisodeLog& episodes, nn::RunningStats& seen);
+  base::Status begin();
+  void act(const float* params, const nn::Filter& filter, Batch& batch, std::int64_t row);
+  void choose(std::int64_t first, int count, Batch& batch, std::int64_t row, const float* params);
+  void values_of(const float* params, const nn::Filter& filter, const float* raw, const std::int32_t* rows, int count,
+                 float* out);
+  base::Status check_finite(std::int64_t step) const;
+  void end_episodes(const float* params, const nn::Filter& filter, std::int64_t step, EpisodeLog& episodes);
+
+  std::unique_ptr<VecEnv> env_;
+  const nn::Model model_;
+  const SamplerOptions options_;
+  const std::uint64_t seed_;
+  const nn::Kernels& kernels_;
+  nn::Random random_;
+  nn::ModelWorkspace workspace_;
+  std::int64_t envs_;
+  int observation_size_;
+  bool started_ = false;
+  std::uint64_t resets_ = 0;
+  std::vector<float> low_, high_;  // of a bounded Box action: [-1, 1] is mapped to it
+
+  std::vector<float> observations_;  // raw, of the next step
+  std::vector<double> running_return_;
+  std::vector<std::int64_t> running_length_;
+
+  // scratch of a step and of a fragment
+  std::vector<std::int32_t> actions_;
+  std::vector<float> env_actions_;
+  std::vector<float> final_observations_;
+  std::vector<float> step_rewards_;
+  std::vector<std::uint8_t> terminated_, truncated_;
+  std::vector<std::int32_t> truncated_rows_;
+  std::vector<float> truncated_values_;
+  std::vector<float> rewards_;
+  std::vector<std::uint8_t> done_;
+  std::vector<float> last_values_;
+  std::vector<float> filtered_;
+};
+
+}  // namespace daybreak::rl

@@ -1,0 +1,100 @@
+// A trained policy on its own: what a trainer saves, what serving loads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daybreak/base/error.h"
+#include "daybreak/rl/envs/vec_env.h"
+#include "daybreak/rl/nn/filter.h"
+#include "daybreak/rl/nn/model.h"
+#include "daybreak/rl/nn/random.h"
+#include "daybreak/tensor/container.h"
+
+namespace daybreak::rl {
+
+// How the actor's outputs become an action.
+enum class Distribution : std::uint8_t {
+  kCategorical,  // logits; the greedy action is the largest
+  kGaussian,     // means; standard deviations are parameters; [-1, 1] is mapped to finite bounds
+  kQ,            // action values (with dueling heads: advantages); always greedy
+};
+
+struct PolicyInfo {
+  std::string algo;
+  std::string env;
+  Space observation_space;
+  Space action_space;
+  Distribution distribution = Distribution::kCategorical;
+  std::vector<int> hidden;
+  nn::Act act = nn::Act::kTanh;
+};
+
+// Immutable once made, so every const member may be called from any thread at once. act() of a 64-64 net takes some
+// hundred nanoseconds and allocates nothing after a thread's first call.
+class Policy {
+ public:
+  // `params`: flat, laid out as Mlp(observations, hidden, outputs, act, 0), then `actions` log deviations for
+  // kGaussian. Outputs beyond the actions (a shared critic, a dueling value head) are dropped.
+  Policy(PolicyInfo info, nn::Filter filter, const nn::Mlp& actor, std::span<const float> params,
+         std::span<const float> log_std);
+
+  // Reads a policy file or a trainer's checkpoint (which is one too). kDataLoss: damaged; kInvalidArgument: something
+  // else.
+  static base::Result<std::shared_ptr<const Policy>> from_bytes(std::string bytes);
+  std::string to_bytes() const;
+  // The tensors and metadata of the file, for a checkpoint that is also a policy. They point into this object.
+  std::vector<tensor::TensorRef> tensors() const;
+  tensor::Metadata metadata() const;
+
+  const PolicyInfo& info() const { return info_; }
+  std::int64_t observation_size() const { return observation_size_; }
+  bool discrete() const { return info_.action_space.kind == Space::Kind::kDiscrete; }
+  // 1 for Discrete, else the components of the action.
+  std::int64_t action_size() const { return discrete() ? 1 : actions_; }
+  // Whether Box actions are mapped to finite bounds.
+  bool bounded() const { return !low_.empty(); }
+  const nn::Filter& filter() const { return filter_; }
+  const nn::Mlp& actor() const { return actor_; }
+  const std::vector<float>& params() const { return params_; }
+
+  // One observation to one greedy action. kInvalidArgument when a size is not the space's. `random`: when not null, the
+  // action is drawn from the distribution instead.
+  base::Status act(std::span<const float> observation, std::int32_t* action, nn::Random* random = nullptr) const;
+  base::Status act(std::span<const float> observation, std::span<float> action, nn::Random* random = nullptr) const;
+  // `count` observations, row-major; out: int32 [count] or float [count * action_size()].
+  void act_batch(const float* observations, std::int64_t count, void* out, nn::Random* random = nullptr) const;
+  // The actor's raw outputs (logits, means or action values) of one observation; out: actions floats.
+  void outputs(const float* observation, float* out) const;
+
+ private:
+  float* run(const float* observation) const;
+  std::int32_t choose(const float* logits, std::ptrdiff_t stride, nn::Random* random) const;
+  void finish_box(const float* mean, std::ptrdiff_t stride, float* out, nn::Random* random) const;
+
+  PolicyInfo info_;
+  nn::Filter filter_;
+  const nn::Kernels* kernels_;
+  int observation_size_;
+  int actions_;
+  int scratch_size_ = 0;
+  nn::Mlp actor_;
+  std::vector<float> params_;  // laid out by actor_
+  std::vector<float> log_std_;
+  std::vector<float> dense_;       // the same weights without padding, as the file holds them
+  std::vector<float> transposed_;  // w[in][out padded] and bias of every layer, for one sample at a time
+  struct Wide {
+    int in, out;
+    std::ptrdiff_t ldo;
+    std::size_t weights, bias;
+    nn::Act act;
+  };
+  std::vector<Wide> wide_;
+  std::vector<float> low_, high_;
+};
+
+}  // namespace daybreak::rl

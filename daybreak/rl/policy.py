@@ -1,0 +1,106 @@
+"""A trained policy without its trainer."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from daybreak._core import base as _base
+from daybreak._core import rl as _native
+
+__all__ = ["Policy"]
+
+
+class Policy:
+    """Observation filter, network, and how its outputs become an action. Safe to use from many threads.
+
+    >>> from daybreak import rl
+    >>> data = rl.PPO("CartPole-v1").policy.to_bytes()
+    >>> policy = rl.Policy.load(data)
+    >>> policy.compute_actions([[0.0, 0.0, 0.0, 0.0], [0.1, 0.0, 0.0, 0.0]]).shape
+    (2,)
+
+    compute_action(observation, deterministic=True): one observation [n] to an int (Discrete) or a float32 array (Box, within
+        the bounds). ValueError naming both shapes for another one. deterministic=False draws from the distribution.
+    compute_actions(observations, deterministic=True): [rows, n] to int32 [rows] or float32 [rows, m].
+    logits(observation): the raw outputs: logits, means or action values.
+    """
+
+    __slots__ = ("compute_action", "compute_actions", "logits", "native")
+
+    def __init__(self, native: _native.Policy) -> None:
+        self.native = native
+        # The native methods themselves: no Python frame in the way of an answer.
+        self.compute_action = native.compute_action
+        self.compute_actions = native.compute_actions
+        self.logits = native.logits
+
+    @classmethod
+    def load(cls, source: str | os.PathLike[str] | bytes) -> Policy:
+        """Reads a policy file or a trainer's checkpoint, from a path or from its bytes.
+
+        DataLossError (a ValueError) when it is truncated or altered, ValueError when it is something else.
+        """
+        if isinstance(source, bytes):
+            return cls(_native.Policy.from_bytes(source))
+        with open(source, "rb") as file:
+            return cls(_native.Policy.from_bytes(file.read()))
+
+    def to_bytes(self) -> bytes:
+        """The policy file: safetensors with metadata, checksummed, no pickle."""
+        return self.native.to_bytes()
+
+    def save(self, path: str | os.PathLike[str]) -> str:
+        """Writes the policy file, whole or not at all; returns the path."""
+        _base.write_file_atomically(os.fspath(path), self.to_bytes())
+        return os.fspath(path)
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> str:
+        """Writes an ONNX model (opset 13) that any runtime answers with the same greedy actions; returns the path.
+
+        Input `observation` float32 [batch, n], raw: the filter is inside. Outputs `action`, int64 [batch] or float32 [batch, m]
+        within the bounds, and `outputs`, the logits, means or action values [batch, m].
+        """
+        _base.write_file_atomically(os.fspath(path), self.native.to_onnx())
+        return os.fspath(path)
+
+    def seed(self, seed: int) -> None:
+        """Seeds the draws of deterministic=False."""
+        self.native.seed(seed)
+
+    @property
+    def algo(self) -> str:
+        """The algorithm that trained it."""
+        return self.native.algo
+
+    @property
+    def env(self) -> str:
+        """The environment that it was trained on."""
+        return self.native.env
+
+    @property
+    def observation_size(self) -> int:
+        """Numbers of one observation."""
+        return self.native.observation_size
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are whole numbers."""
+        return self.native.discrete
+
+    @property
+    def num_actions(self) -> int:
+        """Values of a Discrete action, components of a Box action."""
+        return self.native.num_actions
+
+    @property
+    def hidden(self) -> list[int]:
+        """Sizes of the hidden layers."""
+        return list(self.native.hidden)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Policy.load, (self.to_bytes(),)
+
+    def __repr__(self) -> str:
+        kind = "actions" if self.discrete else "action components"
+        return f"<Policy of {self.algo} on {self.env}: {self.observation_size} observations, {self.num_actions} {kind}>"

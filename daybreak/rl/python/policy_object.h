@@ -1,0 +1,35 @@
+// The Python face of a policy.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <memory>
+
+#include "daybreak/rl/policy.h"
+
+namespace daybreak::rl {
+
+// A policy and the generator of its sampled actions. Used with the GIL held, which guards the generator.
+class PolicyObject {
+ public:
+  explicit PolicyObject(std::shared_ptr<const Policy> policy);
+
+  nanobind::object compute_action(nanobind::handle observation, bool deterministic);
+  nanobind::object compute_actions(nanobind::handle observations, bool deterministic);
+  nanobind::object logits(nanobind::handle observation);
+  void seed(std::uint64_t value) { random_ = nn::Random(value); }
+  const Policy& policy() const { return *policy_; }
+  const std::shared_ptr<const Policy>& shared() const { return policy_; }
+
+ private:
+  nn::Random* random(bool deterministic);
+
+  std::shared_ptr<const Policy> policy_;
+  nn::Random random_;
+  std::int64_t pid_;
+};
+
+// A float32, C-contiguous numpy array equal to `array`; the array itself when it is one.
+nanobind::object as_float_array(nanobind::handle array);
+
+}  // namespace daybreak::rl
