@@ -41,7 +41,7 @@ base::Result<Space> space_of(const json& value) {
   }
   Space space;
   space.n = value["n"].get<std::int64_t>();
-  space.kind = value.value("kind", "") == "box" ? Space::Kind::kBox : Space::Kind::kDiscrete;
+  space.kind = value.value("kind", json()) == "box" ? Space::Kind::kBox : Space::Kind::kDiscrete;
   if (space.n < 1 || space.n > kMaxSize) return fail(Code::kInvalidArgument, "a space of {} components", space.n);
   if (space.kind == Space::Kind::kDiscrete) return space;
   const double infinity = std::numeric_limits<double>::infinity();
@@ -290,7 +290,7 @@ base::Result<PolicyInfo> info_of(const json& object) {
 // Copies a dense tensor into `out`; it must be float32 of exactly this shape.
 base::Status copy_tensor(const tensor::Container& file, const std::string& name, std::vector<std::int64_t> shape,
                          float* out) {
-  DAYBREAK_ASSIGN(const tensor::TensorRef* found, file.expect(name, DType::kF32, shape));
+  DAYBREAK_ASSIGN(const tensor::TensorRef* found, expect_floats(file, name, shape));
   std::copy_n(reinterpret_cast<const float*>(found->data.data()), found->data.size() / sizeof(float), out);
   return {};
 }
@@ -308,6 +308,11 @@ base::Result<std::shared_ptr<const Policy>> Policy::from_bytes(std::string bytes
   const int observations = static_cast<int>(info.observation_space.n);
   const int actions = static_cast<int>(info.action_space.n);
   const nn::Mlp actor(observations, info.hidden, actions, info.act, 0);
+  // The sizes in the metadata are somebody's word: memory is taken only once the file is seen to hold as much.
+  for (std::size_t l = 0; l < actor.layers().size(); ++l) {
+    const std::vector<std::int64_t> shape{actor.layers()[l].out, actor.layers()[l].in};
+    DAYBREAK_TRY(expect_floats(file, fmt::format("actor.{}.weight", l), shape));
+  }
   std::vector<float> params(actor.end());
   std::vector<float> dense;
   for (std::size_t l = 0; l < actor.layers().size(); ++l) {
@@ -330,6 +335,13 @@ base::Result<std::shared_ptr<const Policy>> Policy::from_bytes(std::string bytes
     DAYBREAK_TRY(copy_tensor(file, "filter.inverse_std", {observations}, filter.inverse_std.data()));
   }
   return std::make_shared<const Policy>(std::move(info), std::move(filter), actor, params, log_std);
+}
+
+base::Result<const tensor::TensorRef*> expect_floats(const tensor::Container& file, const std::string& name,
+                                                     const std::vector<std::int64_t>& shape) {
+  auto found = file.expect(name, DType::kF32, shape);
+  if (!found) return fail(Code::kInvalidArgument, "{}", found.error().message());
+  return found;
 }
 
 }  // namespace daybreak::rl

@@ -97,4 +97,9 @@ class Policy {
   std::vector<float> low_, high_;
 };
 
+// A float32 tensor of exactly this shape; kInvalidArgument where the file has none (it is then not the file that was
+// meant).
+base::Result<const tensor::TensorRef*> expect_floats(const tensor::Container& file, const std::string& name,
+                                                     const std::vector<std::int64_t>& shape);
+
 }  // namespace daybreak::rl

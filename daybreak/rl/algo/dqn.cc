@@ -434,7 +434,7 @@ base::Status DqnTrainer::restore(std::string bytes) {
                                                              {"train.target", learner_.target()},
                                                              {"train.adam_m", learner_.first_moments()},
                                                              {"train.adam_v", learner_.second_moments()}};
-  for (const auto& [name, values] : arrays) DAYBREAK_TRY(file.expect(name, DType::kF32, shape));
+  for (const auto& [name, values] : arrays) DAYBREAK_TRY(expect_floats(file, name, shape));
   const tensor::TensorRef* blob = file.find("train.state");
   if (blob == nullptr) return fail(Code::kInvalidArgument, "the checkpoint has no tensor 'train.state'");
 

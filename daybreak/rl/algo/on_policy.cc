@@ -310,9 +310,9 @@ base::Status OnPolicyTrainer::restore(std::string bytes) {
     }
   }
   const std::vector<std::int64_t> shape{static_cast<std::int64_t>(model().size())};
-  DAYBREAK_ASSIGN(const tensor::TensorRef* params, file.expect("train.params", DType::kF32, shape));
-  DAYBREAK_ASSIGN(const tensor::TensorRef* adam_m, file.expect("train.adam_m", DType::kF32, shape));
-  DAYBREAK_ASSIGN(const tensor::TensorRef* adam_v, file.expect("train.adam_v", DType::kF32, shape));
+  DAYBREAK_ASSIGN(const tensor::TensorRef* params, expect_floats(file, "train.params", shape));
+  DAYBREAK_ASSIGN(const tensor::TensorRef* adam_m, expect_floats(file, "train.adam_m", shape));
+  DAYBREAK_ASSIGN(const tensor::TensorRef* adam_v, expect_floats(file, "train.adam_v", shape));
   const tensor::TensorRef* blob = file.find("train.state");
   if (blob == nullptr) return fail(Code::kInvalidArgument, "the checkpoint has no tensor 'train.state'");
 

@@ -130,6 +130,19 @@ def test_container_that_is_no_policy_is_refused() -> None:
         rl.Policy.load(tensor.dumps({"x": np.zeros(3)}))
     with pytest.raises(ValueError, match="version"):
         rl.Policy.load(tensor.dumps({}, {"policy": '{"version": 99}'}))
+    promised = trained_metadata().replace('"hidden":[64,64]', '"hidden":[16384,16384,16384]')
+    with pytest.raises(ValueError, match=r"actor\.0\.weight"):
+        rl.Policy.load(tensor.dumps({}, {"policy": promised}))
+    for part in ('"n":2', '"kind":"discrete"', '"kind":"box"', '"categorical"', '"version":1'):
+        assert part in trained_metadata()
+        with pytest.raises(ValueError):
+            rl.Policy.load(tensor.dumps({}, {"policy": trained_metadata().replace(part, part.split(":")[0] + ":[]")}))
+
+
+def trained_metadata() -> str:
+    from daybreak import tensor
+
+    return tensor.loads(rl.PPO("CartPole-v1").policy.to_bytes()).metadata["policy"]
 
 
 def test_sampled_actions_follow_the_distribution() -> None:

@@ -1,6 +1,7 @@
 """Trainers through the Python face."""
 
 import math
+import os
 import pathlib
 from typing import Any
 
@@ -309,3 +310,19 @@ def test_restored_dqn_goes_on_to_the_same_bits(options: dict[str, Any]) -> None:
 def test_dqn_refuses_a_box_action() -> None:
     with pytest.raises(ValueError, match="Discrete action space"):
         rl.DQN("Pendulum-v1")
+
+
+def test_forked_child_of_a_trainer_with_threads_trains_on() -> None:
+    trainer = trained(iterations=1, num_threads=2)
+    straight = trained(iterations=2, num_threads=2).to_bytes()
+    child = os.fork()
+    if child == 0:
+        ok = False
+        try:
+            trainer.train()
+            ok = trainer.to_bytes() == straight
+        finally:
+            os._exit(0 if ok else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    trainer.train()
+    assert trainer.to_bytes() == straight
