@@ -91,10 +91,12 @@ inline V slope(V g, V h) {
 // ------------------------------------------------------------------------------------------------------
 
 // c[r][j] += sum_k a[r * row + k * step] * x[k * ldx + j * kLanes]
-template <int R, int C>
+// Ahead: rows of a to fetch in advance, where a row is a cache line of its own.
+template <int R, int C, int Ahead = 0>
 [[gnu::always_inline]] inline void multiply(const float* a, std::ptrdiff_t row, std::ptrdiff_t step, const float* x,
                                             std::ptrdiff_t ldx, int depth, V (&c)[R][C]) {
   for (int k = 0; k < depth; ++k, a += step, x += ldx) {
+    if constexpr (Ahead > 0) __builtin_prefetch(a + Ahead * step);
     V b[C];
 #pragma GCC unroll 2
     for (int j = 0; j < C; ++j) b[j] = V::load(x + j * V::kLanes);
@@ -133,7 +135,7 @@ void backward_tile(int out, const float* w, std::ptrdiff_t ldw, const float* g, 
 #pragma GCC unroll 2
     for (int j = 0; j < C; ++j) c[r][j] = V::set(0.0F);
   }
-  multiply<R, C>(w, 1, ldw, g, ldg, out, c);
+  multiply<R, C, 16>(w, 1, ldw, g, ldg, out, c);
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
@@ -204,17 +206,15 @@ void forward(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const 
 template <Act A>
 void backward_act(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg,
                   float* h, std::ptrdiff_t ldh) {
-  int b = 0;
-  for (; b + kTile <= nb; b += kTile) {
-    for_row_tiles(in, [&](int i, int rows) {
-      with_rows(rows, [&]<int R>() { backward_tile<R, 2, A>(out, w + i, ldw, g + b, ldg, h + i * ldh + b, ldh); });
+  // Tiles of weights outside, samples inside: the column of weights that a tile needs is one cache line a row, which no
+  // prefetcher foresees, so it is fetched once and used for every sample.
+  for_row_tiles(in, [&](int i, int rows) {
+    with_rows(rows, [&]<int R>() {
+      int b = 0;
+      for (; b + kTile <= nb; b += kTile) backward_tile<R, 2, A>(out, w + i, ldw, g + b, ldg, h + i * ldh + b, ldh);
+      for (; b < nb; b += V::kLanes) backward_tile<R, 1, A>(out, w + i, ldw, g + b, ldg, h + i * ldh + b, ldh);
     });
-  }
-  for (; b < nb; b += V::kLanes) {
-    for_row_tiles(in, [&](int i, int rows) {
-      with_rows(rows, [&]<int R>() { backward_tile<R, 1, A>(out, w + i, ldw, g + b, ldg, h + i * ldh + b, ldh); });
-    });
-  }
+  });
 }
 
 void backward(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg, float* h,

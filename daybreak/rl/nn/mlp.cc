@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 namespace daybreak::rl::nn {
 
@@ -111,8 +112,10 @@ void Mlp::init_uniform(float* params, Random& random) const {
 MlpWorkspace::MlpWorkspace(const Mlp& mlp, int capacity) : ld_(padded_stride(pad_batch(capacity))) {
   std::size_t total = 0;
   for (const Layer& layer : mlp.layers()) total += static_cast<std::size_t>(layer.out) * static_cast<std::size_t>(ld_);
-  storage_.resize(total);
+  // From a cache line on: a tile of samples is then whole lines.
+  storage_.resize(total + 16);
   float* at = storage_.data();
+  while (reinterpret_cast<std::uintptr_t>(at) % 64 != 0) ++at;
   for (const Layer& layer : mlp.layers()) {
     outputs_.push_back(at);
     at += static_cast<std::ptrdiff_t>(layer.out) * ld_;
