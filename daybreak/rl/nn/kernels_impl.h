@@ -127,8 +127,8 @@ void forward_tile(int in, const float* w, std::ptrdiff_t ldw, const float* bias,
 }
 
 template <int R, int C, Act A>
-void backward_tile(int out, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg, float* h,
-                   std::ptrdiff_t ldh) {
+void backward_tile(int out, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg, const float* h,
+                   float* d, std::ptrdiff_t ldh) {
   V c[R][C];
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r) {
@@ -140,8 +140,8 @@ void backward_tile(int out, const float* w, std::ptrdiff_t ldw, const float* g, 
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
     for (int j = 0; j < C; ++j) {
-      float* at = h + r * ldh + j * V::kLanes;
-      slope<A>(c[r][j], V::load(at)).store(at);
+      const std::ptrdiff_t at = r * ldh + j * V::kLanes;
+      slope<A>(c[r][j], V::load(h + at)).store(d + at);
     }
   }
 }
@@ -205,24 +205,26 @@ void forward(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const 
 
 template <Act A>
 void backward_act(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg,
-                  float* h, std::ptrdiff_t ldh) {
+                  const float* h, float* d, std::ptrdiff_t ldh) {
   // Tiles of weights outside, samples inside: the column of weights that a tile needs is one cache line a row, which no
   // prefetcher foresees, so it is fetched once and used for every sample.
   for_row_tiles(in, [&](int i, int rows) {
     with_rows(rows, [&]<int R>() {
       int b = 0;
-      for (; b + kTile <= nb; b += kTile) backward_tile<R, 2, A>(out, w + i, ldw, g + b, ldg, h + i * ldh + b, ldh);
-      for (; b < nb; b += V::kLanes) backward_tile<R, 1, A>(out, w + i, ldw, g + b, ldg, h + i * ldh + b, ldh);
+      for (; b + kTile <= nb; b += kTile)
+        backward_tile<R, 2, A>(out, w + i, ldw, g + b, ldg, h + i * ldh + b, d + i * ldh + b, ldh);
+      for (; b < nb; b += V::kLanes)
+        backward_tile<R, 1, A>(out, w + i, ldw, g + b, ldg, h + i * ldh + b, d + i * ldh + b, ldh);
     });
   });
 }
 
-void backward(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg, float* h,
-              std::ptrdiff_t ldh, Act act) {
+void backward(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg,
+              const float* h, float* d, std::ptrdiff_t ldh, Act act) {
   switch (act) {
-    case Act::kNone: return backward_act<Act::kNone>(out, in, nb, w, ldw, g, ldg, h, ldh);
-    case Act::kTanh: return backward_act<Act::kTanh>(out, in, nb, w, ldw, g, ldg, h, ldh);
-    case Act::kRelu: return backward_act<Act::kRelu>(out, in, nb, w, ldw, g, ldg, h, ldh);
+    case Act::kNone: return backward_act<Act::kNone>(out, in, nb, w, ldw, g, ldg, h, d, ldh);
+    case Act::kTanh: return backward_act<Act::kTanh>(out, in, nb, w, ldw, g, ldg, h, d, ldh);
+    case Act::kRelu: return backward_act<Act::kRelu>(out, in, nb, w, ldw, g, ldg, h, d, ldh);
   }
 }
 
