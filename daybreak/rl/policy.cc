@@ -288,7 +288,7 @@ base::Result<PolicyInfo> info_of(const json& object) {
 }
 
 // Copies a dense tensor into `out`; it must be float32 of exactly this shape.
-base::Status copy_tensor(const tensor::Container& file, const std::string& name, std::vector<std::int64_t> shape,
+base::Status copy_tensor(const tensor::Container& file, const std::string& name, const std::vector<std::int64_t>& shape,
                          float* out) {
   DAYBREAK_ASSIGN(const tensor::TensorRef* found, expect_floats(file, name, shape));
   std::copy_n(reinterpret_cast<const float*>(found->data.data()), found->data.size() / sizeof(float), out);

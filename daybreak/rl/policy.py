@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from daybreak._core import base as _base
@@ -31,9 +32,9 @@ class Policy:
     def __init__(self, native: _native.Policy) -> None:
         self.native = native
         # The native methods themselves: no Python frame in the way of an answer.
-        self.compute_action = native.compute_action
-        self.compute_actions = native.compute_actions
-        self.logits = native.logits
+        self.compute_action: Callable[..., Any] = native.compute_action
+        self.compute_actions: Callable[..., Any] = native.compute_actions
+        self.logits: Callable[..., Any] = native.logits
 
     @classmethod
     def load(cls, source: str | os.PathLike[str] | bytes) -> Policy:

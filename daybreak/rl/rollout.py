@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,6 +36,10 @@ class RolloutActor:
         """`num_steps` steps of every environment with these weights."""
         self._sampler.set_weights(weights)
         return self._sampler.sample(num_steps)
+
+    def pid(self) -> int:
+        """The process it lives in."""
+        return os.getpid()
 
 
 class RolloutWorkers:
@@ -94,6 +99,10 @@ class RolloutWorkers:
                     self._workers[index] = self._start(index)
                     waiting[self._workers[index].sample.remote(shared, num_steps)] = index
         return [fragment for fragment in fragments if fragment is not None]
+
+    def pids(self) -> list[int]:
+        """The workers' processes, in the workers' order."""
+        return list(self._runtime.get([worker.pid.remote() for worker in self._workers]))
 
     def _death(self) -> tuple[type[BaseException], ...]:
         exceptions = self._runtime.exceptions

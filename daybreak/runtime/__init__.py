@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .._core.runtime import ActorHandle, ObjectRef, get, put, wait
+from typing import TYPE_CHECKING
+
+from .._core.runtime import ActorHandle, ObjectRef
 from .api import (
     ActorClass,
     RemoteFunction,
@@ -23,6 +25,18 @@ from .api import (
     remote,
     shutdown,
 )
+
+if TYPE_CHECKING:  # the native verbs' types, which a stub made of their text signatures cannot say
+    from typing import Any
+
+    def get(refs: Any, *, timeout: float | None = None) -> Any: ...
+    def put(value: Any) -> ObjectRef: ...
+    def wait(
+        refs: list[ObjectRef], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
+    ) -> tuple[list[ObjectRef], list[ObjectRef]]: ...
+
+else:
+    from .._core.runtime import get, put, wait
 
 ObjectID = ObjectRef
 

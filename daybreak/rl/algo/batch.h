@@ -19,7 +19,7 @@ struct EpisodeLog {
 
 // `rows` samples; one row-major array a quantity. Rows that no gradient may use (the unfinished tails of REINFORCE)
 // have usable = 0. Owned by one learner; samplers write disjoint ranges of rows.
-struct Batch {
+struct SampleBatch {
   std::int64_t rows = 0;
   int observation_size = 0;
   int action_size = 0;                // 0 for Discrete

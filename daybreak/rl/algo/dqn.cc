@@ -1,7 +1,6 @@
 #include "daybreak/rl/algo/dqn.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -16,13 +15,6 @@ using base::fail;
 using tensor::DType;
 
 namespace {
-
-constexpr std::int64_t kCheckpointVersion = 1;
-constexpr std::string_view kCheckpointKey = "checkpoint";
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 nn::Act act_of(const DqnConfig& config) {
   return config.activation == "relu" ? nn::Act::kRelu : nn::Act::kTanh;
@@ -322,17 +314,17 @@ base::Result<IterationResult> DqnTrainer::train() {
   gradient_steps_ = 0;
   const std::int64_t begin = timesteps_;
   while (timesteps_ - begin < config_.steps_per_iteration) {
-    const double start = seconds();
+    const double start = steady_seconds();
     while (timesteps_ - last_round_ < config_.train_freq) DAYBREAK_TRY(sample_step(episodes));
     last_round_ = timesteps_;
-    const double sampled = seconds();
+    const double sampled = steady_seconds();
     if (timesteps_ - last_target_update_ >= config_.target_update_interval) {
       learner_.update_target(config_.tau);
       last_target_update_ = timesteps_;
     }
     if (timesteps_ >= config_.learning_starts && replay_.size() > 0) learn_round();
     sample_s_ += sampled - start;
-    learn_s_ += seconds() - sampled;
+    learn_s_ += steady_seconds() - sampled;
   }
   window_.add(episodes);
   ++iterations_;

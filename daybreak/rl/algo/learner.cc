@@ -64,7 +64,7 @@ void OnPolicyLearner::set_state(const State& state) {
   random_.set_state(state.random);
 }
 
-void OnPolicyLearner::begin(const Batch& batch, std::int64_t timestep) {
+void OnPolicyLearner::begin(const SampleBatch& batch, std::int64_t timestep) {
   stats_ = {};
   stats_.lr = config_.lr.at(timestep);
   stats_.clip = config_.clip.at(timestep);
@@ -103,7 +103,7 @@ void OnPolicyLearner::prepare(Minibatch& minibatch, std::span<const std::int32_t
 }
 
 void OnPolicyLearner::block_gradient(Shard& shard, const Minibatch& minibatch, std::int64_t first, int count) {
-  const Batch& batch = *minibatch.batch;
+  const SampleBatch& batch = *minibatch.batch;
   const int nb = nn::pad_batch(count);
   float* x = shard.workspace.x();
   const std::ptrdiff_t ldx = shard.workspace.ldx();
@@ -228,7 +228,7 @@ void OnPolicyLearner::work(int member, std::int64_t epochs, std::int64_t minibat
   }
 }
 
-double OnPolicyLearner::explained_variance(const Batch& batch) const {
+double OnPolicyLearner::explained_variance(const SampleBatch& batch) const {
   double n = 0;
   double mean_return = 0;
   double mean_error = 0;
@@ -251,7 +251,7 @@ double OnPolicyLearner::explained_variance(const Batch& batch) const {
   return variance > 0 ? 1 - error / variance : 0;
 }
 
-LearnStats OnPolicyLearner::update(const Batch& batch, std::int64_t timestep) {
+LearnStats OnPolicyLearner::update(const SampleBatch& batch, std::int64_t timestep) {
   begin(batch, timestep);
   order_.clear();
   for (std::int64_t row = 0; row < batch.rows; ++row) {
@@ -276,7 +276,7 @@ LearnStats OnPolicyLearner::update(const Batch& batch, std::int64_t timestep) {
   return stats_;
 }
 
-void OnPolicyLearner::gradient_of(const Batch& batch, std::span<const std::int32_t> rows, std::int64_t timestep,
+void OnPolicyLearner::gradient_of(const SampleBatch& batch, std::span<const std::int32_t> rows, std::int64_t timestep,
                                   std::span<float> gradients, nn::PolicySums* sums, double* value_loss_sum) {
   begin(batch, timestep);
   Minibatch minibatch = shape_;

@@ -58,17 +58,17 @@ class OnPolicyLearner {
   void set_state(const State& state);
 
   // Learns from the usable rows of the batch with the schedules' values at `timestep`. No allocation once warm.
-  LearnStats update(const Batch& batch, std::int64_t timestep);
+  LearnStats update(const SampleBatch& batch, std::int64_t timestep);
 
   // The gradient of the loss over rows[0..count) as one minibatch, without a step: for tests. `gradients` has
   // model().size().
-  void gradient_of(const Batch& batch, std::span<const std::int32_t> rows, std::int64_t timestep,
+  void gradient_of(const SampleBatch& batch, std::span<const std::int32_t> rows, std::int64_t timestep,
                    std::span<float> gradients, nn::PolicySums* sums, double* value_loss_sum);
 
  private:
   struct Shard;
   struct Minibatch {
-    const Batch* batch = nullptr;
+    const SampleBatch* batch = nullptr;
     std::span<const std::int32_t> rows;
     nn::PolicyLoss loss;
     float value_clip = 0;
@@ -76,13 +76,13 @@ class OnPolicyLearner {
     float advantage_mean = 0;
     float advantage_scale = 1;
   };
-  void begin(const Batch& batch, std::int64_t timestep);
+  void begin(const SampleBatch& batch, std::int64_t timestep);
   void prepare(Minibatch& minibatch, std::span<const std::int32_t> rows) const;
   void shard_gradient(Shard& shard, const Minibatch& minibatch, int member);
   void block_gradient(Shard& shard, const Minibatch& minibatch, std::int64_t first, int count);
   void work(int member, std::int64_t epochs, std::int64_t minibatch_size);
   void apply_step(int member);
-  double explained_variance(const Batch& batch) const;
+  double explained_variance(const SampleBatch& batch) const;
 
   const nn::Model model_;
   const OnPolicyConfig config_;

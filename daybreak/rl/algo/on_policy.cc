@@ -1,7 +1,6 @@
 #include "daybreak/rl/algo/on_policy.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -16,13 +15,6 @@ using base::fail;
 using tensor::DType;
 
 namespace {
-
-constexpr std::int64_t kCheckpointVersion = 1;
-constexpr std::string_view kCheckpointKey = "checkpoint";
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 std::span<const std::byte> text_bytes(const std::string& s) {
   return std::as_bytes(std::span(s.data(), s.size()));
@@ -116,7 +108,7 @@ base::Result<IterationResult> OnPolicyTrainer::train() {
     return fail(Code::kFailedPrecondition,
                 "this trainer has no environments of its own: give it fragments with update()");
   }
-  const double start = seconds();
+  const double start = steady_seconds();
   prepare_batch(config_.num_envs * config_.num_steps);
   std::vector<base::Status> statuses(samplers_.size());
   std::vector<std::int64_t> first_rows;
@@ -137,7 +129,7 @@ base::Result<IterationResult> OnPolicyTrainer::train() {
     episodes_.lengths.insert(episodes_.lengths.end(), logs_[i].lengths.begin(), logs_[i].lengths.end());
     if (filter_.enabled) stats_.merge(seen_[i]);
   }
-  return learn(seconds() - start);
+  return learn(steady_seconds() - start);
 }
 
 base::Result<IterationResult> OnPolicyTrainer::update(std::span<const Fragment> fragments, double sample_s) {
@@ -199,14 +191,14 @@ base::Result<IterationResult> OnPolicyTrainer::update(std::span<const Fragment> 
 }
 
 IterationResult OnPolicyTrainer::learn(double sample_s) {
-  const double start = seconds();
+  const double start = steady_seconds();
   // Schedules are read before the steps of this iteration count, as at its beginning.
   const LearnStats stats = learner_.update(batch_, timesteps_);
   if (filter_.enabled) filter_.assign(stats_);
   timesteps_ += batch_.rows;
   ++iterations_;
   window_.add(episodes_);
-  const double learn_s = seconds() - start;
+  const double learn_s = steady_seconds() - start;
   IterationResult result;
   window_.report(result);
   result.emplace_back("timesteps_this_iter", static_cast<double>(batch_.rows));

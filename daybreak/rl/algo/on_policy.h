@@ -66,7 +66,7 @@ class OnPolicyTrainer final : public Trainer {
   nn::RunningStats stats_;
   std::vector<std::unique_ptr<RolloutSampler>> samplers_;
   std::unique_ptr<Team> sampling_team_;
-  Batch batch_;
+  SampleBatch batch_;
   std::vector<EpisodeLog> logs_;
   std::vector<nn::RunningStats> seen_;
   EpisodeLog episodes_;

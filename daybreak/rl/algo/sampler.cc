@@ -61,8 +61,9 @@ base::Status RolloutSampler::begin() {
   return {};
 }
 
-base::Status RolloutSampler::sample(const float* params, const nn::Filter& filter, std::int64_t steps, Batch& batch,
-                                    std::int64_t first_row, EpisodeLog& episodes, nn::RunningStats& seen) {
+base::Status RolloutSampler::sample(const float* params, const nn::Filter& filter, std::int64_t steps,
+                                    SampleBatch& batch, std::int64_t first_row, EpisodeLog& episodes,
+                                    nn::RunningStats& seen) {
   const nn::Random before = random_;
   base::Status status = run(params, filter, steps, batch, first_row, episodes, seen);
   if (!status) {
@@ -75,7 +76,7 @@ base::Status RolloutSampler::sample(const float* params, const nn::Filter& filte
 }
 
 // Log probabilities and an action for environments [first, first + count) from the actor's outputs in the workspace.
-void RolloutSampler::choose(std::int64_t first, int count, Batch& batch, std::int64_t row, const float* params) {
+void RolloutSampler::choose(std::int64_t first, int count, SampleBatch& batch, std::int64_t row, const float* params) {
   const int actions = model_.spec().actions;
   float* out = workspace_.policy();
   const std::ptrdiff_t ld = workspace_.ld_policy();
@@ -112,7 +113,7 @@ void RolloutSampler::choose(std::int64_t first, int count, Batch& batch, std::in
   }
 }
 
-void RolloutSampler::act(const float* params, const nn::Filter& filter, Batch& batch, std::int64_t row) {
+void RolloutSampler::act(const float* params, const nn::Filter& filter, SampleBatch& batch, std::int64_t row) {
   const std::ptrdiff_t ldx = workspace_.ldx();
   for (std::int64_t first = 0; first < envs_; first += nn::kBlock) {
     const int count = static_cast<int>(std::min<std::int64_t>(envs_ - first, nn::kBlock));
@@ -207,7 +208,7 @@ void RolloutSampler::end_episodes(const float* params, const nn::Filter& filter,
   }
 }
 
-base::Status RolloutSampler::run(const float* params, const nn::Filter& filter, std::int64_t steps, Batch& batch,
+base::Status RolloutSampler::run(const float* params, const nn::Filter& filter, std::int64_t steps, SampleBatch& batch,
                                  std::int64_t first_row, EpisodeLog& episodes, nn::RunningStats& seen) {
   episodes.clear();
   seen.clear();

@@ -38,7 +38,7 @@ class RolloutSampler {
   // Writes steps * num_envs rows from `first_row` on, step by step. Clears and fills `episodes`, and `seen` with the
   // statistics of the raw observations. kInvalidArgument when an environment gives a reward or observation that is not
   // finite: the sentence names the environment and the step.
-  base::Status sample(const float* params, const nn::Filter& filter, std::int64_t steps, Batch& batch,
+  base::Status sample(const float* params, const nn::Filter& filter, std::int64_t steps, SampleBatch& batch,
                       std::int64_t first_row, EpisodeLog& episodes, nn::RunningStats& seen);
 
   // Everything needed to go on to the bit.
@@ -46,11 +46,11 @@ class RolloutSampler {
   base::Status load_state(std::string_view bytes);
 
  private:
-  base::Status run(const float* params, const nn::Filter& filter, std::int64_t steps, Batch& batch,
+  base::Status run(const float* params, const nn::Filter& filter, std::int64_t steps, SampleBatch& batch,
                    std::int64_t first_row, EpisodeLog& episodes, nn::RunningStats& seen);
   base::Status begin();
-  void act(const float* params, const nn::Filter& filter, Batch& batch, std::int64_t row);
-  void choose(std::int64_t first, int count, Batch& batch, std::int64_t row, const float* params);
+  void act(const float* params, const nn::Filter& filter, SampleBatch& batch, std::int64_t row);
+  void choose(std::int64_t first, int count, SampleBatch& batch, std::int64_t row, const float* params);
   void values_of(const float* params, const nn::Filter& filter, const float* raw, const std::int32_t* rows, int count,
                  float* out);
   base::Status check_finite(std::int64_t step) const;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -12,6 +13,14 @@
 #include <utility>
 
 namespace daybreak::rl {
+
+// What both kinds of trainer write into their checkpoints' metadata.
+inline constexpr std::int64_t kCheckpointVersion = 1;
+inline constexpr std::string_view kCheckpointKey = "checkpoint";
+
+inline double steady_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 // A policy's Box action is in [-1, 1] of the environment's bounds; what lies outside is clipped.
 inline float scale_action(float action, float low, float high) {

@@ -256,7 +256,7 @@ class SamplerObject {
     if (params_.empty()) throw nb::value_error("set_weights() before sample()");
     if (steps < 1) throw nb::value_error("num_steps must be at least 1");
     const nn::ModelSpec& spec = model_.spec();
-    Batch batch;
+    SampleBatch batch;
     EpisodeLog log;
     batch.resize(steps * sampler_->num_envs(), spec.observation_size, spec.discrete ? 0 : spec.actions);
     base::Status status;

@@ -80,15 +80,15 @@ double reference_q(const std::vector<double>& out, int action, int actions, bool
   return out[static_cast<std::size_t>(actions)] + out[static_cast<std::size_t>(action)] - mean;
 }
 
-struct Case {
+struct QCase {
   const char* name;
   bool double_q, dueling, prioritized;
 };
 
-class QGradients : public testing::TestWithParam<Case> {};
+class QGradients : public testing::TestWithParam<QCase> {};
 
 TEST_P(QGradients, equal_central_differences_of_the_reference) {
-  const Case& c = GetParam();
+  const QCase& c = GetParam();
   DqnConfig config;
   config.hidden = {7, 6};
   config.activation = "tanh";
@@ -147,8 +147,9 @@ TEST_P(QGradients, equal_central_differences_of_the_reference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, QGradients,
-                         testing::Values(Case{"plain", false, false, false}, Case{"double", true, false, false},
-                                         Case{"dueling", false, true, false}, Case{"rainbow_parts", true, true, true}),
+                         testing::Values(QCase{"plain", false, false, false}, QCase{"double", true, false, false},
+                                         QCase{"dueling", false, true, false},
+                                         QCase{"rainbow_parts", true, true, true}),
                          [](const auto& c) { return c.param.name; });
 
 // One row: observation is the step of the episode, reward 10^step; the episode ends after four steps.

@@ -22,9 +22,9 @@ struct Case {
   std::int64_t threads;
 };
 
-Batch random_batch(const nn::Model& model, std::int64_t rows, std::uint64_t seed) {
+SampleBatch random_batch(const nn::Model& model, std::int64_t rows, std::uint64_t seed) {
   nn::Random random(seed);
-  Batch batch;
+  SampleBatch batch;
   const nn::ModelSpec& spec = model.spec();
   batch.resize(rows, spec.observation_size, spec.discrete ? 0 : spec.actions);
   for (float& x : batch.observations) x = random.normal();
@@ -61,7 +61,7 @@ TEST_P(Gradients, equal_central_differences_of_the_reference) {
   OnPolicyLearner learner(model, config);
   nn::Random random(4);
   for (float& p : learner.params()) p = 0.4F * random.normal();
-  const Batch batch = random_batch(model, 77, 9);
+  const SampleBatch batch = random_batch(model, 77, 9);
   std::vector<std::int32_t> rows(77);
   std::iota(rows.begin(), rows.end(), 0);
   std::vector<float> gradient(model.size());
@@ -155,7 +155,7 @@ nn::Model small_model() {
 
 TEST(Learner, the_same_seed_gives_the_same_bits_at_every_number_of_threads) {
   const nn::Model model = small_model();
-  const Batch batch = random_batch(model, 300, 3);
+  const SampleBatch batch = random_batch(model, 300, 3);
   for (std::int64_t threads : {1, 2, 3}) {
     OnPolicyLearner a(model, small_config(threads));
     OnPolicyLearner b(model, small_config(threads));
@@ -169,7 +169,7 @@ TEST(Learner, the_same_seed_gives_the_same_bits_at_every_number_of_threads) {
 
 TEST(Learner, threads_change_the_result_by_rounding_only) {
   const nn::Model model = small_model();
-  const Batch batch = random_batch(model, 300, 3);
+  const SampleBatch batch = random_batch(model, 300, 3);
   OnPolicyLearner one(model, small_config(1));
   OnPolicyLearner three(model, small_config(3));
   one.update(batch, 0);
@@ -179,7 +179,7 @@ TEST(Learner, threads_change_the_result_by_rounding_only) {
 
 TEST(Learner, kl_coefficient_follows_the_target) {
   const nn::Model model = small_model();
-  const Batch batch = random_batch(model, 300, 3);  // its old log probabilities are off by 0.4: a large KL
+  const SampleBatch batch = random_batch(model, 300, 3);  // its old log probabilities are off by 0.4: a large KL
   OnPolicyConfig config = small_config(1);
   config.kl_coef = 0.2;
   config.kl_target = 0.001;
@@ -194,7 +194,7 @@ TEST(Learner, kl_coefficient_follows_the_target) {
 
 TEST(Learner, epochs_stop_when_the_policy_has_moved_far_enough) {
   const nn::Model model = small_model();
-  const Batch batch = random_batch(model, 300, 3);
+  const SampleBatch batch = random_batch(model, 300, 3);
   OnPolicyConfig config = small_config(2);
   config.num_epochs = 9;
   config.target_kl = 1e-4;
@@ -204,7 +204,7 @@ TEST(Learner, epochs_stop_when_the_policy_has_moved_far_enough) {
 
 TEST(Learner, unusable_rows_have_no_influence) {
   const nn::Model model = small_model();
-  Batch batch = random_batch(model, 300, 3);
+  SampleBatch batch = random_batch(model, 300, 3);
   OnPolicyConfig config = small_config(1);
   config.num_epochs = 1;
   config.minibatch_size = 0;

@@ -35,7 +35,7 @@ inline std::vector<double> forward(const nn::Mlp& mlp, const std::vector<double>
 
 // Log probability of the row's action and the entropy of its distribution.
 inline void distribution(const nn::Model& model, const std::vector<double>& params, const std::vector<double>& out,
-                         const Batch& batch, std::size_t row, double* logp, double* entropy) {
+                         const SampleBatch& batch, std::size_t row, double* logp, double* entropy) {
   const auto actions = static_cast<std::size_t>(model.spec().actions);
   *logp = 0;
   *entropy = 0;
@@ -58,7 +58,7 @@ inline void distribution(const nn::Model& model, const std::vector<double>& para
 // The mean over all rows of  surrogate - c_e H + c_kl KL + c_v (V - R)^2, advantages normalised when the configuration
 // says so.
 inline double on_policy_loss(const nn::Model& model, const OnPolicyConfig& config, const std::vector<double>& params,
-                             const Batch& batch) {
+                             const SampleBatch& batch) {
   const auto rows = static_cast<std::size_t>(batch.rows);
   double mean = 0;
   double deviation = 1;

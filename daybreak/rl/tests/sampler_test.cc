@@ -95,7 +95,7 @@ struct Scene {
   }
   nn::Model model;
   std::unique_ptr<OnPolicyLearner> learner;
-  Batch batch;
+  SampleBatch batch;
   EpisodeLog log;
   nn::RunningStats seen{2};
   std::unique_ptr<RolloutSampler> sampler;

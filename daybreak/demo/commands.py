@@ -1,0 +1,126 @@
+"""`daybreak demo ...`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from . import pong as _pong
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Watch the systems work together.", no_args_is_help=True)
+
+
+@app.callback()
+def demo() -> None:
+    """Watch the systems work together."""
+
+
+@app.command()
+def pong(
+    check: Annotated[
+        bool, typer.Option("--check", help="No terminal needed: one line a step, exit status 1 if a check fails.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Where the policy, the pictures and result.json go.")] = Path("out/demo"),
+    seed: Annotated[
+        int, typer.Option(min=0, max=1_000_000_000, help="Everything random in training follows from it.")
+    ] = 0,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Rollout actors, each in a process of its own.")] = 2,
+    max_steps: Annotated[int, typer.Option(min=1, help="Training ends here at the latest.")] = _pong.Options.max_steps,
+    episodes: Annotated[int, typer.Option(min=10, max=100_000, help="Held-out games to judge the agent by.")] = 200,
+) -> None:
+    """Train an agent that wins at Pong, on rollout actors, and see it play."""
+    options = _pong.Options(out=out, seed=seed, workers=workers, max_steps=max_steps, episodes=episodes)
+    live = not check and Console().is_terminal
+    console = Console(highlight=False, soft_wrap=not live)  # a log's lines are not broken
+    reporter: Lines | Live = Live(console) if live else Lines(console)
+    try:
+        with reporter:
+            result = _pong.run(options, reporter)
+    except KeyboardInterrupt:
+        console.print("stopped: workers and shared memory are gone, no result was written")
+        raise typer.Exit(130) from None
+    failed = [entry["name"] for entry in result["checks"] if not entry["passed"]]
+    console.print(
+        f"Shown: an agent that learned Pong in {result['train_seconds']:.1f} s and {result['steps'] / 1e6:.1f} M steps on "
+        f"{workers} rollout actors; it wins {result['win_rate']:.0%} of {episodes} held-out games (a random one "
+        f"{result['random_win_rate']:.0%})."
+        if not failed
+        else f"Not reached: {', '.join(failed)}. {out / 'result.json'} has the figures."
+    )
+    console.print(
+        f"Next: look at {out / 'match.gif'} and {out / 'learning_curve.png'}; then train on your own environment: "
+        'rl.PPO("CartPole-v1", num_workers=2), see daybreak/rl/README.md.'
+    )
+    if failed:
+        raise typer.Exit(1)
+
+
+class Lines:
+    """A line a step, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._title = ""
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def begin(self, title: str) -> None:
+        self._title = title
+
+    def progress(self, done: float, text: str) -> None:
+        pass
+
+    def end(self, text: str, passed: bool, seconds: float) -> None:
+        self._console.print(f"{'ok  ' if passed else 'FAIL'} {seconds:6.2f} s  {self._title}: {text}", markup=False)
+
+
+class Live:
+    """The same lines in colour, and a bar for the step that is going on."""
+
+    _REDRAW_S = 0.1
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn(" "),
+            BarColumn(bar_width=16),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=1.0, text="", visible=False)
+        self._shown = 0.0
+
+    def __enter__(self) -> Live:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def begin(self, title: str) -> None:
+        self._progress.console.print(f"[bold]{escape(title)}[/]")
+        self._progress.reset(self._task, total=None, text="", visible=True)
+
+    def progress(self, done: float, text: str) -> None:
+        now = time.monotonic()
+        if now - self._shown >= self._REDRAW_S:
+            self._shown = now
+            self._progress.update(self._task, total=1.0, completed=min(done, 1.0), text=text)
+
+    def end(self, text: str, passed: bool, seconds: float) -> None:
+        mark = "[green]✓[/]" if passed else "[red]✗[/]"
+        self._progress.update(self._task, visible=False)
+        self._progress.console.print(f"  {mark} {escape(text)} [dim]({seconds:.1f} s)[/]")
