@@ -16,6 +16,8 @@ STUBS = ROOT / "daybreak" / "_core"
 def generate(folder: Path) -> dict[str, str]:
     """File name -> text."""
     command = [sys.executable, "-m", "nanobind.stubgen", "-q", "-m", "daybreak._core", "-r", "-O", str(folder)]
+    for pattern in sorted(ROOT.glob("daybreak/*/stubs.pat")):
+        command += ["-p", str(pattern)]
     subprocess.run(command, check=True, cwd=ROOT)
     made = folder / "_core"
     return {str(path.relative_to(made)): path.read_text() for path in sorted(made.rglob("*.pyi"))}

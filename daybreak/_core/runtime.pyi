@@ -1,16 +1,33 @@
-import types
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any, overload
 
-from daybreak import (
-    ActorHandle as ActorHandle,
-    ActorMethod as ActorMethod,
-    ObjectRef as ObjectRef
-)
 
+
+class ObjectRef:
+    """A reference to a value that exists or will exist."""
+    def hex(self) -> str: ...
+    def binary(self) -> bytes: ...
+    def future(self) -> Future[Any]: ...
+    def __await__(self) -> Any: ...
 
 class RemoteFunctionBase:
-    remote: types.MethodDescriptorType = ...
+    __name__: str
+    __wrapped__: Any
+    def remote(self, *args: Any, **kwargs: Any) -> Any: ...
+    def _bind(self, *args: Any) -> None: ...
 
-def get(refs, *, timeout=None):
+class ActorMethod:
+    def remote(self, *args: Any, **kwargs: Any) -> Any: ...
+    def options(self, *, num_returns: int = 1) -> ActorMethod: ...
+
+class ActorHandle:
+    def __getattr__(self, name: str) -> Any: ...
+
+@overload
+def get(refs: ObjectRef, *, timeout: float | None = None) -> Any: ...
+@overload
+def get(refs: Sequence[ObjectRef], *, timeout: float | None = None) -> list[Any]:
     """
     The value of an ObjectRef, or a list of values for a list of them, in order.
 
@@ -20,16 +37,18 @@ def get(refs, *, timeout=None):
     task raised; WorkerCrashedError, ActorDiedError, TaskCancelledError with the reason.
     """
 
-def put(value):
+def put(value: Any) -> ObjectRef:
     """
     Stores a value; returns its ObjectRef.
 
     Raises ObjectStoreFullError with the largest holders when it does not fit.
     """
 
-def wait(refs, *, num_returns=1, timeout=None, fetch_local=True):
+def wait(refs: list[ObjectRef], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True) -> tuple[list[ObjectRef], list[ObjectRef]]:
     """
     (ready, rest): at most `num_returns` references whose values are there, and all others, both in the order given.
 
     Returns when `num_returns` are ready or `timeout` seconds are over. Raises ValueError for duplicates.
     """
+
+def __getattr__(name: str) -> Any: ...  # what begins with an underscore is between the two halves of the room

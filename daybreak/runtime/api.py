@@ -387,6 +387,7 @@ class RemoteFunction(_native.RemoteFunctionBase):
 
     _function: Any
     _options: dict[str, Any]
+    _exported: _Exported
 
     def __new__(cls, function: Any, options: dict[str, Any]) -> RemoteFunction:
         self = super().__new__(cls)
@@ -399,7 +400,7 @@ class RemoteFunction(_native.RemoteFunctionBase):
             except AttributeError:
                 continue
         self.__wrapped__ = function
-        return self  # type: ignore[no-any-return]
+        return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(f"remote functions are not called directly: use {self.__name__}.remote()")
