@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import threading
-from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from _thread import RLock
 
 from .._core import runtime as _native
 from .._core.runtime import ActorHandle, ObjectRef
 from . import engine as _engine
+
+TYPE_CHECKING = False  # typing and json cost 25 ms, nearly all of what `import daybreak` may
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    F = TypeVar("F", bound=Callable[..., Any])
+    _Info = dict[str, Any]
+else:
+    _Info = dict
+
 
 __all__ = [
     "ActorClass",
@@ -34,12 +42,10 @@ __all__ = [
     "shutdown",
 ]
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 _MIN_STORE_BYTES = 1 << 20
 _MAX_NUM_RETURNS = 1000
 _MAX_RETRIES = 32_000
-_lock = threading.RLock()
+_lock = RLock()
 _namespace = "default"
 _retired: list[ObjectRef] = []  # functions whose RemoteFunction is gone, while tasks may still need them
 _MAX_RETIRED = 1000
@@ -52,7 +58,7 @@ _IGNORED = {
 }  # fmt: skip
 
 
-class RuntimeInfo(dict[str, Any]):
+class RuntimeInfo(_Info):
     """What `init` returns: a dict, and a context manager that shuts down."""
 
     @property
@@ -159,6 +165,18 @@ def init(
             atexit.register(shutdown)
             _exit_hook = True
         return _info()
+
+
+def _to_json(info: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(info)
+
+
+def _from_json(text: str) -> Any:
+    import json
+
+    return json.loads(text)
 
 
 def _init_arguments() -> list[str]:
@@ -328,7 +346,7 @@ class _Exported:
     def __init__(self) -> None:
         self.ref: ObjectRef | None = None
         self.session = ""
-        self.lock = threading.RLock()
+        self.lock = RLock()
 
     def get(self, function: Any, retry_on: tuple[type, ...] | None = None) -> ObjectRef:
         """The reference. Pickling the function may ask for it again, when the function refers to itself."""
@@ -496,7 +514,7 @@ class ActorClass:
             if not name:
                 raise ValueError("get_if_exists=True needs a name")
             try:
-                return _native._find_actor(full_name, json.loads)
+                return _native._find_actor(full_name, _from_json)
             except ValueError:
                 pass
         self._check_arguments(args, kwargs)
@@ -507,7 +525,7 @@ class ActorClass:
             kwargs,
             _resource_set(options, 0.0),
             full_name,
-            json.dumps(info),
+            _to_json(info),
             info,
             options.get("max_restarts") or 0,
             options.get("max_task_retries") or 0,
@@ -519,7 +537,7 @@ class ActorClass:
         except ValueError:
             if not options.get("get_if_exists"):
                 raise
-            return _native._find_actor(full_name, json.loads)  # somebody was faster
+            return _native._find_actor(full_name, _from_json)  # somebody was faster
 
     def _info(self) -> dict[str, Any]:
         import inspect
@@ -569,10 +587,6 @@ def method(*, num_returns: int = 1) -> Callable[[F], F]:
     return decorate
 
 
-@overload
-def remote(function_or_class: Callable[..., Any] | type, /) -> Any: ...
-@overload
-def remote(**options: Any) -> Callable[[Any], Any]: ...
 def remote(*args: Any, **options: Any) -> Any:
     """Makes a function a task or a class an actor: `@remote`, `@remote(num_cpus=2)`, `remote(f)`.
 
@@ -620,7 +634,7 @@ def get_actor(name: str, namespace: str | None = None) -> Any:
         return engine.get_actor(name, namespace)
     if not isinstance(name, str) or not name:
         raise ValueError(f"name={name!r}: it must be a string that is not empty")
-    return _native._find_actor(f"{namespace or _namespace}/{name}", json.loads)
+    return _native._find_actor(f"{namespace or _namespace}/{name}", _from_json)
 
 
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
@@ -734,7 +748,7 @@ class RuntimeContext:
 
     @property
     def current_actor(self) -> Any:
-        return _native._current_actor(json.loads)
+        return _native._current_actor(_from_json)
 
 
 def get_runtime_context() -> RuntimeContext:
@@ -760,7 +774,9 @@ def _future_of(ref: ObjectRef) -> Any:
         else:
             future.set_result(value)
 
-    threading.Thread(target=wait, daemon=True).start()
+    from threading import Thread
+
+    Thread(target=wait, daemon=True).start()
     return future
 
 

@@ -120,12 +120,10 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
     if (actor.status.load() == ActorStatus::kDead) {
       fail_actor_call(ref.index);
     } else {
-      p_.hold(ref);  // it may be done and dropped before we have looked at the actor again
       e.part.gpus = actor.calls.fetch_add(1);
       p_.push(Process::kActorList + spec.actor, ref.index, Phase::kQueued);
       if (std::uint32_t proc = actor.proc.load()) p_.ring(proc - 1);
       if (actor.status.load() == ActorStatus::kDead) p_.ring(kSchedulerProc);
-      p_.release(ref);
     }
   } else {
     bool deps_done = true;

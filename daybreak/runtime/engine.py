@@ -6,7 +6,11 @@ hand every call to the engine given here, and everything above, which speaks onl
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+TYPE_CHECKING = False  # typing costs 5 ms of what `import daybreak` may
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+else:
+    Protocol = object
 
 __all__ = ["Engine", "use"]
 

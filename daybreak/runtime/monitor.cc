@@ -28,6 +28,8 @@ namespace {
 constexpr std::size_t kLastLines = 20;        // of a worker's output, for the note on its death
 constexpr std::size_t kLongestLine = 16'384;  // bytes; a longer one is printed in pieces
 constexpr std::uint64_t kWarmBytes = 1ull << 30;
+constexpr int kWarmDelays = 100;        // looks at whether the first worker is alive
+constexpr useconds_t kWarmDelayUs = 5'000;
 constexpr std::uint64_t kWarmStep = 16ull << 20;
 constexpr std::uint64_t kSocketEvent = 1ull << 32;
 constexpr std::uint64_t kWakeEvent = 2ull << 32;
@@ -123,6 +125,14 @@ void Node::warm_up() {
   block_signals();
   pthread_setname_np(pthread_self(), "daybreak-warm");
   setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);
+  // Until a worker is there, the cores are for those that make one.
+  for (int i = 0; !stopping_ && i < kWarmDelays; ++i) {
+    bool alive = false;
+    for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs && !alive; ++proc)
+      alive = control_.proc[proc].status.load() == ProcStatus::kAlive;
+    if (alive) break;
+    usleep(kWarmDelayUs);
+  }
   const std::uint64_t target = std::min(control_.data_capacity / 4, kWarmBytes);
   for (std::uint64_t from = 0; !stopping_ && from < target; from += kWarmStep) {
     // The slow part is done without the lock: whoever needs the memory now backs it himself, twice does no harm.

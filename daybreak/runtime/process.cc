@@ -158,7 +158,7 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
     acknowledge(old);
     std::uint32_t value = DetectableWord::value(old);
     if (kind == Operation::kPush) {
-      entry(target).next.store(value);
+      entry(target).next.store(value, std::memory_order_relaxed);  // the list's word comes after it
       value = target + 1;
     } else {
       DAYBREAK_CHECK(kind == Operation::kPin || value > 0);

@@ -112,7 +112,11 @@ class Process {
   // -- waiting ------------------------------------------------------------------------------------------------------
   // Asks that this process's bell rings when the object is done. False: it is done already.
   bool set_waiter(Ref ref);
-  std::uint32_t bell() { return slot().bell.load(); }
+  static constexpr std::uint32_t kAsleep = 1;
+  std::uint32_t bell() { return slot().bell.load() & ~kAsleep; }
+  bool rung_since(std::uint32_t seen) const {
+    return (control_.proc[id_].bell.load(std::memory_order_relaxed) & ~kAsleep) != seen;
+  }
   void ring(std::uint32_t proc);
   // Sleeps until the bell has rung since it read `seen`, or `timeout_ns` (-1: for ever) is over, or a signal came.
   // 0 rung, ETIMEDOUT, EINTR.

@@ -176,10 +176,13 @@ bool Process::set_waiter(Ref ref) {
   }
 }
 
+// The bit for a sleeper lies in the futex word itself, and the ringer takes it away: a burst of rings makes one system call,
+// however long the sleeper takes to get a core.
 void Process::ring(std::uint32_t proc) {
-  ProcSlot& s = control_.proc[proc];
-  s.bell.fetch_add(1);
-  if (s.sleepers.load() != 0) futex(&s.bell, FUTEX_WAKE, INT_MAX, nullptr);
+  std::atomic<std::uint32_t>& bell = control_.proc[proc].bell;
+  if ((bell.fetch_add(2) & kAsleep) == 0) return;
+  bell.fetch_and(~kAsleep);
+  futex(&bell, FUTEX_WAKE, INT_MAX, nullptr);
 }
 
 void Process::wake_waiters(std::uint32_t waiter) {
@@ -187,14 +190,17 @@ void Process::wake_waiters(std::uint32_t waiter) {
     ring(waiter - 1);
     return;
   }
+  // Whether or not they sleep yet: one that has just marked the entry must find its bell rung.
   for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc) {
-    bool idle = (control_.idle[proc / 64].load() >> (proc % 64) & 1) != 0;  // waits for tasks, not for objects
-    if (!idle && control_.proc[proc].sleepers.load() != 0) ring(proc);
+    ProcSlot& s = control_.proc[proc];
+    if (s.status.load(std::memory_order_relaxed) != ProcStatus::kAlive) continue;
+    bool idle = (control_.idle[proc / 64].load() >> (proc % 64) & 1) != 0;
+    if (!idle || s.blocked.load() != 0) ring(proc);  // an idle one waits for tasks, not for objects
   }
 }
 
 int Process::sleep(std::uint32_t seen, std::int64_t timeout_ns) {
-  ProcSlot& s = slot();
+  std::atomic<std::uint32_t>& bell = slot().bell;
   timespec until{};
   if (timeout_ns >= 0) {
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -202,12 +208,12 @@ int Process::sleep(std::uint32_t seen, std::int64_t timeout_ns) {
     until.tv_sec += total / 1'000'000'000;
     until.tv_nsec = total % 1'000'000'000;
   }
-  s.sleepers.fetch_add(1);
-  int error = 0;
-  if (s.bell.load() == seen && futex(&s.bell, FUTEX_WAIT_BITSET, seen, timeout_ns >= 0 ? &until : nullptr) != 0)
-    error = errno;
-  s.sleepers.fetch_sub(1);
-  return error == EAGAIN ? 0 : error;
+  std::uint32_t now = bell.load();
+  do {
+    if ((now & ~kAsleep) != seen) return 0;
+  } while ((now & kAsleep) == 0 && !bell.compare_exchange_weak(now, seen | kAsleep));
+  if (futex(&bell, FUTEX_WAIT_BITSET, seen | kAsleep, timeout_ns >= 0 ? &until : nullptr) == 0) return 0;
+  return errno == EAGAIN ? 0 : errno;
 }
 
 bool Process::wake_idle() {

@@ -356,7 +356,6 @@ std::uint32_t Node::spawn(ProcKind kind, std::uint32_t actor) {
   slot.running = 0;
   slot.cancel = 0;
   slot.asked_to_exit = 0;
-  slot.sleepers = 0;
   slot.cpu = 0;
   slot.status = ProcStatus::kStarting;
   {

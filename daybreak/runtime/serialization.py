@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from .._core.runtime import _actor_at, _actor_from_bytes, _ref_at, _ref_from_bytes
+
+TYPE_CHECKING = False  # typing costs 5 ms of what `import daybreak` may
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["dumps", "dumps_alone", "enter_world", "explain", "world"]
 

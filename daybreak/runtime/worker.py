@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from types import FrameType
-from typing import Any
 
 from .._core import runtime as _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
 
 __all__ = ["assign_gpus", "main", "special_method"]
 
@@ -53,12 +56,12 @@ def _flush() -> None:
 
 def _reseed() -> None:
     """Every random generator of this process starts anew: after a fork all workers would draw the same numbers."""
-    import random
-
-    random.seed()
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
+    random = sys.modules.get("random")  # what is loaded later seeds itself
+    if random is not None:
+        random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
     ssl = sys.modules.get("ssl")
     if ssl is not None:
         ssl.RAND_add(os.urandom(32), 32.0)

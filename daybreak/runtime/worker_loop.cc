@@ -127,7 +127,7 @@ WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns)
     do {
       for (int i = 0; i < 32 && !rung; ++i) {
         cpu_pause();
-        rung = p_.slot().bell.load(std::memory_order_relaxed) != seen || (actor_ == UINT32_MAX && !p_.queue_empty());
+        rung = p_.rung_since(seen) || (actor_ == UINT32_MAX && !p_.queue_empty());
       }
     } while (!rung && Client::now_ns() < until);
     if (rung) {

@@ -40,10 +40,9 @@ struct Kernels {
   // y[o][b] = act(bias[o] + sum_i w[o][i] x[i][b])
   void (*forward)(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const float* bias, const float* x,
                   std::ptrdiff_t ldx, float* y, std::ptrdiff_t ldy, Act act);
-  // h[i][b] = (sum_o w[o][i] g[o][b]) * act'(h[i][b]) in place: h comes in as the layer's activation, goes out as its
-  // delta.
+  // d[i][b] = (sum_o w[o][i] g[o][b]) * act'(h[i][b]), h being the layer's activation; d may be h. d and h share ldh.
   void (*backward)(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg,
-                   float* h, std::ptrdiff_t ldh, Act act);
+                   const float* h, float* d, std::ptrdiff_t ldh, Act act);
   // dw[o][i] += sum_b g[o][b] x[i][b];  db[o] += sum_b g[o][b]
   void (*gradient)(int out, int in, int nb, const float* g, std::ptrdiff_t ldg, const float* x, std::ptrdiff_t ldx,
                    float* dw, std::ptrdiff_t ldw, float* db);

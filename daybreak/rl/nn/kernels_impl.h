@@ -91,10 +91,12 @@ inline V slope(V g, V h) {
 // ------------------------------------------------------------------------------------------------------
 
 // c[r][j] += sum_k a[r * row + k * step] * x[k * ldx + j * kLanes]
-template <int R, int C>
+// Ahead: rows of a to fetch in advance, where a row is a cache line of its own.
+template <int R, int C, int Ahead = 0>
 [[gnu::always_inline]] inline void multiply(const float* a, std::ptrdiff_t row, std::ptrdiff_t step, const float* x,
                                             std::ptrdiff_t ldx, int depth, V (&c)[R][C]) {
   for (int k = 0; k < depth; ++k, a += step, x += ldx) {
+    if constexpr (Ahead > 0) __builtin_prefetch(a + Ahead * step);
     V b[C];
 #pragma GCC unroll 2
     for (int j = 0; j < C; ++j) b[j] = V::load(x + j * V::kLanes);
@@ -125,21 +127,21 @@ void forward_tile(int in, const float* w, std::ptrdiff_t ldw, const float* bias,
 }
 
 template <int R, int C, Act A>
-void backward_tile(int out, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg, float* h,
-                   std::ptrdiff_t ldh) {
+void backward_tile(int out, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg, const float* h,
+                   float* d, std::ptrdiff_t ldh) {
   V c[R][C];
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
     for (int j = 0; j < C; ++j) c[r][j] = V::set(0.0F);
   }
-  multiply<R, C>(w, 1, ldw, g, ldg, out, c);
+  multiply<R, C, 16>(w, 1, ldw, g, ldg, out, c);
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
     for (int j = 0; j < C; ++j) {
-      float* at = h + r * ldh + j * V::kLanes;
-      slope<A>(c[r][j], V::load(at)).store(at);
+      const std::ptrdiff_t at = r * ldh + j * V::kLanes;
+      slope<A>(c[r][j], V::load(h + at)).store(d + at);
     }
   }
 }
@@ -203,26 +205,26 @@ void forward(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const 
 
 template <Act A>
 void backward_act(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg,
-                  float* h, std::ptrdiff_t ldh) {
-  int b = 0;
-  for (; b + kTile <= nb; b += kTile) {
-    for_row_tiles(in, [&](int i, int rows) {
-      with_rows(rows, [&]<int R>() { backward_tile<R, 2, A>(out, w + i, ldw, g + b, ldg, h + i * ldh + b, ldh); });
+                  const float* h, float* d, std::ptrdiff_t ldh) {
+  // Tiles of weights outside, samples inside: the column of weights that a tile needs is one cache line a row, which no
+  // prefetcher foresees, so it is fetched once and used for every sample.
+  for_row_tiles(in, [&](int i, int rows) {
+    with_rows(rows, [&]<int R>() {
+      int b = 0;
+      for (; b + kTile <= nb; b += kTile)
+        backward_tile<R, 2, A>(out, w + i, ldw, g + b, ldg, h + i * ldh + b, d + i * ldh + b, ldh);
+      for (; b < nb; b += V::kLanes)
+        backward_tile<R, 1, A>(out, w + i, ldw, g + b, ldg, h + i * ldh + b, d + i * ldh + b, ldh);
     });
-  }
-  for (; b < nb; b += V::kLanes) {
-    for_row_tiles(in, [&](int i, int rows) {
-      with_rows(rows, [&]<int R>() { backward_tile<R, 1, A>(out, w + i, ldw, g + b, ldg, h + i * ldh + b, ldh); });
-    });
-  }
+  });
 }
 
-void backward(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg, float* h,
-              std::ptrdiff_t ldh, Act act) {
+void backward(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const float* g, std::ptrdiff_t ldg,
+              const float* h, float* d, std::ptrdiff_t ldh, Act act) {
   switch (act) {
-    case Act::kNone: return backward_act<Act::kNone>(out, in, nb, w, ldw, g, ldg, h, ldh);
-    case Act::kTanh: return backward_act<Act::kTanh>(out, in, nb, w, ldw, g, ldg, h, ldh);
-    case Act::kRelu: return backward_act<Act::kRelu>(out, in, nb, w, ldw, g, ldg, h, ldh);
+    case Act::kNone: return backward_act<Act::kNone>(out, in, nb, w, ldw, g, ldg, h, d, ldh);
+    case Act::kTanh: return backward_act<Act::kTanh>(out, in, nb, w, ldw, g, ldg, h, d, ldh);
+    case Act::kRelu: return backward_act<Act::kRelu>(out, in, nb, w, ldw, g, ldg, h, d, ldh);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 namespace daybreak::rl::nn {
 
@@ -111,11 +112,20 @@ void Mlp::init_uniform(float* params, Random& random) const {
 MlpWorkspace::MlpWorkspace(const Mlp& mlp, int capacity) : ld_(padded_stride(pad_batch(capacity))) {
   std::size_t total = 0;
   for (const Layer& layer : mlp.layers()) total += static_cast<std::size_t>(layer.out) * static_cast<std::size_t>(ld_);
-  storage_.resize(total);
+  std::ptrdiff_t widest = 0;
+  for (const Layer& layer : mlp.layers()) widest = std::max<std::ptrdiff_t>(widest, layer.out);
+  total += static_cast<std::size_t>(2 * widest * ld_);
+  // From a cache line on: a tile of samples is then whole lines.
+  storage_.resize(total + 16);
   float* at = storage_.data();
+  while (reinterpret_cast<std::uintptr_t>(at) % 64 != 0) ++at;
   for (const Layer& layer : mlp.layers()) {
     outputs_.push_back(at);
     at += static_cast<std::ptrdiff_t>(layer.out) * ld_;
+  }
+  for (float*& delta : deltas_) {
+    delta = at;
+    at += widest * ld_;
   }
 }
 
@@ -134,15 +144,20 @@ void MlpWorkspace::forward(const Kernels& k, const Mlp& mlp, const float* params
 
 void MlpWorkspace::backward(const Kernels& k, const Mlp& mlp, const float* params, const float* x, std::ptrdiff_t ldx,
                             int nb, float* gradients) {
+  float* g = outputs_.back();
   for (std::size_t l = mlp.layers().size(); l-- > 0;) {
     const Layer& layer = mlp.layers()[l];
     const float* in = l > 0 ? outputs_[l - 1] : x;
-    k.gradient(layer.out, layer.in, nb, outputs_[l], ld_, in, l > 0 ? ld_ : ldx, gradients + layer.weights, layer.ldw,
-               gradients + layer.bias);
+    float* next = deltas_[l % 2];
+    // Deltas first, into memory of their own: the layer's weights are still in the cache from the forward pass, and
+    // would be driven out by the gradient.
     if (l > 0) {
-      k.backward(layer.out, layer.in, nb, params + layer.weights, layer.ldw, outputs_[l], ld_, outputs_[l - 1], ld_,
+      k.backward(layer.out, layer.in, nb, params + layer.weights, layer.ldw, g, ld_, in, next, ld_,
                  mlp.layers()[l - 1].act);
     }
+    k.gradient(layer.out, layer.in, nb, g, ld_, in, l > 0 ? ld_ : ldx, gradients + layer.weights, layer.ldw,
+               gradients + layer.bias);
+    g = next;
   }
 }
 

@@ -84,6 +84,7 @@ class MlpWorkspace {
  private:
   std::vector<float> storage_;
   std::vector<float*> outputs_;  // one per layer
+  float* deltas_[2] = {};        // of the widest hidden layer, taken in turn
   std::ptrdiff_t ld_ = 0;
 
  public:

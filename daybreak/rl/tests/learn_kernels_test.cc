@@ -74,7 +74,7 @@ TEST_P(Levels, backward_is_the_transpose_times_the_slope) {
       const auto g = numbers(at(out, ld, 0));
       auto h = numbers(at(in, ld, 0), 0.5F);
       const auto before = h;
-      k_->backward(out, in, nb, w.data(), ldw, g.data(), ld, h.data(), ld, act);
+      k_->backward(out, in, nb, w.data(), ldw, g.data(), ld, before.data(), h.data(), ld, act);
       for (int i = 0; i < in; ++i) {
         for (int b = 0; b < nb; ++b) {
           double sum = 0;

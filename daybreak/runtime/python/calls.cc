@@ -385,7 +385,9 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
   std::int64_t deadline;
   if (!deadline_of(timeout, deadline)) return nullptr;
 
-  Py_ssize_t count = PyList_GET_SIZE(args[0]);
+  PyObject* list = args[0];
+  Owned own_list;
+  Py_ssize_t count = PyList_GET_SIZE(list);
   thread_local std::vector<Ref> refs;
   thread_local std::vector<std::uint32_t> seen;  // round in which an entry was met: how duplicates are found
   thread_local std::uint32_t round = 0;
@@ -395,49 +397,61 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
     round = 1;
   }
   refs.resize(static_cast<std::size_t>(count));
+  const std::uint64_t session = state().session;
+  std::uint32_t* const seen_at = seen.data();
+  Ref* ref_at = refs.data();
   for (Py_ssize_t i = 0; i < count; ++i) {
-    PyObject* item = PyList_GET_ITEM(args[0], i);
-    const Ref* ref = checked_ref(item, "wait()");
-    if (ref == nullptr) return nullptr;
-    if (seen[ref->index] == round)
+    PyObject* item = PyList_GET_ITEM(list, i);
+    auto* object = reinterpret_cast<ObjectRefObject*>(item);
+    if ((Py_TYPE(item) != object_ref_type || object->session != session) && checked_ref(item, "wait()") == nullptr)
+      return nullptr;
+    const Ref ref = object->ref;
+    if (seen_at[ref.index] == round)
       return PyErr_Format(PyExc_ValueError, "wait() was given %R twice: give each reference once", item);
-    seen[ref->index] = round;
-    refs[static_cast<std::size_t>(i)] = *ref;
+    seen_at[ref.index] = round;
+    ref_at[i] = ref;
   }
   if (count > 0 && (num_returns < 1 || num_returns > count))
     return PyErr_Format(PyExc_ValueError, "num_returns=%zd: it must be between 1 and the %zd references given",
                         num_returns, count);
 
-  // What was given is kept alive, and in the order in which it was given.
-  Owned items(PyList_GetSlice(args[0], 0, count));
-  if (!items) return nullptr;
-  if (count > 0) {
-    Process& p = client->process();
-    std::size_t ready = 0;
-    for (std::size_t i = 0; i < refs.size() && ready < static_cast<std::size_t>(num_returns); ++i)
-      ready += p.done(refs[i]);
-    if (ready < static_cast<std::size_t>(num_returns)) {
-      std::vector<Ref> own = refs;  // another Python thread may call wait() on this thread's time
-      bool timed_out;
-      if (!await(*client, own, static_cast<std::size_t>(num_returns), deadline, timed_out)) return nullptr;
-      refs = std::move(own);
-    }
+  Process& p = client->process();
+  std::vector<Py_ssize_t> ready;
+  auto look = [&] {
+    ready.clear();
+    for (Py_ssize_t i = 0; i < count && static_cast<Py_ssize_t>(ready.size()) < num_returns; ++i)
+      if (p.done(ref_at[i])) ready.push_back(i);
+  };
+  look();
+  if (count > 0 && static_cast<Py_ssize_t>(ready.size()) < num_returns) {
+    // Other threads of Python run while we wait: they may change the list, drop references, and call wait() on this very
+    // thread's buffers from a signal handler.
+    own_list = Owned(PyList_GetSlice(list, 0, count));
+    if (!own_list) return nullptr;
+    list = own_list.get();
+    std::vector<Ref> own = std::move(refs);
+    bool timed_out = false;
+    if (!await(*client, own, static_cast<std::size_t>(num_returns), deadline, timed_out)) return nullptr;
+    refs = std::move(own);
+    ref_at = refs.data();
+    look();
   }
-  Owned done(PyList_New(0));
-  Py_ssize_t taken = 0;
-  thread_local std::vector<std::uint8_t> is_ready;
-  is_ready.assign(static_cast<std::size_t>(count), 0);
-  for (Py_ssize_t i = 0; i < count && taken < num_returns; ++i)
-    if (client->process().done(refs[static_cast<std::size_t>(i)])) {
-      is_ready[static_cast<std::size_t>(i)] = 1;
-      ++taken;
-      if (!done || PyList_Append(done.get(), PyList_GET_ITEM(items.get(), i)) != 0) return nullptr;
-    }
-  Owned rest(PyList_New(count - taken));
-  if (!rest || !done) return nullptr;
-  for (Py_ssize_t i = 0, at = 0; i < count; ++i)
-    if (is_ready[static_cast<std::size_t>(i)] == 0)
-      PyList_SET_ITEM(rest.get(), at++, Py_NewRef(PyList_GET_ITEM(items.get(), i)));
+  const auto taken = static_cast<Py_ssize_t>(ready.size());
+  Owned done(PyList_New(taken)), rest(PyList_New(count - taken));
+  if (!done || !rest) return nullptr;
+  if (PyList_GET_SIZE(list) != count)  // a finalizer, run by the collector
+    return PyErr_Format(PyExc_RuntimeError, "the list that wait() was given was changed meanwhile");
+  Py_ssize_t from = 0, to = 0;
+  auto keep_until = [&](Py_ssize_t end) {
+    for (; from < end; ++from) PyList_SET_ITEM(rest.get(), to++, Py_NewRef(PyList_GET_ITEM(list, from)));
+  };
+  for (Py_ssize_t i = 0; i < taken; ++i) {
+    Py_ssize_t at = ready[static_cast<std::size_t>(i)];
+    keep_until(at);
+    PyList_SET_ITEM(done.get(), i, Py_NewRef(PyList_GET_ITEM(list, at)));
+    from = at + 1;
+  }
+  keep_until(count);
   return PyTuple_Pack(2, done.get(), rest.get());
 }
 

@@ -1,4 +1,5 @@
 // A worker's or an actor's main loop: runs Python code for tasks that WorkerLoop claims.
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ struct Function {
 
 PyObject* actor_instance = nullptr;
 std::atomic<bool> actor_leaves{false};  // a method raised SystemExit
+bool is_fork_of_task = false;           // a task has forked, and this is its child
 
 Function* load_function(Client& client, Ref ref) {
   static std::unordered_map<std::uint64_t, Function> cache;
@@ -57,6 +59,29 @@ Function* load_function(Client& client, Ref ref) {
     Py_INCREF(function.retry_on);
   }
   return &(cache[key] = function);
+}
+
+// The name as an interned string, borrowed.
+PyObject* method_name(const std::string& name) {
+  static std::unordered_map<std::string, PyObject*> known;
+  if (auto found = known.find(name); found != known.end()) return found->second;
+  PyObject* interned = PyUnicode_InternFromString(name.c_str());
+  if (interned != nullptr) known.emplace(name, interned);
+  return interned;
+}
+
+// A method that every actor has, unless its class has it too. Borrowed: it lives as long as the actor.
+PyObject* special_method(const std::string& name) {
+  static std::unordered_map<std::string, PyObject*> known;
+  if (auto found = known.find(name); found != known.end()) return found->second;
+  PyObject* method = PyObject_GetAttrString(actor_instance, name.c_str());
+  if (method == nullptr) {
+    PyErr_Clear();
+    PyObject* make = python_object("worker", "special_method");
+    method = make == nullptr ? nullptr : PyObject_CallFunction(make, "Os", actor_instance, name.c_str());
+  }
+  if (method != nullptr) known.emplace(name, method);
+  return method;
 }
 
 // Every result of a task, the further ones first, so that the first can be relied on to come last.
@@ -198,7 +223,6 @@ void run_task(Client& client, std::uint32_t index) {
   p.slot().running.store(index + 1, std::memory_order_relaxed);
 
   Function* function = nullptr;
-  Owned method;
   PyObject* callable = nullptr;
   thread_local std::string name;
   thread_local std::vector<PyObject*> reusable;
@@ -228,22 +252,20 @@ void run_task(Client& client, std::uint32_t index) {
     run_native(client, index, function->native);
   } else {
     ok = ok && decode_call(client, index, name, values, kwnames, positional, failed, dependency_failed);
-    if (ok && actor_call) {
-      method = Owned(PyObject_GetAttrString(actor_instance, name.c_str()));
-      if (!method) {
-        PyErr_Clear();
-        PyObject* special = python_object("worker", "special_method");
-        method =
-            Owned(special == nullptr ? nullptr : PyObject_CallFunction(special, "Os", actor_instance, name.c_str()));
-      }
-      callable = method.get();
+    if (ok && actor_call && name.starts_with("__ray_")) {
+      callable = special_method(name);
       ok = callable != nullptr;
     }
-    const pid_t pid = p.slot().pid;
-    if (ok)
+    if (ok && callable != nullptr) {
       result = PyObject_Vectorcall(callable, values.data() + 1,
                                    static_cast<std::size_t>(positional) | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
-    if (getpid() != pid) _exit(0);  // the task forked, and this is its child
+    } else if (ok) {
+      values[0] = Py_NewRef(actor_instance);
+      PyObject* attribute = method_name(name);
+      if (attribute != nullptr)
+        result = PyObject_VectorcallMethod(attribute, values.data(), static_cast<std::size_t>(positional) + 1, kwnames);
+    }
+    if (is_fork_of_task) _exit(0);
     if (result != nullptr && PyCoro_CheckExact(result)) {
       Py_CLEAR(result);
       PyErr_Format(
@@ -388,6 +410,7 @@ PyObject* enter_worker(PyObject*, PyObject* argument) {
   s.own_client = std::make_unique<Client>(*s.process);
   ProcSlot& slot = s.process->slot();
   slot.pid = getpid();
+  pthread_atfork(nullptr, nullptr, [] { is_fork_of_task = true; });
   bool actor = slot.kind == ProcKind::kActor;
   s.loop = std::make_unique<WorkerLoop>(*s.own_client, actor ? slot.actor : UINT32_MAX);
   s.client = s.own_client.get();

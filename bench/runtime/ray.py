@@ -1,0 +1,20 @@
+REQUIREMENTS = ["ray==2.60.*", "cloudpickle", "numpy"]
+ENV = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+QUICK = False
+
+import ray  # noqa: E402
+
+from bench.runtime.program import Program  # noqa: E402
+
+program = Program(ray)
+teardown = program.stop
+
+
+def __getattr__(row: str):
+    method = getattr(program, row)
+
+    def run():
+        program.quick = QUICK
+        return method()
+
+    return run
