@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .._core.runtime import ActorHandle, ObjectRef
 from .api import (
     ActorClass,
@@ -26,6 +24,7 @@ from .api import (
     shutdown,
 )
 
+TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import
 if TYPE_CHECKING:  # the native verbs' types, which a stub made of their text signatures cannot say
     from typing import Any
 
