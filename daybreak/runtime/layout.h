@@ -210,9 +210,10 @@ struct alignas(64) ProcSlot {
   std::atomic<std::uint64_t> idle_since_ns;
   DetectableWord inbox;  // what only this process may run: index + 1 of the newest entry
   Operation operation;
-  alignas(64) std::atomic<std::uint32_t> bell;  // futex: twice the number of rings, plus one while a thread sleeps on it
-  std::atomic<std::uint32_t> cpu;               // where its waiting thread runs, + 1
-  std::atomic<std::uint32_t> acknowledged;      // newest operation known to have taken effect
+  alignas(
+      64) std::atomic<std::uint32_t> bell;  // futex: twice the number of rings, plus one while a thread sleeps on it
+  std::atomic<std::uint32_t> cpu;           // where its waiting thread runs, + 1
+  std::atomic<std::uint32_t> acknowledged;  // newest operation known to have taken effect
 };
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -176,8 +176,8 @@ bool Process::set_waiter(Ref ref) {
   }
 }
 
-// The bit for a sleeper lies in the futex word itself, and the ringer takes it away: a burst of rings makes one system call,
-// however long the sleeper takes to get a core.
+// The bit for a sleeper lies in the futex word itself, and the ringer takes it away: a burst of rings makes one system
+// call, however long the sleeper takes to get a core.
 void Process::ring(std::uint32_t proc) {
   std::atomic<std::uint32_t>& bell = control_.proc[proc].bell;
   if ((bell.fetch_add(2) & kAsleep) == 0) return;
