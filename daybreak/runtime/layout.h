@@ -210,9 +210,10 @@ struct alignas(64) ProcSlot {
   std::atomic<std::uint64_t> idle_since_ns;
   DetectableWord inbox;  // what only this process may run: index + 1 of the newest entry
   Operation operation;
-  alignas(64) std::atomic<std::uint32_t> bell;  // futex: twice the number of rings, plus one while a thread sleeps on it
-  std::atomic<std::uint32_t> cpu;               // where its waiting thread runs, + 1
-  std::atomic<std::uint32_t> acknowledged;      // newest operation known to have taken effect
+  alignas(
+      64) std::atomic<std::uint32_t> bell;  // futex: twice the number of rings, plus one while a thread sleeps on it
+  std::atomic<std::uint32_t> cpu;           // where its waiting thread runs, + 1
+  std::atomic<std::uint32_t> acknowledged;  // newest operation known to have taken effect
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -287,6 +288,7 @@ struct Control {
   std::atomic<std::uint32_t> tokens_wanted;  // the scheduler starves for CPUs: workers give theirs back between tasks
   std::atomic<std::uint32_t>
       workers_short;  // fewer workers than CPUs are free to run: who finds no idle one rings the scheduler
+  std::atomic<std::uint32_t> spinner;    // process + 1 of the worker that spins for a task, where cores are few
   std::atomic<std::uint32_t> reclaims;   // chunks that were taken from a process because they were empty
   std::atomic<std::uint64_t> committed;  // bytes of the data segment that are backed
   alignas(64) std::atomic<std::uint64_t> queue_head;

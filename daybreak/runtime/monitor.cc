@@ -28,7 +28,7 @@ namespace {
 constexpr std::size_t kLastLines = 20;        // of a worker's output, for the note on its death
 constexpr std::size_t kLongestLine = 16'384;  // bytes; a longer one is printed in pieces
 constexpr std::uint64_t kWarmBytes = 1ull << 30;
-constexpr int kWarmDelays = 100;        // looks at whether the first worker is alive
+constexpr int kWarmDelays = 100;  // looks at whether the first worker is alive
 constexpr useconds_t kWarmDelayUs = 5'000;
 constexpr std::uint64_t kWarmStep = 16ull << 20;
 constexpr std::uint64_t kSocketEvent = 1ull << 32;

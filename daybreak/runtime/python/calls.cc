@@ -424,8 +424,8 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
   };
   look();
   if (count > 0 && static_cast<Py_ssize_t>(ready.size()) < num_returns) {
-    // Other threads of Python run while we wait: they may change the list, drop references, and call wait() on this very
-    // thread's buffers from a signal handler.
+    // Other threads of Python run while we wait: they may change the list, drop references, and call wait() on this
+    // very thread's buffers from a signal handler.
     own_list = Owned(PyList_GetSlice(list, 0, count));
     if (!own_list) return nullptr;
     list = own_list.get();
