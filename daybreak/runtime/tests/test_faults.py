@@ -262,8 +262,10 @@ def slow():
 class A:
     def f(self): return os.getpid()
 a = A.remote()
-while len(__import__("daybreak")._core.runtime._processes()) < 3: time.sleep(0.01)
-pids = [ray.get(a.f.remote())] + [p for p, _ in __import__("daybreak")._core.runtime._processes()]
+ray.get(a.f.remote())
+while len(__import__("daybreak")._core.runtime._processes()) < 3:  # the actor and two workers
+    time.sleep(0.01)
+pids = [p for p, _ in __import__("daybreak")._core.runtime._processes()]
 with open(f"/proc/self/task/{os.getpid()}/children") as f: pids += [int(p) for p in f.read().split()]
 refs = [slow.remote() for _ in range(4)]
 big = ray.put(bytes(10_000_000))
