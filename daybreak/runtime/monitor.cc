@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -98,11 +99,11 @@ base::Result<std::unique_ptr<Node>> Node::start(NodeOptions options) {
   Resources totals{.cpu = 0, .gpu = node->options_.num_gpus, .custom = node->options_.resources};
   while (totals.custom.size() > kMaxSetResources) totals.custom.pop_back();
   DAYBREAK_TRY(node->client_.resource_set(totals));
-  table.total[1] = static_cast<std::int64_t>(node->options_.num_gpus * kResourceUnit + 0.5);
+  table.total[1] = std::llround(node->options_.num_gpus * kResourceUnit);
   for (const auto& [name, amount] : node->options_.resources) {
     DAYBREAK_TRY(node->client_.resource_set({.cpu = 0, .gpu = 0, .custom = {{name, amount > 0 ? amount : 1}}}));
     for (std::uint32_t i = 0; i < table.names.load(); ++i)
-      if (name == table.name[i]) table.total[i] = static_cast<std::int64_t>(amount * kResourceUnit + 0.5);
+      if (name == table.name[i]) table.total[i] = std::llround(amount * kResourceUnit);
   }
   for (std::uint32_t i = 0; i < kMaxResourceNames; ++i) table.available[i] = table.total[i].load();
   for (double left = node->options_.num_gpus; left > 0; left -= 1) node->gpu_free_.push_back(kResourceUnit);
