@@ -21,7 +21,7 @@ __all__ = ["Error", "__version__", "exceptions", *_verbs, *_ROOMS]
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import
 if TYPE_CHECKING:
-    from daybreak import base, cli, runtime, tensor
+    from daybreak import base, cli, demo, rl, runtime, tensor
 
 
 def __getattr__(name: str) -> object:

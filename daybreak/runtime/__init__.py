@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # without importing typing, which costs 5 to 10 ms
-
 from .._core.runtime import ActorHandle, ObjectRef
 from .api import (
     ActorClass,
@@ -26,6 +24,7 @@ from .api import (
     shutdown,
 )
 
+TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import
 if TYPE_CHECKING:  # the native verbs' types, which a stub made of their text signatures cannot say
     from typing import Any
 
