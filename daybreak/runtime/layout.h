@@ -288,6 +288,7 @@ struct Control {
   std::atomic<std::uint32_t> tokens_wanted;  // the scheduler starves for CPUs: workers give theirs back between tasks
   std::atomic<std::uint32_t>
       workers_short;  // fewer workers than CPUs are free to run: who finds no idle one rings the scheduler
+  std::atomic<std::uint32_t> spinner;    // process + 1 of the worker that spins for a task, where cores are few
   std::atomic<std::uint32_t> reclaims;   // chunks that were taken from a process because they were empty
   std::atomic<std::uint64_t> committed;  // bytes of the data segment that are backed
   alignas(64) std::atomic<std::uint64_t> queue_head;

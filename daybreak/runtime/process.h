@@ -168,6 +168,7 @@ class Process {
   void unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after);
   void unpin_all(std::uint32_t context, Operation::Field field);
   DetectableWord& list_word(std::uint32_t list);
+  void prefetch(std::uint64_t cell);
 
   base::Result<std::byte*> place(std::uint32_t index, Blob& blob, std::uint8_t* in_place, std::uint64_t payload_size,
                                  std::span<const Ref> refs, std::uint16_t deps, std::uint8_t codec,

@@ -5,6 +5,12 @@
 
 namespace daybreak::runtime {
 
+namespace {
+
+constexpr std::uint32_t kFewCores = 3;
+
+}  // namespace
+
 WorkerLoop::WorkerLoop(Client& client, std::uint32_t actor) : client_(client), p_(client.process()), actor_(actor) {
   if (actor_ == UINT32_MAX) client_.set_worker(&worker_);
 }
@@ -113,6 +119,21 @@ bool WorkerLoop::nothing_to_do() {
   return p_.list_empty(p_.id()) && p_.slot().asked_to_exit.load() == 0 && p_.queue_empty();
 }
 
+// Of the workers of a machine with few cores one spins: the others would take the core from whoever has work for them.
+bool WorkerLoop::take_turn_to_spin() {
+  Control& control = p_.control();
+  if (actor_ != UINT32_MAX || control.cores > kFewCores) return true;
+  std::uint32_t holder = control.spinner.load(std::memory_order_relaxed);
+  if (holder != 0 && holder != p_.id() + 1 && p_.slot(holder - 1).status.load() == ProcStatus::kAlive) return false;
+  return control.spinner.compare_exchange_strong(holder, p_.id() + 1);
+}
+
+void WorkerLoop::leave_turn_to_spin() {
+  if (actor_ != UINT32_MAX || p_.control().cores > kFewCores) return;
+  std::uint32_t holder = p_.id() + 1;
+  p_.control().spinner.compare_exchange_strong(holder, 0);
+}
+
 WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns) {
   std::int64_t deadline = timeout_ns < 0 ? -1 : Client::now_ns() + timeout_ns;
   for (;;) {
@@ -123,6 +144,8 @@ WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns)
     // The next task often comes at once.
     std::int64_t until =
         Client::now_ns() + spin_budget_ns(p_, p_.slot(kDriverProc).cpu.load(std::memory_order_relaxed));
+    const bool turn = take_turn_to_spin();
+    if (!turn) until = 0;
     bool rung = false;
     do {
       for (int i = 0; i < 32 && !rung; ++i) {
@@ -130,6 +153,7 @@ WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns)
         rung = p_.rung_since(seen) || (actor_ == UINT32_MAX && !p_.queue_empty());
       }
     } while (!rung && Client::now_ns() < until);
+    if (turn) leave_turn_to_spin();
     if (rung) {
       next = poll(index);
       if (next != Next::kIdle) return next;

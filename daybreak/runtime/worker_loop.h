@@ -34,6 +34,8 @@ class WorkerLoop {
   void take(std::uint32_t list);
   bool claim(Ref ref);
   bool nothing_to_do();
+  bool take_turn_to_spin();
+  void leave_turn_to_spin();
 
   Client& client_;
   Process& p_;
