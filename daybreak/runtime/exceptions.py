@@ -160,23 +160,24 @@ def _instance(made: type, cause: BaseException) -> Any:
     return error
 
 
-def _task_error(function_name: str, traceback_str: str, pid: int, cause: BaseException | None) -> BaseException:
-    error: Any = None
+def _combined(base: type, cause: BaseException | None) -> Any:
+    """An instance of `base` and of the cause's class; of `base` alone where the two cannot be combined."""
     if cause is not None:
-        made = _dual_class(TaskError, type(cause))
+        made = _dual_class(base, type(cause))
         if made is not None:
             try:
-                error = _instance(made, cause)
+                return _instance(made, cause)
             except Exception:
-                error = None
-    if error is None:
-        error = TaskError(traceback_str)
+                pass
+    return base()
+
+
+def _task_error(function_name: str, traceback_str: str, pid: int, cause: BaseException | None) -> BaseException:
+    error = _combined(TaskError, cause)
     error.cause = cause
     error.function_name = function_name
     error.traceback_str = traceback_str
     error.pid = pid
-    if cause is not None:
-        error.__cause__ = None
     return error  # type: ignore[no-any-return]
 
 
@@ -194,16 +195,7 @@ class _ConstructorFailed(ActorDiedError):
 
 
 def _constructor_error(text: str, cause: BaseException | None) -> BaseException:
-    error: Any = None
-    if cause is not None:
-        made = _dual_class(_ConstructorFailed, type(cause))
-        if made is not None:
-            try:
-                error = _instance(made, cause)
-            except Exception:
-                error = None
-    if error is None:
-        error = _ConstructorFailed()
+    error = _combined(_ConstructorFailed, cause)
     error.cause = cause
     error.text = text
     return error  # type: ignore[no-any-return]

@@ -137,6 +137,10 @@ class Reader {
 
 }  // namespace
 
+base::Result<NativeValue> parse_value(std::span<const std::byte> bytes) {
+  return Reader(bytes).value();
+}
+
 NativeArguments& NativeArguments::add(const NativeValue& value) {
   values_.push_back(value);
   return *this;
@@ -164,7 +168,7 @@ base::Result<NativeValue> native_value(Client& client, Ref ref) {
     return base::fail(base::Code::kAborted, "{}",
                       std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   }
-  return Reader(bytes).value();
+  return parse_value(bytes);
 }
 
 base::Status NativeCall::prepare() {

@@ -40,6 +40,9 @@ class NativeArguments {
   Payload payload_;
 };
 
+// A value from its bytes; every length is checked against what there is. The tensor is a view of `bytes`.
+base::Result<NativeValue> parse_value(std::span<const std::byte> bytes);
+
 // The value of an object that is done. An error object gives its error.
 base::Result<NativeValue> native_value(Client& client, Ref ref);
 
