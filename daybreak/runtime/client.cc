@@ -18,6 +18,9 @@ namespace {
 // Waking a sleeper costs about 6 us each way, so spinning that long costs at most as much again. On the same CPU
 // spinning only keeps the peer from running.
 constexpr std::int64_t kSpinNs = 20'000;
+// One that we have just woken may have been put on this very CPU, which it cannot have while we spin.
+constexpr std::int64_t kSpinAfterWakeNs = 3'000;
+thread_local std::uint32_t woken_for = 0;  // entry + 1 of this thread's newest task, if it took a wake-up
 
 }  // namespace
 
@@ -122,7 +125,7 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
     } else {
       e.part.gpus = actor.calls.fetch_add(1);
       p_.push(Process::kActorList + spec.actor, ref.index, Phase::kQueued);
-      if (std::uint32_t proc = actor.proc.load()) p_.ring(proc - 1);
+      if (std::uint32_t proc = actor.proc.load(); proc != 0 && p_.ring(proc - 1)) woken_for = ref.index + 1;
       if (actor.status.load() == ActorStatus::kDead) p_.ring(kSchedulerProc);
     }
   } else {
@@ -139,7 +142,10 @@ void Client::route(std::uint32_t index, bool deps_done) {
   if (deps_done && e.kind == Kind::kTask && e.part.resources == 0 && !p_.queue_nearly_full()) {
     Ref ref{index, e.load().generation()};
     if (p_.enqueue(index)) {
-      if (!p_.wake_idle() && p_.control().workers_short.load(std::memory_order_relaxed) != 0) p_.ring(kSchedulerProc);
+      if (p_.wake_idle())
+        woken_for = index + 1;
+      else if (p_.control().workers_short.load(std::memory_order_relaxed) != 0)
+        p_.ring(kSchedulerProc);
       return;
     }
     if (!p_.claim(ref.index, ref.generation)) return;  // full after all, and cancelled meanwhile
@@ -314,9 +320,15 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
       break;
     }
   State s = p_.entry(first.index).load();
-  std::uint32_t peer =
-      s.phase() == Phase::kRunning && s.proc_plus_one() != 0 ? p_.slot(s.proc_plus_one() - 1).cpu.load() : 0;
-  std::int64_t until = now_ns() + spin_budget_ns(p_, peer);
+  std::uint32_t peer = 0;
+  if (s.phase() == Phase::kRunning)
+    peer = s.proc_plus_one();
+  else if (p_.entry(first.index).kind == Kind::kActorCall)
+    peer = p_.control().actor[p_.entry(first.index).part.actor].proc.load();
+  std::int64_t budget = spin_budget_ns(p_, peer != 0 ? p_.slot(peer - 1).cpu.load() : 0);
+  if (woken_for == first.index + 1) budget = std::min(budget, kSpinAfterWakeNs);
+  woken_for = 0;
+  std::int64_t until = now_ns() + budget;
   if (deadline_ns >= 0) until = std::min(until, deadline_ns);
   do {
     for (int i = 0; i < 32; ++i) {

@@ -117,7 +117,7 @@ class Process {
   bool rung_since(std::uint32_t seen) const {
     return (control_.proc[id_].bell.load(std::memory_order_relaxed) & ~kAsleep) != seen;
   }
-  void ring(std::uint32_t proc);
+  bool ring(std::uint32_t proc);  // true: somebody slept
   // Sleeps until the bell has rung since it read `seen`, or `timeout_ns` (-1: for ever) is over, or a signal came.
   // 0 rung, ETIMEDOUT, EINTR.
   int sleep(std::uint32_t seen, std::int64_t timeout_ns);

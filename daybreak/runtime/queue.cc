@@ -186,11 +186,12 @@ bool Process::set_waiter(Ref ref) {
 
 // The bit for a sleeper lies in the futex word itself, and the ringer takes it away: a burst of rings makes one system
 // call, however long the sleeper takes to get a core.
-void Process::ring(std::uint32_t proc) {
+bool Process::ring(std::uint32_t proc) {
   std::atomic<std::uint32_t>& bell = control_.proc[proc].bell;
-  if ((bell.fetch_add(2) & kAsleep) == 0) return;
+  if ((bell.fetch_add(2) & kAsleep) == 0) return false;
   bell.fetch_and(~kAsleep);
   futex(&bell, FUTEX_WAKE, INT_MAX, nullptr);
+  return true;
 }
 
 void Process::wake_waiters(std::uint32_t waiter) {

@@ -46,6 +46,7 @@ class Segment {
  private:
   Segment() = default;
   base::Status map();
+  bool populate(std::uint64_t from, std::uint64_t to);
 
   int control_fd_ = -1;
   int data_fd_ = -1;
