@@ -3,6 +3,7 @@
 // sanitizer.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -272,6 +273,7 @@ TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
     std::uint64_t countdown = random() % 3 == 0 ? 1 + random() % 40 : 1 + random() % 15000;
     pid_t pid = fork();
     if (pid == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that fails leaves no child behind
       Process process(*segment, kFirst + w);
       Walker walker(process, seed);
       failpoint::arm("", countdown);
