@@ -81,6 +81,27 @@ def test_wheel_runs_where_none_of_our_system_packages_are(bare_root: Path) -> No
     assert done.stdout == "/site/daybreak/__init__.py [0, 1, 2]\n"
 
 
+def test_tasks_actors_and_training_run_from_the_wheel(bare_root: Path) -> None:
+    done = run_in(
+        bare_root,
+        "import daybreak as ray\n"
+        "from daybreak import rl\n"
+        "ray.init(num_cpus=2, object_store_memory=64 << 20)\n"
+        "square = ray.remote(lambda x: x * x)\n"
+        "class Counter:\n"
+        "    n = 0\n"
+        "    def add(self, k):\n"
+        "        self.n += k\n"
+        "        return self.n\n"
+        "counter = ray.remote(Counter).remote()\n"
+        "[counter.add.remote(i) for i in range(4)]\n"
+        "print(ray.get([square.remote(i) for i in range(4)]), ray.get(counter.add.remote(10)))\n"
+        "print(rl.PPO('CartPole-v1', num_envs=4, num_steps=32).train()['timesteps_total'])\n",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[0, 1, 4, 9] 16\n128\n"
+
+
 def test_wheel_holds_the_package_and_no_sources(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "daybreak/py.typed" in names and "daybreak/_core/tensor.pyi" in names
