@@ -118,6 +118,8 @@ class Process {
     return (control_.proc[id_].bell.load(std::memory_order_relaxed) & ~kAsleep) != seen;
   }
   bool ring(std::uint32_t proc);  // true: somebody slept
+  // Rings every process and wakes whoever sleeps there, marked or not.
+  void ring_all();
   // Sleeps until the bell has rung since it read `seen`, or `timeout_ns` (-1: for ever) is over, or a signal came.
   // 0 rung, ETIMEDOUT, EINTR.
   int sleep(std::uint32_t seen, std::int64_t timeout_ns);

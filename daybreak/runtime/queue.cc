@@ -194,6 +194,16 @@ bool Process::ring(std::uint32_t proc) {
   return true;
 }
 
+void Process::ring_all() {
+  for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc) {
+    ProcSlot& s = control_.proc[proc];
+    if (s.status.load() != ProcStatus::kAlive) continue;
+    s.bell.fetch_add(2);
+    s.bell.fetch_and(~kAsleep);
+    futex(&s.bell, FUTEX_WAKE, INT_MAX, nullptr);
+  }
+}
+
 void Process::wake_waiters(std::uint32_t waiter) {
   if (waiter != State::kManyWaiters) {
     ring(waiter - 1);

@@ -511,6 +511,7 @@ void Node::bury(const Exit& exit) {
     std::lock_guard guard(mutex_);
     children_[exit.proc].pid = 0;
   }
+  scheduler_.ring_all();  // it may have died between taking a sleeper's mark and waking it
   slot.status = ProcStatus::kFree;
   if (failures_ == kMaxConsecutiveFailures) {
     fail_everything(fmt::format("{} workers in a row died before they could run a task, so no more are started. {}",
@@ -597,6 +598,7 @@ void Node::start_actor(std::uint32_t slot) {
     if (gpu < 64) creation.part.gpus |= 1ull << gpu;
   actor_grants_[slot] = std::move(granted);
   actor.proc.store(proc + 1);
+  scheduler_.ring(proc);  // it may be up already, with a call that came while nobody could know whom to ring
 }
 
 void Node::actor_exited(std::uint32_t slot, const Exit& exit) {
