@@ -6,7 +6,7 @@ from bench.rows import Row
 
 PEERS = ["ray", "pool", "loky", "monarch"]
 
-ROUNDS = 2  # with five sides and 18 rows a third would take the task over ten minutes
+ROUNDS = 3
 
 
 def _rate(name: str, what: str, must: float, goal: float | None = None) -> Row:

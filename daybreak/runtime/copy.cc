@@ -2,38 +2,68 @@
 
 #include <cstdint>
 #include <cstring>
+#include <system_error>
+#include <thread>
 
 #if defined(__x86_64__)
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 namespace daybreak::runtime {
 
-void copy_bytes(void* to, const void* from, std::size_t size) {
+namespace {
+
+constexpr std::size_t kTwoThreadBytes = 64U << 20;  // from here on one core does not fill the memory's bandwidth
+
 #if defined(__x86_64__)
-  if (size >= kStreamBytes) {
-    auto* d = static_cast<std::byte*>(to);
-    auto* s = static_cast<const std::byte*>(from);
-    std::size_t head = (16 - reinterpret_cast<std::uintptr_t>(d) % 16) % 16;
-    std::memcpy(d, s, head);
-    d += head, s += head, size -= head;
-    for (; size >= 64; size -= 64, d += 64, s += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(s + 1024), _MM_HINT_NTA);
-      __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(s));
-      __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(s + 16));
-      __m128i c = _mm_loadu_si128(reinterpret_cast<const __m128i*>(s + 32));
-      __m128i e = _mm_loadu_si128(reinterpret_cast<const __m128i*>(s + 48));
-      _mm_stream_si128(reinterpret_cast<__m128i*>(d), a);
-      _mm_stream_si128(reinterpret_cast<__m128i*>(d + 16), b);
-      _mm_stream_si128(reinterpret_cast<__m128i*>(d + 32), c);
-      _mm_stream_si128(reinterpret_cast<__m128i*>(d + 48), e);
-    }
-    _mm_sfence();
-    std::memcpy(d, s, size);
-    return;
+__attribute__((target("avx2"))) void stream_avx2(std::byte* to, const std::byte* from, std::size_t size) {
+  std::size_t head = (32 - reinterpret_cast<std::uintptr_t>(to) % 32) % 32;
+  std::memcpy(to, from, head);
+  to += head, from += head, size -= head;
+  for (; size >= 128; size -= 128, to += 128, from += 128) {
+    __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 32));
+    __m256i c = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 64));
+    __m256i d = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 96));
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to), a);
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to + 32), b);
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to + 64), c);
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to + 96), d);
   }
+  _mm_sfence();
+  std::memcpy(to, from, size);
+}
 #endif
-  if (size != 0) std::memcpy(to, from, size);
+
+void stream(std::byte* to, const std::byte* from, std::size_t size) {
+#if defined(__x86_64__)
+  static const bool avx2 = __builtin_cpu_supports("avx2") != 0;
+  if (avx2) return stream_avx2(to, from, size);
+#endif
+  std::memcpy(to, from, size);
+}
+
+}  // namespace
+
+void copy_bytes(void* to, const void* from, std::size_t size) {
+  if (size == 0) return;
+  auto* d = static_cast<std::byte*>(to);
+  const auto* s = static_cast<const std::byte*>(from);
+  if (size < kStreamBytes) {
+    std::memcpy(d, s, size);
+  } else if (size < kTwoThreadBytes || std::thread::hardware_concurrency() < 2) {
+    stream(d, s, size);
+  } else {
+    std::size_t half = size / 2 / 4096 * 4096;
+    std::thread other;
+    try {
+      other = std::thread([d, s, half] { stream(d, s, half); });
+    } catch (const std::system_error&) {  // no more threads are possible here: alone, then
+      stream(d, s, half);
+    }
+    stream(d + half, s + half, size - half);
+    if (other.joinable()) other.join();
+  }
 }
 
 }  // namespace daybreak::runtime
