@@ -2,5 +2,6 @@ from daybreak._core import (
     base as base,
     rl as rl,
     runtime as runtime,
-    tensor as tensor
+    tensor as tensor,
+    track as track
 )

@@ -56,6 +56,11 @@ void TestEnv::advance_ns(std::int64_t duration_ns) {
   now_ns_ += duration_ns;
 }
 
+void TestEnv::jump_ns(std::int64_t duration_ns) {
+  const MutexLock lock(mutex_);
+  jumped_ns_ += duration_ns;
+}
+
 void TestEnv::set_free_bytes(std::size_t bytes) {
   const MutexLock lock(mutex_);
   free_bytes_ = bytes;
@@ -112,7 +117,7 @@ std::int64_t TestEnv::monotonic_ns() {
 
 std::int64_t TestEnv::unix_ns() {
   const MutexLock lock(mutex_);
-  return kNewYear2026Ns + now_ns_;
+  return kNewYear2026Ns + now_ns_ + jumped_ns_;
 }
 
 void TestEnv::sleep_ns(std::int64_t duration_ns) {

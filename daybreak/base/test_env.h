@@ -21,6 +21,8 @@ class TestEnv : public Env {
   // -- what a test does to it
   // Both clocks move by so much. They start at 0 (monotonic) and at 2026-01-01 (unix).
   void advance_ns(std::int64_t duration_ns);
+  // The time of day alone moves by so much, forward or back, as when an operator sets the clock.
+  void jump_ns(std::int64_t duration_ns);
   // So many more bytes can be appended; then appends write what fits and fail with kResourceExhausted.
   void set_free_bytes(std::size_t bytes);
   // The next append writes its first `bytes` and fails, as when a cable is pulled; later ones work.
@@ -83,6 +85,7 @@ class TestEnv : public Env {
 
   mutable Mutex mutex_;
   std::int64_t now_ns_ DAYBREAK_GUARDED_BY(mutex_) = 0;
+  std::int64_t jumped_ns_ DAYBREAK_GUARDED_BY(mutex_) = 0;
   std::mt19937_64 random_ DAYBREAK_GUARDED_BY(mutex_);
   Directory files_ DAYBREAK_GUARDED_BY(mutex_);
   Directory durable_ DAYBREAK_GUARDED_BY(mutex_);  // the names that survive lose_power()

@@ -1,0 +1,79 @@
+#include "daybreak/crypto/hash.h"
+
+#include <openssl/evp.h>
+
+#include "daybreak/base/error.h"
+
+namespace daybreak::crypto {
+
+namespace {
+
+// Fetched once: OpenSSL 3 otherwise looks the algorithm up by name at each use, which costs more than a short hash.
+const EVP_MD* algorithm() {
+  static const EVP_MD* const md = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  DAYBREAK_CHECK(md != nullptr);
+  return md;
+}
+
+struct Context {
+  EVP_MD_CTX* ctx = EVP_MD_CTX_new();
+  Context() { DAYBREAK_CHECK(ctx != nullptr && EVP_DigestInit_ex2(ctx, algorithm(), nullptr) == 1); }
+  ~Context() { EVP_MD_CTX_free(ctx); }
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+  void update(std::span<const std::byte> bytes) {
+    DAYBREAK_CHECK(EVP_DigestUpdate(ctx, bytes.data(), bytes.size()) == 1);
+  }
+  Hash finish() {
+    Hash out;
+    unsigned size = 0;
+    DAYBREAK_CHECK(EVP_DigestFinal_ex(ctx, out.data(), &size) == 1 && size == out.size());
+    DAYBREAK_CHECK(EVP_DigestInit_ex2(ctx, nullptr, nullptr) == 1);
+    return out;
+  }
+};
+
+}  // namespace
+
+struct Sha256::State : Context {};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) {}
+Sha256::~Sha256() = default;
+
+Sha256& Sha256::update(std::span<const std::byte> bytes) {
+  state_->update(bytes);
+  return *this;
+}
+
+Hash Sha256::finish() {
+  return state_->finish();
+}
+
+Hash sha256(std::span<const std::byte> bytes) {
+  thread_local Context context;
+  context.update(bytes);
+  return context.finish();
+}
+
+std::string to_hex(std::span<const std::uint8_t> bytes) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text(2 * bytes.size(), '\0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    text[2 * i] = kDigits[bytes[i] >> 4];
+    text[2 * i + 1] = kDigits[bytes[i] & 15];
+  }
+  return text;
+}
+
+bool from_hex(std::string_view text, std::span<std::uint8_t> out) {
+  if (text.size() != 2 * out.size()) return false;
+  const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+    if (high < 0 || low < 0) return false;
+    out[i] = static_cast<std::uint8_t>(high << 4 | low);
+  }
+  return true;
+}
+
+}  // namespace daybreak::crypto

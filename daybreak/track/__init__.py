@@ -1,0 +1,3 @@
+"""Record every run, keep its data."""
+
+__all__: list[str] = []
