@@ -4,6 +4,7 @@ from typing import Annotated, Any, SupportsIndex
 import numpy
 import numpy.typing
 from numpy.typing import NDArray
+from typing_extensions import CapsuleType
 
 
 def env_ids() -> list[str]:
@@ -117,6 +118,11 @@ class Policy:
         The network's raw outputs for one observation: logits, means or action values, float32.
         """
 
+    def __daybreak_model_v1__(self) -> CapsuleType:
+        """
+        A capsule 'daybreak.model.v1': the policy as a server runs it in process (base/capsule.h).
+        """
+
     def seed(self, seed: int) -> None:
         """Seeds the draws of deterministic=False."""
 
@@ -140,7 +146,7 @@ class Policy:
     def hidden(self) -> list[int]: ...
 
 class Trainer:
-    """A native trainer; daybreak.rl's PPO, A2C, PG and DQN hold one."""
+    """A native trainer; daybreak.rl's trainers hold one."""
 
     def train(self) -> dict:
         """One iteration; its results by name."""
@@ -202,6 +208,14 @@ def make_on_policy(config: str, env: object, options: dict, local_sampling: bool
     """A PPO, A2C or PG trainer from its configuration as JSON."""
 
 def on_policy_options() -> list:
+    """(name, help, default as JSON) of each option."""
+
+def make_bc(config: str, env: object, options: dict, observations: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], actions: object) -> Trainer:
+    """
+    A BC trainer from its configuration as JSON; observations float32 [rows, n], actions int32 [rows] or float32 [rows, m].
+    """
+
+def bc_options() -> list:
     """(name, help, default as JSON) of each option."""
 
 def make_dqn(config: str, env: object, options: dict) -> Trainer:

@@ -12,6 +12,6 @@ True
 
 from . import envs, presets
 from .policy import Policy
-from .trainer import A2C, DQN, PG, PPO, Trainer, linear
+from .trainer import A2C, BC, DQN, PG, PPO, Trainer, linear
 
-__all__ = ["A2C", "DQN", "PG", "PPO", "Policy", "Trainer", "envs", "linear", "presets"]
+__all__ = ["A2C", "BC", "DQN", "PG", "PPO", "Policy", "Trainer", "envs", "linear", "presets"]

@@ -99,6 +99,10 @@ class Policy:
         """Sizes of the hidden layers."""
         return list(self.native.hidden)
 
+    def __daybreak_model_v1__(self) -> object:
+        """A capsule `daybreak.model.v1`: what a server needs to run the policy in process, without Python."""
+        return self.native.__daybreak_model_v1__()
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Policy.load, (self.to_bytes(),)
 

@@ -1,4 +1,4 @@
-"""Trainers: PPO, A2C and PG over the native learner."""
+"""Trainers: PPO, A2C, PG, BC and DQN over the native learners."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from daybreak._core import rl as _native
 from daybreak.rl.policy import Policy
 from daybreak.rl.rollout import RolloutWorkers
 
-__all__ = ["A2C", "DQN", "PG", "PPO", "Trainer", "linear"]
+__all__ = ["A2C", "BC", "DQN", "PG", "PPO", "Trainer", "linear"]
 
 Result = dict[str, Any]
 Points = list[list[float]]
@@ -64,7 +64,7 @@ def linear(start: float, end: float, timesteps: int) -> Points:
 
 
 class Trainer:
-    """What PPO, A2C, PG and DQN have in common. Made with keyword options; `options()` lists them."""
+    """What all trainers have in common. Made with keyword options; `options()` lists them."""
 
     algo: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Any]] = {}
@@ -310,6 +310,53 @@ class PG(_OnPolicy):
         "gae_lambda": 1.0,
         "lr": 4e-3,
     }
+
+
+class BC(Trainer):
+    """Behavioural cloning (Pomerleau 1989): learns to do what recorded players did, by cross-entropy.
+
+    env: as for PPO; its spaces are the policy's, and `evaluate` plays it. Nothing is sampled from it.
+    observations: float [rows, n], what the players saw.
+    actions: what they did: whole numbers [rows] (Discrete) or float [rows, m] (Box: learned by Gaussian likelihood).
+    options: `BC.options()`. `hidden=[]` is logistic regression. Rows of `validation_fraction` are held out.
+
+    An iteration is `num_epochs` passes over the rows. Its result has `loss` and `accuracy` (Box: `mse`, of actions scaled to
+    [-1, 1]) and the same over the held-out rows as `validation_loss`, `validation_accuracy`; `timesteps_total` counts rows
+    learned from. ValueError when arrays do not fit the spaces or hold a number that is not finite.
+
+    >>> import numpy as np
+    >>> seen = np.random.default_rng(0).uniform(-1, 1, (500, 4)).astype(np.float32)
+    >>> trainer = BC("CartPole-v1", seen, (seen[:, 2] > 0).astype(int), lr=1e-2, seed=0)
+    >>> trainer.learn(20_000)["validation_accuracy"] > 0.9
+    True
+    """
+
+    algo = "bc"
+
+    def __init__(
+        self,
+        env: str | Callable[..., Any],
+        observations: npt.ArrayLike,
+        actions: npt.ArrayLike,
+        *,
+        on_result: Callable[[Result], object] | None = None,
+        **options: Any,
+    ) -> None:
+        self._observations = np.ascontiguousarray(observations, np.float32)
+        given = np.asarray(actions)
+        self._actions = np.ascontiguousarray(given, np.int32 if given.dtype.kind in "iub" else np.float32)
+        if given.dtype.kind in "iu" and not np.array_equal(self._actions, given):
+            raise ValueError(f"actions up to {given.max()}: they must fit into 32 bits")
+        super().__init__(env, on_result=on_result, **options)
+
+    @classmethod
+    def _option_rows(cls) -> Sequence[tuple[str, str, str]]:
+        return _native.bc_options()
+
+    def _make(self, config: str, num_workers: int) -> _native.Trainer:
+        if num_workers:
+            raise ValueError("BC samples nothing: num_workers must be 0")
+        return _native.make_bc(config, self._env, self._env_options, self._observations, self._actions)
 
 
 class DQN(Trainer):

@@ -184,6 +184,18 @@ base::Result<OnPolicyConfig> parse_on_policy(std::string_view text) {
   return c;
 }
 
+base::Result<BcConfig> parse_bc(std::string_view text) {
+  DAYBREAK_ASSIGN(BcConfig c, parse<BcConfig>(text));
+  DAYBREAK_TRY(one_of("algo", c.algo, {"bc"}));
+  DAYBREAK_TRY(one_of("activation", c.activation, {"tanh", "relu"}));
+  DAYBREAK_TRY(one_of("init", c.init, {"orthogonal", "normc"}));
+  DAYBREAK_TRY(in_range<std::int64_t>("num_threads", c.num_threads, 1, kMaxThreads));
+  DAYBREAK_TRY(in_range<std::int64_t>("minibatch_size", c.minibatch_size, 0, kMaxSamples));
+  DAYBREAK_TRY(in_range<std::int64_t>("num_epochs", c.num_epochs, 1, 10000));
+  DAYBREAK_TRY(in_range("validation_fraction", c.validation_fraction, 0.0, 0.9));
+  return c;
+}
+
 base::Result<DqnConfig> parse_dqn(std::string_view text) {
   DAYBREAK_ASSIGN(DqnConfig c, parse<DqnConfig>(text));
   DAYBREAK_TRY(one_of("activation", c.activation, {"tanh", "relu"}));
@@ -203,11 +215,17 @@ base::Result<DqnConfig> parse_dqn(std::string_view text) {
 std::string to_json(const OnPolicyConfig& config) {
   return dump(config);
 }
+std::string to_json(const BcConfig& config) {
+  return dump(config);
+}
 std::string to_json(const DqnConfig& config) {
   return dump(config);
 }
 std::vector<std::array<std::string, 3>> describe_on_policy() {
   return describe<OnPolicyConfig>();
+}
+std::vector<std::array<std::string, 3>> describe_bc() {
+  return describe<BcConfig>();
 }
 std::vector<std::array<std::string, 3>> describe_dqn() {
   return describe<DqnConfig>();

@@ -1,4 +1,5 @@
-// What a trainer can be told. One struct for the on-policy algorithms, one for DQN; each names its fields once, in
+// What a trainer can be told. One struct for the on-policy algorithms, one for imitation, one
+// for DQN; each names its fields once, in
 // `fields`, from which reading JSON, writing JSON, the list of valid names and their help are made.
 #pragma once
 
@@ -96,6 +97,54 @@ struct OnPolicyConfig {
   }
 };
 
+struct BcConfig {
+  std::string algo = "bc";
+  std::string env;
+  std::map<std::string, std::string> env_options;
+  std::int64_t seed = 0;
+  std::int64_t num_threads = 1;
+  std::vector<int> hidden = {64, 64};
+  std::string activation = "tanh";
+  std::string init = "orthogonal";
+  double log_std_init = 0;
+  bool normalize_observations = true;
+  double observation_clip = 10;
+  std::int64_t minibatch_size = 64;
+  std::int64_t num_epochs = 1;
+  double validation_fraction = 0.1;
+  Schedule lr = 1e-3;
+  Schedule entropy_coef = 0.0;
+  double max_grad_norm = 0;
+  double adam_eps = 1e-8;
+  double adam_beta1 = 0.9;
+  double adam_beta2 = 0.999;
+
+  template <typename Self, typename F>
+  static void fields(Self& c, F&& f) {
+    f("algo", c.algo, "bc");
+    f("env", c.env, "environment id: its spaces are the policy's, and evaluate() plays it");
+    f("env_options", c.env_options, "options of the environment");
+    f("seed", c.seed, "everything random follows from it");
+    f("num_threads", c.num_threads, "threads of learning");
+    f("hidden", c.hidden, "sizes of the hidden layers; none: logistic regression");
+    f("activation", c.activation, "tanh or relu");
+    f("init", c.init, "orthogonal or normc");
+    f("log_std_init", c.log_std_init, "initial log standard deviation of Box actions");
+    f("normalize_observations", c.normalize_observations,
+      "mean and deviation of the training rows, part of the policy");
+    f("observation_clip", c.observation_clip, "limit of filtered observations");
+    f("minibatch_size", c.minibatch_size, "rows of one gradient step; 0: all of them");
+    f("num_epochs", c.num_epochs, "passes over the training rows of an iteration");
+    f("validation_fraction", c.validation_fraction, "share of the rows that is not learned from, only measured on");
+    f("lr", c.lr, "learning rate (schedule over rows learned from)");
+    f("entropy_coef", c.entropy_coef, "weight of the entropy bonus (schedule)");
+    f("max_grad_norm", c.max_grad_norm, "global gradient norm clip; 0: none");
+    f("adam_eps", c.adam_eps, "Adam's epsilon");
+    f("adam_beta1", c.adam_beta1, "Adam's first decay");
+    f("adam_beta2", c.adam_beta2, "Adam's second decay");
+  }
+};
+
 struct DqnConfig {
   std::string env;
   std::map<std::string, std::string> env_options;
@@ -162,11 +211,14 @@ struct DqnConfig {
 // Reads the JSON object `text` over the defaults. An unknown name, a value of the wrong type or out of range is
 // kInvalidArgument and says which names or values are valid.
 base::Result<OnPolicyConfig> parse_on_policy(std::string_view text);
+base::Result<BcConfig> parse_bc(std::string_view text);
 base::Result<DqnConfig> parse_dqn(std::string_view text);
 std::string to_json(const OnPolicyConfig& config);
+std::string to_json(const BcConfig& config);
 std::string to_json(const DqnConfig& config);
 // (name, help, default as JSON) of every field.
 std::vector<std::array<std::string, 3>> describe_on_policy();
+std::vector<std::array<std::string, 3>> describe_bc();
 std::vector<std::array<std::string, 3>> describe_dqn();
 
 }  // namespace daybreak::rl

@@ -3,16 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "daybreak/rl/algo/checkpoint.h"
 #include "daybreak/rl/algo/wire.h"
 
 namespace daybreak::rl {
 
 using base::Code;
 using base::fail;
-using tensor::DType;
 
 namespace {
 
@@ -360,18 +359,7 @@ std::shared_ptr<const Policy> DqnTrainer::policy() const {
 }
 
 base::Result<std::string> DqnTrainer::save() const {
-  const auto snapshot = policy();
-  auto refs = snapshot->tensors();
-  auto metadata = snapshot->metadata();
   auto& learner = const_cast<QLearner&>(learner_);  // spans over its arrays, read only here
-  const auto size = static_cast<std::int64_t>(learner.params().size());
-  const auto add = [&](const char* name, std::span<const float> values) {
-    refs.push_back({name, DType::kF32, {size}, std::as_bytes(values)});
-  };
-  add("train.params", learner.params());
-  add("train.target", learner.target());
-  add("train.adam_m", learner.first_moments());
-  add("train.adam_v", learner.second_moments());
   Writer state;
   state.number(static_cast<std::uint64_t>(learner.adam_steps));
   for (std::uint64_t word : random_.state()) state.number(word);
@@ -390,47 +378,15 @@ base::Result<std::string> DqnTrainer::save() const {
   state.text(window_.save());
   state.text(replay_.save_state());
   state.text(started ? env_->save_state() : std::string());
-  const std::string blob = std::move(state).bytes();
-  refs.push_back({"train.state",
-                  DType::kU8,
-                  {static_cast<std::int64_t>(blob.size())},
-                  std::as_bytes(std::span(blob.data(), blob.size()))});
-  metadata.emplace(kCheckpointKey,
-                   nlohmann::json{{"version", kCheckpointVersion}, {"config", nlohmann::json::parse(config())}}.dump());
-  return tensor::write_container(refs, metadata);
+  return write_checkpoint(*policy(), learner.arrays(), std::move(state).bytes(), config());
 }
 
 base::Status DqnTrainer::restore(std::string bytes) {
-  DAYBREAK_ASSIGN(const tensor::Container file, tensor::Container::parse(std::move(bytes)));
-  const auto text = file.metadata().find(std::string(kCheckpointKey));
-  if (text == file.metadata().end()) {
-    return fail(Code::kInvalidArgument,
-                "this file holds no checkpoint of a trainer (a policy alone cannot be trained on)");
-  }
-  const auto object = nlohmann::json::parse(text->second, nullptr, false);
-  if (!object.is_object() || object.value("version", nlohmann::json()) != kCheckpointVersion ||
-      !object.contains("config")) {
-    return fail(Code::kInvalidArgument, "a checkpoint of another version than {}", kCheckpointVersion);
-  }
-  const auto& theirs = object["config"];
-  const auto ours = nlohmann::json::parse(config());
-  for (const char* name : {"env", "env_options", "num_envs", "hidden", "activation", "dueling", "n_step", "buffer_size",
-                           "prioritized_replay"}) {
-    if (!theirs.is_object() || theirs.value(name, nlohmann::json()) != ours.at(name)) {
-      return fail(Code::kInvalidArgument, "the checkpoint was made with {}={}, this trainer has {}={}", name,
-                  theirs.is_object() ? theirs.value(name, nlohmann::json()).dump() : "?", name, ours.at(name).dump());
-    }
-  }
-  const std::vector<std::int64_t> shape{static_cast<std::int64_t>(learner_.params().size())};
-  const std::pair<const char*, std::span<float>> arrays[] = {{"train.params", learner_.params()},
-                                                             {"train.target", learner_.target()},
-                                                             {"train.adam_m", learner_.first_moments()},
-                                                             {"train.adam_v", learner_.second_moments()}};
-  for (const auto& [name, values] : arrays) DAYBREAK_TRY(expect_floats(file, name, shape));
-  const tensor::TensorRef* blob = file.find("train.state");
-  if (blob == nullptr) return fail(Code::kInvalidArgument, "the checkpoint has no tensor 'train.state'");
-
-  Reader in({reinterpret_cast<const char*>(blob->data.data()), blob->data.size()});
+  DAYBREAK_ASSIGN(const Checkpoint file, Checkpoint::open(std::move(bytes), config(),
+                                                          {"env", "env_options", "num_envs", "hidden", "activation",
+                                                           "dueling", "n_step", "buffer_size", "prioritized_replay"},
+                                                          learner_.arrays()));
+  Reader in(file.state());
   const std::uint64_t adam_steps = in.number();
   std::array<std::uint64_t, 4> random{};
   for (std::uint64_t& word : random) word = in.number();
@@ -462,9 +418,7 @@ base::Status DqnTrainer::restore(std::string bytes) {
     return fail(Code::kDataLoss, "the checkpoint's state does not fit this trainer");
   if (started == 1) DAYBREAK_TRY(env_->load_state(env));
 
-  for (const auto& [name, values] : arrays) {
-    std::copy_n(reinterpret_cast<const float*>(file.find(name)->data.data()), values.size(), values.data());
-  }
+  file.copy_to(learner_.arrays());
   learner_.adam_steps = static_cast<std::int64_t>(adam_steps);
   random_.set_state(random);
   timesteps_ = counters[0];

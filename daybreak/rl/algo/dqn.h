@@ -2,12 +2,14 @@
 // n-step returns and prioritised replay (Schaul et al. 2016).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "daybreak/rl/algo/checkpoint.h"
 #include "daybreak/rl/algo/config.h"
 #include "daybreak/rl/algo/replay.h"
 #include "daybreak/rl/nn/mlp.h"
@@ -39,6 +41,11 @@ class QLearner {
   std::span<float> target() { return target_; }
   std::span<float> first_moments() { return adam_m_; }
   std::span<float> second_moments() { return adam_v_; }
+  // The four arrays as a checkpoint names them.
+  std::array<NamedFloats, 4> arrays() {
+    return {
+        {{"train.params", params_}, {"train.target", target_}, {"train.adam_m", adam_m_}, {"train.adam_v", adam_v_}}};
+  }
   std::int64_t adam_steps = 0;
   double grad_norm = 0;  // of the last step
   double mean_q = 0;     // mean of Q(s, a) over the last step's transitions

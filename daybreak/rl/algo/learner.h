@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "daybreak/rl/algo/batch.h"
+#include "daybreak/rl/algo/checkpoint.h"
 #include "daybreak/rl/algo/config.h"
 #include "daybreak/rl/algo/team.h"
 #include "daybreak/rl/nn/model.h"
@@ -47,6 +48,10 @@ class OnPolicyLearner {
   std::span<const float> params() const { return params_; }
   std::span<float> first_moments() { return adam_m_; }
   std::span<float> second_moments() { return adam_v_; }
+  // The three arrays as a checkpoint names them.
+  std::array<NamedFloats, 3> arrays() {
+    return {{{"train.params", params_}, {"train.adam_m", adam_m_}, {"train.adam_v", adam_v_}}};
+  }
 
   // What a checkpoint needs beside the three arrays above.
   struct State {

@@ -2,27 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
+#include "daybreak/rl/algo/checkpoint.h"
 #include "daybreak/rl/algo/wire.h"
 
 namespace daybreak::rl {
 
 using base::Code;
 using base::fail;
-using tensor::DType;
 
 namespace {
-
-std::span<const std::byte> text_bytes(const std::string& s) {
-  return std::as_bytes(std::span(s.data(), s.size()));
-}
-
-std::string_view text_of(const tensor::TensorRef& t) {
-  return {reinterpret_cast<const char*>(t.data.data()), t.data.size()};
-}
 
 // Environments are split evenly, the first ones one larger.
 std::int64_t share(std::int64_t total, std::int64_t parts, std::int64_t part) {
@@ -245,18 +236,7 @@ std::shared_ptr<const Policy> OnPolicyTrainer::policy() const {
   return std::make_shared<const Policy>(std::move(info), filter_, model().actor(), learner_.params(), log_std);
 }
 
-// The checkpoint is a policy file with more tensors in it: the exact flat parameters and moments (padding and all), and
-// one blob of everything small. docs/formats/rl-checkpoint.md lists them.
 base::Result<std::string> OnPolicyTrainer::save() const {
-  const auto snapshot = policy();
-  auto refs = snapshot->tensors();
-  auto metadata = snapshot->metadata();
-  auto& learner = const_cast<OnPolicyLearner&>(learner_);  // spans over its arrays, read only here
-  const auto size = static_cast<std::int64_t>(model().size());
-  refs.push_back({"train.params", DType::kF32, {size}, std::as_bytes(std::span<const float>(learner.params()))});
-  refs.push_back({"train.adam_m", DType::kF32, {size}, std::as_bytes(std::span<const float>(learner.first_moments()))});
-  refs.push_back(
-      {"train.adam_v", DType::kF32, {size}, std::as_bytes(std::span<const float>(learner.second_moments()))});
   Writer state;
   const OnPolicyLearner::State learner_state = learner_.state();
   state.number(static_cast<std::uint64_t>(learner_state.adam_steps));
@@ -272,43 +252,16 @@ base::Result<std::string> OnPolicyTrainer::save() const {
   state.array(std::span<const float>(filter_.inverse_std));
   state.number(samplers_.size());
   for (const auto& sampler : samplers_) state.text(sampler->save_state());
-  const std::string blob = std::move(state).bytes();
-  refs.push_back({"train.state", DType::kU8, {static_cast<std::int64_t>(blob.size())}, text_bytes(blob)});
-  metadata.emplace(kCheckpointKey,
-                   nlohmann::json{{"version", kCheckpointVersion}, {"config", nlohmann::json::parse(config())}}.dump());
-  return tensor::write_container(refs, metadata);
+  auto& learner = const_cast<OnPolicyLearner&>(learner_);  // spans over its arrays, read only here
+  return write_checkpoint(*policy(), learner.arrays(), std::move(state).bytes(), config());
 }
 
 base::Status OnPolicyTrainer::restore(std::string bytes) {
-  DAYBREAK_ASSIGN(const tensor::Container file, tensor::Container::parse(std::move(bytes)));
-  const auto text = file.metadata().find(std::string(kCheckpointKey));
-  if (text == file.metadata().end()) {
-    return fail(Code::kInvalidArgument,
-                "this file holds no checkpoint of a trainer (a policy alone cannot be trained on)");
-  }
-  const auto object = nlohmann::json::parse(text->second, nullptr, false);
-  if (!object.is_object() || object.value("version", nlohmann::json()) != kCheckpointVersion ||
-      !object.contains("config")) {
-    return fail(Code::kInvalidArgument, "a checkpoint of another version than {}", kCheckpointVersion);
-  }
-  const auto& theirs = object["config"];
-  const auto ours = nlohmann::json::parse(config());
-  // What the shapes of the state follow from. Learning options may differ: that is how a run is continued with others.
-  for (const char* name : {"algo", "env", "env_options", "num_envs", "num_threads", "hidden", "activation", "shared",
-                           "normalize_observations"}) {
-    if (!theirs.is_object() || theirs.value(name, nlohmann::json()) != ours.at(name)) {
-      return fail(Code::kInvalidArgument, "the checkpoint was made with {}={}, this trainer has {}={}", name,
-                  theirs.is_object() ? theirs.value(name, nlohmann::json()).dump() : "?", name, ours.at(name).dump());
-    }
-  }
-  const std::vector<std::int64_t> shape{static_cast<std::int64_t>(model().size())};
-  DAYBREAK_ASSIGN(const tensor::TensorRef* params, expect_floats(file, "train.params", shape));
-  DAYBREAK_ASSIGN(const tensor::TensorRef* adam_m, expect_floats(file, "train.adam_m", shape));
-  DAYBREAK_ASSIGN(const tensor::TensorRef* adam_v, expect_floats(file, "train.adam_v", shape));
-  const tensor::TensorRef* blob = file.find("train.state");
-  if (blob == nullptr) return fail(Code::kInvalidArgument, "the checkpoint has no tensor 'train.state'");
-
-  Reader in(text_of(*blob));
+  DAYBREAK_ASSIGN(const Checkpoint file, Checkpoint::open(std::move(bytes), config(),
+                                                          {"algo", "env", "env_options", "num_envs", "num_threads",
+                                                           "hidden", "activation", "shared", "normalize_observations"},
+                                                          learner_.arrays()));
+  Reader in(file.state());
   OnPolicyLearner::State learner_state;
   learner_state.adam_steps = static_cast<std::int64_t>(in.number());
   learner_state.kl_coef = in.real();
@@ -340,12 +293,7 @@ base::Status OnPolicyTrainer::restore(std::string bytes) {
       return status;
     }
   }
-  const auto copy = [](const tensor::TensorRef& from, std::span<float> to) {
-    std::copy_n(reinterpret_cast<const float*>(from.data.data()), to.size(), to.data());
-  };
-  copy(*params, learner_.params());
-  copy(*adam_m, learner_.first_moments());
-  copy(*adam_v, learner_.second_moments());
+  file.copy_to(learner_.arrays());
   learner_.set_state(learner_state);
   stats_ = std::move(stats);
   filter_ = std::move(filter);

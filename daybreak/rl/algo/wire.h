@@ -14,10 +14,6 @@
 
 namespace daybreak::rl {
 
-// What both kinds of trainer write into their checkpoints' metadata.
-inline constexpr std::int64_t kCheckpointVersion = 1;
-inline constexpr std::string_view kCheckpointKey = "checkpoint";
-
 inline double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }

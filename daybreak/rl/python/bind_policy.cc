@@ -10,6 +10,7 @@
 #include <random>
 
 #include "daybreak/base/bind.h"
+#include "daybreak/rl/model.h"
 #include "daybreak/rl/onnx.h"
 #include "daybreak/rl/python/policy_object.h"
 
@@ -175,6 +176,16 @@ void bind_policy(nb::module_& m) {
            "Observations [rows, n] to int32 [rows] or float32 [rows, m].")
       .def("logits", &PolicyObject::logits, "observation"_a,
            "The network's raw outputs for one observation: logits, means or action values, float32.")
+      .def(
+          "__daybreak_model_v1__",
+          [](const PolicyObject& self) {
+            const daybreak_model_v1* model = daybreak::rl::make_model(self.shared());
+            return nb::capsule(model, DAYBREAK_MODEL_V1, [](void* pointer) noexcept {
+              const auto* held = static_cast<const daybreak_model_v1*>(pointer);
+              held->release(held->context);
+            });
+          },
+          "A capsule 'daybreak.model.v1': the policy as a server runs it in process (base/capsule.h).")
       .def("seed", &PolicyObject::seed, "seed"_a, "Seeds the draws of deterministic=False.")
       .def_prop_ro("algo", [](const PolicyObject& self) { return self.policy().info().algo; })
       .def_prop_ro("env", [](const PolicyObject& self) { return self.policy().info().env; })

@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "daybreak/base/bind.h"
+#include "daybreak/rl/algo/bc.h"
 #include "daybreak/rl/algo/dqn.h"
 #include "daybreak/rl/algo/on_policy.h"
 #include "daybreak/rl/python/gym_vec_env.h"
@@ -324,6 +325,25 @@ std::unique_ptr<TrainerObject> make_dqn(const std::string& config, nb::object en
                       [&](const EnvFactory& factory) { return DqnTrainer::make(parsed, factory); });
 }
 
+std::unique_ptr<TrainerObject> make_bc(const std::string& config, nb::object env, nb::dict options,
+                                       const FloatArray& observations, nb::handle actions) {
+  const BcConfig parsed = base::value_or_raise(parse_bc(config));
+  Demonstrations demonstrations;
+  if (observations.ndim() == 0) throw nb::value_error("observations of shape (): [rows, n] is needed");
+  demonstrations.rows = static_cast<std::int64_t>(observations.shape(0));
+  demonstrations.observations.assign(observations.data(), observations.data() + observations.size());
+  using IntArray = nb::ndarray<const std::int32_t, nb::c_contig, nb::device::cpu>;
+  if (IntArray whole; nb::try_cast(actions, whole, false)) {
+    demonstrations.actions.assign(whole.data(), whole.data() + whole.size());
+  } else {
+    const auto real = nb::cast<FloatArray>(actions);
+    demonstrations.box_actions.assign(real.data(), real.data() + real.size());
+  }
+  return make_trainer(std::move(env), std::move(options), [&](const EnvFactory& factory) {
+    return BcTrainer::make(parsed, factory, std::move(demonstrations));
+  });
+}
+
 nb::list option_rows(const std::vector<std::array<std::string, 3>>& rows) {
   nb::list out;
   for (const auto& [name, help, value] : rows) out.append(nb::make_tuple(name, help, value));
@@ -335,7 +355,7 @@ nb::list option_rows(const std::vector<std::array<std::string, 3>>& rows) {
 
 void bind_trainers(nb::module_& m) {
   using namespace daybreak::rl;
-  nb::class_<TrainerObject>(m, "Trainer", "A native trainer; daybreak.rl's PPO, A2C, PG and DQN hold one.")
+  nb::class_<TrainerObject>(m, "Trainer", "A native trainer; daybreak.rl's trainers hold one.")
       .def("train", &TrainerObject::train, "One iteration; its results by name.")
       .def("learn", &TrainerObject::learn, "total_timesteps"_a, "callback"_a = nb::none(),
            "Iterations until `total_timesteps` have been made in all; the last one's results.")
@@ -366,6 +386,10 @@ void bind_trainers(nb::module_& m) {
   m.def(
       "on_policy_options", [] { return option_rows(describe_on_policy()); },
       "(name, help, default as JSON) of each option.");
+  m.def("make_bc", &make_bc, "config"_a, "env"_a, "options"_a, "observations"_a, "actions"_a,
+        "A BC trainer from its configuration as JSON; observations float32 [rows, n], actions int32 [rows] or float32 "
+        "[rows, m].");
+  m.def("bc_options", [] { return option_rows(describe_bc()); }, "(name, help, default as JSON) of each option.");
   m.def("make_dqn", &make_dqn, "config"_a, "env"_a, "options"_a, "A DQN trainer from its configuration as JSON.");
   m.def("dqn_options", [] { return option_rows(describe_dqn()); }, "(name, help, default as JSON) of each option.");
 }
