@@ -1,0 +1,329 @@
+"""What a run came from, written down by itself: the code as it was, the Python environment, the command, the host, the output."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+from .redact import redact_argv, redact_text
+
+__all__ = [
+    "MAX_FILE_BYTES",
+    "MAX_OUTPUT_BYTES",
+    "Output",
+    "capture_command",
+    "capture_git",
+    "capture_host",
+    "capture_python",
+]
+
+MAX_FILE_BYTES = 1 << 20  # of one untracked file
+MAX_UNTRACKED_BYTES = 16 << 20  # of all of them
+MAX_UNTRACKED_FILES = 1000
+MAX_SKIPPED_NAMED = 100  # of what was left out, so many are named
+GIT_TIMEOUT_S = 20.0
+MAX_OUTPUT_BYTES = 1 << 20  # of text kept from the beginning of a run
+MAX_TAIL_BYTES = 64 << 10  # and from its end
+MAX_LINE_CHARS = 4096
+
+# Files of these names are not taken even where git does not ignore them.
+SECRET_NAMES = (
+    "*.env", ".env*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk", "*.gpg", "*.asc",
+    "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".netrc", "_netrc", ".pgpass", ".npmrc", ".pypirc", ".htpasswd",
+    "kubeconfig*", "*secret*", "*password*", "*passwd*", "*credential*", "*token*", "*apikey*", "*api_key*",
+)  # fmt: skip
+
+
+class _GitError(Exception):
+    pass
+
+
+def _git(root: Path, *arguments: str, index: Path | None = None, stdin: bytes = b"") -> bytes:
+    """Output of a git command that runs no hook, asks nothing and takes no optional lock."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    if index is not None:
+        environment["GIT_INDEX_FILE"] = str(index)
+    identity = ["-c", "user.name=daybreak", "-c", "user.email=daybreak@localhost", "-c", "commit.gpgSign=false"]
+    command = ["git", "-c", "core.hooksPath=/dev/null", *identity, *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=root, env=environment, input=stdin, capture_output=True, timeout=GIT_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _GitError(str(error)) from None
+    if done.returncode != 0:
+        raise _GitError(done.stderr.decode("utf-8", "replace").strip()[:500])
+    return done.stdout
+
+
+def _named_like_a_secret(path: str) -> bool:
+    name = path.rsplit("/", 1)[-1].lower()
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in SECRET_NAMES)
+
+
+def _untracked(root: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Paths to take along, and those left out with the reason."""
+    taken: list[str] = []
+    skipped: list[dict[str, str]] = []
+    total = 0
+    listed = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--full-name", ":/")
+    for path in filter(None, os.fsdecode(listed).split("\0")):
+        file = root / path
+        try:
+            size = file.lstat().st_size
+        except OSError:
+            continue  # gone in the meantime
+        if _named_like_a_secret(path):
+            reason = "named like a secret"
+        elif not (file.is_file() or file.is_symlink()):
+            reason = "no file"
+        elif size > MAX_FILE_BYTES:
+            reason = f"{size:,} bytes, at most {MAX_FILE_BYTES:,} are taken"
+        elif len(taken) == MAX_UNTRACKED_FILES or total + size > MAX_UNTRACKED_BYTES:
+            reason = f"beyond {MAX_UNTRACKED_FILES:,} files or {MAX_UNTRACKED_BYTES:,} bytes of untracked files"
+        else:
+            taken.append(path)
+            total += size
+            continue
+        skipped.append({"path": path, "reason": reason})
+    return taken, skipped
+
+
+def capture_git(run_id: str, directory: str | os.PathLike[str] | None = None) -> dict[str, Any] | None:
+    """Keeps the code as it is under `refs/daybreak/runs/<run id>`; None outside a git repository.
+
+    Tracked changes and untracked files go into a tree of their own, by an index of their own: branch, index and work tree stay as
+    they are. Untracked files are taken only when git does not ignore them, up to 1 MiB each and 16 MiB in all, and not when they
+    are named like secrets. Submodules are kept as the commit that they are on.
+
+    The result has `commit` (HEAD, or None before the first one), `branch`, `ref`, `snapshot` (the commit that ref names), `dirty`,
+    `subdirectory`, and `skipped`: untracked files that were left out, and why. When git fails, only `error`.
+
+    To see it: `git diff <commit> <ref>`; to have it: `git worktree add somewhere <ref>`.
+    """
+    here = Path(directory or ".").resolve()
+    try:
+        top = os.fsdecode(_git(here, "rev-parse", "--show-toplevel")).removesuffix("\n")
+    except _GitError:
+        return None  # no repository, or no git
+    root = Path(top)
+    try:
+        return {"subdirectory": here.relative_to(root).as_posix(), **_snapshot(root, run_id)}
+    except (_GitError, OSError) as error:
+        return {"error": redact_text(f"the code was not kept: {error}")}
+
+
+def _snapshot(root: Path, run_id: str) -> dict[str, Any]:
+    try:
+        head: str | None = _git(root, "rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
+    except _GitError:
+        head = None
+    try:
+        branch: str | None = os.fsdecode(_git(root, "symbolic-ref", "--short", "--quiet", "HEAD")).strip()
+    except _GitError:
+        branch = None  # detached
+    with tempfile.TemporaryDirectory(prefix="daybreak-git-") as folder:
+        index = Path(folder) / "index"
+        # A copy of the user's: it knows what is staged, and which files need not be read again.
+        theirs = root / os.fsdecode(_git(root, "rev-parse", "--git-path", "index")).removesuffix("\n")
+        if theirs.exists():
+            shutil.copy(theirs, index)
+        _git(root, "add", "--update", ":/", index=index)
+        taken, skipped = _untracked(root)
+        if taken:
+            paths = b"".join(os.fsencode(path) + b"\0" for path in taken)
+            _git(root, "update-index", "--add", "-z", "--stdin", index=index, stdin=paths)
+        tree = _git(root, "write-tree", index=index).decode().strip()
+    committed = _git(root, "rev-parse", f"{head}^{{tree}}").decode().strip() if head is not None else None
+    dirty = tree != committed
+    if dirty or head is None:
+        parents = ["-p", head] if head is not None else []
+        message = f"daybreak run {run_id}".encode()
+        snapshot = _git(root, "commit-tree", tree, *parents, stdin=message).decode().strip()
+    else:
+        snapshot = head
+    ref = f"refs/daybreak/runs/{run_id}"
+    _git(root, "update-ref", "--no-deref", ref, snapshot)
+    return {
+        "commit": head,
+        "branch": branch,
+        "ref": ref,
+        "snapshot": snapshot,
+        "dirty": dirty,
+        "skipped": skipped[:MAX_SKIPPED_NAMED],
+        "skipped_files": len(skipped),
+    }
+
+
+def capture_python() -> dict[str, Any]:
+    """Version, implementation, and the installed distributions with their versions, from the names of their metadata folders.
+
+    >>> captured = capture_python()
+    >>> captured["version"].startswith("3."), "numpy" in captured["packages"]
+    (True, True)
+    """
+    packages: dict[str, str] = {}
+    for entry in reversed(sys.path):  # the first one on the path wins, as for import
+        for name in _listed(entry or "."):
+            stem, dot, suffix = name.rpartition(".")
+            if dot and suffix in ("dist-info", "egg-info"):
+                project, _, version = stem.partition("-")
+                packages[project.replace("_", "-").lower()] = version.split("-py", 1)[0]
+    return {
+        "version": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "executable": sys.executable,
+        "packages": dict(sorted(packages.items())),
+    }
+
+
+def _listed(folder: str) -> Iterable[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return ()
+
+
+def capture_command() -> dict[str, Any]:
+    """Command line (values of options that look like secrets redacted), working directory, process id."""
+    argv = list(getattr(sys, "orig_argv", sys.argv))
+    return {"argv": redact_argv(argv), "directory": os.getcwd(), "pid": os.getpid()}
+
+
+def capture_host() -> dict[str, Any]:
+    """Name, system, processor, cores that may be used, memory in bytes."""
+    try:
+        memory: int | None = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        memory = None
+    return {
+        "name": platform.node(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": memory,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+class _Tee:
+    """A text stream that also tells an Output what is written to it."""
+
+    def __init__(self, stream: TextIO, output: Output, name: str) -> None:
+        self._stream = stream
+        self._output = output
+        self._name = name
+
+    def write(self, text: str) -> int:
+        written = self._stream.write(text)
+        self._output.add(self._name, text)
+        return written
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:  # isatty, fileno, encoding, buffer, flush ...
+        return getattr(self._stream, name)
+
+
+class Output:
+    """Copies what Python writes to stdout and stderr, line by line, to `sink(stream, text)`: bounded, redacted, never in the way.
+
+    The first 1 MiB is passed on as it comes, then only counted; `stop()` passes on the last 64 KiB and how much there was between.
+    Lines are cut at 4,096 characters. What the sink raises ends the copying, not the program. Output of native code and of child
+    processes goes past Python and is not seen.
+    """
+
+    def __init__(self, sink: Callable[[str, str], object]) -> None:
+        self._sink = sink
+        self._lock = threading.RLock()
+        self._pending: dict[str, str] = {"stdout": "", "stderr": ""}
+        self._kept = 0
+        self._dropped_bytes = 0
+        self._tail: list[tuple[str, str]] = []
+        self._tail_bytes = 0
+        self._stopped = False
+        self._busy = False
+        self._tees: dict[str, _Tee] = {}
+
+    def start(self) -> Output:
+        """Begins to copy; streams that another Output already copies are copied by both."""
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is not None:  # pythonw, daemons
+                self._tees[name] = _Tee(stream, self, name)
+                setattr(sys, name, self._tees[name])
+        return self
+
+    def add(self, name: str, text: str) -> None:
+        """Takes in what was written to "stdout" or "stderr"."""
+        with self._lock:
+            if self._stopped or self._busy:  # the sink itself may print
+                return
+            lines = (self._pending[name] + text).split("\n")
+            self._pending[name] = lines.pop()[:MAX_LINE_CHARS]
+            for line in lines:
+                self._line(name, line)
+
+    def _line(self, name: str, line: str) -> None:
+        shown = redact_text(line[:MAX_LINE_CHARS].rsplit("\r", 1)[-1]) + "\n"  # of a progress bar the last state
+        size = len(shown.encode("utf-8", "replace"))
+        if self._kept + size <= MAX_OUTPUT_BYTES:
+            self._kept += size
+            self._pass_on(name, shown)
+            return
+        self._kept = MAX_OUTPUT_BYTES  # what follows belongs together
+        self._tail.append((name, shown))
+        self._tail_bytes += size
+        while self._tail_bytes > MAX_TAIL_BYTES:
+            dropped = len(self._tail.pop(0)[1].encode("utf-8", "replace"))
+            self._tail_bytes -= dropped
+            self._dropped_bytes += dropped
+
+    def _pass_on(self, name: str, text: str) -> None:
+        self._busy = True
+        try:
+            self._sink(name, text)
+        except Exception:
+            self._stopped = True
+        finally:
+            self._busy = False
+
+    def stop(self) -> None:
+        """Ends the copying and passes on what is left."""
+        for name, tee in self._tees.items():
+            if (
+                getattr(sys, name) is tee
+            ):  # else someone else has put a stream of theirs there: it is theirs to take away
+                setattr(sys, name, tee._stream)
+        with self._lock:
+            for name, rest in self._pending.items():
+                if rest and not self._stopped:
+                    self._line(name, rest)
+            if self._dropped_bytes and not self._stopped:
+                self._pass_on("stdout", f"[... {self._dropped_bytes:,} bytes of output are left out here ...]\n")
+            for name, line in self._tail:
+                if not self._stopped:
+                    self._pass_on(name, line)
+            self._stopped = True
