@@ -15,8 +15,8 @@ void hit(const char* name);
 
 }  // namespace daybreak::base::failpoint
 
-#define DAYBREAK_FAILPOINT(name)                                                                        \
-  do {                                                                                                  \
+#define DAYBREAK_FAILPOINT(name)                                                                     \
+  do {                                                                                               \
     if (__builtin_expect(::daybreak::base::failpoint::armed.load(std::memory_order_relaxed), false)) \
       ::daybreak::base::failpoint::hit(name);                                                        \
   } while (false)

@@ -103,9 +103,12 @@ base::Status lay_out_columns(SegmentData& data, Sink sink) {
     append_raw(index, static_cast<std::uint32_t>((samples.size() + kPageRows - 1) / kPageRows));
     for (std::size_t begin = 0; begin < samples.size(); begin += kPageRows) {
       const auto page = std::span(samples).subspan(begin, std::min(kPageRows, samples.size() - begin));
-      std::int64_t stride = page.size() == 1 ? 0 : static_cast<std::int64_t>(static_cast<std::uint64_t>(page[1].step) - static_cast<std::uint64_t>(page[0].step));
+      std::int64_t stride = page.size() == 1 ? 0
+                                             : static_cast<std::int64_t>(static_cast<std::uint64_t>(page[1].step) -
+                                                                         static_cast<std::uint64_t>(page[0].step));
       for (std::size_t i = 2; i < page.size(); ++i) {
-        if (static_cast<std::uint64_t>(page[i].step) - static_cast<std::uint64_t>(page[i - 1].step) != static_cast<std::uint64_t>(stride)) {
+        if (static_cast<std::uint64_t>(page[i].step) - static_cast<std::uint64_t>(page[i - 1].step) !=
+            static_cast<std::uint64_t>(stride)) {
           stride = Page::kNoStride;
           break;
         }
@@ -370,10 +373,9 @@ base::Status ColumnFile::read_page(const Page& page, std::vector<Sample>& out) c
   const char* times = at + (stored ? std::size_t{page.rows} * 8 : 0);
   const char* values = times + std::size_t{page.rows} * 8;
   for (std::uint32_t i = 0; i < page.rows; ++i) {
-    const std::int64_t step =
-        stored ? load<std::int64_t>(at + std::size_t{i} * 8)
-               : static_cast<std::int64_t>(static_cast<std::uint64_t>(page.first_step) +
-                                           static_cast<std::uint64_t>(page.stride) * i);
+    const std::int64_t step = stored ? load<std::int64_t>(at + std::size_t{i} * 8)
+                                     : static_cast<std::int64_t>(static_cast<std::uint64_t>(page.first_step) +
+                                                                 static_cast<std::uint64_t>(page.stride) * i);
     out.push_back({step, load<std::int64_t>(times + std::size_t{i} * 8), load<double>(values + std::size_t{i} * 8)});
   }
   return {};

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <utility>
 
 #include "daybreak/base/env.h"
@@ -67,7 +68,8 @@ base::Result<std::string> FileHandle::read(std::uint64_t offset, std::size_t siz
     const ssize_t got = ::pread(fd_, bytes.data() + done, size_bytes - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno("read", errno);
-    if (got == 0) return fail(Code::kDataLoss, "the file ends at byte {}, {} expected", offset + done, offset + size_bytes);
+    if (got == 0)
+      return fail(Code::kDataLoss, "the file ends at byte {}, {} expected", offset + done, offset + size_bytes);
     done += static_cast<std::size_t>(got);
   }
   return bytes;
@@ -93,11 +95,19 @@ base::Result<FileHandle> lock_for_repair(const std::string& path, bool wait) {
 }
 
 base::Result<FileHandle> create_locked(const std::string& path) {
-  FileHandle file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (file.fd() < 0) return fail_errno(fmt::format("create {}", path), errno);
+  const std::string temporary = path + ".tmp";
+  FileHandle file(::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (file.fd() < 0) return fail_errno(fmt::format("create {}", temporary), errno);
   struct ::flock lock = byte_lock(kLifeByte);
   if (::fcntl(file.fd(), F_OFD_SETLK, &lock) != 0) {
-    return fail_errno(fmt::format("lock {} (the file system must have POSIX locks)", path), errno);
+    const int error_number = errno;
+    ::unlink(temporary.c_str());
+    return fail_errno(fmt::format("lock {} (the file system must have POSIX locks)", path), error_number);
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    const int error_number = errno;
+    ::unlink(temporary.c_str());
+    return fail_errno(fmt::format("rename {}", temporary), error_number);
   }
   return file;
 }

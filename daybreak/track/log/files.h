@@ -35,10 +35,10 @@ class FileHandle {
 // Whether a process lives that holds the file's lock. The lock belongs to the open file (F_OFD_SETLK): the kernel takes
 // it back when the process dies, however it dies, also across containers of one machine; asking does not take it.
 base::Result<bool> is_locked(const std::string& path);
-// Creates the file (0600) and takes its lock; kAlreadyExists when somebody has it.
+// Creates the file (0600) with its lock: nobody ever sees it unlocked while we live.
 base::Result<FileHandle> create_locked(const std::string& path);
-// Another lock of the same file, for as long as the handle lives: who holds it puts right what a dead one left. The file
-// is created when missing. kUnavailable when another has it and `wait` is false.
+// Another lock of the same file, for as long as the handle lives: who holds it puts right what a dead one left. The
+// file is created when missing. kUnavailable when another has it and `wait` is false.
 base::Result<FileHandle> lock_for_repair(const std::string& path, bool wait);
 
 // A file of a fixed size, all of whose blocks are allocated on disk and which is mapped shared: stores into it survive

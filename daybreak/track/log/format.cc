@@ -83,8 +83,7 @@ std::string encode_block_start(BlockKind kind, std::uint32_t index, std::uint32_
 }
 
 std::uint64_t block_seal(std::span<const std::byte> block, std::uint32_t used_bytes) {
-  const std::uint32_t crc =
-      base::crc32c(block.subspan(kBlockHeaderBytes, used_bytes), base::crc32c(block.first(16)));
+  const std::uint32_t crc = base::crc32c(block.subspan(kBlockHeaderBytes, used_bytes), base::crc32c(block.first(16)));
   return std::uint64_t{crc} << 32 | used_bytes;
 }
 
@@ -152,7 +151,8 @@ std::optional<std::pair<std::uint64_t, std::uint32_t>> parse_segment_name(std::s
   const char* end = name.data() + name.size();
   const auto writer = std::from_chars(name.data(), dot, parsed.first, 16);
   const auto sequence = std::from_chars(dot + 1, end, parsed.second, 10);
-  if (writer.ec != std::errc() || writer.ptr != dot || sequence.ec != std::errc() || sequence.ptr != end) return std::nullopt;
+  if (writer.ec != std::errc() || writer.ptr != dot || sequence.ec != std::errc() || sequence.ptr != end)
+    return std::nullopt;
   if (segment_stem(parsed.first, parsed.second) != name) return std::nullopt;
   return parsed;
 }

@@ -100,7 +100,8 @@ enum class BlockKind : std::uint16_t { kPoints = 0x4e50, kEvents = 0x4d45 };
 std::string encode_block_start(BlockKind kind, std::uint32_t index, std::uint32_t sequence);
 std::uint64_t block_seal(std::span<const std::byte> block, std::uint32_t used_bytes);
 
-// -- events ------------------------------------------------------------------------------------------------------------
+// -- events
+// ------------------------------------------------------------------------------------------------------------
 struct Event {
   EventKind kind{};
   std::uint64_t writer = 0;

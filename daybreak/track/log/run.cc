@@ -51,13 +51,12 @@ base::Result<SegmentData> read_segment(const std::string& directory, const std::
   for (int look = 0;; ++look) {
     DAYBREAK_ASSIGN(const FileHandle file, FileHandle::open_to_read(directory + "/" + name));
     DAYBREAK_ASSIGN(const std::uint64_t size, file.size());
-    if (size > kMaxSegmentBytes) return fail(Code::kDataLoss, "{}: {} bytes, the limit is {}", name, size, kMaxSegmentBytes);
+    if (size > kMaxSegmentBytes)
+      return fail(Code::kDataLoss, "{}: {} bytes, the limit is {}", name, size, kMaxSegmentBytes);
     DAYBREAK_ASSIGN(const std::string bytes, file.read(0, size));
     auto header = decode_header(bytes);
     if (!header) return std::unexpected(std::move(header).error().wrap(name));
-    const Tail tail = lives                      ? Tail::kLive
-                      : header->boot_id == boot ? Tail::kKilled
-                                                : Tail::kPowerLost;
+    const Tail tail = lives ? Tail::kLive : header->boot_id == boot ? Tail::kKilled : Tail::kPowerLost;
     DAYBREAK_ASSIGN(SegmentData data, parse_segment(bytes, name, tail));
     // A copy of what is being written may be of two moments: damage is what is still there when one looks again.
     if (!lives || data.problems.empty() || look == 3) return data;
@@ -287,8 +286,7 @@ base::Result<bool> SeriesReader::next(std::size_t rows, std::vector<Sample>& out
       part.is_loaded = true;
     } else {
       // As many as come before everything else.
-      const auto limit = heap_.size() > 1 ? key((*parts_)[heap_.front()])
-                                          : std::tuple(INT64_MAX, INT64_MAX, SIZE_MAX);
+      const auto limit = heap_.size() > 1 ? key((*parts_)[heap_.front()]) : std::tuple(INT64_MAX, INT64_MAX, SIZE_MAX);
       do {
         const Sample& sample = part.samples[part.at++];
         if (sample.step > last_step_) {
@@ -364,7 +362,11 @@ base::Result<std::size_t> recover(const std::string& root, const RunId& id, base
       const auto damaged = [](const Problem& problem) { return !problem.torn; };
       if (std::any_of(data->problems.begin(), data->problems.end(), damaged)) continue;
       for (const Problem& problem : data->problems) {
-        data->events.push_back({EventKind::kNotice, writer, data->header.session, UINT64_MAX, data->header.created_ns,
+        data->events.push_back({EventKind::kNotice,
+                                writer,
+                                data->header.session,
+                                UINT64_MAX,
+                                data->header.created_ns,
                                 {"torn end: " + problem.to_string()}});
       }
       DAYBREAK_TRY(seal_segment(directory, *data, env));

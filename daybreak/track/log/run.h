@@ -32,15 +32,15 @@ struct RunState {
   RunId id;
   std::string name, parent;  // parent: run id or ""
   RunStatus status = RunStatus::kKilled;
-  std::string reason;  // of a failure
+  std::string reason;                     // of a failure
   std::int64_t start_ns = 0, end_ns = 0;  // end: 0 while it runs
   std::uint32_t session = 0;
   bool deleted = false;
-  bool open = false;  // somebody may still write, or a log is not yet columns
-  std::map<std::string, std::string> params, tags;  // params: JSON values
-  std::vector<ArtifactRecord> artifacts;            // in the order of time
+  bool open = false;                                          // somebody may still write, or a log is not yet columns
+  std::map<std::string, std::string> params, tags;            // params: JSON values
+  std::vector<ArtifactRecord> artifacts;                      // in the order of time
   std::vector<std::pair<std::string, std::string>> children;  // (run id, name)
-  std::vector<Metric> metrics;                      // by key
+  std::vector<Metric> metrics;                                // by key
   std::vector<Problem> problems;
 };
 
@@ -55,7 +55,8 @@ class RunReader {
 
   const RunState& state() const { return state_; }
   // Reads the series in the order of (step, time), from first_step to last_step, in bounded memory.
-  SeriesReader read(const SeriesKey& key, std::int64_t first_step = INT64_MIN, std::int64_t last_step = INT64_MAX) const;
+  SeriesReader read(const SeriesKey& key, std::int64_t first_step = INT64_MIN,
+                    std::int64_t last_step = INT64_MAX) const;
   // At most `points` of it, without reading it where it is long.
   std::vector<Sample> preview(const SeriesKey& key, std::size_t points) const;
 

@@ -67,7 +67,8 @@ class SegmentParser {
     if (seal != 0) {
       used = static_cast<std::uint32_t>(seal);
       if (used > kBlockBytes - kBlockHeaderBytes || used % 8 != 0 ||
-          block_seal(std::as_bytes(std::span(block)), used) != seal || !all_zero(block.substr(kBlockHeaderBytes + used))) {
+          block_seal(std::as_bytes(std::span(block)), used) != seal ||
+          !all_zero(block.substr(kBlockHeaderBytes + used))) {
         return problem(index, "the checksum is wrong");
       }
     }
@@ -84,8 +85,7 @@ class SegmentParser {
     if (tail_ == Tail::kLive && !record_begun) return;
     const bool clean = !record_begun && all_zero(rest);
     if (clean) return;
-    problem(index, fmt::format("no whole record at byte {}", kBlockHeaderBytes + offset),
-            tail_ == Tail::kPowerLost);
+    problem(index, fmt::format("no whole record at byte {}", kBlockHeaderBytes + offset), tail_ == Tail::kPowerLost);
   }
 
   void events(std::uint32_t index, std::string_view bytes, bool sealed) {
@@ -112,8 +112,8 @@ class SegmentParser {
       default: break;
     }
     DAYBREAK_ASSIGN(auto fields, decode_fields(event.payload));
-    data_.events.push_back({event.kind, data_.header.writer, data_.header.session, event.sequence, event.time_ns,
-                            std::move(fields)});
+    data_.events.push_back(
+        {event.kind, data_.header.writer, data_.header.session, event.sequence, event.time_ns, std::move(fields)});
     return {};
   }
 
@@ -150,8 +150,7 @@ class SegmentParser {
     if (id > kMaxSeries) return fail(Code::kDataLoss, "series {}, the limit is {}", id, kMaxSeries);
     if (id >= known_.size()) known_.resize(id + 1);
     known_[id] = true;
-    data_.series[id] = {std::string(name->second),
-                                                         context_id == 0 ? std::string() : context->second};
+    data_.series[id] = {std::string(name->second), context_id == 0 ? std::string() : context->second};
     return {};
   }
 

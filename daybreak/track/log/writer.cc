@@ -84,7 +84,8 @@ Writer::~Writer() {
 base::Status Writer::begin() {
   id_ = env_->random_u64();
   offset_ns_ = env_->unix_ns() - env_->monotonic_ns();
-  DAYBREAK_ASSIGN(mark_, create_locked(fmt::format("{}/open/{}.{:016x}", options_.root, options_.run.to_string(), id_)));
+  DAYBREAK_ASSIGN(mark_,
+                  create_locked(fmt::format("{}/open/{}.{:016x}", options_.root, options_.run.to_string(), id_)));
   next_sequence_ = 0;
   auto made = make_segment(next_sequence_, options_.first_blocks);
   if (!made) {
@@ -156,8 +157,8 @@ base::Status Writer::claim(Cursor& cursor, BlockKind kind) {
   store_word(block, load<std::uint64_t>(start.data()));
   DAYBREAK_FAILPOINT("block_claimed");
   cursor.at = block + kBlockHeaderBytes;
-  cursor.end = block + kBlockHeaderBytes + (kind == BlockKind::kPoints ? kPointsPerBlock * kPointBytes
-                                                                     : kBlockBytes - kBlockHeaderBytes);
+  cursor.end = block + kBlockHeaderBytes +
+               (kind == BlockKind::kPoints ? kPointsPerBlock * kPointBytes : kBlockBytes - kBlockHeaderBytes);
   if (options_.keeper && current_->claimed * 2 >= current_->header.blocks && next_ == nullptr) {
     Keeper::of_process().wake();
   }
@@ -241,7 +242,8 @@ base::Status Writer::put_dictionary() {
 
 base::Result<std::uint32_t> Writer::name(std::string_view text) {
   if (const auto known = names_.find(text); known != names_.end()) return known->second;
-  if (name_by_id_.size() > kMaxSeries) return fail(Code::kResourceExhausted, "{} names in one run, no more", kMaxSeries);
+  if (name_by_id_.size() > kMaxSeries)
+    return fail(Code::kResourceExhausted, "{} names in one run, no more", kMaxSeries);
   const auto id = static_cast<std::uint32_t>(name_by_id_.size());
   std::string payload;
   append_raw(payload, id);
@@ -343,7 +345,8 @@ base::Status Writer::log(std::span<const Value> values, std::int64_t step, std::
     std::memcpy(at + 16, &time_ns, 8);
     std::memcpy(at + 24, &bits, 8);
     DAYBREAK_FAILPOINT("point_stored");
-    store_word(at, point_word(values[i].series, static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(time_ns), bits));
+    store_word(
+        at, point_word(values[i].series, static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(time_ns), bits));
     DAYBREAK_FAILPOINT("point_committed");
   }
   cursor->at = at;
@@ -367,7 +370,8 @@ base::Status Writer::log_slowly(std::span<const Value> values, std::int64_t step
 }
 
 base::Status Writer::event(EventKind kind, std::span<const std::string_view> fields) {
-  if (fields.size() > kMaxFields) return fail(Code::kInvalidArgument, "{} fields, the limit is {}", fields.size(), kMaxFields);
+  if (fields.size() > kMaxFields)
+    return fail(Code::kInvalidArgument, "{} fields, the limit is {}", fields.size(), kMaxFields);
   for (const std::string_view field : fields) {
     if (field.size() > kMaxFieldBytes) {
       return fail(Code::kInvalidArgument, "a text of {} bytes, the limit is {}: keep it as an artifact", field.size(),

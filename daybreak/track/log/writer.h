@@ -34,12 +34,12 @@ namespace daybreak::track {
 struct WriterOptions {
   std::string root;
   RunId run;
-  bool owner = false;        // decides the run's status: running while this writer lives
-  std::uint32_t session = 1;  // of owners: one more than the last one's
+  bool owner = false;                   // decides the run's status: running while this writer lives
+  std::uint32_t session = 1;            // of owners: one more than the last one's
   base::Env* env = &base::Env::real();  // clock and randomness, and the files of columns
   std::uint32_t first_blocks = kFirstSegmentBlocks;
   std::uint32_t max_blocks = kMaxSegmentBlocks;  // of one segment
-  bool keeper = true;  // tests turn the thread off and call tick()
+  bool keeper = true;                            // tests turn the thread off and call tick()
 };
 
 struct Value {
@@ -102,8 +102,8 @@ class Writer : public std::enable_shared_from_this<Writer> {
     std::unique_ptr<MappedFile> file;
     SegmentHeader header;
     std::string path;
-    std::uint32_t claimed = 0;             // blocks given to threads or to events
-    std::vector<std::uint32_t> full;       // claimed blocks that nobody writes to any more and that are not sealed
+    std::uint32_t claimed = 0;              // blocks given to threads or to events
+    std::vector<std::uint32_t> full;        // claimed blocks that nobody writes to any more and that are not sealed
     std::vector<std::uint32_t> used_bytes;  // by block, of those in `full`
     char* block(std::uint32_t index) const {
       return file->data() + kSegmentHeaderBytes + std::size_t{index} * kBlockBytes;

@@ -132,7 +132,8 @@ TEST_F(LogFormatTest, a_flipped_bit_in_a_segment_is_found_and_the_other_block_is
     const SegmentData good = parse_segment(bytes, "golden", Tail::kKilled).value();
     const auto check = [&](std::size_t at, bool used) {
       for (int bit = 0; bit < 8; ++bit) {
-        const auto data = parse_segment(flipped(bytes, at * 8 + static_cast<std::size_t>(bit)), "bad.log", Tail::kKilled);
+        const auto data =
+            parse_segment(flipped(bytes, at * 8 + static_cast<std::size_t>(bit)), "bad.log", Tail::kKilled);
         if (!data) {
           EXPECT_LT(at, kSegmentHeaderBytes);
           EXPECT_NE(data.error().to_string().find("bad.log"), std::string::npos);

@@ -41,7 +41,6 @@ void read_segment(const std::string& bytes) {
   }
 }
 
-
 // A segment whose header, block headers, event checksums and point words are right and whose contents are the input:
 // without them no mutation would get behind the checks.
 std::string dressed_segment(std::string_view input) {
