@@ -121,6 +121,24 @@ class Run:
 
     # -- what a run is told
 
+    def log_array(self, name: str, values: Any, steps: Any = None) -> None:
+        """Logs a point for each of ``values`` (N numbers: an array or a sequence), at ``steps`` (N integers) or the next N.
+
+        What a loop over ``log(name, value, step)`` does, in C++ and without the GIL: tens of nanoseconds a point.
+        """
+        import numpy as np
+
+        array = np.asarray(values, dtype=np.float64)
+        places = None if steps is None else np.asarray(steps, dtype=np.int64)
+        if array.ndim != 1 or (places is not None and places.shape != array.shape):
+            raise errors.InvalidArgumentError(
+                f"log_array: values of one dimension and as many steps expected, shapes {array.shape}"
+                + ("" if places is None else f" and {places.shape}")
+            )
+        self._log.log_array(
+            name, np.ascontiguousarray(array), None if places is None else np.ascontiguousarray(places)
+        )
+
     def params(self, values: Mapping[str, Any]) -> None:
         """Sets parameters. A parameter never changes: the same value again is fine, another one is AlreadyExistsError.
 

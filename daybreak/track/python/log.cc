@@ -35,6 +35,9 @@ dt::RunId checked_id(const std::string& text) {
   return *id;
 }
 
+using Doubles = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Steps = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
 class RunLog {
  public:
   RunLog(const std::string& root, const std::string& run, bool owner, std::uint32_t session, std::int64_t next_step)
@@ -71,6 +74,8 @@ class RunLog {
     }
     base::value_or_raise(std::move(done));
   }
+  // Without steps they go on from the last.
+  void log_array(nb::str name, const Doubles& values, const std::optional<Steps>& steps);
   std::int64_t next_step() const { return next_step_; }
 
  private:
@@ -184,6 +189,30 @@ bool RunLog::add_all(Batch& batch, PyObject* metrics, PyObject* prefix, int dept
     }
   }
   return true;
+}
+
+void RunLog::log_array(nb::str name, const Doubles& values, const std::optional<Steps>& steps) {
+  if (steps && steps->size() != values.size()) {
+    base::raise(base::Error(base::Code::kInvalidArgument,
+                            fmt::format("{} steps for {} values", steps->size(), values.size())));
+  }
+  std::uint32_t id = 0;
+  if (!series_of(name.ptr(), id)) nb::raise_python_error();
+  const std::size_t count = values.size();
+  if (count == 0) return;
+  const std::int64_t first = steps ? 0 : next_step_.fetch_add(static_cast<std::int64_t>(count));
+  if (steps) {
+    const std::int64_t last = steps->data()[count - 1];
+    next_step_ = last == INT64_MAX ? last : last + 1;
+  }
+  base::Status done;
+  {
+    nb::gil_scoped_release unlocked;
+    for (std::size_t i = 0; i < count && done; ++i) {
+      done = writer_->log(id, steps ? steps->data()[i] : first + static_cast<std::int64_t>(i), values.data()[i]);
+    }
+  }
+  base::value_or_raise(std::move(done));
 }
 
 bool RunLog::take_step(PyObject* step, std::int64_t& out) {
@@ -366,6 +395,8 @@ void bind_log(nb::module_& m) {
   nb::class_<RunLog>(m, "RunLog", nb::type_slots(run_log_slots), "One process's pen in one run.")
       .def(nb::init<const std::string&, const std::string&, bool, std::uint32_t, std::int64_t>(), nb::arg("root"),
            nb::arg("run"), nb::arg("owner"), nb::arg("session"), nb::arg("next_step"))
+      .def("log_array", &RunLog::log_array, nb::arg("name"), nb::arg("values").noconvert(), nb::arg("steps").none(),
+           "One point for each value (float64) of one metric, as log() would for each.")
       .def("event", &RunLog::event, nb::arg("kind"), nb::arg("fields"),
            "Records strings; docs/formats/track-run-log.md.")
       .def("sync", &RunLog::sync, "What was logged before survives a loss of power.")

@@ -450,3 +450,44 @@ def test_the_environment_variable_and_the_default_name_the_root(tmp_path: Path) 
             [sys.executable, "-c", code], cwd=tmp_path, env={**environment, **extra}, text=True, capture_output=True
         )
         assert done.stdout.strip() == str(expected), done.stderr
+
+
+def test_an_array_is_logged_as_a_loop_over_its_values_would() -> None:
+    import numpy as np
+
+    with track.run("array") as run:
+        run.log_array("x", np.arange(5000) * 0.5)
+        run.log_array("x", [1.0, math.nan], steps=[7, 10_000])
+        run.log_array("x", [])
+        run.log("x", 2.0)
+        history = run.history("x")
+        assert len(history) == 5003 and history.steps[-1] == 10_001
+        for bad in (np.zeros((2, 2)), [[1]], 3.0):
+            with pytest.raises(errors.InvalidArgumentError):
+                run.log_array("x", bad)
+        with pytest.raises(errors.InvalidArgumentError):
+            run.log_array("x", [1, 2], steps=[1])
+
+
+def test_artifacts_are_kept_as_changes_of_the_ones_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = pytest.importorskip("daybreak.track.store", reason="the content store is not built into this tree")
+    parents: list[str | None] = []
+    original = store.Store.put
+
+    def put(self: object, value: object, name: str = "", parent: str | None = None) -> object:
+        parents.append(parent)
+        return original(self, value, name=name, parent=parent)
+
+    monkeypatch.setattr(store.Store, "put", put)
+    with track.run("pong") as run:
+        first = run.artifact("policy", b"a" * 1000, meta={"epoch": 1})
+        second = run.artifact("policy", b"b" * 1000)
+        run.artifact("other/name", b"c")
+    with track.run("pong") as again:
+        again.artifact("policy", b"d")
+    assert parents == [None, first.id, None, second.id]
+    assert track.load(first) == b"a" * 1000 and track.load(second.id) == b"b" * 1000
+    kept = track.get(run.id).artifacts
+    assert [artifact.name for artifact in kept] == ["policy", "policy", "other/name"]
+    assert kept[0].meta == {"epoch": 1} and kept[0].size_bytes == 1000
+    assert {a.id for a in kept} <= track.live_objects()
