@@ -120,11 +120,10 @@ class Catalog:
 
     def _marks(self) -> dict[str, list[str]]:
         marks: dict[str, list[str]] = {}
-        with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(os.path.join(self.root, "open")):
-                run, dot, rest = name.partition(".")
-                if dot and "." not in rest:
-                    marks.setdefault(run, []).append(name)
+        folder = os.path.join(self.root, "open")
+        for run in os.listdir(folder) if os.path.isdir(folder) else ():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                marks[run] = os.listdir(os.path.join(folder, run))
         return marks
 
     def _stale(self, database: sqlite3.Connection, marks: dict[str, list[str]]) -> tuple[set[str], int]:
@@ -226,10 +225,12 @@ class Catalog:
             if state is not None and state["open"]:
                 continue
             try:
-                living = {f"{run}.{writer:016x}" for writer in _core.living_writers(self.root, run)}
+                living = {f"{writer:016x}" for writer in _core.living_writers(self.root, run)}
             except errors.InvalidArgumentError:
-                living = set()
-            for name in names:
-                if name not in living:
-                    with contextlib.suppress(OSError):
-                        os.remove(os.path.join(self.root, "open", name))
+                continue  # not a run's
+            folder = os.path.join(self.root, "open", run)
+            with contextlib.suppress(OSError):
+                for name in names:
+                    if name not in living and not name.endswith(".tmp"):
+                        os.remove(os.path.join(folder, name))
+                os.rmdir(folder)  # only when it is empty

@@ -30,6 +30,7 @@ MAX_VALUE_BYTES = 32 * 1024
 MAX_REASON_BYTES = 8 * 1024
 
 _handles: weakref.WeakValueDictionary[tuple[int, str, str], Run] = weakref.WeakValueDictionary()
+_owned: set[Run] = set()  # until they are finished: a run does not end because nobody looks at it
 _handles_lock = threading.Lock()
 
 
@@ -94,13 +95,16 @@ class Run:
         self.id = run_id
         self.name = name
         self._root = root
-        self._owner_pid = os.getpid() if owner else 0
+        self._pid = os.getpid()
+        self._owner_pid = self._pid if owner else 0
         self._log = _core.RunLog(root, run_id, owner, session, next_step)
         self.log = self._log.log
         self._lock = threading.Lock()
         self._params: dict[str, str] = {}
         self._objects: dict[str, str] = {}
         self._finished = False
+        if owner:
+            _owned.add(self)
 
     def __repr__(self) -> str:
         return f"<Run {self.name!r} {self.id}>"
@@ -135,9 +139,7 @@ class Run:
                 f"log_array: values of one dimension and as many steps expected, shapes {array.shape}"
                 + ("" if places is None else f" and {places.shape}")
             )
-        self._log.log_array(
-            name, np.ascontiguousarray(array), None if places is None else np.ascontiguousarray(places)
-        )
+        self._log.log_array(name, np.ascontiguousarray(array), None if places is None else np.ascontiguousarray(places))
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Sets parameters. A parameter never changes: the same value again is fine, another one is AlreadyExistsError.
@@ -233,6 +235,7 @@ class Run:
             if self._finished:
                 return
             self._finished = True
+            _owned.discard(self)
         if self._owner_pid == os.getpid():
             self._event(_STATUS, status, reason.encode("utf-8", "replace")[:MAX_REASON_BYTES])
         self._log.close()
@@ -397,7 +400,7 @@ def restore(run_id: str) -> None:
 def _finish_all() -> None:
     """The interpreter ends in an orderly way: runs that nobody ended are finished, or failed when it ends by an exception."""
     with _handles_lock:
-        left = [handle for handle in _handles.values() if not handle._finished]
+        left = [handle for handle in _handles.values() if not handle._finished and handle._pid == os.getpid()]
     error = getattr(sys, "last_value", None)
     for handle in left:
         with contextlib.suppress(Exception):

@@ -260,6 +260,9 @@ std::vector<std::pair<SeriesKey, std::vector<Sample>>> sorted_series(SegmentData
   std::map<SeriesKey, std::vector<Sample>> by_key;
   std::vector<std::vector<Sample>*> by_id(data.series.empty() ? 0 : data.series.rbegin()->first + 1);
   for (const auto& [id, key] : data.series) by_id[id] = &by_key[key];
+  std::vector<std::size_t> counts(by_id.size());
+  for (const Point& point : data.points) ++counts[point.series];
+  for (const auto& [id, key] : data.series) by_id[id]->reserve(by_id[id]->capacity() + counts[id]);
   for (const Point& point : data.points) by_id[point.series]->push_back({point.step, point.time_ns, point.value});
   data.points = {};
   std::vector<std::pair<SeriesKey, std::vector<Sample>>> sorted;

@@ -1,6 +1,9 @@
 #include "daybreak/track/log/keeper.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <new>
@@ -11,6 +14,7 @@ namespace daybreak::track {
 namespace {
 
 constexpr std::int64_t kTickNs = 1'000'000'000;
+constexpr int kNiceness = 10;
 
 bool wants_ticks(const Writer* writer) {
   return writer->options().keeper;
@@ -72,6 +76,8 @@ void Keeper::wake() {
 
 void Keeper::run() {
   ::pthread_setname_np(::pthread_self(), "daybreak-track");
+  // Of this thread alone, on Linux: what runs here can wait, training cannot.
+  (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kNiceness);
   for (;;) {
     {
       base::MutexLock lock(state_->sleep);

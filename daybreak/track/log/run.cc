@@ -43,7 +43,7 @@ std::string run_directory(const std::string& root, const RunId& id) {
   return root + "/runs/" + id.to_string();
 }
 std::string mark_path(const std::string& root, const RunId& id, std::uint64_t writer) {
-  return fmt::format("{}/open/{}.{:016x}", root, id.to_string(), writer);
+  return fmt::format("{}/open/{}/{:016x}", root, id.to_string(), writer);
 }
 
 base::Result<SegmentData> read_segment(const std::string& directory, const std::string& name, bool lives) {
@@ -83,15 +83,18 @@ std::string_view status_name(RunStatus status) {
 
 base::Result<std::vector<std::uint64_t>> living_writers(const std::string& root, const RunId& id) {
   std::vector<std::uint64_t> living;
-  DAYBREAK_ASSIGN(const auto names, base::Env::real().list_directory(root + "/open"));
-  const std::string prefix = id.to_string() + ".";
-  for (const std::string& name : names) {
-    if (!name.starts_with(prefix)) continue;
+  const std::string directory = root + "/open/" + id.to_string();
+  const auto names = base::Env::real().list_directory(directory);
+  if (!names) {
+    if (names.error().code() == Code::kNotFound) return living;
+    return std::unexpected(names.error());
+  }
+  for (const std::string& name : *names) {
     std::uint64_t writer = 0;
     const char* end = name.data() + name.size();
-    const auto parsed = std::from_chars(name.data() + prefix.size(), end, writer, 16);
+    const auto parsed = std::from_chars(name.data(), end, writer, 16);
     if (parsed.ec != std::errc() || parsed.ptr != end) continue;
-    const auto locked = is_locked(root + "/open/" + name);
+    const auto locked = is_locked(directory + "/" + name);
     if (locked && *locked) living.push_back(writer);
   }
   return living;
@@ -338,12 +341,13 @@ base::Result<std::size_t> recover(const std::string& root, const RunId& id, base
       if (parsed && std::find(living.begin(), living.end(), parsed->first) == living.end()) dead.insert(parsed->first);
     }
   }
+  if (!dead.empty()) DAYBREAK_TRY(base::Env::real().create_directories(root + "/open/" + id.to_string()));
   for (const std::uint64_t writer : dead) {
     // Alone; and looking again, now that nobody else puts right what this writer left.
     const auto alone = lock_for_repair(mark_path(root, id, writer), false);
     if (!alone) continue;
-    DAYBREAK_ASSIGN(const bool lives, is_locked(mark_path(root, id, writer)));
-    if (lives) continue;
+    const auto lives = is_locked(mark_path(root, id, writer));
+    if (!lives || *lives) continue;
     DAYBREAK_ASSIGN(const auto again, base::Env::real().list_directory(directory));
     const Names left = sort_names(again);
     for (const std::string& name : again) {

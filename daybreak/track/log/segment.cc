@@ -30,6 +30,7 @@ class SegmentParser {
       problem(-1, fmt::format("{} bytes long, {} expected", bytes_.size(), expected));
     }
     for (std::uint32_t index = 0; index < header->blocks; ++index) block(index);
+    data_.points.reserve(point_blocks_.size() * kPointsPerBlock);
     for (const auto& [index, used, sealed] : point_blocks_) points(index, used, sealed);
     return std::move(data_);
   }

@@ -17,6 +17,8 @@ using base::fail;
 
 namespace {
 
+constexpr int kMarkAttempts = 100;
+
 std::atomic<std::uint64_t> next_writer_serial{1};
 
 void store_word(char* at, std::uint64_t word) {
@@ -67,7 +69,6 @@ base::Result<std::shared_ptr<Writer>> Writer::open(WriterOptions options) {
   DAYBREAK_CHECK(options.max_blocks <= kMaxSegmentBlocks);
   std::shared_ptr<Writer> writer(new Writer(std::move(options)));
   DAYBREAK_TRY(base::Env::real().create_directories(writer->directory()));
-  DAYBREAK_TRY(base::Env::real().create_directories(writer->options_.root + "/open"));
   {
     base::MutexLock lock(writer->mutex_);
     DAYBREAK_TRY(writer->begin());
@@ -84,8 +85,16 @@ Writer::~Writer() {
 base::Status Writer::begin() {
   id_ = env_->random_u64();
   offset_ns_ = env_->unix_ns() - env_->monotonic_ns();
-  DAYBREAK_ASSIGN(mark_,
-                  create_locked(fmt::format("{}/open/{}.{:016x}", options_.root, options_.run.to_string(), id_)));
+  const std::string marks = options_.root + "/open/" + options_.run.to_string();
+  for (int attempt = 0; mark_.fd() < 0; ++attempt) {
+    DAYBREAK_TRY(base::Env::real().create_directories(marks));
+    auto mark = create_locked(fmt::format("{}/{:016x}", marks, id_));
+    if (mark) {
+      mark_ = std::move(*mark);
+    } else if (mark.error().code() != Code::kNotFound || attempt == kMarkAttempts) {
+      return std::unexpected(std::move(mark).error());
+    }  // else the catalog removed the directory, which was empty
+  }
   next_sequence_ = 0;
   auto made = make_segment(next_sequence_, options_.first_blocks);
   if (!made) {
@@ -468,8 +477,10 @@ base::Status Writer::close() {
   }
   base::Status result;
   for (const auto& segment : segments) {
-    if (auto synced = segment->file->sync(); !synced && result) result = std::move(synced);
-    if (auto sealed = turn_into_columns(*segment); !sealed && result) result = std::move(sealed);
+    auto sealed = turn_into_columns(*segment);  // which are synced; the log is then not needed
+    if (sealed) continue;
+    if (result) result = std::move(sealed);
+    (void)segment->file->sync();
   }
   return result;
 }

@@ -61,7 +61,7 @@ struct alignas(64) Cursor {
 // accepted) and kFailedPrecondition after close().
 class Writer : public std::enable_shared_from_this<Writer> {
  public:
-  // Creates <root>/runs/<id>/ when it is not there, the mark in <root>/open/ whose lock says that we live, and the
+  // Creates <root>/runs/<id>/ when it is not there, the mark in <root>/open/<id>/ whose lock says that we live, and the
   // first segment.
   static base::Result<std::shared_ptr<Writer>> open(WriterOptions options);
   ~Writer();

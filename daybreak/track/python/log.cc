@@ -193,8 +193,8 @@ bool RunLog::add_all(Batch& batch, PyObject* metrics, PyObject* prefix, int dept
 
 void RunLog::log_array(nb::str name, const Doubles& values, const std::optional<Steps>& steps) {
   if (steps && steps->size() != values.size()) {
-    base::raise(base::Error(base::Code::kInvalidArgument,
-                            fmt::format("{} steps for {} values", steps->size(), values.size())));
+    base::raise(
+        base::Error(base::Code::kInvalidArgument, fmt::format("{} steps for {} values", steps->size(), values.size())));
   }
   std::uint32_t id = 0;
   if (!series_of(name.ptr(), id)) nb::raise_python_error();

@@ -27,7 +27,9 @@ def folder(tmp_path: Path) -> Path:
     return Path(track.init(tmp_path / "track"))
 
 
-def make(name: str, params: dict[str, object] | None = None, tags: dict[str, object] | None = None, **metrics: float) -> str:
+def make(
+    name: str, params: dict[str, object] | None = None, tags: dict[str, object] | None = None, **metrics: float
+) -> str:
     with track.run(name, params=params, tags=tags) as run:
         if metrics:
             run.log(metrics)
@@ -75,7 +77,10 @@ def zoo() -> None:
         ("metrics.loss is null", "c"),
         ("metrics.loss.best = -4", "d"),
         ("metrics.loss.best = 3", "a"),
-        ("metrics.loss.min = -4 and metrics.loss.max = 2.5 and metrics.loss.last = 2.5 and metrics.loss.count = 3", "d"),
+        (
+            "metrics.loss.min = -4 and metrics.loss.max = 2.5 and metrics.loss.last = 2.5 and metrics.loss.count = 3",
+            "d",
+        ),
         ("metrics.`x.best` = 7", "d"),
         ("metrics.`x.best`.max = 7", "d"),
         ("metrics.eval/return-1 = 8 and metrics.`a b` = 9e0", "d"),
@@ -181,7 +186,10 @@ def test_random_text_is_answered_or_refused() -> None:
     accepted = 0
     for _ in range(20_000):
         text = " ".join(draw.choices(words, k=draw.randrange(1, 9)))
-        for compile_text, sql in ((compile_where, "SELECT * FROM runs r WHERE {}"), (compile_order, "SELECT * FROM runs r ORDER BY {}")):
+        for compile_text, sql in (
+            (compile_where, "SELECT * FROM runs r WHERE {}"),
+            (compile_order, "SELECT * FROM runs r ORDER BY {}"),
+        ):
             try:
                 compiled, values = compile_text(text)
             except errors.InvalidArgumentError:
@@ -251,7 +259,7 @@ def test_a_catalog_that_many_refresh_at_once_is_right(folder: Path) -> None:
         while not stop.is_set():
             try:
                 track.runs("metrics.x >= 0")
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:
                 failures.append(error)
                 return
 
