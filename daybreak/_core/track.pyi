@@ -1,2 +1,56 @@
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
+
+
+
 def new_run_id() -> str:
     """A new run id: UUID version 7."""
+
+class RunLog:
+    """One process's pen in one run."""
+
+    def __init__(self, root: str, run: str, owner: bool, session: int, next_step: int) -> None: ...
+
+    @overload
+    def log(self, metrics: Mapping[str, Any], step: int | None = None, /) -> None: ...
+    @overload
+    def log(self, metrics: Mapping[str, Any], *, step: int | None = None) -> None: ...
+    @overload
+    def log(self, name: str, value: Any, step: int | None = None) -> None:
+        """Records values of one moment."""
+
+    def event(self, kind: int, fields: Sequence[bytes]) -> None:
+        """Records strings; docs/formats/track-run-log.md."""
+
+    def sync(self) -> None:
+        """What was logged before survives a loss of power."""
+
+    def close(self) -> None:
+        """Turns the log into columns. Once."""
+
+    @property
+    def next_step(self) -> int: ...
+
+class RunFiles:
+    """A run as it was when it was opened."""
+
+    @staticmethod
+    def open(root: str, run: str) -> RunFiles: ...
+
+    def state(self) -> dict:
+        """Everything but the series."""
+
+    def history(self, name: str, first_step: int, last_step: int) -> tuple:
+        """
+        Steps (int64), times (int64, ns since 1970) and values (float64), sorted.
+        """
+
+    def preview(self, name: str, points: int) -> tuple: ...
+
+    def stream(self, names: Sequence[str]) -> object:
+        """A PyCapsule 'arrow_array_stream'."""
+
+def recover(root: str, run: str) -> int:
+    """Turns what dead writers left into columns; how many segments."""
+
+def living_writers(root: str, run: str) -> list[int]: ...

@@ -86,7 +86,8 @@ static Code code_of_errno(int error_number) {
     case ENOMEM:
     case EMFILE:
     case ENFILE:
-    case EDQUOT: return Code::kResourceExhausted;
+    case EDQUOT:
+    case EFBIG: return Code::kResourceExhausted;
     case EINVAL: return Code::kInvalidArgument;
     case EAGAIN:
     case ECONNREFUSED: return Code::kUnavailable;

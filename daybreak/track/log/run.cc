@@ -1,0 +1,383 @@
+#include "daybreak/track/log/run.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <tuple>
+
+#include "daybreak/track/log/files.h"
+
+namespace daybreak::track {
+
+using base::Code;
+using base::fail;
+
+namespace {
+
+constexpr int kLooks = 16;  // at files that are sealed and removed while we look
+
+struct Names {
+  std::vector<std::string> columns, logs, temporary;
+};
+
+Names sort_names(const std::vector<std::string>& all) {
+  Names names;
+  std::set<std::string_view> sealed;
+  for (const std::string& name : all) {
+    if (parse_segment_name(name, ".col")) {
+      names.columns.push_back(name);
+      sealed.insert(std::string_view(name).substr(0, name.size() - 4));
+    }
+  }
+  for (const std::string& name : all) {
+    if (name.ends_with(".tmp")) names.temporary.push_back(name);
+    // A log beside its columns is what is left when its writer died between the last two steps of sealing.
+    if (parse_segment_name(name, ".log") && !sealed.contains(std::string_view(name).substr(0, name.size() - 4))) {
+      names.logs.push_back(name);
+    }
+  }
+  return names;
+}
+
+std::string run_directory(const std::string& root, const RunId& id) {
+  return root + "/runs/" + id.to_string();
+}
+std::string mark_path(const std::string& root, const RunId& id, std::uint64_t writer) {
+  return fmt::format("{}/open/{}/{:016x}", root, id.to_string(), writer);
+}
+
+base::Result<SegmentData> read_segment(const std::string& directory, const std::string& name, bool lives) {
+  static const auto boot = boot_id();
+  for (int look = 0;; ++look) {
+    DAYBREAK_ASSIGN(const FileHandle file, FileHandle::open_to_read(directory + "/" + name));
+    DAYBREAK_ASSIGN(const std::uint64_t size, file.size());
+    if (size > kMaxSegmentBytes)
+      return fail(Code::kDataLoss, "{}: {} bytes, the limit is {}", name, size, kMaxSegmentBytes);
+    DAYBREAK_ASSIGN(const std::string bytes, file.read(0, size));
+    auto header = decode_header(bytes);
+    if (!header) return std::unexpected(std::move(header).error().wrap(name));
+    const Tail tail = lives ? Tail::kLive : header->boot_id == boot ? Tail::kKilled : Tail::kPowerLost;
+    DAYBREAK_ASSIGN(SegmentData data, parse_segment(bytes, name, tail));
+    // A copy of what is being written may be of two moments: damage is what is still there when one looks again.
+    if (!lives || data.problems.empty() || look == 3) return data;
+  }
+}
+
+std::uint64_t number_or_zero(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  return parsed.ec == std::errc() ? value : 0;
+}
+
+}  // namespace
+
+std::string_view status_name(RunStatus status) {
+  switch (status) {
+    case RunStatus::kRunning: return "running";
+    case RunStatus::kFinished: return "finished";
+    case RunStatus::kFailed: return "failed";
+    case RunStatus::kKilled: return "killed";
+  }
+  return "killed";
+}
+
+base::Result<std::vector<std::uint64_t>> living_writers(const std::string& root, const RunId& id) {
+  std::vector<std::uint64_t> living;
+  const std::string directory = root + "/open/" + id.to_string();
+  const auto names = base::Env::real().list_directory(directory);
+  if (!names) {
+    if (names.error().code() == Code::kNotFound) return living;
+    return std::unexpected(names.error());
+  }
+  for (const std::string& name : *names) {
+    std::uint64_t writer = 0;
+    const char* end = name.data() + name.size();
+    const auto parsed = std::from_chars(name.data(), end, writer, 16);
+    if (parsed.ec != std::errc() || parsed.ptr != end) continue;
+    const auto locked = is_locked(directory + "/" + name);
+    if (locked && *locked) living.push_back(writer);
+  }
+  return living;
+}
+
+base::Result<RunReader> RunReader::open(const std::string& root, const RunId& id) {
+  for (int look = 0; look < kLooks; ++look) {
+    RunReader reader;
+    reader.state_.id = id;
+    DAYBREAK_ASSIGN(const bool whole, reader.load_all(root));
+    if (whole) return reader;
+  }
+  return fail(Code::kAborted, "run {}: its files changed {} times while they were read", id.to_string(), kLooks);
+}
+
+base::Result<bool> RunReader::load_all(const std::string& root) {
+  const std::string directory = run_directory(root, state_.id);
+  // Who lives is asked first: one who dies meanwhile has written everything that we shall read.
+  DAYBREAK_ASSIGN(const auto living, living_writers(root, state_.id));
+  auto listed = base::Env::real().list_directory(directory);
+  if (!listed) return fail(listed.error().code(), "there is no run {}", state_.id.to_string());
+  const Names names = sort_names(*listed);
+  std::vector<Event> events;
+  std::vector<std::pair<std::uint64_t, bool>> writers;  // (id, is a living owner)
+  std::map<SeriesKey, Summary> summaries;
+  state_.open = !living.empty() || !names.logs.empty();
+  std::size_t whole_files = 0;
+  std::int64_t last_ns = 0;
+  const auto saw = [&](const SegmentHeader& header) {
+    const bool lives = std::find(living.begin(), living.end(), header.writer) != living.end();
+    writers.emplace_back(header.writer, header.owner && lives);
+    state_.session = std::max(state_.session, header.session);
+    last_ns = std::max(last_ns, header.created_ns);
+    ++whole_files;
+  };
+  for (const std::string& name : names.columns) {
+    auto file = ColumnFile::open(directory, name);
+    if (!file) {
+      if (file.error().code() == Code::kNotFound) return false;
+      state_.problems.push_back({name, -1, file.error().to_string(), false});
+      continue;
+    }
+    saw(file->header());
+    events.insert(events.end(), file->events().begin(), file->events().end());
+    state_.problems.insert(state_.problems.end(), file->problems().begin(), file->problems().end());
+    for (const ColumnSeries& series : file->series()) {
+      summaries[series.key].merge(series.summary);
+      last_ns = std::max(last_ns, series.summary.last.time_ns);
+    }
+    columns_.push_back(std::make_shared<ColumnFile>(std::move(*file)));
+  }
+  for (const std::string& name : names.logs) {
+    const std::uint64_t writer = parse_segment_name(name, ".log")->first;
+    const bool lives = std::find(living.begin(), living.end(), writer) != living.end();
+    auto data = read_segment(directory, name, lives);
+    if (!data) {
+      if (data.error().code() == Code::kNotFound) return false;
+      state_.problems.push_back({name, -1, data.error().to_string(), false});
+      continue;
+    }
+    saw(data->header);
+    events.insert(events.end(), data->events.begin(), data->events.end());
+    state_.problems.insert(state_.problems.end(), data->problems.begin(), data->problems.end());
+    auto tail = std::make_shared<Tailed>();
+    tail->series = sorted_series(*data);
+    for (const auto& [key, samples] : tail->series) {
+      Summary summary;
+      for (const Sample& sample : samples) summary.add(sample);
+      summaries[key].merge(summary);
+      last_ns = std::max(last_ns, summary.last.time_ns);
+    }
+    tails_.push_back(std::move(tail));
+  }
+  if (whole_files == 0 && state_.problems.empty()) {
+    return fail(Code::kNotFound, "run {} has no records", state_.id.to_string());
+  }
+  for (const Event& event : events) last_ns = std::max(last_ns, event.time_ns);
+  for (auto& [key, summary] : summaries) state_.metrics.push_back({key, summary, false});
+  state_.end_ns = last_ns;  // when no status says better
+  fold(std::move(events), writers);
+  return true;
+}
+
+void RunReader::fold(std::vector<Event> events, const std::vector<std::pair<std::uint64_t, bool>>& writers) {
+  std::sort(events.begin(), events.end(), [](const Event& a, const Event& b) {
+    return std::tie(a.session, a.time_ns, a.writer, a.sequence) < std::tie(b.session, b.time_ns, b.writer, b.sequence);
+  });
+  const bool owner_lives = std::any_of(writers.begin(), writers.end(), [](const auto& w) { return w.second; });
+  std::map<std::string, bool> lower;
+  std::string status;
+  const std::int64_t last_ns = std::exchange(state_.end_ns, 0);
+  for (const Event& event : events) {
+    const auto field = [&](std::size_t i) { return i < event.fields.size() ? event.fields[i] : std::string(); };
+    switch (event.kind) {
+      case EventKind::kStart:
+        if (state_.start_ns == 0) {
+          state_.name = field(0);
+          state_.parent = field(1);
+          state_.start_ns = event.time_ns;
+        }
+        break;
+      case EventKind::kStatus:
+        status = field(0);
+        state_.reason = field(1);
+        state_.end_ns = event.time_ns;
+        break;
+      case EventKind::kParam: state_.params.emplace(field(0), field(1)); break;  // the first one counts
+      case EventKind::kTag: state_.tags[field(0)] = field(1); break;             // the last one counts
+      case EventKind::kGoal: lower[field(0)] = field(1) == "min"; break;
+      case EventKind::kArtifact:
+        state_.artifacts.push_back({field(0), field(1), field(3), field(4), number_or_zero(field(2)), event.time_ns});
+        break;
+      case EventKind::kChild: state_.children.emplace_back(field(0), field(1)); break;
+      case EventKind::kDeleted: state_.deleted = field(0) == "1"; break;
+      default: break;
+    }
+  }
+  for (Metric& metric : state_.metrics) {
+    const auto goal = lower.find(metric.key.name);
+    metric.lower_is_better = goal != lower.end() && goal->second;
+  }
+  if (status == "finished" || status == "failed" || status == "killed") {
+    state_.status = status == "finished" ? RunStatus::kFinished
+                    : status == "failed" ? RunStatus::kFailed
+                                         : RunStatus::kKilled;
+    state_.end_ns = std::max(state_.end_ns, state_.start_ns);
+  } else if (owner_lives) {
+    state_.status = RunStatus::kRunning;
+    state_.end_ns = 0;
+  } else {
+    state_.status = RunStatus::kKilled;
+    state_.end_ns = std::max(last_ns, state_.start_ns);
+  }
+}
+
+SeriesReader RunReader::read(const SeriesKey& key, std::int64_t first_step, std::int64_t last_step) const {
+  SeriesReader reader;
+  reader.parts_ = std::make_shared<std::vector<SeriesReader::Part>>();
+  reader.first_step_ = first_step;
+  reader.last_step_ = last_step;
+  for (const auto& file : columns_) {
+    const auto found = std::lower_bound(file->series().begin(), file->series().end(), key,
+                                        [](const ColumnSeries& s, const SeriesKey& k) { return s.key < k; });
+    if (found == file->series().end() || found->key != key) continue;
+    for (const Page& page : found->pages) {
+      if (page.last_step < first_step || page.first_step > last_step) continue;
+      SeriesReader::Part part;
+      part.order = reader.parts_->size();
+      part.file = file;
+      part.page = page;
+      part.first_step = page.first_step;
+      reader.parts_->push_back(std::move(part));
+    }
+  }
+  for (const auto& tail : tails_) {
+    for (const auto& [name, samples] : tail->series) {
+      if (name != key || samples.empty()) continue;
+      SeriesReader::Part part;
+      part.order = reader.parts_->size();
+      part.owner = tail;
+      part.samples = samples;
+      part.is_loaded = true;
+      reader.parts_->push_back(std::move(part));
+    }
+  }
+  for (std::size_t i = 0; i < reader.parts_->size(); ++i) reader.heap_.push_back(i);
+  std::make_heap(reader.heap_.begin(), reader.heap_.end(), SeriesReader::Later{reader.parts_.get()});
+  return reader;
+}
+
+// A page that is not loaded comes before everything of its first step, so that it is loaded in time.
+std::tuple<std::int64_t, std::int64_t, std::size_t> SeriesReader::key(const Part& part) {
+  if (!part.is_loaded) return {part.first_step, INT64_MIN, part.order};
+  return {part.samples[part.at].step, part.samples[part.at].time_ns, part.order};
+}
+bool SeriesReader::Later::operator()(std::size_t a, std::size_t b) const {
+  return key((*parts)[a]) > key((*parts)[b]);
+}
+
+base::Result<bool> SeriesReader::next(std::size_t rows, std::vector<Sample>& out) {
+  const Later later{parts_.get()};
+  std::size_t taken = 0;
+  while (!heap_.empty() && taken < rows) {
+    std::pop_heap(heap_.begin(), heap_.end(), later);
+    Part& part = (*parts_)[heap_.back()];
+    if (!part.is_loaded) {
+      if (auto read = part.file->read_page(part.page, part.loaded); !read) {
+        heap_.pop_back();
+        return std::unexpected(std::move(read).error());
+      }
+      part.samples = part.loaded;
+      part.is_loaded = true;
+    } else {
+      // As many as come before everything else.
+      const auto limit = heap_.size() > 1 ? key((*parts_)[heap_.front()]) : std::tuple(INT64_MAX, INT64_MAX, SIZE_MAX);
+      do {
+        const Sample& sample = part.samples[part.at++];
+        if (sample.step > last_step_) {
+          part.at = part.samples.size();
+        } else if (sample.step >= first_step_) {
+          out.push_back(sample);
+          ++taken;
+        }
+      } while (part.at < part.samples.size() && taken < rows && key(part) < limit);
+    }
+    if (part.at < part.samples.size()) {
+      std::push_heap(heap_.begin(), heap_.end(), later);
+    } else {
+      part.loaded = {};
+      heap_.pop_back();
+    }
+  }
+  return taken != 0 || !heap_.empty();
+}
+
+std::vector<Sample> RunReader::preview(const SeriesKey& key, std::size_t points) const {
+  std::vector<Sample> all;
+  for (const auto& file : columns_) {
+    for (const ColumnSeries& series : file->series()) {
+      if (series.key == key) all.insert(all.end(), series.preview.begin(), series.preview.end());
+    }
+  }
+  for (const auto& tail : tails_) {
+    for (const auto& [name, samples] : tail->series) {
+      if (name == key) all.insert(all.end(), samples.begin(), samples.end());
+    }
+  }
+  std::stable_sort(all.begin(), all.end(), [](const Sample& a, const Sample& b) {
+    return std::pair(a.step, a.time_ns) < std::pair(b.step, b.time_ns);
+  });
+  return downsample(all, points);
+}
+
+base::Result<std::size_t> recover(const std::string& root, const RunId& id, base::Env& env) {
+  const std::string directory = run_directory(root, id);
+  DAYBREAK_ASSIGN(const auto living, living_writers(root, id));
+  DAYBREAK_ASSIGN(const auto listed, base::Env::real().list_directory(directory));
+  const Names names = sort_names(listed);
+  std::size_t sealed = 0;
+  std::set<std::uint64_t> dead;
+  for (const std::string& name : listed) {
+    for (const std::string_view suffix : {".log", ".log.tmp", ".col.tmp"}) {
+      const auto parsed = parse_segment_name(name, suffix);
+      if (parsed && std::find(living.begin(), living.end(), parsed->first) == living.end()) dead.insert(parsed->first);
+    }
+  }
+  if (!dead.empty()) DAYBREAK_TRY(base::Env::real().create_directories(root + "/open/" + id.to_string()));
+  for (const std::uint64_t writer : dead) {
+    // Alone; and looking again, now that nobody else puts right what this writer left.
+    const auto alone = lock_for_repair(mark_path(root, id, writer), false);
+    if (!alone) continue;
+    const auto lives = is_locked(mark_path(root, id, writer));
+    if (!lives || *lives) continue;
+    DAYBREAK_ASSIGN(const auto again, base::Env::real().list_directory(directory));
+    const Names left = sort_names(again);
+    for (const std::string& name : again) {
+      const std::string_view stem = std::string_view(name).substr(0, name.find(".log"));
+      const bool done = name.ends_with(".log") && std::find(left.columns.begin(), left.columns.end(),
+                                                            std::string(stem) + ".col") != left.columns.end();
+      const bool begun = parse_segment_name(name, ".log.tmp") || parse_segment_name(name, ".col.tmp");
+      if ((done || begun) && name.starts_with(fmt::format("{:016x}.", writer))) {
+        DAYBREAK_TRY(base::Env::real().remove_file(directory + "/" + name));
+      }
+    }
+    for (const std::string& name : left.logs) {
+      if (parse_segment_name(name, ".log")->first != writer) continue;
+      auto data = read_segment(directory, name, false);
+      if (!data) continue;
+      const auto damaged = [](const Problem& problem) { return !problem.torn; };
+      if (std::any_of(data->problems.begin(), data->problems.end(), damaged)) continue;
+      for (const Problem& problem : data->problems) {
+        data->events.push_back({EventKind::kNotice,
+                                writer,
+                                data->header.session,
+                                UINT64_MAX,
+                                data->header.created_ns,
+                                {"torn end: " + problem.to_string()}});
+      }
+      DAYBREAK_TRY(seal_segment(directory, *data, env));
+      ++sealed;
+    }
+  }
+  return sealed;
+}
+
+}  // namespace daybreak::track

@@ -1,0 +1,514 @@
+#include "daybreak/track/log/writer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "daybreak/base/failpoint.h"
+#include "daybreak/base/log.h"
+#include "daybreak/track/log/columns.h"
+#include "daybreak/track/log/keeper.h"
+
+namespace daybreak::track {
+
+using base::Code;
+using base::fail;
+
+namespace {
+
+constexpr int kMarkAttempts = 100;
+
+std::atomic<std::uint64_t> next_writer_serial{1};
+
+void store_word(char* at, std::uint64_t word) {
+  std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(at)).store(word, std::memory_order_release);
+}
+
+// The cursors of one thread, by writer. Short: one entry for each run that the thread logs to.
+struct ThreadCursors {
+  struct Entry {
+    std::uint64_t serial;
+    std::shared_ptr<Cursor> cursor;
+  };
+  std::vector<Entry> entries;
+  std::uint64_t last_serial = 0;
+  Cursor* last = nullptr;
+
+  ~ThreadCursors() {
+    for (const Entry& entry : entries) entry.cursor->thread_ended.store(true, std::memory_order_release);
+  }
+};
+thread_local ThreadCursors thread_cursors;
+
+base::Status check_text(std::string_view what, std::string_view text, std::size_t limit) {
+  if (text.empty() || text.size() > limit) {
+    return fail(Code::kInvalidArgument, "a {} has 1 to {} bytes: {} given", what, limit, text.size());
+  }
+  if (std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; })) {
+    return fail(Code::kInvalidArgument, "a {} has no control characters", what);
+  }
+  return {};
+}
+
+}  // namespace
+
+Writer::Writer(WriterOptions options)
+    : options_(std::move(options)),
+      env_(options_.env),
+      serial_(next_writer_serial.fetch_add(1)),
+      name_by_id_(1),
+      series_by_id_(1) {
+  context_by_id_.resize(1);
+  context_depth_.resize(1);
+  context_bytes_.resize(1);
+}
+
+base::Result<std::shared_ptr<Writer>> Writer::open(WriterOptions options) {
+  DAYBREAK_CHECK(options.first_blocks >= 2 && options.first_blocks <= options.max_blocks);
+  DAYBREAK_CHECK(options.max_blocks <= kMaxSegmentBlocks);
+  std::shared_ptr<Writer> writer(new Writer(std::move(options)));
+  DAYBREAK_TRY(base::Env::real().create_directories(writer->directory()));
+  {
+    base::MutexLock lock(writer->mutex_);
+    DAYBREAK_TRY(writer->begin());
+  }
+  Keeper::of_process().add(writer.get());
+  return writer;
+}
+
+Writer::~Writer() {
+  (void)close();
+}
+
+// A new identity and the first segment: at open, and in a child after fork.
+base::Status Writer::begin() {
+  id_ = env_->random_u64();
+  offset_ns_ = env_->unix_ns() - env_->monotonic_ns();
+  const std::string marks = options_.root + "/open/" + options_.run.to_string();
+  for (int attempt = 0; mark_.fd() < 0; ++attempt) {
+    DAYBREAK_TRY(base::Env::real().create_directories(marks));
+    auto mark = create_locked(fmt::format("{}/{:016x}", marks, id_));
+    if (mark) {
+      mark_ = std::move(*mark);
+    } else if (mark.error().code() != Code::kNotFound || attempt == kMarkAttempts) {
+      return std::unexpected(std::move(mark).error());
+    }  // else the catalog removed the directory, which was empty
+  }
+  next_sequence_ = 0;
+  auto made = make_segment(next_sequence_, options_.first_blocks);
+  if (!made) {
+    mark_ = FileHandle();
+    return std::unexpected(std::move(made).error());
+  }
+  ++next_sequence_;
+  current_ = *made;
+  return put_dictionary();
+}
+
+base::Result<std::shared_ptr<Writer::Segment>> Writer::make_segment(std::uint32_t sequence,
+                                                                    std::uint32_t blocks) const {
+  static const auto boot = boot_id();
+  static const std::string host = host_name();
+  auto segment = std::make_shared<Segment>();
+  SegmentHeader& header = segment->header;
+  header.blocks = blocks;
+  header.owner = options_.owner;
+  header.run = options_.run;
+  header.writer = id_;
+  header.sequence = sequence;
+  header.session = options_.session;
+  header.created_ns = now_ns();
+  header.boot_id = boot;
+  header.pid = static_cast<std::uint32_t>(::getpid());
+  header.host = host;
+  segment->path = directory() + "/" + segment_stem(id_, sequence) + ".log";
+  const std::string temporary = segment->path + ".tmp";
+  DAYBREAK_ASSIGN(segment->file, MappedFile::create(temporary, header.segment_bytes()));
+  DAYBREAK_FAILPOINT("segment_allocated");
+  const std::string bytes = encode_header(header);
+  std::memcpy(segment->file->data(), bytes.data(), bytes.size());
+  DAYBREAK_FAILPOINT("segment_headed");
+  // Whoever sees the name sees a whole header.
+  if (auto renamed = base::Env::real().rename_file(temporary, segment->path); !renamed) {
+    (void)base::Env::real().remove_file(temporary);
+    return std::unexpected(std::move(renamed).error());
+  }
+  DAYBREAK_FAILPOINT("segment_named");
+  return segment;
+}
+
+base::Status Writer::usable() {
+  if (closed_) return fail(Code::kFailedPrecondition, "the run is closed in this process: resume it to log more");
+  if (!forked_) return {};
+  DAYBREAK_TRY(begin());
+  forked_ = false;
+  if (options_.keeper) Keeper::of_process().ensure_thread();
+  return {};
+}
+
+// Ends the use of the cursor's block. The cursor is not busy.
+void Writer::leave_block(Cursor& cursor) {
+  if (cursor.at == nullptr) return;
+  const char* begin = current_->block(cursor.block) + kBlockHeaderBytes;
+  current_->full.push_back(cursor.block);
+  current_->used_bytes.push_back(static_cast<std::uint32_t>(cursor.at - begin));
+  cursor.at = cursor.end = nullptr;
+}
+
+base::Status Writer::claim(Cursor& cursor, BlockKind kind) {
+  if (current_->claimed == current_->header.blocks) return fail(Code::kOutOfRange, "the segment is full");
+  leave_block(cursor);
+  cursor.block = current_->claimed++;
+  char* block = current_->block(cursor.block);
+  const std::string start = encode_block_start(kind, cursor.block, current_->header.sequence);
+  std::memcpy(block + 8, start.data() + 8, 8);
+  store_word(block, load<std::uint64_t>(start.data()));
+  DAYBREAK_FAILPOINT("block_claimed");
+  cursor.at = block + kBlockHeaderBytes;
+  cursor.end = block + kBlockHeaderBytes +
+               (kind == BlockKind::kPoints ? kPointsPerBlock * kPointBytes : kBlockBytes - kBlockHeaderBytes);
+  if (options_.keeper && current_->claimed * 2 >= current_->header.blocks && next_ == nullptr) {
+    Keeper::of_process().wake();
+  }
+  return {};
+}
+
+base::Status Writer::claim_or_move_on(Cursor& cursor, BlockKind kind) {
+  if (current_->claimed == current_->header.blocks) DAYBREAK_TRY(move_on());
+  return claim(cursor, kind);
+}
+
+// Waits for the cursors that are busy: each for no longer than the stores of one log call.
+void Writer::revoke_all() {
+  for (const auto& cursor : cursors_) {
+    std::uint32_t expected = Cursor::kFree;
+    while (!cursor->state.compare_exchange_weak(expected, Cursor::kRevoked, std::memory_order_acq_rel)) {
+      if (expected == Cursor::kRevoked) break;
+      expected = Cursor::kFree;
+      std::this_thread::yield();
+    }
+    leave_block(*cursor);
+  }
+  std::erase_if(cursors_, [](const auto& cursor) { return cursor->thread_ended.load(std::memory_order_acquire); });
+}
+
+// To the next segment, which is there already or is made now.
+base::Status Writer::move_on() {
+  std::shared_ptr<Segment> next = std::move(next_);
+  if (next == nullptr) {
+    const std::uint32_t blocks = std::min(options_.max_blocks, current_->header.blocks * 4);
+    DAYBREAK_ASSIGN(next, make_segment(next_sequence_, blocks));
+    ++next_sequence_;
+  }
+  revoke_all();
+  leave_block(events_);
+  retired_.push_back(std::move(current_));
+  current_ = std::move(next);
+  if (options_.keeper) Keeper::of_process().wake();
+  return put_dictionary();
+}
+
+base::Status Writer::put_event(EventKind kind, std::string_view payload) {
+  const std::string record = encode_event(kind, event_sequence_, now_ns(), payload);
+  if (record.size() > kMaxEventBytes) {
+    return fail(Code::kInvalidArgument, "an event of {} bytes, the limit is {}", record.size(), kMaxEventBytes);
+  }
+  if (static_cast<std::size_t>(events_.end - events_.at) < record.size()) {
+    DAYBREAK_TRY(claim_or_move_on(events_, BlockKind::kEvents));
+  }
+  std::memcpy(events_.at + 8, record.data() + 8, record.size() - 8);
+  DAYBREAK_FAILPOINT("event_stored");
+  store_word(events_.at, load<std::uint64_t>(record.data()));
+  DAYBREAK_FAILPOINT("event_committed");
+  events_.at += record.size();
+  ++event_sequence_;
+  return {};
+}
+
+// Everything that ids stand for, at the start of each segment, so that a segment can be read by itself.
+base::Status Writer::put_dictionary() {
+  const auto put = [&](EventKind kind, auto... values) -> base::Status {
+    std::string payload;
+    (append_raw(payload, values), ...);
+    return put_event(kind, payload);
+  };
+  if (names_.size() + contexts_.size() + series_.size() == 0) return {};
+  for (std::uint32_t id = 1; id < name_by_id_.size(); ++id) {
+    std::string payload;
+    append_raw(payload, id);
+    DAYBREAK_TRY(put_event(EventKind::kName, payload + name_by_id_[id]));
+  }
+  for (std::uint32_t id = 1; id < context_by_id_.size(); ++id) {
+    const ContextName& context = context_by_id_[id];
+    DAYBREAK_TRY(put(EventKind::kContext, id, context.parent, context.loop, context.index));
+  }
+  for (std::uint32_t id = 1; id < series_by_id_.size(); ++id) {
+    DAYBREAK_TRY(put(EventKind::kSeries, id, series_by_id_[id].name, series_by_id_[id].context));
+  }
+  return {};
+}
+
+base::Result<std::uint32_t> Writer::name(std::string_view text) {
+  if (const auto known = names_.find(text); known != names_.end()) return known->second;
+  if (name_by_id_.size() > kMaxSeries)
+    return fail(Code::kResourceExhausted, "{} names in one run, no more", kMaxSeries);
+  const auto id = static_cast<std::uint32_t>(name_by_id_.size());
+  std::string payload;
+  append_raw(payload, id);
+  DAYBREAK_TRY(put_event(EventKind::kName, payload.append(text)));
+  names_.emplace(text, id);
+  name_by_id_.emplace_back(text);
+  return id;
+}
+
+base::Result<std::uint32_t> Writer::series(std::string_view metric, std::uint32_t context) {
+  DAYBREAK_TRY(check_text("metric's name", metric, kMaxNameBytes));
+  base::MutexLock lock(mutex_);
+  DAYBREAK_TRY(usable());
+  if (context >= context_by_id_.size()) return fail(Code::kInvalidArgument, "there is no context {}", context);
+  DAYBREAK_ASSIGN(const std::uint32_t name_id, name(metric));
+  const SeriesName key{name_id, context};
+  if (const auto known = series_.find(key); known != series_.end()) return known->second;
+  if (series_by_id_.size() > kMaxSeries) {
+    return fail(Code::kResourceExhausted, "{} metrics in one run, no more", kMaxSeries);
+  }
+  const auto id = static_cast<std::uint32_t>(series_by_id_.size());
+  std::string payload;
+  append_raw(payload, id);
+  append_raw(payload, name_id);
+  append_raw(payload, context);
+  DAYBREAK_TRY(put_event(EventKind::kSeries, payload));
+  series_.emplace(key, id);
+  series_by_id_.push_back(key);
+  return id;
+}
+
+base::Result<std::uint32_t> Writer::context(std::uint32_t parent, std::string_view loop, std::int64_t index) {
+  DAYBREAK_TRY(check_text("loop's name", loop, kMaxNameBytes));
+  base::MutexLock lock(mutex_);
+  DAYBREAK_TRY(usable());
+  if (parent >= context_by_id_.size()) return fail(Code::kInvalidArgument, "there is no context {}", parent);
+  const std::size_t depth = context_depth_[parent] + 1;
+  const std::size_t bytes = context_bytes_[parent] + loop.size() + 22;  // "/", "=", 20 digits
+  if (depth > kMaxContextDepth || bytes > kMaxContextBytes) {
+    return fail(Code::kInvalidArgument, "a context {} deep and {} bytes long: the limits are {} and {}", depth, bytes,
+                kMaxContextDepth, kMaxContextBytes);
+  }
+  DAYBREAK_ASSIGN(const std::uint32_t loop_id, name(loop));
+  const ContextName key{parent, loop_id, index};
+  if (const auto known = contexts_.find(key); known != contexts_.end()) return known->second;
+  if (context_by_id_.size() >= kMaxSeries) return fail(Code::kResourceExhausted, "{} contexts, no more", kMaxSeries);
+  const auto id = static_cast<std::uint32_t>(context_by_id_.size());
+  std::string payload;
+  append_raw(payload, id);
+  append_raw(payload, parent);
+  append_raw(payload, loop_id);
+  append_raw(payload, index);
+  DAYBREAK_TRY(put_event(EventKind::kContext, payload));
+  contexts_.emplace(key, id);
+  context_by_id_.push_back(key);
+  context_depth_.push_back(depth);
+  context_bytes_.push_back(bytes);
+  return id;
+}
+
+Cursor* Writer::find_cursor() const {
+  ThreadCursors& mine = thread_cursors;
+  if (mine.last_serial == serial_) return mine.last;
+  for (const auto& entry : mine.entries) {
+    if (entry.serial != serial_) continue;
+    mine.last_serial = serial_;
+    return mine.last = entry.cursor.get();
+  }
+  return nullptr;
+}
+
+// This thread's cursor, made when it has none.
+Cursor* Writer::my_cursor() {
+  if (Cursor* cursor = find_cursor()) return cursor;
+  ThreadCursors& mine = thread_cursors;
+  // Cursors of writers that are gone: nobody else holds them.
+  std::erase_if(mine.entries, [](const auto& entry) { return entry.cursor.use_count() == 1; });
+  auto cursor = std::make_shared<Cursor>();
+  mine.entries.push_back({serial_, cursor});
+  mine.last_serial = serial_;
+  mine.last = cursor.get();
+  base::MutexLock lock(mutex_);
+  cursors_.push_back(cursor);
+  return cursor.get();
+}
+
+base::Status Writer::log(std::span<const Value> values, std::int64_t step, std::int64_t time_ns) {
+  Cursor* cursor = find_cursor();
+  if (cursor == nullptr || cursor->state.exchange(Cursor::kBusy, std::memory_order_acq_rel) != Cursor::kFree) {
+    if (cursor != nullptr) cursor->state.store(Cursor::kRevoked, std::memory_order_release);
+    return log_slowly(values, step, time_ns);
+  }
+  char* at = cursor->at;
+  const std::size_t room = static_cast<std::size_t>(cursor->end - at) / kPointBytes;
+  const std::size_t count = std::min(values.size(), room);
+  for (std::size_t i = 0; i < count; ++i, at += kPointBytes) {
+    const std::uint64_t bits = std::bit_cast<std::uint64_t>(values[i].value);
+    std::memcpy(at + 8, &step, 8);
+    std::memcpy(at + 16, &time_ns, 8);
+    std::memcpy(at + 24, &bits, 8);
+    DAYBREAK_FAILPOINT("point_stored");
+    store_word(
+        at, point_word(values[i].series, static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(time_ns), bits));
+    DAYBREAK_FAILPOINT("point_committed");
+  }
+  cursor->at = at;
+  cursor->state.store(Cursor::kFree, std::memory_order_release);
+  if (count == values.size()) return {};
+  return log_slowly(values.subspan(count), step, time_ns);
+}
+
+base::Status Writer::log_slowly(std::span<const Value> values, std::int64_t step, std::int64_t time_ns) {
+  Cursor* cursor = my_cursor();
+  {
+    base::MutexLock lock(mutex_);
+    DAYBREAK_TRY(usable());
+    if (current_->claimed == current_->header.blocks) DAYBREAK_TRY(move_on());
+    std::uint32_t expected = Cursor::kFree;  // ours, and we are not storing: free or revoked
+    cursor->state.compare_exchange_strong(expected, Cursor::kRevoked, std::memory_order_acq_rel);
+    DAYBREAK_TRY(claim(*cursor, BlockKind::kPoints));
+    cursor->state.store(Cursor::kFree, std::memory_order_release);
+  }
+  return log(values, step, time_ns);
+}
+
+base::Status Writer::event(EventKind kind, std::span<const std::string_view> fields) {
+  if (fields.size() > kMaxFields)
+    return fail(Code::kInvalidArgument, "{} fields, the limit is {}", fields.size(), kMaxFields);
+  for (const std::string_view field : fields) {
+    if (field.size() > kMaxFieldBytes) {
+      return fail(Code::kInvalidArgument, "a text of {} bytes, the limit is {}: keep it as an artifact", field.size(),
+                  kMaxFieldBytes);
+    }
+  }
+  const std::string payload = encode_fields(fields);
+  base::MutexLock lock(mutex_);
+  DAYBREAK_TRY(usable());
+  return put_event(kind, payload);
+}
+
+base::Status Writer::sync() {
+  std::vector<std::shared_ptr<Segment>> segments;
+  {
+    base::MutexLock lock(mutex_);
+    DAYBREAK_TRY(usable());
+    segments = retired_;
+    segments.push_back(current_);
+  }
+  for (const auto& segment : segments) DAYBREAK_TRY(segment->file->sync());
+  return base::Env::real().sync_directory(directory());
+}
+
+void Writer::follow_clock() {
+  const std::int64_t offset = env_->unix_ns() - env_->monotonic_ns();
+  if (offset > offset_ns_.load(std::memory_order_relaxed)) offset_ns_.store(offset, std::memory_order_relaxed);
+}
+
+base::Status Writer::turn_into_columns(const Segment& segment) const {
+  DAYBREAK_ASSIGN(SegmentData data,
+                  parse_segment({segment.file->data(), segment.file->size_bytes()}, segment.path, Tail::kKilled));
+  if (!data.problems.empty()) return fail(Code::kDataLoss, "{}", data.problems.front().to_string());
+  return seal_segment(directory(), data, *env_);
+}
+
+void Writer::tick() {
+  follow_clock();
+  std::shared_ptr<Segment> current;
+  std::vector<std::shared_ptr<Segment>> retired;
+  std::vector<std::uint32_t> full, used;
+  std::uint32_t next_blocks = 0, sequence = 0;
+  {
+    base::MutexLock lock(mutex_);
+    if (closed_ || forked_) return;
+    current = current_;
+    retired = retired_;
+    full.swap(current->full);
+    used.swap(current->used_bytes);
+    if (current->claimed * 2 >= current->header.blocks && next_ == nullptr) {
+      next_blocks = std::min(options_.max_blocks, current->header.blocks * 4);
+      sequence = next_sequence_++;
+    }
+  }
+  if (next_blocks != 0) {
+    auto made = make_segment(sequence, next_blocks);
+    base::MutexLock lock(mutex_);
+    if (made && next_ == nullptr && !closed_) {
+      next_ = *made;
+    } else if (made) {
+      (void)base::Env::real().remove_file((*made)->path);
+    }  // an error is met, and told, by the log() call that needs the segment
+  }
+  // First the points, then the seals over them: after a loss of power no seal is there without what it covers.
+  if (!current->file->sync()) return;
+  for (std::size_t i = 0; i < full.size(); ++i) {
+    char* block = current->block(full[i]);
+    store_word(block + 16, block_seal(std::as_bytes(std::span(block, kBlockBytes)), used[i]));
+  }
+  for (const auto& segment : retired) {
+    if (!turn_into_columns(*segment)) continue;  // stays a log; close() and recover() try again
+    base::MutexLock lock(mutex_);
+    std::erase(retired_, segment);
+  }
+}
+
+base::Status Writer::close() {
+  Keeper::of_process().remove(this);
+  std::vector<std::shared_ptr<Segment>> segments;
+  FileHandle mark;
+  {
+    base::MutexLock lock(mutex_);
+    if (closed_) return {};
+    closed_ = true;
+    if (forked_) return {};  // nothing was written in this process
+    revoke_all();
+    cursors_.clear();
+    leave_block(events_);
+    segments.swap(retired_);
+    segments.push_back(std::move(current_));
+    if (next_ != nullptr) (void)base::Env::real().remove_file(next_->path);
+    next_ = nullptr;
+    mark = std::move(mark_);
+  }
+  base::Status result;
+  for (const auto& segment : segments) {
+    auto sealed = turn_into_columns(*segment);  // which are synced; the log is then not needed
+    if (sealed) continue;
+    if (result) result = std::move(sealed);
+    (void)segment->file->sync();
+  }
+  return result;
+}
+
+void Writer::before_fork() {
+  mutex_.lock();
+}
+void Writer::after_fork_in_parent() {
+  mutex_.unlock();
+}
+// The parent's segments are the parent's: the child begins its own when it logs. Its threads' cursors are void, also
+// those that were busy in threads that are not here.
+void Writer::after_fork_in_child() {
+  for (const auto& cursor : cursors_) {
+    cursor->state.store(Cursor::kRevoked);
+    cursor->at = cursor->end = nullptr;
+  }
+  events_.at = events_.end = nullptr;
+  for (const auto& segment : retired_) segment->file->close_in_child();
+  if (current_ != nullptr) current_->file->close_in_child();
+  if (next_ != nullptr) next_->file->close_in_child();
+  retired_.clear();
+  mark_ = FileHandle();
+  next_ = nullptr;
+  current_ = nullptr;
+  forked_ = true;
+  options_.owner = false;
+  mutex_.unlock();
+}
+
+}  // namespace daybreak::track

@@ -1,0 +1,410 @@
+"""Runs as they are written: ``with track.run(...) as run``."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import json
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+from daybreak._core import track as _core
+from daybreak.base import errors
+from daybreak.track import reading
+from daybreak.track.catalog import Catalog
+from daybreak.track.reading import Artifact, History, Metrics
+from daybreak.track.roots import root as _root
+
+__all__ = ["Run", "delete", "restore", "run"]
+
+# EventKind in daybreak/track/log/format.h
+_GOAL, _START, _STATUS, _PARAM, _TAG, _ARTIFACT, _CHILD, _DELETED = 0x17, 0x21, 0x22, 0x24, 0x27, 0x28, 0x2B, 0x2D
+MAX_NAME_BYTES = 250
+MAX_VALUE_BYTES = 32 * 1024
+MAX_REASON_BYTES = 8 * 1024
+
+_handles: weakref.WeakValueDictionary[tuple[int, str, str], Run] = weakref.WeakValueDictionary()
+_owned: set[Run] = set()  # until they are finished: a run does not end because nobody looks at it
+_handles_lock = threading.Lock()
+
+
+def _checked_name(what: str, name: object) -> str:
+    if not isinstance(name, str):
+        raise errors.InvalidArgumentError(f"the name of a {what} is a str, not {type(name).__name__}")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise errors.InvalidArgumentError(f"the name of a {what} is not Unicode (a lone surrogate)") from None
+    if not 1 <= size <= MAX_NAME_BYTES:
+        raise errors.InvalidArgumentError(f"the name of a {what} has 1 to {MAX_NAME_BYTES} bytes: {size} given")
+    if any(ord(c) < 32 or ord(c) == 127 for c in name):
+        raise errors.InvalidArgumentError(f"the name of a {what} has no control characters: {name!r}")
+    return name
+
+
+def _checked_artifact_name(name: object) -> str:
+    """A name that is safe as a relative path: what is exported must never leave its folder."""
+    text = _checked_name("artifact", name)
+    if text.startswith("/") or "\\" in text or any(part in ("", ".", "..") for part in text.split("/")):
+        raise errors.InvalidArgumentError(
+            f"artifact name {text!r}: parts between '/' that are not empty, '.' or '..', and no '\\', please"
+        )
+    return text
+
+
+def _checked_text(what: str, name: str, text: str) -> bytes:
+    data = text.encode("utf-8", "replace")
+    if len(data) > MAX_VALUE_BYTES:
+        raise errors.InvalidArgumentError(
+            f"{what} {name!r} has {len(data):,} bytes, the limit is {MAX_VALUE_BYTES:,}: keep it as an artifact"
+        )
+    return data
+
+
+def _json(name: str, value: object) -> str:
+    def plain(other: object) -> object:
+        item = getattr(other, "item", None)  # scalars of numpy, torch, ...
+        if callable(item) and getattr(other, "ndim", None) == 0:
+            return item()
+        return str(other)
+
+    try:
+        return json.dumps(value, default=plain, separators=(",", ":"), sort_keys=isinstance(value, dict))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise errors.InvalidArgumentError(f"parameter {name!r}: {error}") from None
+
+
+class Run:
+    """A run that is being written, made by ``track.run`` (which see) or by unpickling a handle.
+
+    Any thread may call any method. The handle may be pickled and sent to other processes, such as tasks and actors: all
+    write to the one run, each to files of its own. The run's status is decided by the process that made it: it runs while
+    that process lives.
+
+    ``log`` is native: ``log(metrics, step=None)`` or ``log(name, value, step=None)``; see its own help. It is also what a
+    trainer's ``on_result`` may be: numeric leaves are logged, others passed over.
+    """
+
+    def __init__(self, root: str, run_id: str, name: str, *, owner: bool, session: int, next_step: int) -> None:
+        self.id = run_id
+        self.name = name
+        self._root = root
+        self._pid = os.getpid()
+        self._owner_pid = self._pid if owner else 0
+        self._log = _core.RunLog(root, run_id, owner, session, next_step)
+        self.log = self._log.log
+        self._lock = threading.Lock()
+        self._params: dict[str, str] = {}
+        self._objects: dict[str, str] = {}
+        self._finished = False
+        if owner:
+            _owned.add(self)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.name!r} {self.id}>"
+
+    def __reduce__(self) -> Any:
+        return _attach, (self._root, self.id, self.name)
+
+    def _event(self, kind: int, *fields: str | bytes) -> None:
+        self._log.event(kind, [f if isinstance(f, bytes) else f.encode("utf-8", "replace") for f in fields])
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process changes the run's parameters meanwhile."""
+        path = os.path.join(self._root, "runs", self.id, "lock")
+        with self._lock, open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    # -- what a run is told
+
+    def log_array(self, name: str, values: Any, steps: Any = None) -> None:
+        """Logs a point for each of ``values`` (N numbers: an array or a sequence), at ``steps`` (N integers) or the next N.
+
+        What a loop over ``log(name, value, step)`` does, in C++ and without the GIL: tens of nanoseconds a point.
+        """
+        import numpy as np
+
+        array = np.asarray(values, dtype=np.float64)
+        places = None if steps is None else np.asarray(steps, dtype=np.int64)
+        if array.ndim != 1 or (places is not None and places.shape != array.shape):
+            raise errors.InvalidArgumentError(
+                f"log_array: values of one dimension and as many steps expected, shapes {array.shape}"
+                + ("" if places is None else f" and {places.shape}")
+            )
+        self._log.log_array(name, np.ascontiguousarray(array), None if places is None else np.ascontiguousarray(places))
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Sets parameters. A parameter never changes: the same value again is fine, another one is AlreadyExistsError.
+
+        Values are what JSON holds (numbers, NaN too, text, booleans, None, lists and dicts of them; other objects as their
+        text), at most 32 KiB each.
+        """
+        texts = {_checked_name("parameter", name): _json(name, value) for name, value in values.items()}
+        encoded = {name: _checked_text("parameter", name, text) for name, text in texts.items()}
+        if not texts:
+            return
+        with self._alone():
+            if any(name not in self._params for name in texts):
+                self._params.update(_core.RunFiles.open(self._root, self.id).state()["params"])
+            for name, text in texts.items():
+                if self._params.get(name, text) != text:
+                    raise errors.AlreadyExistsError(
+                        f"parameter {name!r} is {self._params[name][:200]} already and cannot become {text[:200]}: "
+                        "use a tag for what changes"
+                    )
+            for name, data in encoded.items():
+                if name not in self._params:
+                    self._event(_PARAM, name, data)
+                    self._params[name] = texts[name]
+
+    def param(self, name: str, value: Any) -> None:
+        """``params({name: value})``."""
+        self.params({name: value})
+
+    def tags(self, values: Mapping[str, Any]) -> None:
+        """Sets tags: text, which may be set anew."""
+        encoded = {_checked_name("tag", name): _checked_text("tag", name, str(value)) for name, value in values.items()}
+        for name, data in encoded.items():
+            self._event(_TAG, name, data)
+
+    def tag(self, name: str, value: Any) -> None:
+        """``tags({name: value})``."""
+        self.tags({name: value})
+
+    def goal(self, metric: str, best: str) -> None:
+        """Says which value of a metric is best, "min" or "max"; without it the greatest is."""
+        if best not in ("min", "max"):
+            raise errors.InvalidArgumentError(f"goal({metric!r}, {best!r}): 'min' or 'max' expected")
+        self._event(_GOAL, _checked_name("metric", metric), best)
+
+    def artifact(self, name: str, value: Any, *, meta: Mapping[str, Any] | None = None) -> Artifact:
+        """Keeps ``value`` (bytes, a path, an array, a DataFrame, ...: what the store takes) under ``name`` and returns its
+        record.
+
+        It is stored as a change of the artifact of the same name that came before it in this run, else in the newest
+        finished run of the same name. A name is a relative path without ``.`` and ``..``. ``meta``: what JSON holds, at
+        most 32 KiB.
+        """
+        name = _checked_artifact_name(name)
+        description = _checked_text("meta of artifact", name, _json(name, dict(meta or {})))
+        store = reading.store(self._root)
+        stored = store.put(value, name=name, parent=self._parent_object(name))
+        try:
+            self._event(_ARTIFACT, name, stored.id, str(stored.size_bytes), stored.kind, description)
+        finally:
+            store.release(stored.id)  # from here on the log's record keeps it
+        self._objects[name] = stored.id
+        return [a for a in reading.artifacts(self._root, self.id) if a.name == name and a.id == stored.id][-1]
+
+    def _parent_object(self, name: str) -> str | None:
+        if name in self._objects:
+            return self._objects[name]
+        with Catalog(self._root).fresh() as database:
+            row = database.execute(
+                "SELECT a.object FROM artifacts a JOIN runs r ON r.n = a.run WHERE a.name = ?1 AND r.deleted = 0"
+                " AND (r.id = ?2 OR (r.name = ?3 AND r.status = 'finished'))"
+                " ORDER BY r.id = ?2 DESC, r.id DESC, a.n DESC LIMIT 1",
+                (name, self.id, self.name),
+            ).fetchone()
+        return None if row is None else str(row[0])
+
+    def child(self, name: str, params: Mapping[str, Any] | None = None, tags: Mapping[str, Any] | None = None) -> Run:
+        """A run within this one, with a status of its own; a context manager like this."""
+        made = _begin(self._root, name, params, tags, parent=self.id)
+        self._event(_CHILD, made.id, name)
+        return made
+
+    # -- its end
+
+    def finish(self, status: str = "finished", reason: str = "") -> None:
+        """Ends the run: "finished", "failed" or "killed".
+
+        In a process that did not make it, closes this process's part. Once.
+        """
+        if status not in ("finished", "failed", "killed"):
+            raise errors.InvalidArgumentError(f"status {status!r}: 'finished', 'failed' or 'killed' expected")
+        with self._lock:
+            if self._finished:
+                return
+            self._finished = True
+            _owned.discard(self)
+        if self._owner_pid == os.getpid():
+            self._event(_STATUS, status, reason.encode("utf-8", "replace")[:MAX_REASON_BYTES])
+        self._log.close()
+        with _handles_lock:
+            _handles.pop((os.getpid(), self._root, self.id), None)
+
+    def sync(self) -> None:
+        """What was logged before the call survives a loss of power after it; by itself that takes a second."""
+        self._log.sync()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            text = str(error)
+            self.finish("failed", f"{kind.__name__}: {text}" if text else kind.__name__)
+
+    # -- reading it while it is written
+
+    @property
+    def metrics(self) -> Metrics:
+        """The last value of each metric; called, it gives the series: ``run.metrics(names=None, as_="pandas")``."""
+        state = reading._opened(self._root, self.id)[1]
+        return Metrics({name: values[0] for name, values in state["metrics"].items()}, self._root, self.id)
+
+    def history(self, name: str, first_step: int | None = None, last_step: int | None = None) -> History:
+        """All points of a metric (from ``first_step`` to ``last_step``, both included)."""
+        return reading.history(self._root, self.id, name, first_step, last_step)
+
+    def preview(self, name: str, points: int = reading.DEFAULT_PREVIEW) -> History:
+        """At most ``points`` (3 to 256) of a metric, chosen to look like all of them."""
+        return reading.preview(self._root, self.id, name, points)
+
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """In the order in which they were kept."""
+        return reading.artifacts(self._root, self.id)
+
+
+def _kept(run: Run) -> Run:
+    with _handles_lock:
+        _handles[(os.getpid(), run._root, run.id)] = run
+    return run
+
+
+def _begin(
+    root: str, name: str, params: Mapping[str, Any] | None, tags: Mapping[str, Any] | None, parent: str = ""
+) -> Run:
+    _checked_name("run", name)
+    texts = {_checked_name("parameter", key): _json(key, value) for key, value in (params or {}).items()}
+    for key, text in texts.items():
+        _checked_text("parameter", key, text)
+    made = _kept(Run(root, _core.new_run_id(), name, owner=True, session=1, next_step=0))
+    made._event(_START, name, parent)
+    for key, text in texts.items():
+        made._event(_PARAM, key, text)
+    made._params = texts
+    made.tags(tags or {})
+    return made
+
+
+def _attach(root: str, run_id: str, name: str) -> Run:
+    """A handle's twin in another process; the same one for all handles of the run in this process."""
+    with _handles_lock:
+        known = _handles.get((os.getpid(), root, run_id))
+    if known is not None and not known._finished:
+        return known
+    state = _core.RunFiles.open(root, run_id).state()
+    return _kept(Run(root, run_id, name, owner=False, session=state["session"], next_step=_next_step(state)))
+
+
+def _next_step(state: Mapping[str, Any]) -> int:
+    return min(2**63 - 1, 1 + max((values[1] for values in state["metrics"].values()), default=-1))
+
+
+def run(
+    name: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    *,
+    resume: str | None = None,
+) -> Run:
+    """Begins a run, or goes on with one (``resume=id``), in ``track.root()``.
+
+    Use it in a ``with``: leaving it makes the run finished, an exception makes it failed with the exception as the reason,
+    and when the process dies the run is killed, whoever reads it next. Without ``with``, call ``finish()``.
+
+    ``name`` groups runs of one experiment. ``params`` never change, ``tags`` may. A run that is resumed keeps both, may be
+    given more, and continues its steps. FailedPreconditionError when the run to be resumed still runs or is deleted,
+    NotFoundError when there is none.
+
+    >>> import tempfile
+    >>> from daybreak import track
+    >>> _ = track.init(tempfile.mkdtemp())
+    >>> with track.run("pong", params={"lr": 0.01}, tags={"machine": "lab"}) as run:
+    ...     for step in range(3):
+    ...         run.log({"return": step * 1.5}, step=step)
+    >>> track.get(run.id).metrics["return"]
+    3.0
+    >>> run.history("return").values.tolist()
+    [0.0, 1.5, 3.0]
+    """
+    root = _root()
+    if resume is None:
+        if name is None:
+            raise errors.InvalidArgumentError(
+                "track.run(name): a name is missing; it groups the runs of one experiment"
+            )
+        return _begin(root, name, params, tags)
+    state = _core.RunFiles.open(root, resume).state()
+    if name is not None and name != state["name"]:
+        raise errors.InvalidArgumentError(f"run {resume} is called {state['name']!r}, not {name!r}")
+    with open(os.open(os.path.join(root, "runs", resume, "lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # of two that resume at once one finds it running
+        state = _core.RunFiles.open(root, resume).state()
+        if state["status"] == "running":
+            raise errors.FailedPreconditionError(
+                f"run {resume} still runs: send its handle to the process that wants to write to it, or end it first"
+            )
+        if state["deleted"]:
+            raise errors.FailedPreconditionError(f"run {resume} is deleted: track.restore(id) first")
+        next_step, session = _next_step(state), state["session"] + 1
+        made = _kept(Run(root, resume, state["name"], owner=True, session=session, next_step=next_step))
+        made._event(_STATUS, "running", "")
+    made._params = dict(state["params"])
+    made.params(params or {})
+    made.tags(tags or {})
+    return made
+
+
+def _mark_deleted(run_id: str, deleted: bool) -> None:
+    root = _root()
+    state = _core.RunFiles.open(root, run_id).state()
+    if state["status"] == "running":
+        raise errors.FailedPreconditionError(f"run {run_id} still runs: end it first")
+    if state["deleted"] == deleted:
+        return
+    log = _core.RunLog(root, run_id, False, state["session"], 0)
+    log.event(_DELETED, [b"1" if deleted else b"0"])
+    log.close()
+
+
+def delete(run_id: str) -> None:
+    """Takes a run out of what ``track.runs`` gives; its data stays, and ``restore`` brings it back.
+
+    FailedPreconditionError while it runs.
+    """
+    _mark_deleted(run_id, True)
+
+
+def restore(run_id: str) -> None:
+    """Undoes ``delete``."""
+    _mark_deleted(run_id, False)
+
+
+@atexit.register
+def _finish_all() -> None:
+    """The interpreter ends in an orderly way: runs that nobody ended are finished, or failed when it ends by an exception."""
+    with _handles_lock:
+        left = [handle for handle in _handles.values() if not handle._finished and handle._pid == os.getpid()]
+    error = getattr(sys, "last_value", None)
+    for handle in left:
+        with contextlib.suppress(Exception):
+            if error is None:
+                handle.finish()
+            else:
+                handle.finish("failed", f"{type(error).__name__}: {error}")
