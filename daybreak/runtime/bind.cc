@@ -9,7 +9,7 @@
 #include <set>
 #include <thread>
 
-#include "daybreak/runtime/failpoint.h"
+#include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/native.h"
 #include "daybreak/runtime/python/common.h"
 

@@ -4,7 +4,7 @@
 #include <bit>
 #include <mutex>
 
-#include "daybreak/runtime/failpoint.h"
+#include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/process.h"
 
 namespace daybreak::runtime {

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <mutex>
 
-#include "daybreak/runtime/failpoint.h"
+#include "daybreak/base/failpoint.h"
 
 namespace daybreak::runtime {
 

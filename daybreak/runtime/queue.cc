@@ -8,7 +8,7 @@
 #include <climits>
 #include <ctime>
 
-#include "daybreak/runtime/failpoint.h"
+#include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/process.h"
 
 namespace daybreak::runtime {

@@ -1,7 +1,7 @@
 // What the driver's monitor does when a process has died: everything that it had begun in shared memory is undone or
 // completed, everything that it held comes back. The process is dead for certain (its exit was reaped) and its slot
 // says kDead.
-#include "daybreak/runtime/failpoint.h"
+#include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/process.h"
 
 namespace daybreak::runtime {

@@ -13,7 +13,7 @@
 #include <random>
 #include <thread>
 
-#include "daybreak/runtime/failpoint.h"
+#include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/process.h"
 
 namespace daybreak::runtime {
@@ -276,9 +276,9 @@ TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that fails leaves no child behind
       Process process(*segment, kFirst + w);
       Walker walker(process, seed);
-      failpoint::arm("", countdown);
+      base::failpoint::arm("", countdown);
       for (int i = 0; i < 600 && !::testing::Test::HasFailure(); ++i) walker.step();
-      failpoint::arm("", 0);
+      base::failpoint::arm("", 0);
       walker.drop_all();
       _exit(::testing::Test::HasFailure() ? 1 : 0);
     }

@@ -1,9 +1,9 @@
-#include "daybreak/runtime/failpoint.h"
+#include "daybreak/base/failpoint.h"
 
 #include <csignal>
 #include <cstring>
 
-namespace daybreak::runtime::failpoint {
+namespace daybreak::base::failpoint {
 
 static const char* prefix_ = "";
 static std::atomic<std::uint64_t> countdown_{0};
@@ -19,4 +19,4 @@ void hit(const char* name) {
   if (countdown_.fetch_sub(1) == 1) raise(SIGKILL);
 }
 
-}  // namespace daybreak::runtime::failpoint
+}  // namespace daybreak::base::failpoint

@@ -1,11 +1,11 @@
-// Named points in the shared-memory protocol where a test may kill the process. One predictable branch each when not
+// Named points in a protocol that must survive a death where a test may kill the process. One predictable branch each when not
 // armed.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
-namespace daybreak::runtime::failpoint {
+namespace daybreak::base::failpoint {
 
 inline std::atomic<bool> armed{false};
 
@@ -13,10 +13,10 @@ inline std::atomic<bool> armed{false};
 void arm(const char* prefix, std::uint64_t countdown);
 void hit(const char* name);
 
-}  // namespace daybreak::runtime::failpoint
+}  // namespace daybreak::base::failpoint
 
 #define DAYBREAK_FAILPOINT(name)                                                                        \
   do {                                                                                                  \
-    if (__builtin_expect(::daybreak::runtime::failpoint::armed.load(std::memory_order_relaxed), false)) \
-      ::daybreak::runtime::failpoint::hit(name);                                                        \
+    if (__builtin_expect(::daybreak::base::failpoint::armed.load(std::memory_order_relaxed), false)) \
+      ::daybreak::base::failpoint::hit(name);                                                        \
   } while (false)
