@@ -1,0 +1,417 @@
+#include "daybreak/track/store/internal/impl.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <tuple>
+
+#include "daybreak/base/failpoint.h"
+#include "daybreak/base/file.h"
+
+namespace daybreak::track {
+
+using base::Code;
+using base::fail;
+using base::fail_errno;
+using base::MutexLock;
+using base::Result;
+using base::Status;
+
+namespace {
+
+constexpr std::size_t kManifestHeaderBytes = 16;
+constexpr std::size_t kWalkBytes = 8u << 20;
+
+// Where the next record begins behind `from`; npos when there is none.
+std::size_t next_record(std::string_view bytes, std::size_t from) {
+  const std::string_view magic(reinterpret_cast<const char*>(&kRecordMagic), sizeof kRecordMagic);
+  for (std::size_t at = bytes.find(magic, from); at != std::string_view::npos; at = bytes.find(magic, at + 1)) {
+    if (parse_record_head(bytes.substr(at))) return at;
+  }
+  return std::string_view::npos;
+}
+
+}  // namespace
+
+Store::Impl::Impl(std::string path, const StoreOptions& options)
+    : path_(std::move(path)),
+      options_(options),
+      env_(*options.env),
+      pool_(std::max<std::size_t>(options.threads, 1) - 1),
+      cache_(options.cache_bytes),
+      writer_(path_ + "/packs", env_),
+      pins_(path_ + "/pins", env_),
+      pid_(::getpid()) {}
+
+Status Store::Impl::open() {
+  DAYBREAK_TRY(env_.create_directories(file("packs")));
+  DAYBREAK_TRY(env_.create_directories(file("pins")));
+  if (::access(file("manifest").c_str(), F_OK) != 0) DAYBREAK_TRY(create_manifest());
+  MutexLock lock(mutex_);
+  return refresh(false);
+}
+
+Status Store::Impl::create_manifest() {
+  DAYBREAK_ASSIGN(const auto lock, lock_commit());
+  if (::access(file("manifest").c_str(), F_OK) == 0) return {};
+  std::string header(kManifestMagic);
+  header.append(kManifestHeaderBytes - header.size(), '\0');
+  return base::write_file_atomically(file("manifest"), header, env_);
+}
+
+Result<FileLock> Store::Impl::lock_store(FileLock::Mode mode) {
+  return FileLock::acquire(file("lock"), mode, options_.lock_timeout_ns, base::Env::real());
+}
+
+Result<FileLock> Store::Impl::lock_commit() {
+  return FileLock::acquire(file("commit.lock"), FileLock::Mode::kExclusive, options_.lock_timeout_ns,
+                           base::Env::real());
+}
+
+// In a child made by fork(): threads, the open pack and the pins are the parent's.
+Status Store::Impl::check_process() {
+  if (pid_ == ::getpid()) return {};
+  pid_ = ::getpid();
+  pool_.forget_helpers();
+  writer_.abandon();
+  pins_.forget();
+  return {};
+}
+
+Status Store::Impl::refresh(bool locked) {
+  DAYBREAK_ASSIGN(const RandomFile manifest, RandomFile::open(file("manifest")));
+  DAYBREAK_ASSIGN(const std::uint64_t identity, manifest.identity());
+  if (identity != manifest_ || identity == 0) {
+    index_.clear();
+    bad_.clear();
+    healed_.clear();
+    found_again_.clear();
+    std::string header(kManifestHeaderBytes, '\0');
+    DAYBREAK_TRY(manifest.read_at(0, header));
+    if (!header.starts_with(kManifestMagic)) {
+      // Its records may all be well: damage, reported by verify(), and healed by nobody but gc().
+      bad_.push_back({0, kManifestHeaderBytes, {}});
+    }
+    read_to_ = kManifestHeaderBytes;
+    manifest_ = identity;
+  }
+  DAYBREAK_ASSIGN(const std::uint64_t size, manifest.size());
+  if (size <= read_to_) return {};
+  std::string bytes(size - read_to_, '\0');
+  DAYBREAK_TRY(manifest.read_at(read_to_, bytes));
+  const std::size_t bad_before = bad_.size();
+  DAYBREAK_TRY(parse_manifest(bytes, locked));
+  if (bad_.size() > bad_before) DAYBREAK_TRY(recover());
+  return {};
+}
+
+Status Store::Impl::parse_manifest(std::string_view bytes, bool locked) {
+  const std::uint64_t begin = read_to_;
+  std::size_t at = 0;
+  while (at < bytes.size()) {
+    const auto head = parse_record_head(bytes.substr(at));
+    const std::size_t end = head ? at + kRecordHeaderBytes + head->body_size : 0;
+    const bool whole = head && end <= bytes.size();
+    auto record = whole ? parse_record_body(*head, bytes.substr(at + kRecordHeaderBytes, head->body_size))
+                        : Result<Record>(fail(Code::kDataLoss, "cut off"));
+    if (record) {
+      for (const BlockEntry& block : record->blocks) index_.add(block);
+      if (record->object) index_.add(*std::move(record->object));
+      if (record->type == RecordType::kHealed) {
+        const auto inside = [&](const BadRegion& r) { return r.from >= record->from && r.to <= record->to; };
+        std::ranges::copy_if(bad_, std::back_inserter(healed_), inside);
+        std::erase_if(bad_, inside);
+      }
+      at = end;
+    } else {
+      std::size_t next = next_record(bytes, at + 1);
+      if (whole && (end == bytes.size() || parse_record_head(bytes.substr(end)))) next = end;
+      if (!locked && (next == std::string_view::npos || next == bytes.size())) break;  // perhaps being written
+      if (next == std::string_view::npos) next = bytes.size();
+      bad_.push_back({begin + at, begin + next, head ? head->object : Hash{}});
+      at = next;
+    }
+    read_to_ = begin + at;
+  }
+  return {};
+}
+
+// What the unreadable part of the manifest said is in the packs too: blocks say the sizes of their pieces, and there is
+// a copy of every artifact's entry.
+Status Store::Impl::recover() {
+  DAYBREAK_ASSIGN(const auto names, env_.list_directory(file("packs")));
+  std::vector<ObjectEntry> objects;
+  Record found;
+  bool progress = true;
+  std::vector<std::pair<std::uint64_t, std::pair<std::uint64_t, std::string>>> waiting;  // blocks whose base is missing
+  const auto take = [&](std::uint64_t pack, std::uint64_t offset, std::string_view bytes) -> Result<bool> {
+    DAYBREAK_ASSIGN(const BlockView view, parse_block(bytes));
+    DAYBREAK_ASSIGN(const BlockMeta meta, parse_block_meta(view.head, view.meta));
+    std::string prefix;
+    for (const BlockId& base : meta.bases) {
+      const IndexedBlock* known = index_.find_block(base);
+      if (known == nullptr) return false;
+      std::map<BlockId, BlockBytes> seen;
+      mutex_.unlock();  // reading takes it
+      auto raw = block_bytes(base);
+      mutex_.lock();
+      if (!raw) return false;
+      prefix += **raw;
+    }
+    std::string raw(view.head.raw_size, '\0');
+    const ElementType type{static_cast<std::uint8_t>(view.head.element_bytes & 0x7f),
+                           (view.head.element_bytes & 0x80) != 0};
+    DAYBREAK_TRY(decode(view.head.codec, type, view.stored, prefix, std::as_writable_bytes(std::span(raw))));
+    BlockEntry entry{view.head.id,    pack, offset, view.head.codec, view.head.element_bytes, view.head.depth,
+                     view.head.raw_size, static_cast<std::uint32_t>(bytes.size()), meta.bases, {}};
+    std::size_t at = 0;
+    for (const std::uint32_t size : meta.sizes) {
+      entry.pieces.emplace_back(crypto::sha256(std::string_view(raw).substr(at, size)), size);
+      at += size;
+    }
+    index_.add(entry);
+    found.blocks.push_back(std::move(entry));
+    return true;
+  };
+  for (const std::string& name : names) {
+    const auto pack = parse_pack_name(name);
+    if (!pack) continue;
+    std::ignore = walk_pack(
+        file("packs/" + name),
+        [&](std::uint64_t offset, std::string_view bytes) -> Status {
+          const auto head = parse_block_head(bytes);
+          if (head->type == BlockType::kObject) {
+            if (auto object = unpack_object(bytes)) objects.push_back(*std::move(object));
+          } else if (index_.find_block(head->id) == nullptr) {
+            const auto taken = take(*pack, offset, bytes);
+            if (taken && !*taken) waiting.push_back({*pack, {offset, std::string(bytes)}});
+          }
+          return {};
+        },
+        [](std::uint64_t, std::uint64_t) {});
+  }
+  while (progress && !waiting.empty()) {
+    progress = std::erase_if(waiting, [&](const auto& w) {
+                 const auto taken = take(w.first, w.second.first, w.second.second);
+                 return !taken || *taken;
+               }) > 0;
+  }
+  if (!found.blocks.empty()) found_again_.push_back(std::move(found));
+  for (ObjectEntry& object : objects) {
+    const bool whole = std::ranges::all_of(
+        object.runs, [&](const PieceRun& run) { return index_.find_block(run.block) != nullptr; });
+    if (!whole || index_.find_object(object.id) != nullptr) continue;
+    Record record;
+    record.object = object;
+    found_again_.push_back(std::move(record));
+    index_.add(std::move(object));
+  }
+  return {};
+}
+
+Status Store::Impl::append_to_manifest(std::string_view bytes) {
+  struct stat before;
+  if (::stat(file("manifest").c_str(), &before) != 0) return fail_errno("cannot look at the manifest", errno);
+  DAYBREAK_ASSIGN(const auto out, env_.append_file(file("manifest")));
+  Status done = out->append(bytes.substr(0, bytes.size() / 2));
+  DAYBREAK_FAILPOINT("store.record_half");
+  if (done) done = out->append(bytes.substr(bytes.size() / 2));
+  DAYBREAK_FAILPOINT("store.record");
+  if (done) done = out->sync();
+  if (done) done = out->close();
+  // The commit lock is held, so that what lies behind is ours: nobody shall find a part of it.
+  if (!done && ::truncate(file("manifest").c_str(), before.st_size) != 0) {
+    return std::unexpected(std::move(done).error().wrap("the manifest has a torn end, which the next put cuts off"));
+  }
+  return done;
+}
+
+Status Store::Impl::commit(Record record) {
+  DAYBREAK_ASSIGN(const std::string bytes, write_record(record));
+  DAYBREAK_ASSIGN(const auto lock, lock_commit());
+  MutexLock guard(mutex_);
+  DAYBREAK_TRY(refresh(true));
+  if (!bad_.empty() && !(bad_.size() == 1 && bad_[0].from == 0)) {
+    std::string healing;
+    for (const Record& found : found_again_) {
+      DAYBREAK_ASSIGN(const std::string text, write_record(found));
+      healing += text;
+    }
+    for (const BadRegion& region : bad_) {
+      if (region.from == 0) continue;
+      Record healed;
+      healed.type = RecordType::kHealed;
+      healed.from = region.from;
+      healed.to = region.to;
+      DAYBREAK_ASSIGN(const std::string text, write_record(healed));
+      healing += text;
+    }
+    DAYBREAK_TRY(append_to_manifest(healing));
+    found_again_.clear();
+  }
+  DAYBREAK_TRY(append_to_manifest(bytes));
+  DAYBREAK_FAILPOINT("store.committed");
+  return refresh(true);
+}
+
+Result<ObjectEntry> Store::Impl::info(const Hash& id) {
+  {
+    MutexLock lock(mutex_);
+    if (index_.find_object(id) == nullptr) DAYBREAK_TRY(refresh(false));
+    if (const ObjectEntry* object = index_.find_object(id)) return *object;
+  }
+  DAYBREAK_ASSIGN(const auto commit, lock_commit());  // nobody writes now: a bad end of the manifest is damage
+  MutexLock lock(mutex_);
+  DAYBREAK_TRY(refresh(true));
+  if (const ObjectEntry* object = index_.find_object(id)) return *object;
+  if (!bad_.empty()) {
+    return fail(Code::kDataLoss, "artifact {}: not found, and {}/manifest cannot be read at byte {}: see verify",
+                crypto::to_hex(id), path_, bad_.front().from);
+  }
+  return fail(Code::kNotFound, "there is no artifact {} in {}", crypto::to_hex(id), path_);
+}
+
+Result<std::vector<Hash>> Store::Impl::objects() {
+  MutexLock lock(mutex_);
+  DAYBREAK_TRY(refresh(false));
+  std::vector<Hash> ids;
+  for (const auto& [id, object] : index_.objects()) ids.push_back(id);
+  return ids;
+}
+
+Result<StoreStats> Store::Impl::stats() {
+  MutexLock lock(mutex_);
+  DAYBREAK_TRY(refresh(false));
+  StoreStats stats;
+  for (const auto& [id, object] : index_.objects()) {
+    ++stats.objects;
+    stats.logical_bytes += object.size;
+  }
+  for (const IndexedBlock& block : index_.blocks()) {
+    ++stats.blocks;
+    stats.pieces += block.pieces;
+    stats.raw_bytes += block.raw_size;
+    stats.stored_bytes += block.total_size;
+    stats.by_codec[std::string(name_of(block.codec))] += block.total_size;
+  }
+  DAYBREAK_ASSIGN(const auto names, env_.list_directory(file("packs")));
+  for (const std::string& name : names) {
+    struct stat s;
+    if (!parse_pack_name(name) || ::stat(file("packs/" + name).c_str(), &s) != 0) continue;
+    ++stats.packs;
+    stats.pack_bytes += static_cast<std::uint64_t>(s.st_size);
+  }
+  stats.manifest_bytes = read_to_;
+  stats.bytes_read = bytes_read_;
+  stats.bytes_unpacked = bytes_unpacked_;
+  return stats;
+}
+
+Status walk_pack(const std::string& path, const std::function<Status(std::uint64_t, std::string_view)>& visit,
+                 const std::function<void(std::uint64_t, std::uint64_t)>& bad) {
+  DAYBREAK_ASSIGN(const RandomFile pack, RandomFile::open(path));
+  DAYBREAK_ASSIGN(const std::uint64_t size, pack.size());
+  std::string buffer(std::min<std::uint64_t>(kPackHeaderBytes, size), '\0');
+  DAYBREAK_TRY(pack.read_at(0, buffer));
+  if (buffer.size() < kPackHeaderBytes || !buffer.starts_with(kPackMagic)) bad(0, buffer.size());
+  const std::string_view magic(reinterpret_cast<const char*>(&kBlockMagic), sizeof kBlockMagic);
+  std::uint64_t at = std::min<std::uint64_t>(kPackHeaderBytes, size), bad_from = UINT64_MAX;
+  while (at < size) {
+    std::string head_bytes(std::min<std::uint64_t>(kBlockHeaderBytes, size - at), '\0');
+    DAYBREAK_TRY(pack.read_at(at, head_bytes));
+    const auto head = parse_block_head(head_bytes);
+    const std::uint64_t length = head ? kBlockHeaderBytes + std::uint64_t{head->meta_size} + head->stored_size : 0;
+    if (head && length <= size - at) {
+      buffer.resize(length);
+      DAYBREAK_TRY(pack.read_at(at, buffer));
+      if (parse_block(buffer)) {
+        if (bad_from != UINT64_MAX) bad(bad_from, at);
+        bad_from = UINT64_MAX;
+        DAYBREAK_TRY(visit(at, buffer));
+        at += length;
+        continue;
+      }
+    }
+    if (bad_from == UINT64_MAX) bad_from = at;
+    // On to the next magic.
+    std::uint64_t from = at + 1;
+    at = size;
+    while (from < size) {
+      buffer.resize(std::min<std::uint64_t>(kWalkBytes, size - from));
+      DAYBREAK_TRY(pack.read_at(from, buffer));
+      if (const std::size_t found = buffer.find(magic); found != std::string::npos) {
+        at = from + found;
+        break;
+      }
+      if (buffer.size() < kWalkBytes) break;
+      from += buffer.size() - 3;
+    }
+  }
+  if (bad_from != UINT64_MAX) bad(bad_from, size);
+  return {};
+}
+
+std::string pack_object(const ObjectEntry& object) {
+  const std::string bytes = write_object(object);
+  const Encoded encoded = encode_bytes(std::as_bytes(std::span(bytes)), {}, 3);
+  BlockHead head;
+  head.type = BlockType::kObject;
+  head.codec = encoded.codec;
+  head.raw_size = static_cast<std::uint32_t>(bytes.size());
+  std::memcpy(head.id.data(), object.id.data(), head.id.size());
+  return write_block(head, write_block_meta({}), encoded.stored);
+}
+
+Result<ObjectEntry> unpack_object(std::string_view block) {
+  DAYBREAK_ASSIGN(const BlockView view, parse_block(block));
+  if (view.head.type != BlockType::kObject) return fail(Code::kDataLoss, "the block is no artifact's entry");
+  std::string bytes(view.head.raw_size, '\0');
+  DAYBREAK_TRY(decode(view.head.codec, {}, view.stored, {}, std::as_writable_bytes(std::span(bytes))));
+  return parse_object(bytes);
+}
+
+// -- Store
+
+Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::~Store() = default;
+
+Result<std::unique_ptr<Store>> Store::open(const std::string& path, const StoreOptions& options) {
+  auto impl = std::make_unique<Impl>(path, options);
+  DAYBREAK_TRY(impl->open());
+  return std::unique_ptr<Store>(new Store(std::move(impl)));
+}
+
+Result<Stored> Store::put(Source& source, const PutOptions& options) { return impl_->put(source, options); }
+Status Store::release(const Hash& id) { return impl_->release(id); }
+Result<ObjectEntry> Store::info(const Hash& id) { return impl_->info(id); }
+Result<std::vector<Hash>> Store::objects() { return impl_->objects(); }
+Status Store::read(const Hash& id, std::uint64_t offset, std::span<std::byte> out) {
+  return impl_->read(id, offset, out);
+}
+Status Store::read_all(const Hash& id, const Sink& sink) { return impl_->read_all(id, sink); }
+Status Store::write_to(const Hash& id, const std::string& path) {
+  base::Env& env = impl_->env_;
+  const std::string temporary = fmt::format("{}.{:016x}.tmp", path, env.random_u64());
+  const auto write = [&]() -> Status {
+    DAYBREAK_ASSIGN(const auto out, env.create_file(temporary));
+    DAYBREAK_TRY(impl_->read_all(id, [&](std::span<const std::byte> part) {
+      return out->append({reinterpret_cast<const char*>(part.data()), part.size()});
+    }));
+    DAYBREAK_TRY(out->sync());
+    DAYBREAK_TRY(out->close());
+    return env.rename_file(temporary, path);
+  };
+  Status done = write();
+  if (!done) std::ignore = env.remove_file(temporary);
+  return done;
+}
+Result<ObjectDiff> Store::diff(const Hash& a, const Hash& b) { return impl_->diff(a, b); }
+Result<VerifyReport> Store::verify() { return impl_->verify(); }
+Result<GcReport> Store::gc(const std::function<Result<std::vector<Hash>>()>& keep) { return impl_->gc(keep); }
+Result<StoreStats> Store::stats() { return impl_->stats(); }
+const std::string& Store::path() const { return impl_->path_; }
+
+}  // namespace daybreak::track
