@@ -1,5 +1,6 @@
 from daybreak._core import (
     base as base,
+    crypto as crypto,
     rl as rl,
     runtime as runtime,
     tensor as tensor,
