@@ -34,12 +34,12 @@ bool covers_cell(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-Result<Pattern> Pattern::parse(std::string_view text) {
+Result<PatternView> PatternView::parse(std::string_view text) {
   if (text.empty() || text.size() > kMaxPatternBytes) {
     return fail(Code::kInvalidArgument, "resource '{}' has {} bytes, allowed are 1 to {}", shown(text), text.size(),
                 kMaxPatternBytes);
   }
-  Pattern pattern;
+  PatternView pattern;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find('/', begin), text.size());
     const std::string_view cell = text.substr(begin, end - begin);
@@ -63,7 +63,16 @@ Result<Pattern> Pattern::parse(std::string_view text) {
   return pattern;
 }
 
-bool Pattern::is_literal() const {
+Result<Pattern> Pattern::parse(std::string_view text) {
+  DAYBREAK_ASSIGN(const PatternView shape, PatternView::parse(text));
+  Pattern pattern;
+  pattern.text_ = text;
+  pattern.shape_ = shape;
+  pattern.shape_.text_ = {};
+  return pattern;
+}
+
+bool PatternView::is_literal() const {
   if (has_star()) return false;
   for (std::size_t i = 0; i < cells_; ++i) {
     if (cell(i) == "+") return false;
@@ -71,7 +80,7 @@ bool Pattern::is_literal() const {
   return true;
 }
 
-bool Pattern::contains(const Pattern& other) const {
+bool PatternView::contains(const PatternView& other) const {
   if (!has_star()) {
     // Of one length: so must be the other, and it has no '*', which matches every length.
     if (other.has_star() || cells_ != other.cells_) return false;
@@ -135,12 +144,12 @@ Result<Statement> Statement::make(std::vector<std::string> permissions, std::str
   return Statement{std::move(permissions), std::move(pattern)};
 }
 
-bool Statement::allows(std::string_view permission, const Pattern& asked) const {
+bool Statement::allows(std::string_view permission, const PatternView& asked) const {
   return std::ranges::any_of(permissions, [&](const std::string& mine) { return mine == permission; }) &&
          resource.contains(asked);
 }
 
-bool any_allows(std::span<const Statement> statements, std::string_view permission, const Pattern& asked) {
+bool any_allows(std::span<const Statement> statements, std::string_view permission, const PatternView& asked) {
   return std::ranges::any_of(statements, [&](const Statement& one) { return one.allows(permission, asked); });
 }
 

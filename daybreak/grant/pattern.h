@@ -18,35 +18,55 @@
 
 namespace daybreak::grant {
 
-// A parsed pattern; a plain resource is a pattern that matches itself alone.
-class Pattern {
+// A parsed pattern over bytes that somebody else owns; a plain resource is a pattern that matches itself alone.
+// Allocates nothing, but for an error.
+class PatternView {
  public:
   // kInvalidArgument names the cell that is wrong.
-  static base::Result<Pattern> parse(std::string_view text);
+  static base::Result<PatternView> parse(std::string_view text);
 
-  const std::string& text() const { return text_; }
+  std::string_view text() const { return text_; }
   std::size_t cells() const { return cells_; }
   std::string_view cell(std::size_t i) const {
-    return std::string_view(text_).substr(begin_[i], static_cast<std::size_t>(begin_[i + 1] - begin_[i] - 1));
+    return text_.substr(begin_[i], static_cast<std::size_t>(begin_[i + 1] - begin_[i] - 1));
   }
   bool has_star() const { return star_ >= 0; }
   bool is_literal() const;
+  // Whether every resource that `other` matches is matched by this one. Exact: neither more nor less.
+  bool contains(const PatternView& other) const;
 
-  // Whether every resource that `other` matches is matched by this one. Exact: neither more nor less. Allocates
-  // nothing.
-  bool contains(const Pattern& other) const;
+ private:
+  friend class Pattern;
+  std::size_t before_star() const { return star_ < 0 ? cells_ : static_cast<std::size_t>(star_); }
+  std::size_t after_star() const { return star_ < 0 ? 0 : cells_ - static_cast<std::size_t>(star_) - 1; }
+
+  std::string_view text_;
+  std::array<std::uint16_t, kMaxCells + 1> begin_{};  // of each cell, and one behind the end plus 1
+  std::uint8_t cells_ = 0;
+  std::int8_t star_ = -1;
+};
+
+// The same with bytes of its own.
+class Pattern {
+ public:
+  static base::Result<Pattern> parse(std::string_view text);
+
+  const std::string& text() const { return text_; }
+  PatternView view() const {
+    PatternView out = shape_;
+    out.text_ = text_;
+    return out;
+  }
+  bool is_literal() const { return view().is_literal(); }
+  bool contains(const PatternView& other) const { return view().contains(other); }
+  bool contains(const Pattern& other) const { return view().contains(other.view()); }
 
   bool operator==(const Pattern& other) const { return text_ == other.text_; }
   auto operator<=>(const Pattern& other) const { return text_ <=> other.text_; }
 
  private:
-  std::size_t before_star() const { return star_ < 0 ? cells_ : static_cast<std::size_t>(star_); }
-  std::size_t after_star() const { return star_ < 0 ? 0 : cells_ - static_cast<std::size_t>(star_) - 1; }
-
   std::string text_;
-  std::array<std::uint16_t, kMaxCells + 1> begin_{};  // of each cell, and one behind the end plus 1
-  std::uint8_t cells_ = 0;
-  std::int8_t star_ = -1;
+  PatternView shape_;  // without the text, whose address changes when this is moved
 };
 
 base::Status check_permission(std::string_view permission);
@@ -78,11 +98,11 @@ struct Statement {
   Pattern resource;
 
   static base::Result<Statement> make(std::vector<std::string> permissions, std::string_view resource);
-  bool allows(std::string_view permission, const Pattern& asked) const;
+  bool allows(std::string_view permission, const PatternView& asked) const;
   bool operator==(const Statement&) const = default;
 };
 
-bool any_allows(std::span<const Statement> statements, std::string_view permission, const Pattern& asked);
+bool any_allows(std::span<const Statement> statements, std::string_view permission, const PatternView& asked);
 
 // A set of statements in canonical form: one for each pattern, by pattern. kInvalidArgument beyond kMaxStatements or
 // kMaxPairs.

@@ -180,14 +180,14 @@ Attestation Proof::attestation(std::size_t index) const {
   return {entities_[hop.attester].id, entities_[hop.subject].id, root().id, hop.terms, hop.signature};
 }
 
-bool Proof::covers(std::string_view permission, const Pattern& resource) const {
+bool Proof::covers(std::string_view permission, const PatternView& resource) const {
   return std::ranges::any_of(paths_, [&](const ProofPath& path) {
     return std::ranges::all_of(
         path, [&](std::uint8_t hop) { return any_allows(hops_[hop].terms.statements, permission, resource); });
   });
 }
 
-std::string Proof::missing_link(std::string_view permission, const Pattern& resource) const {
+std::string Proof::missing_link(std::string_view permission, const PatternView& resource) const {
   std::size_t furthest = 0;
   const ProofHop* missing = nullptr;
   for (const ProofPath& path : paths_) {
@@ -204,8 +204,8 @@ std::string Proof::missing_link(std::string_view permission, const Pattern& reso
 
 Checked<void> check_policy(const Proof& proof, const Policy& policy) {
   for (const Pair& pair : policy.pairs()) {
-    if (!proof.covers(pair.permission, pair.resource)) {
-      return deny(Reason::kNotGranted, "{}", proof.missing_link(pair.permission, pair.resource));
+    if (!proof.covers(pair.permission, pair.resource.view())) {
+      return deny(Reason::kNotGranted, "{}", proof.missing_link(pair.permission, pair.resource.view()));
     }
   }
   return {};

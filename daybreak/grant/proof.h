@@ -55,9 +55,9 @@ class Proof {
   std::string signed_message(const ProofHop& hop) const;
 
   // Whether the pair lies within some statement of every hop of one path. Allocates nothing.
-  bool covers(std::string_view permission, const Pattern& resource) const;
+  bool covers(std::string_view permission, const PatternView& resource) const;
   // The sentence for a pair that is not covered: which hop ends the path that comes furthest.
-  std::string missing_link(std::string_view permission, const Pattern& resource) const;
+  std::string missing_link(std::string_view permission, const PatternView& resource) const;
 
  private:
   void read(Reader& in);
