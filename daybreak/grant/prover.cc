@@ -45,7 +45,8 @@ class Searcher {
       const Way way = ways_[i];
       if (way.hops == kMaxHops || (way.hops > 0 && way.further == 0)) continue;
       for (const Edge& edge : edges_[way.entity]) {
-        if (++steps_ > kMaxSearchSteps) return false;
+        steps_ += 1 + ways_at_[edge.to].size();  // what add() may compare with
+        if (steps_ > kMaxSearchSteps) return false;
         const std::uint64_t pairs = way.pairs & edge.pairs;
         if (pairs == 0) continue;
         const std::size_t further = std::min<std::size_t>(way.hops == 0 ? kMaxHops : way.further - 1,
@@ -143,7 +144,8 @@ class Cover {
       if (best_.empty() || hops < best_hops_) best_ = chosen, best_hops_ = hops;
       return;
     }
-    if (++steps_ > kMaxSearchSteps && !best_.empty()) return;
+    steps_ += reaches_.size();
+    if (steps_ > kMaxSearchSteps && !best_.empty()) return;
     if (chosen.size() == kMaxPaths || (!best_.empty() && hops + 1 >= best_hops_)) return;
     std::vector<std::size_t> candidates = candidates_for(rarest(missing), missing);
     for (const std::size_t index : candidates) {

@@ -43,6 +43,7 @@ struct Verdict {
   std::int64_t expires_at_s = 0;  // allowed until then, unless something is revoked
   std::string sentence;           // why it is denied; empty when it is not
   bool allowed() const { return reason == Reason::kAllowed; }
+  bool operator==(const Verdict&) const = default;
 };
 
 // Any thread may call any function at any time.
