@@ -1,12 +1,12 @@
-REQUIREMENTS = ["biscuit-python==0.4.0"]
-
 import statistics
 import time
 from datetime import timedelta
 
-from bench.rows import Measure
 from biscuit_auth import AuthorizerBuilder, Biscuit, BiscuitBuilder, BlockBuilder, KeyPair
 
+from bench.rows import Measure
+
+REQUIREMENTS = ["biscuit-python==0.4.0"]
 QUICK = False
 ROOT = KeyPair()
 BLOCK = 'check if resource($r), $r.starts_with("models/pong/"); check if time($t), $t < 2100-01-01T00:00:00Z'

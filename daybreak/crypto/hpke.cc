@@ -88,9 +88,9 @@ Result<std::string> seal(const PublicKey& to, Bytes info, Bytes aad, Bytes text,
   std::string out(text.size() + kHpkeOverheadBytes, '\0');
   auto* const bytes = reinterpret_cast<std::uint8_t*>(out.data());
   std::copy(once.public_key.begin(), once.public_key.end(), bytes);
-  crypto_aead_chacha20poly1305_ietf_encrypt(bytes + once.public_key.size(), nullptr, text.data(), text.size(),
-                                            aad.data(), aad.size(), nullptr, cipher.nonce.data(),
-                                            cipher.key.bytes().data());
+  crypto_aead_chacha20poly1305_ietf_encrypt(bytes + once.public_key.size(), nullptr, internal::data_of(text),
+                                            text.size(), internal::data_of(aad), aad.size(), nullptr,
+                                            cipher.nonce.data(), cipher.key.bytes().data());
   return out;
 }
 
@@ -107,9 +107,9 @@ Result<SecretBytes> open(const Secret<32>& secret_key, Bytes info, Bytes aad, By
   const Cipher cipher = key_schedule(*dh, enc, x25519_public(secret_key), info);
   const Bytes ciphertext = sealed.subspan(enc.size());
   SecretBytes text(sealed.size() - kHpkeOverheadBytes);
-  if (crypto_aead_chacha20poly1305_ietf_decrypt(text.writable().data(), nullptr, nullptr, ciphertext.data(),
-                                                ciphertext.size(), aad.data(), aad.size(), cipher.nonce.data(),
-                                                cipher.key.bytes().data()) != 0) {
+  if (crypto_aead_chacha20poly1305_ietf_decrypt(text.writable().data(), nullptr, nullptr, internal::data_of(ciphertext),
+                                                ciphertext.size(), internal::data_of(aad), aad.size(),
+                                                cipher.nonce.data(), cipher.key.bytes().data()) != 0) {
     return fail(Code::kDataLoss,
                 "the message does not open: it was altered, or sealed to another key or for another purpose");
   }

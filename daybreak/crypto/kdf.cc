@@ -12,9 +12,7 @@ namespace daybreak::crypto {
 namespace {
 
 OSSL_PARAM octets(const char* name, std::span<const std::uint8_t> bytes) {
-  static std::uint8_t nothing = 0;  // OpenSSL takes no null pointer, not even for no bytes
-  return OSSL_PARAM_construct_octet_string(name, bytes.empty() ? &nothing : const_cast<std::uint8_t*>(bytes.data()),
-                                           bytes.size());
+  return OSSL_PARAM_construct_octet_string(name, const_cast<std::uint8_t*>(internal::data_of(bytes)), bytes.size());
 }
 
 void derive(int mode, std::span<const std::uint8_t> key, const char* second_name, std::span<const std::uint8_t> second,
@@ -40,8 +38,8 @@ Hash hmac_sha256(std::span<const std::uint8_t> key, std::span<const std::uint8_t
   internal::ensure_sodium();
   crypto_auth_hmacsha256_state state;
   Hash out;
-  crypto_auth_hmacsha256_init(&state, key.data(), key.size());
-  crypto_auth_hmacsha256_update(&state, message.data(), message.size());
+  crypto_auth_hmacsha256_init(&state, internal::data_of(key), key.size());
+  crypto_auth_hmacsha256_update(&state, internal::data_of(message), message.size());
   crypto_auth_hmacsha256_final(&state, out.data());
   sodium_memzero(&state, sizeof state);
   return out;

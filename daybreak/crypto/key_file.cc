@@ -78,8 +78,9 @@ Result<SecretBytes> encode_key_file(const SecretBytes& secret, std::optional<std
   std::uint8_t* const salt = bytes + kPlainHeaderBytes + 8;
   env.fill_random(std::as_writable_bytes(std::span(salt, kSaltBytes + kNonceBytes)));
   DAYBREAK_ASSIGN(const Secret<32> key, key_of(*passphrase, salt, cost));
-  crypto_aead_xchacha20poly1305_ietf_encrypt(bytes + header_bytes, nullptr, secret.bytes().data(), secret.size(), bytes,
-                                             header_bytes, nullptr, salt + kSaltBytes, key.bytes().data());
+  crypto_aead_xchacha20poly1305_ietf_encrypt(bytes + header_bytes, nullptr, internal::data_of(secret.bytes()),
+                                             secret.size(), bytes, header_bytes, nullptr, salt + kSaltBytes,
+                                             key.bytes().data());
   return out;
 }
 

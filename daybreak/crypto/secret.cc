@@ -19,11 +19,11 @@ void ensure_sodium() {
 }  // namespace internal
 
 void wipe(std::span<std::uint8_t> bytes) {
-  sodium_memzero(bytes.data(), bytes.size());
+  if (!bytes.empty()) sodium_memzero(bytes.data(), bytes.size());
 }
 
 bool constant_time_equal(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b) {
-  return a.size() == b.size() && sodium_memcmp(a.data(), b.data(), a.size()) == 0;
+  return a.size() == b.size() && sodium_memcmp(internal::data_of(a), internal::data_of(b), a.size()) == 0;
 }
 
 SecretBytes SecretBytes::copy_of(std::span<const std::uint8_t> bytes) {

@@ -17,13 +17,14 @@ SigningKey SigningKey::from_seed(const Secret<32>& seed) {
 
 Signature SigningKey::sign(std::span<const std::uint8_t> message) const {
   Signature out;
-  DAYBREAK_CHECK(crypto_sign_detached(out.data(), nullptr, message.data(), message.size(), key_.bytes().data()) == 0);
+  DAYBREAK_CHECK(
+      crypto_sign_detached(out.data(), nullptr, internal::data_of(message), message.size(), key_.bytes().data()) == 0);
   return out;
 }
 
 bool verify(const VerifyKey& key, std::span<const std::uint8_t> message, const Signature& signature) {
   internal::ensure_sodium();
-  return crypto_sign_verify_detached(signature.data(), message.data(), message.size(), key.data()) == 0;
+  return crypto_sign_verify_detached(signature.data(), internal::data_of(message), message.size(), key.data()) == 0;
 }
 
 }  // namespace daybreak::crypto

@@ -43,8 +43,8 @@ std::string encrypt_stream(const Secret<32>& key, std::span<const std::uint8_t> 
   at += kStreamHeaderBytes;
   for (std::size_t left = chunks_of(text.size()); left > 0; --left) {
     const auto chunk = text.subspan(0, std::min(text.size(), kStreamChunkBytes));
-    crypto_secretstream_xchacha20poly1305_push(&stream.state, at, nullptr, chunk.data(), chunk.size(), aad.data(),
-                                               aad.size(),
+    crypto_secretstream_xchacha20poly1305_push(&stream.state, at, nullptr, internal::data_of(chunk), chunk.size(),
+                                               internal::data_of(aad), aad.size(),
                                                left == 1 ? crypto_secretstream_xchacha20poly1305_TAG_FINAL : 0);
     at += chunk.size() + kStreamChunkOverheadBytes;
     text = text.subspan(chunk.size());
@@ -70,7 +70,8 @@ base::Result<SecretBytes> decrypt_stream(const Secret<32>& key, std::span<const 
     unsigned long long got = 0;
     unsigned char tag = 0;
     if (crypto_secretstream_xchacha20poly1305_pull(&stream.state, text.writable().data() + done, &got, &tag,
-                                                   chunk.data(), chunk.size(), aad.data(), aad.size()) != 0) {
+                                                   internal::data_of(chunk), chunk.size(), internal::data_of(aad),
+                                                   aad.size()) != 0) {
       return fail(
           Code::kDataLoss,
           "the encrypted body does not open behind byte {}: it was altered or truncated, or this is not its key", done);

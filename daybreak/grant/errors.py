@@ -21,7 +21,7 @@ class Denied(Error, PermissionError):
     ('expired', 403, 'expired: the grant to 0a1b2c3d4e5f expired 3 s ago')
     """
 
-    code: str  # type: ignore[assignment]  # a word: the numbers of Error are too coarse here
+    code: str  # type: ignore[assignment, misc]  # a word: the numbers of Error are too coarse here
     http_status: int  # type: ignore[misc]
 
     def __init__(self, code: str, sentence: str) -> None:

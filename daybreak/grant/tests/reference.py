@@ -1,4 +1,4 @@
-"""The semantics of grants in the fewest words: what is provable, by trying every path. Held against the C++ by test_reference.py."""
+"""The semantics of grants in the fewest words: what is provable, by trying every path. test_reference.py holds the C++ to it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ class World:
         paths = list(self.paths(subject, now))
         return all(
             any(
-                all(any(permission in ps and matches(pattern, resource) for ps, pattern in hop.statements) for hop in path)
+                all(
+                    any(permission in ps and matches(pattern, resource) for ps, pattern in hop.statements)
+                    for hop in path
+                )
                 for path in paths
             )
             for permission, resource in required

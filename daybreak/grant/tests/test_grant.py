@@ -173,7 +173,9 @@ def test_explanations_name_the_chain_and_the_missing_link(lab: Lab) -> None:
         ([(["read"], f"a/{i}") for i in range(17)], "17 statements"),
     ],
 )
-def test_a_wrong_statement_is_an_error_that_names_it(lab: Lab, statements: list[tuple[list[str], str]], message: str) -> None:
+def test_a_wrong_statement_is_an_error_that_names_it(
+    lab: Lab, statements: list[tuple[list[str], str]], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         lab.lab.attest(lab.ann.public, namespace=lab.lab.id, statements=statements)
 

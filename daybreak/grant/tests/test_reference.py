@@ -40,7 +40,8 @@ class Simulation:
         rng = self.rng
         attester, subject = rng.sample(self.people, 2)
         statements = [
-            (rng.sample(PERMISSIONS, rng.randrange(1, 4)), pattern) for pattern in rng.sample(PATTERNS, rng.randrange(1, 3))
+            (rng.sample(PERMISSIONS, rng.randrange(1, 4)), pattern)
+            for pattern in rng.sample(PATTERNS, rng.randrange(1, 3))
         ]
         start = self.now + rng.choice([-7200, -7200, -7200, -7200, 3600])
         lasts = rng.choice([9000, 9000, 9000, 3600])
@@ -50,7 +51,12 @@ class Simulation:
         )
         self.wallets[subject.id].add(bundle)
         made = Grant(
-            attester.id, subject.id, tuple((frozenset(ps), pattern) for ps, pattern in statements), hops, start, start + lasts
+            attester.id,
+            subject.id,
+            tuple((frozenset(ps), pattern) for ps, pattern in statements),
+            hops,
+            start,
+            start + lasts,
         )
         self.world.grants.append(made)
         known = {attestation.id for _, attestation in self.attestations.values()}
