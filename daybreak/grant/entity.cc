@@ -124,6 +124,10 @@ Result<Attestation> Entity::attest(const EntityRecord& subject, const GrantOptio
   return made;
 }
 
+crypto::Secret<32> Entity::derive_secret(std::string_view info) const {
+  return crypto::hkdf_sha256(seed_.bytes(), crypto::bytes_of(info));
+}
+
 Result<crypto::SecretBytes> Entity::open(std::string_view info, std::string_view sealed) const {
   if (!sealing_) {
     return fail(Code::kFailedPrecondition, "entity {} has no key to open with: it was made without one",

@@ -70,6 +70,9 @@ class Entity {
   // Opens what was sealed to the record's key; kFailedPrecondition when it has none.
   base::Result<crypto::SecretBytes> open(std::string_view info, std::string_view sealed) const;
 
+  // A secret of this entity's for one purpose: HKDF(seed, info). `info` begins with a tag of its own.
+  crypto::Secret<32> derive_secret(std::string_view info) const;
+
   // A file 0600, under a passphrase if one is given (crypto/key_file.h).
   base::Status save(const std::string& path, std::optional<std::string_view> passphrase = std::nullopt,
                     base::Env& env = base::Env::real()) const;
