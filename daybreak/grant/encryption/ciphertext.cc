@@ -48,11 +48,13 @@ std::string Ciphertext::info() const {
   return out.take();
 }
 
-void Ciphertext::write_header(Writer& out) const {
+std::string Ciphertext::encode_header() const {
+  Writer out;
   out.u8(kCiphertextVersion).raw(namespace_id_).text(resource_.text()).varint(epochs_.seconds).varint(epoch_);
   out.raw(sealed_key_).varint(body_bytes_).raw(body_hash_);
   out.text(author_proof_);
   if (author_proof_.empty()) owner_.write(out);
+  return out.take();
 }
 
 void Ciphertext::read_header(Reader& in) {
@@ -144,11 +146,10 @@ Result<std::string> encrypt(const Manifest& manifest, std::string_view resource,
   const std::string body = crypto::encrypt_stream(content_key, crypto::bytes_of(bound), crypto::bytes_of(text));
   made.body_bytes_ = body.size();
   made.body_hash_ = hash_of(kBodyTag, {body});
-  Writer out;
-  made.write_header(out);
-  const crypto::Signature signature = author.sign(ciphertext_message(out.bytes()));
-  out.raw(signature).raw(body);
-  return out.take();
+  std::string out = made.encode_header();
+  const crypto::Signature signature = author.sign(ciphertext_message(out));
+  out.append(view(signature)).append(body);
+  return out;
 }
 
 }  // namespace daybreak::grant

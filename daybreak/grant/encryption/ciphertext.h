@@ -40,13 +40,14 @@ class Ciphertext {
   base::Status check_signature(const crypto::VerifyKey& key) const;
   // The plaintext. kDataLoss when it does not open with this key.
   base::Result<crypto::SecretBytes> open(const crypto::Secret<32>& secret_key) const;
+  // What is signed, written anew: equal to what was decoded.
+  std::string encode_header() const;
   // The record of the namespace's entity, when that is the author.
   const EntityRecord& owner() const { return owner_; }
 
  private:
   friend base::Result<std::string> encrypt(const Manifest& manifest, std::string_view resource, std::string_view text,
                                            const Entity& author, std::string_view author_proof, base::Env& env);
-  void write_header(Writer& out) const;
   void read_header(Reader& in);
   std::string info() const;
 

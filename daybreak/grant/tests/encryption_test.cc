@@ -314,5 +314,55 @@ TEST_F(Encryption, keys_are_those_of_the_published_scheme) {
             "c33e47ff8ec4b57603f6b42b934b89b5a84753a660945f2f4ddffa8f7b268e64");
 }
 
+std::string hex_of(std::string_view bytes) {
+  return crypto::to_hex(crypto::bytes_of(bytes));
+}
+
+TEST(EncryptionFormat, golden_bytes) {
+  base::TestEnv env(7);
+  const Entity owner = *Entity::create({}, env);
+  const Entity reader = *Entity::create({}, env);
+  ManifestOptions options;
+  options.resources = {"models/pong"};
+  options.sequence = 3;
+  options.validity = Validity{20'454 * kDay, 20'456 * kDay};
+  const Manifest manifest = *Manifest::make(owner, options);
+  EXPECT_EQ(hex_of(manifest.encode()),
+            "0101bdd79b817ce39a63682bedcf14a329deb5cd6ef7d663f57446ae5bc23b9c6144010d84dfc80e25ad281d10"
+            "5a3d7436053150cb2707905986163e776bcfc9c5af7780f2d6ca0680d9dbd906aadb9dc2714a5b7b8e8a29f808"
+            "aa406e186b9489d9892de2edc8d56d28e4da830380f2d6ca0680b8e1ca0680a305010b6d6f64656c732f706f6e"
+            "67e69f010246c56d2cb5fa4a213dc14b68f2c766cf0863e26d5d431e692eacfd33b49a1e3384502e3fb2ae4065"
+            "027f29a4efbdc409dcdadc2034cea84f1f25f772c8a968497a91c45c5067bbf6fe775d8f3167db0eb9f8399fca"
+            "125218cdabe086de78d6a5ff8a7c08945b359e3154ab1f39b57577fd8d8484de94bcbbd90461d4259e6f01");
+
+  const std::string bundle = *seal_keys(KeyRing::of_namespace(owner, {}), owner, reader.record(), owner.id(),
+                                        std::vector{*Statement::make({"decrypt"}, "models/*")}, {20'454, 20'454}, env);
+  EXPECT_EQ(hex_of(bundle),
+            "a197f8536773105403ec9ff1c036aefad23873c166bf9076adc56a543a6b9a1c5c87d6eca0dd0930d53f927998"
+            "a3fd1eb1c2d9ec6842f94c215547f422b291fef1984d92753c0e9f323e6f254325174f2f6fe76bec7f5c96dc24"
+            "71e07c07866b0f46");
+  const std::string ciphertext = *encrypt(manifest, "models/pong", "weights", owner, {}, env);
+  const std::string golden =
+      "01c4b672c844277c2d9b6a8026968c0fd626dd3ceb53355b4b845f64c62491c1a60b6d6f64656c732f706f6e67"
+      "80a305e69f01d232ce7c812c7494b19891e2a36f1a160297ba233cb6964c50fba9f6be89044f54f339f6def968"
+      "f56a9e1444be2f7bcda37581bc68c589084c1fc8bc0c9aaaab898339a8f2233be8716b1421eafa333630088b90"
+      "1d7b594511f527295d7d753661ed7cf0159261e5a95926535ce8d146310001bdd79b817ce39a63682bedcf14a3"
+      "29deb5cd6ef7d663f57446ae5bc23b9c6144010d84dfc80e25ad281d105a3d7436053150cb2707905986163e77"
+      "6bcfc9c5af7780f2d6ca0680d9dbd906aadb9dc2714a5b7b8e8a29f808aa406e186b9489d9892de2edc8d56d28"
+      "e4da83b3f92ab8db46a4643760e4a2062d67942c91299f2326d92e957dd658da3c31664bad6fa9eda0d97508e2"
+      "29fb5f706b018044ab3113b9b2938c4d05deb4498d090e64dcf9c53e63fb084e416203a2082eac82fc66ab14c7"
+      "15cda28e4ce81848f0037e187023c09ad75844beda46d955c1";
+  std::string bytes(golden.size() / 2, '\0');
+  ASSERT_TRUE(crypto::from_hex(golden, {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()}));
+  const auto parsed = Ciphertext::decode(bytes);
+  ASSERT_TRUE(parsed.has_value()) << parsed.error().message();
+  EXPECT_TRUE(parsed->check_signature(owner.record().verify_key).has_value());
+  const auto key = KeyRing::of_namespace(owner, {}).key("models/pong", parsed->epoch());
+  EXPECT_EQ(parsed->open(key->secret_key)->view(), "weights");
+  // Drawn anew for each ciphertext, by libsodium: the header of the stream, and all that is encrypted and signed with
+  // it.
+  EXPECT_EQ(hex_of(ciphertext).substr(0, 2 * 132), golden.substr(0, 2 * 132));
+}
+
 }  // namespace
 }  // namespace daybreak::grant
