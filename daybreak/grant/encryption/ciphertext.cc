@@ -71,6 +71,7 @@ void Ciphertext::read_header(Reader& in) {
     owner_ = EntityRecord::read(in);
     in.require(!in.ok() || owner_.id == namespace_id_, "its author has no proof and is not the namespace itself");
   }
+  in.require(crypto::decrypted_stream_bytes(body_bytes_).has_value(), "no body has this length");
   if (!in.ok()) return;
   auto parsed = Pattern::parse(resource);
   if (!parsed || !parsed->is_literal()) {
@@ -95,13 +96,14 @@ base::Status Ciphertext::check_signature(const crypto::VerifyKey& key) const {
   if (!crypto::verify(key, crypto::bytes_of(ciphertext_message(header_)), signature_))
     return fail(Code::kDataLoss, "the ciphertext for '{}' is not signed by its author: it was altered",
                 resource_.text());
-  if (hash_of(kBodyTag, {body_}) != body_hash_)
-    return fail(Code::kDataLoss, "the body of the ciphertext for '{}' is not the one that its author signed",
-                resource_.text());
   return {};
 }
 
-Result<crypto::SecretBytes> Ciphertext::open(const crypto::Secret<32>& secret_key) const {
+std::size_t Ciphertext::text_bytes() const {
+  return *crypto::decrypted_stream_bytes(body_.size());
+}
+
+base::Status Ciphertext::open(const crypto::Secret<32>& secret_key, std::span<std::uint8_t> out) const {
   const std::string bound = info();
   auto content_key = crypto::open(secret_key, crypto::bytes_of(bound), {}, sealed_key_);
   if (!content_key) {
@@ -111,11 +113,19 @@ Result<crypto::SecretBytes> Ciphertext::open(const crypto::Secret<32>& secret_ke
                 resource_.text(), epoch_);
   }
   const auto key = crypto::Secret<32>::copy_of(content_key->bytes().first<32>());
-  return crypto::decrypt_stream(key, crypto::bytes_of(bound), crypto::bytes_of(body_));
+  crypto::HashBehind hash(kBodyTag, std::as_bytes(std::span(body_)));
+  hash.advance(body_.size());
+  DAYBREAK_TRY(crypto::decrypt_stream(key, crypto::bytes_of(bound), crypto::bytes_of(body_), out));
+  if (hash.finish() != body_hash_) {
+    crypto::wipe(out);
+    return fail(Code::kDataLoss, "the body of the ciphertext for '{}' is not the one that its author signed",
+                resource_.text());
+  }
+  return {};
 }
 
-Result<std::string> encrypt(const Manifest& manifest, std::string_view resource, std::string_view text,
-                            const Entity& author, std::string_view author_proof, base::Env& env) {
+base::Status encrypt(const Manifest& manifest, std::string_view resource, std::string_view text, const Entity& author,
+                     std::string_view author_proof, const Allocate& allocate, base::Env& env) {
   constexpr std::int64_t kNsPerS = 1'000'000'000;
   const std::int64_t now_s = env.unix_ns() / kNsPerS;
   if (text.size() > kMaxBodyBytes)
@@ -143,12 +153,32 @@ Result<std::string> encrypt(const Manifest& manifest, std::string_view resource,
   const auto content_key = crypto::Secret<32>::random(env);
   DAYBREAK_ASSIGN(const std::string sealed, crypto::seal(to, crypto::bytes_of(bound), {}, content_key.bytes(), env));
   std::ranges::copy(crypto::bytes_of(sealed), made.sealed_key_.begin());
-  const std::string body = crypto::encrypt_stream(content_key, crypto::bytes_of(bound), crypto::bytes_of(text));
-  made.body_bytes_ = body.size();
-  made.body_hash_ = hash_of(kBodyTag, {body});
-  std::string out = made.encode_header();
-  const crypto::Signature signature = author.sign(ciphertext_message(out));
-  out.append(view(signature)).append(body);
+  // The header's size does not depend on the hash that it will hold: the body is written behind it, and hashed, first.
+  made.body_bytes_ = crypto::encrypted_stream_bytes(text.size());
+  const std::size_t header_bytes = made.encode_header().size();
+  const std::span<std::uint8_t> out =
+      allocate(header_bytes + made.signature_.size() + static_cast<std::size_t>(made.body_bytes_));
+  const auto body = out.subspan(header_bytes + made.signature_.size());
+  crypto::HashBehind hash(kBodyTag, std::as_bytes(body));
+  crypto::encrypt_stream(content_key, crypto::bytes_of(bound), crypto::bytes_of(text), body,
+                         [&](std::size_t written) { hash.advance(written); });
+  made.body_hash_ = hash.finish();
+  const std::string header = made.encode_header();
+  const crypto::Signature signature = author.sign(ciphertext_message(header));
+  std::ranges::copy(signature, std::ranges::copy(crypto::bytes_of(header), out.begin()).out);
+  return {};
+}
+
+Result<std::string> encrypt(const Manifest& manifest, std::string_view resource, std::string_view text,
+                            const Entity& author, std::string_view author_proof, base::Env& env) {
+  std::string out;
+  DAYBREAK_TRY(encrypt(
+      manifest, resource, text, author, author_proof,
+      [&](std::size_t size) {
+        out.resize_and_overwrite(size, [](char*, std::size_t n) { return n; });
+        return std::span(reinterpret_cast<std::uint8_t*>(out.data()), size);
+      },
+      env));
   return out;
 }
 

@@ -7,6 +7,8 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,6 +25,9 @@ namespace daybreak::grant {
 inline constexpr std::string_view kPublish = "publish";  // the permission that an author needs
 inline constexpr std::uint64_t kMaxBodyBytes = std::uint64_t{4} << 30;
 
+// Room for so many bytes, from whoever wants them.
+using Allocate = std::function<std::span<std::uint8_t>(std::size_t)>;
+
 // A parsed ciphertext. Borrows the bytes that it was decoded from. Decoding checks form and limits alone.
 class Ciphertext {
  public:
@@ -36,18 +41,22 @@ class Ciphertext {
   // The author's proof; empty when the namespace's own entity is the author.
   std::string_view author_proof() const { return author_proof_; }
 
-  // Whether the body is the one that was signed, and signed by this key.
+  // Whether the header was signed by this key.
   base::Status check_signature(const crypto::VerifyKey& key) const;
-  // The plaintext. kDataLoss when it does not open with this key.
-  base::Result<crypto::SecretBytes> open(const crypto::Secret<32>& secret_key) const;
+  // How long the plaintext is.
+  std::size_t text_bytes() const;
+  // The plaintext, into `out` of text_bytes(). kDataLoss, and zeros in `out`, when it does not open with this key, or
+  // the body is not the one that the header names. Beyond 256 KiB it is hashed by a second thread meanwhile.
+  base::Status open(const crypto::Secret<32>& secret_key, std::span<std::uint8_t> out) const;
   // What is signed, written anew: equal to what was decoded.
   std::string encode_header() const;
   // The record of the namespace's entity, when that is the author.
   const EntityRecord& owner() const { return owner_; }
 
  private:
-  friend base::Result<std::string> encrypt(const Manifest& manifest, std::string_view resource, std::string_view text,
-                                           const Entity& author, std::string_view author_proof, base::Env& env);
+  friend base::Status encrypt(const Manifest& manifest, std::string_view resource, std::string_view text,
+                              const Entity& author, std::string_view author_proof, const Allocate& allocate,
+                              base::Env& env);
   void read_header(Reader& in);
   std::string info() const;
 
@@ -69,6 +78,9 @@ class Ciphertext {
 // `author`; empty when the author is the namespace's own entity. kFailedPrecondition when the manifest is not in time,
 // kNotFound when it has no such key, kPermissionDenied when the proof is not the author's or not for this: what nobody
 // could open is not made.
+// The ciphertext is written into what `allocate` gives, which is asked once, when nothing can fail any more.
+base::Status encrypt(const Manifest& manifest, std::string_view resource, std::string_view text, const Entity& author,
+                     std::string_view author_proof, const Allocate& allocate, base::Env& env = base::Env::real());
 base::Result<std::string> encrypt(const Manifest& manifest, std::string_view resource, std::string_view text,
                                   const Entity& author, std::string_view author_proof,
                                   base::Env& env = base::Env::real());

@@ -73,11 +73,15 @@ class Encryption : public testing::Test {
     EXPECT_TRUE(made.has_value()) << made.error().message();
     return *made;
   }
+  static base::Result<std::string> text_of(const Ciphertext& ciphertext, const crypto::Secret<32>& key) {
+    crypto::SecretBytes text(ciphertext.text_bytes());
+    DAYBREAK_TRY(ciphertext.open(key, text.writable()));
+    return std::string(text.view());
+  }
   static base::Result<std::string> opened(std::string_view bytes, const KeyRing& ring) {
     DAYBREAK_ASSIGN(const Ciphertext ciphertext, Ciphertext::decode(bytes));
     DAYBREAK_ASSIGN(const crypto::KeyPair pair, ring.key(ciphertext.resource().text(), ciphertext.epoch()));
-    DAYBREAK_ASSIGN(const crypto::SecretBytes text, ciphertext.open(pair.secret_key));
-    return std::string(text.view());
+    return text_of(ciphertext, pair.secret_key);
   }
 
   base::TestEnv env_;
@@ -94,6 +98,22 @@ TEST_F(Encryption, opens_for_who_was_granted_the_resource_before_or_later) {
   ASSERT_TRUE(granted.has_value()) << granted.error().message();
   EXPECT_EQ(opened(bytes, ring_of(friend_, *granted)).value(), text);
   EXPECT_EQ(opened(encrypted(""), ring_of(friend_, *granted)).value(), "");
+}
+
+TEST_F(Encryption, body_of_several_threads_and_chunks_is_found_damaged_as_well) {
+  const std::string text(1 << 20, 'w');
+  std::string bytes = encrypted(text);
+  const auto secret = std::move(lab_ring().key("models/pong/rl", epoch())->secret_key);
+  EXPECT_EQ(text_of(*Ciphertext::decode(bytes), secret).value(), text);
+  for (const std::size_t at : {bytes.size() - 1, bytes.size() - 500'000, bytes.size() - (1 << 20)}) {
+    bytes[at] = static_cast<char>(bytes[at] ^ 1);
+    const auto parsed = Ciphertext::decode(bytes);
+    ASSERT_TRUE(parsed.has_value());
+    std::string out(parsed->text_bytes(), 'x');
+    EXPECT_FALSE(parsed->open(secret, {reinterpret_cast<std::uint8_t*>(out.data()), out.size()}).has_value());
+    EXPECT_EQ(out, std::string(out.size(), '\0')) << "nothing of a damaged text is handed out";
+    bytes[at] = static_cast<char>(bytes[at] ^ 1);
+  }
 }
 
 TEST_F(Encryption, literal_grant_opens_that_resource_alone) {
@@ -266,12 +286,14 @@ TEST_F(Encryption, memory_of_manifests_in_a_directory_outlives_the_process) {
 TEST_F(Encryption, any_flipped_bit_of_a_ciphertext_is_found) {
   const std::string bytes = encrypted("some weights");
   const auto& key = trainer_.record().verify_key;
+  const auto secret = std::move(lab_ring().key("models/pong/rl", epoch())->secret_key);
   ASSERT_TRUE(Ciphertext::decode(bytes)->check_signature(key).has_value());
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     std::string altered = bytes;
     altered[i] = static_cast<char>(altered[i] ^ (1 << (i % 8)));
     const auto parsed = Ciphertext::decode(altered);
-    EXPECT_FALSE(parsed.has_value() && parsed->check_signature(key).has_value()) << i;
+    EXPECT_FALSE(parsed.has_value() && parsed->check_signature(key).has_value() && text_of(*parsed, secret).has_value())
+        << i;
     EXPECT_FALSE(Ciphertext::decode(std::string_view(bytes).substr(0, i)).has_value());
   }
   EXPECT_FALSE(Ciphertext::decode(bytes + "x").has_value());
@@ -299,9 +321,9 @@ TEST_F(Encryption, ciphertext_moved_to_another_resource_does_not_open) {
   const std::string bytes = encrypted("x");
   const KeyRing all = lab_ring();
   const auto parsed = Ciphertext::decode(bytes);
-  EXPECT_FALSE(parsed->open(all.key("models/pong/imitation", epoch())->secret_key).has_value());
-  EXPECT_FALSE(parsed->open(all.key("models/pong/rl", epoch() + 1)->secret_key).has_value());
-  EXPECT_TRUE(parsed->open(all.key("models/pong/rl", epoch())->secret_key).has_value());
+  EXPECT_FALSE(text_of(*parsed, all.key("models/pong/imitation", epoch())->secret_key).has_value());
+  EXPECT_FALSE(text_of(*parsed, all.key("models/pong/rl", epoch() + 1)->secret_key).has_value());
+  EXPECT_TRUE(text_of(*parsed, all.key("models/pong/rl", epoch())->secret_key).has_value());
 }
 
 TEST_F(Encryption, keys_are_those_of_the_published_scheme) {
@@ -358,7 +380,9 @@ TEST(EncryptionFormat, golden_bytes) {
   ASSERT_TRUE(parsed.has_value()) << parsed.error().message();
   EXPECT_TRUE(parsed->check_signature(owner.record().verify_key).has_value());
   const auto key = KeyRing::of_namespace(owner, {}).key("models/pong", parsed->epoch());
-  EXPECT_EQ(parsed->open(key->secret_key)->view(), "weights");
+  std::string text(parsed->text_bytes(), '\0');
+  EXPECT_TRUE(parsed->open(key->secret_key, {reinterpret_cast<std::uint8_t*>(text.data()), text.size()}).has_value());
+  EXPECT_EQ(text, "weights");
   // Drawn anew for each ciphertext, by libsodium: the header of the stream, and all that is encrypted and signed with
   // it.
   EXPECT_EQ(hex_of(ciphertext).substr(0, 2 * 132), golden.substr(0, 2 * 132));
