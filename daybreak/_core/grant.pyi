@@ -74,6 +74,25 @@ class Attestation:
     @property
     def statements(self) -> list[tuple[list[str], str]]: ...
 
+class Granted:
+    """An attestation and its bundle, made by Wallet.grant()."""
+
+    @property
+    def attestation(self) -> Attestation:
+        """To be named when it is revoked."""
+
+    @property
+    def bundle(self) -> bytes:
+        """To be sent to the subject."""
+
+    @property
+    def keys_from(self) -> int:
+        """Keys are handed over from this unix second on; 0 without keys."""
+
+    @property
+    def keys_until(self) -> int:
+        """And until this one, which is not in it."""
+
 class Wallet:
     """
     What one entity knows: grants to it, the chains above them, and the grants that it made.
@@ -82,9 +101,9 @@ class Wallet:
     def __init__(self, entity: Entity, directory: str | None = None) -> None:
         """In memory, or in a directory of files that only their owner can read."""
 
-    def grant(self, subject: bytes, *, namespace: str, statements: Sequence[tuple[Sequence[str], str]], hops: int = 0, valid_from: int | None = None, valid_for: int = 2592000) -> bytes:
+    def grant(self, subject: bytes, *, namespace: str, statements: Sequence[tuple[Sequence[str], str]], hops: int = 0, valid_from: int | None = None, valid_for: int = 2592000, keys_from: int | None = None, epoch_s: int = 86400) -> Granted:
         """
-        Grants to the subject (its public record), keeps the attestation, and returns the bundle to send: the attestation and all chains above it that are known, sealed to the subject.
+        Grants to the subject (its public record) and keeps the attestation. The result's `bundle` is for the subject: the attestation and all chains above it that are known, sealed to the subject, and for statements that say `decrypt` the keys of every epoch that the validity touches (`keys_from`, `keys_until` of the result show the rounding). keys_from: a unix second in the past from which on keys are handed over too. epoch_s: of the manifest, when the owner is the namespace; others hand on keys as they got them. PermissionDeniedError when the owner does not hold the keys.
         """
 
     def bundle(self, subject: bytes) -> bytes:
@@ -103,9 +122,9 @@ class Wallet:
     def attestations(self) -> list[Attestation]:
         """All that are known."""
 
-    def prove(self, required: Sequence[tuple[str, str]], *, namespace: str) -> bytes:
+    def prove(self, required: Sequence[tuple[str, str]], *, namespace: str, revocations: RevocationStore | None = None) -> bytes:
         """
-        A proof that the owner has all (permission, resource) pairs. Denied says which link is missing.
+        A proof that the owner has all (permission, resource) pairs, by grants that are not revoked in the store. Denied says which link is missing.
         """
 
     def explain(self, required: Sequence[tuple[str, str]], *, namespace: str, subject: str | None = None) -> str:
@@ -224,3 +243,93 @@ class Verifier:
         """Whether the session may do this: any that its proof gives."""
 
     def close_session(self, token: bytes) -> None: ...
+
+class Manifest:
+    """
+    The public keys of a namespace's resources, signed by it: what anyone needs to encrypt to them. Take one from elsewhere through ManifestMemory, which knows an old one for what it is.
+    """
+
+    def __init__(self, bytes: bytes) -> None:
+        """
+        Well formed and signed by the namespace that it names, or DataLossError.
+        """
+
+    @staticmethod
+    def create(owner: Entity, resources: Sequence[str], *, sequence: int = 1, valid_from: int | None = None, valid_for: int = 7776000, epoch_s: int = 86400) -> Manifest:
+        """
+        Of the namespace that `owner` is, for literal resources and every epoch that its validity touches. `sequence` must be more than that of every manifest before.
+        """
+
+    @property
+    def bytes(self) -> bytes: ...
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def sequence(self) -> int: ...
+
+    @property
+    def valid_from(self) -> int: ...
+
+    @property
+    def valid_until(self) -> int: ...
+
+    @property
+    def epoch_s(self) -> int: ...
+
+    @property
+    def resources(self) -> list[str]: ...
+
+class ManifestMemory:
+    """
+    Remembers the newest manifest of each namespace, in memory or in a directory, and refuses an older one.
+    """
+
+    def __init__(self, directory: str | None = None) -> None: ...
+
+    def accept(self, bytes: bytes, namespace: str) -> Manifest:
+        """
+        FailedPreconditionError when it is rolled back, expired or of another namespace; DataLossError when it is damaged, or another one of the same sequence number.
+        """
+
+    def newest(self, namespace: str) -> Manifest:
+        """NotFoundError when none was seen."""
+
+class CiphertextLabel:
+    """What anyone can read of a ciphertext. Nothing of it is verified."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def resource(self) -> str: ...
+
+    @property
+    def author(self) -> str:
+        """The id of the entity that says it made it."""
+
+    @property
+    def keys_from(self) -> int:
+        """It is under the key of the epoch from this unix second on,"""
+
+    @property
+    def keys_until(self) -> int:
+        """until this one."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the plaintext."""
+
+def label(ciphertext: object) -> CiphertextLabel:
+    """What anyone can read of a ciphertext."""
+
+def encrypt(manifest: Manifest, resource: str, data: object, *, author: Wallet) -> bytes:
+    """
+    Encrypts bytes to a resource, under its key of the present epoch. `author`: the wallet of whoever publishes; it must be able to prove `publish` on the resource, or be the namespace's own (PermissionDeniedError). NotFoundError names what the manifest lacks.
+    """
+
+def decrypt(ciphertext: object, *, wallet: Wallet, verifier: Verifier) -> bytes:
+    """
+    The plaintext. Denied unless the author proves `publish` and the wallet's owner `decrypt` on the resource, both now and unrevoked, and the wallet has the key of its epoch.
+    """

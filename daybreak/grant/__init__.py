@@ -4,11 +4,11 @@
 >>> wallets = {entity.id: Wallet(entity) for entity in (lab, ann, bob)}
 >>> bundle = wallets[lab.id].grant(
 ...     ann.public, namespace=lab.id, statements=[(["predict", "train"], "models/pong/*")], hops=1
-... )
+... ).bundle
 >>> wallets[ann.id].add(bundle)
 1
->>> bundle = wallets[ann.id].grant(bob.public, namespace=lab.id, statements=[(["predict"], "models/pong/rl")])
->>> wallets[bob.id].add(bundle)  # ann's attestation, and the lab's above it
+>>> granted = wallets[ann.id].grant(bob.public, namespace=lab.id, statements=[(["predict"], "models/pong/rl")])
+>>> wallets[bob.id].add(granted.bundle)  # ann's attestation, and the lab's above it
 2
 >>> proof = wallets[bob.id].prove([("predict", "models/pong/rl")], namespace=lab.id)
 
@@ -32,17 +32,38 @@ True
 Traceback (most recent call last):
 ...
 daybreak.grant.errors.Denied: replayed: the request was used before
+
+Bytes are encrypted to a place in the namespace, from its public manifest, and open for whoever holds ``decrypt`` there:
+
+>>> manifest = Manifest.create(lab, ["models/pong/rl"])
+>>> ciphertext = encrypt(manifest, "models/pong/rl", b"weights", author=wallets[lab.id])
+>>> granted = wallets[lab.id].grant(ann.public, namespace=lab.id, statements=[(["decrypt"], "models/pong/*")])
+>>> wallets[ann.id].add(granted.bundle)
+1
+>>> decrypt(ciphertext, wallet=wallets[ann.id], verifier=verifier)
+b'weights'
+>>> decrypt(ciphertext, wallet=wallets[bob.id], verifier=verifier)
+Traceback (most recent call last):
+...
+daybreak.grant.errors.Denied: not_granted: ...
 """
 
 from daybreak._core.grant import (
     Attestation,
+    CiphertextLabel,
     Decision,
     Entity,
+    Granted,
+    Manifest,
+    ManifestMemory,
     RevocationStore,
     SignedRequest,
     Verifier,
     Wallet,
+    decrypt,
+    encrypt,
     entity_id,
+    label,
     revoke,
     sign_challenge,
     sign_request,
@@ -51,14 +72,21 @@ from daybreak.grant.errors import Denied
 
 __all__ = [
     "Attestation",
+    "CiphertextLabel",
     "Decision",
     "Denied",
     "Entity",
+    "Granted",
+    "Manifest",
+    "ManifestMemory",
     "RevocationStore",
     "SignedRequest",
     "Verifier",
     "Wallet",
+    "decrypt",
+    "encrypt",
     "entity_id",
+    "label",
     "revoke",
     "sign_challenge",
     "sign_request",

@@ -3,11 +3,13 @@
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/tuple.h>
 
+#include "daybreak/grant/encryption/wallet_keys.h"
 #include "daybreak/grant/explain.h"
 #include "daybreak/grant/python/convert.h"
 #include "daybreak/grant/wallet.h"
 
 void bind_verifier(nanobind::module_&);
+void bind_encryption(nanobind::module_&);
 
 namespace nb = nanobind;
 namespace base = daybreak::base;
@@ -57,6 +59,14 @@ void raise_denied(const Denial& denial) {
 namespace {
 
 constexpr std::int64_t kDefaultGrantS = 30 * 24 * 3600LL;
+// What a grant gives to its maker.
+struct PyGranted {
+  Attestation attestation;
+  std::string bundle;
+  std::int64_t keys_from;
+  std::int64_t keys_until;
+};
+
 constexpr std::int64_t kDefaultEntityS = 365 * 24 * 3600LL;
 
 std::int64_t unix_s() {
@@ -177,16 +187,23 @@ void bind_wallet_grants(nb::class_<Wallet>& cls) {
   cls.def(
          "grant",
          [](Self& self, const nb::bytes& subject, const std::string& namespace_id, const PyStatements& statements,
-            int hops, std::optional<std::int64_t> valid_from, std::int64_t valid_for) {
-           auto granted = base::value_or_raise(
-               self.grant(record_of(subject), grant_options(namespace_id, statements, hops, valid_from, valid_for)));
-           return py_bytes(granted.bundle);
+            int hops, std::optional<std::int64_t> valid_from, std::int64_t valid_for,
+            std::optional<std::int64_t> keys_from, std::uint32_t epoch_s) {
+           auto made = base::value_or_raise(grant_with_keys(
+               self, record_of(subject), grant_options(namespace_id, statements, hops, valid_from, valid_for),
+               {Epochs{epoch_s}, keys_from}));
+           return PyGranted{std::move(made.granted.attestation), std::move(made.granted.bundle), made.keys_from_s,
+                            made.keys_until_s};
          },
          nb::arg("subject"), nb::kw_only(), nb::arg("namespace"), nb::arg("statements"), nb::arg("hops") = 0,
-         nb::arg("valid_from") = nb::none(), nb::arg("valid_for") = kDefaultGrantS,
-         "Grants to the subject (its public record), keeps the attestation, and returns the bundle to send: the "
-         "attestation and all "
-         "chains above it that are known, sealed to the subject.")
+         nb::arg("valid_from") = nb::none(), nb::arg("valid_for") = kDefaultGrantS, nb::arg("keys_from") = nb::none(),
+         nb::arg("epoch_s") = Epochs{}.seconds,
+         "Grants to the subject (its public record) and keeps the attestation. The result's `bundle` is for the "
+         "subject: the attestation and all chains above it that are known, sealed to the subject, and for statements "
+         "that say `decrypt` the keys of every epoch that the validity touches (`keys_from`, `keys_until` of the "
+         "result show the rounding). keys_from: a unix second in the past from which on keys are handed over too. "
+         "epoch_s: of the manifest, when the owner is the namespace; others hand on keys as they got them. "
+         "PermissionDeniedError when the owner does not hold the keys.")
       .def(
           "bundle",
           [](Self& self, const nb::bytes& subject) {
@@ -212,6 +229,12 @@ void bind_wallet_grants(nb::class_<Wallet>& cls) {
 
 void bind_wallet(nb::module_& m) {
   using Self = Wallet;
+  nb::class_<PyGranted>(m, "Granted", "An attestation and its bundle, made by Wallet.grant().")
+      .def_ro("attestation", &PyGranted::attestation, "To be named when it is revoked.")
+      .def_prop_ro(
+          "bundle", [](const PyGranted& self) { return py_bytes(self.bundle); }, "To be sent to the subject.")
+      .def_ro("keys_from", &PyGranted::keys_from, "Keys are handed over from this unix second on; 0 without keys.")
+      .def_ro("keys_until", &PyGranted::keys_until, "And until this one, which is not in it.");
   nb::class_<Self> cls(m, "Wallet",
                        "What one entity knows: grants to it, the chains above them, and the grants that it made.");
   cls.def(nb::new_([](std::shared_ptr<Entity> entity, const std::optional<std::string>& directory) {
@@ -222,16 +245,20 @@ void bind_wallet(nb::module_& m) {
   bind_wallet_grants(cls);
   cls.def(
          "prove",
-         [](const Self& self, const PyPairs& required, const std::string& namespace_id) {
+         [](const Self& self, const PyPairs& required, const std::string& namespace_id, DirectoryStore* revocations) {
            const Policy policy = policy_of(required);
+           const Hash root = id_of(namespace_id, "namespace");
+           std::shared_ptr<const RevokedSet> revoked;
+           if (revocations != nullptr) revoked = base::value_or_raise(revocations->read_all());
            Checked<Proof> proof = [&] {
              const nb::gil_scoped_release release;
-             return self.prove(id_of(namespace_id, "namespace"), policy);
+             return self.prove(root, policy, nullptr, revoked.get());
            }();
            return py_bytes(value_or_denied(std::move(proof)).bytes());
          },
-         nb::arg("required"), nb::kw_only(), nb::arg("namespace"),
-         "A proof that the owner has all (permission, resource) pairs. Denied says which link is missing.")
+         nb::arg("required"), nb::kw_only(), nb::arg("namespace"), nb::arg("revocations") = nb::none(),
+         "A proof that the owner has all (permission, resource) pairs, by grants that are not revoked in the store. "
+         "Denied says which link is missing.")
       .def(
           "explain",
           [](const Self& self, const PyPairs& required, const std::string& namespace_id,
@@ -274,4 +301,5 @@ void bind_grant(nb::module_& m) {
   bind_attestation(m);
   bind_wallet(m);
   bind_verifier(m);
+  bind_encryption(m);
 }

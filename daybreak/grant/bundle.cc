@@ -26,6 +26,10 @@ const EntityRecord* find_entity(const std::vector<EntityRecord>& sorted, const H
 
 }  // namespace
 
+Hash key_bundle_hash(std::string_view sealed) {
+  return hash_of(tag("daybreak/grant/key-bundle/v1"), {sealed});
+}
+
 base::Status Bundle::normalise() {
   std::ranges::sort(entities, {}, &EntityRecord::id);
   entities.erase(std::ranges::unique(entities, {}, &EntityRecord::id).begin(), entities.end());
@@ -90,7 +94,7 @@ Result<Bundle> Bundle::decode(std::string_view bytes) {
       if (record != nullptr) used[static_cast<std::size_t>(record - bundle.entities.data())] = true;
     }
     item.key_bundle = in.text(0, kMaxKeyBundleBytes, "the length of a key bundle");
-    in.require(item.key_bundle.empty() || crypto::sha256(item.key_bundle) == item.attestation.terms.key_bundle,
+    in.require(item.key_bundle.empty() || key_bundle_hash(item.key_bundle) == item.attestation.terms.key_bundle,
                "a key bundle is not the one that its attestation names");
     bundle.attestations.push_back(std::move(item));
   }

@@ -12,11 +12,14 @@ namespace daybreak::grant {
 
 struct BundledAttestation {
   Attestation attestation;
-  // Opaque here: keys sealed to the attestation's subject. Empty, or what the attestation's key_bundle is the SHA-256
-  // of.
+  // Keys sealed to the attestation's subject (encryption/key_ring.h). Empty, or what the attestation's key_bundle is
+  // the key_bundle_hash() of.
   std::string key_bundle;
   bool operator==(const BundledAttestation&) const = default;
 };
+
+// How an attestation names the sealed keys that go with it.
+Hash key_bundle_hash(std::string_view sealed);
 
 // What is in a bundle. Every attestation's two entities are there, and nothing else.
 struct Bundle {

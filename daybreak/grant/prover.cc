@@ -145,7 +145,8 @@ class Cover {
       return;
     }
     steps_ += reaches_.size();
-    if (steps_ > kMaxSearchSteps && !best_.empty()) return;
+    // The way straight down to a first answer is allowed on top of the limit.
+    if (steps_ > kMaxSearchSteps + (best_.empty() ? kMaxPairs * reaches_.size() : 0)) return;
     if (chosen.size() == kMaxPaths || (!best_.empty() && hops + 1 >= best_hops_)) return;
     std::vector<std::size_t> candidates = candidates_for(rarest(missing), missing);
     for (const std::size_t index : candidates) {
@@ -197,8 +198,11 @@ Checked<Proof> build(const Graph& graph, const Hash& namespace_id, const Hash& s
     return std::unexpected(why_not(graph, namespace_id, subject, policy.pairs()[missing], options.now_s));
   }
   const std::vector<std::size_t> cover = Cover(*reaches, wanted).best();
-  if (cover.empty())
-    return deny(Reason::kNotGranted, "the request needs more than {} paths: ask for less at once", kMaxPaths);
+  if (cover.empty()) {
+    return deny(Reason::kNotGranted,
+                "the request needs more than {} paths, or more than {} steps to find them: ask for less at once",
+                kMaxPaths, kMaxSearchSteps);
+  }
   std::vector<std::vector<std::size_t>> paths;
   for (const std::size_t index : cover) paths.push_back((*reaches)[index].path);
   auto proof = Proof::make(graph.entities, graph.attestations, paths);
@@ -220,9 +224,17 @@ Checked<std::vector<Reach>> search(const Graph& graph, const Hash& namespace_id,
 }
 
 Checked<Proof> build_proof(const Graph& graph, const Hash& namespace_id, const Hash& subject, const Policy& policy,
-                           std::int64_t now_s) {
-  auto proof = build(graph, namespace_id, subject, policy, {.now_s = now_s});
+                           std::int64_t now_s, const RevokedSet* revoked) {
+  SearchOptions options{.now_s = now_s};
+  if (revoked != nullptr) options.without = [revoked](const Hash& commitment) { return revoked->contains(commitment); };
+  auto proof = build(graph, namespace_id, subject, policy, options);
   if (proof || proof.error().reason != Reason::kNotGranted) return proof;
+  if (revoked != nullptr) {  // would there be one if nothing were revoked? Then that is the reason
+    const auto unrevoked = build(graph, namespace_id, subject, policy, {.now_s = now_s});
+    if (unrevoked) {
+      if (auto kept = check_revocations(*unrevoked, *revoked); !kept) return std::unexpected(std::move(kept).error());
+    }
+  }
   // Would there be one if nothing ever expired? Then time is the reason.
   const auto timeless = build(graph, namespace_id, subject, policy, {.now_s = now_s, .ignore_times = true});
   if (timeless) {

@@ -38,9 +38,10 @@ Checked<std::vector<Reach>> search(const Graph& graph, const Hash& namespace_id,
                                    const SearchOptions& options, const Hash* subject = nullptr);
 
 // A proof for the subject that covers the whole policy: of all sets of paths that do, one with the fewest hops (or near
-// it, when looking for the best would take more than kMaxSearchSteps). The denial says which link is missing.
+// it, when looking for the best would take more than kMaxSearchSteps). What is in `revoked` is not used, so that a new
+// grant takes the place of a revoked one. The denial says which link is missing.
 Checked<Proof> build_proof(const Graph& graph, const Hash& namespace_id, const Hash& subject, const Policy& policy,
-                           std::int64_t now_s);
+                           std::int64_t now_s, const RevokedSet* revoked = nullptr);
 
 // In words, why the pair does not come to the subject.
 Denial why_not(const Graph& graph, const Hash& namespace_id, const Hash& subject, const Pair& pair, std::int64_t now_s);

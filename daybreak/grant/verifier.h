@@ -82,6 +82,9 @@ class Verifier {
   // Nothing when there is no such session.
   void close_session(std::string_view token);
 
+  // What is revoked, as this verifier knows it: nullptr when it does not look, denied when it has not been told for too
+  // long.
+  Checked<std::shared_ptr<const RevokedSet>> revocations() DAYBREAK_EXCLUDES(refresh_mutex_, mutex_);
   // Reads the store now. It is also read by itself when half of max_staleness_s is over, by the caller of the moment.
   base::Status refresh();
 
@@ -102,8 +105,6 @@ class Verifier {
   Verifier(VerifierOptions options, base::Env& env);
 
   std::int64_t now_ns();
-  // Fresh enough revocations (nullptr when they are not looked at), reading them if it is time.
-  Checked<std::shared_ptr<const RevokedSet>> revocations() DAYBREAK_EXCLUDES(refresh_mutex_, mutex_);
   base::Status read_store() DAYBREAK_REQUIRES(refresh_mutex_) DAYBREAK_EXCLUDES(mutex_);
   void end_revoked(const RevokedSet& revoked) DAYBREAK_REQUIRES(mutex_);
   Found decide(std::string_view proof, std::span<const Need> needs, const Hash* subject, std::string_view origin,

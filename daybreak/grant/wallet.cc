@@ -4,6 +4,7 @@
 #include <set>
 
 #include "daybreak/base/file.h"
+#include "daybreak/grant/encryption/key_ring.h"
 
 namespace daybreak::grant {
 namespace {
@@ -102,7 +103,7 @@ base::Status Wallet::add_upstream(Bundle& bundle) const {
 }
 
 Result<Wallet::Granted> Wallet::grant(const EntityRecord& subject, GrantOptions options, std::string_view key_bundle) {
-  if (!key_bundle.empty()) options.key_bundle = crypto::sha256(key_bundle);
+  if (!key_bundle.empty()) options.key_bundle = key_bundle_hash(key_bundle);
   DAYBREAK_ASSIGN(Attestation attestation, owner_->attest(subject, options, env_));
   Bundle bundle;
   bundle.attestations.push_back({attestation, std::string(key_bundle)});
@@ -133,6 +134,12 @@ Result<std::string> Wallet::bundle_again(const EntityRecord& subject) {
 Result<std::size_t> Wallet::add(std::string_view sealed) {
   DAYBREAK_ASSIGN(const Bundle bundle, open_bundle(sealed, *owner_));
   DAYBREAK_TRY(bundle.check_signatures());
+  for (const BundledAttestation& item : bundle.attestations) {
+    // Keys for somebody else are not there to be looked at; ours must be what was granted.
+    if (item.key_bundle.empty() || item.attestation.subject != owner_->id()) continue;
+    KeyRing ring;
+    DAYBREAK_TRY(open_keys(*owner_, item.attestation, item.key_bundle, ring));
+  }
   const base::MutexLock lock(mutex_);
   DAYBREAK_ASSIGN(const std::size_t added, learn(bundle));
   // What came again is not written again; keys may have come that were missing, so a bundle with keys always is.
@@ -142,10 +149,11 @@ Result<std::size_t> Wallet::add(std::string_view sealed) {
   return added;
 }
 
-Checked<Proof> Wallet::prove(const Hash& namespace_id, const Policy& policy, const Hash* subject) const {
+Checked<Proof> Wallet::prove(const Hash& namespace_id, const Policy& policy, const Hash* subject,
+                             const RevokedSet* revoked) const {
   const Known known = this->known();
   return build_proof(known.graph(), namespace_id, subject == nullptr ? owner_->id() : *subject, policy,
-                     env_.unix_ns() / kNsInSecond);
+                     env_.unix_ns() / kNsInSecond, revoked);
 }
 
 Wallet::Known Wallet::known() const {

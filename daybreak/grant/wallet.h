@@ -41,8 +41,9 @@ class Wallet {
   // new.
   base::Result<std::size_t> add(std::string_view sealed);
 
-  // For the owner, or for an entity whose grants are known here.
-  Checked<Proof> prove(const Hash& namespace_id, const Policy& policy, const Hash* subject = nullptr) const;
+  // For the owner, or for an entity whose grants are known here, over nothing that is in `revoked`.
+  Checked<Proof> prove(const Hash& namespace_id, const Policy& policy, const Hash* subject = nullptr,
+                       const RevokedSet* revoked = nullptr) const;
 
   // A copy of what is known, for search() and the functions of explain.h.
   struct Known {

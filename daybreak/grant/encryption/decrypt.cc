@@ -26,8 +26,7 @@ Checked<crypto::VerifyKey> author_key(const Ciphertext& ciphertext, Verifier& ve
 }  // namespace
 
 Checked<void> decrypt(const Ciphertext& ciphertext, Verifier& verifier, const Entity& holder,
-                      std::string_view holder_proof, const KeyRing& ring, std::span<std::uint8_t> out,
-                      base::Env& env) {
+                      std::string_view holder_proof, const KeyRing& ring, std::span<std::uint8_t> out, base::Env& env) {
   constexpr std::int64_t kNsInSecond = 1'000'000'000;
   const std::string& resource = ciphertext.resource().text();
   const Hash& namespace_id = verifier.options().namespace_id;

@@ -8,7 +8,8 @@
 
 namespace daybreak::grant {
 
-// The plaintext, into `out` of ciphertext.text_bytes(). Refused, with the code and the sentence of what is missing, unless
+// The plaintext, into `out` of ciphertext.text_bytes(). Refused, with the code and the sentence of what is missing,
+// unless
 // - the ciphertext is of the verifier's namespace,
 // - its author proves `publish` on the resource now, unrevoked, and signed these bytes (or is the namespace's own
 //   entity),

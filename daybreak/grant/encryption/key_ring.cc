@@ -43,15 +43,14 @@ EpochRange EpochRange::covering(Epochs epochs, Validity validity) {
 Result<KeyNode> KeyNode::of(const Pattern& pattern) {
   const std::string& text = pattern.text();
   if (pattern.is_literal()) return KeyNode{text, false};
-  const bool star_last = pattern.cell(pattern.cells() - 1) == "*";
-  const std::string_view path = star_last ? parent_of(text) : std::string_view();
-  const auto parsed = path.empty() ? Result<Pattern>(Pattern{}) : Pattern::parse(path);
-  if (!star_last || !parsed || (!path.empty() && !parsed->is_literal())) {
-    return fail(Code::kInvalidArgument,
-                "'decrypt' on '{}' has no key: grant it on one resource, or on all below one ('{}/*')", text,
-                pattern.cell(0) == "+" || pattern.cell(0) == "*" ? "models" : pattern.cell(0));
+  if (text == "*") return KeyNode{"", true};
+  if (text.ends_with("/*")) {
+    std::string path = text.substr(0, text.size() - 2);
+    if (const auto parsed = Pattern::parse(path); parsed && parsed->is_literal()) return KeyNode{std::move(path), true};
   }
-  return KeyNode{std::string(path), true};
+  return fail(Code::kInvalidArgument,
+              "'decrypt' on '{}' has no key: grant it on one resource ('models/a'), or on all below one ('models/*')",
+              text);
 }
 
 KeyRing KeyRing::of_namespace(const Entity& owner, Epochs epochs) {
@@ -113,10 +112,6 @@ Result<crypto::KeyPair> KeyRing::key(std::string_view resource, std::uint64_t ep
   DAYBREAK_ASSIGN(crypto::Secret<32> held, secret({std::string(resource), false}, epoch));
   const crypto::PublicKey public_key = crypto::x25519_public(held);
   return crypto::KeyPair{std::move(held), public_key};
-}
-
-Hash key_bundle_hash(std::string_view sealed) {
-  return hash_of(kBundleTag, {sealed});
 }
 
 Result<std::string> seal_keys(const KeyRing& ring, const Entity& attester, const EntityRecord& subject,

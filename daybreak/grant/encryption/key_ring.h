@@ -12,6 +12,7 @@
 
 #include "daybreak/base/error.h"
 #include "daybreak/grant/attestation.h"
+#include "daybreak/grant/bundle.h"
 #include "daybreak/grant/encryption/key_tree.h"
 #include "daybreak/grant/entity.h"
 #include "daybreak/grant/pattern.h"
@@ -75,11 +76,10 @@ class KeyRing {
 // Seals what `statements` hand over with the permission `decrypt` for the epochs in `range` to the subject, for an
 // attestation by `attester`; empty when none of them says `decrypt`. kPermissionDenied when the ring holds less,
 // kInvalidArgument for a pattern without a node, more than kMaxKeysOfGrant keys, or a subject without a sealing key.
-// Put key_bundle_hash() of it into the attestation.
+// Put key_bundle_hash() (bundle.h) of it into the attestation.
 base::Result<std::string> seal_keys(const KeyRing& ring, const Entity& attester, const EntityRecord& subject,
                                     const Hash& namespace_id, std::span<const Statement> statements, EpochRange range,
                                     base::Env& env = base::Env::real());
-Hash key_bundle_hash(std::string_view sealed);
 
 // Opens a bundle that came with `attestation` and adds its keys to the ring; gives the epochs that they are for.
 // kDataLoss when it is not the one that the attestation names, does not open, or holds other keys than those of the

@@ -19,12 +19,12 @@ bool says_decrypt(std::span<const Statement> statements) {
 }
 
 Checked<Proof> prove_one(const Wallet& wallet, const Hash& namespace_id, std::string_view permission,
-                         std::string_view resource) {
+                         std::string_view resource, const RevokedSet* revoked = nullptr) {
   auto pair = Pair::make(permission, resource);
   if (!pair) return deny(Reason::kMalformed, "{}", pair.error().message());
   const auto policy = Policy::make({std::move(*pair)});
   if (!policy) return deny(Reason::kMalformed, "{}", policy.error().message());
-  return wallet.prove(namespace_id, *policy);
+  return wallet.prove(namespace_id, *policy, nullptr, revoked);
 }
 
 // The length of the epochs that keys handed to the owner are for; that of the first bundle that opens.
@@ -61,7 +61,8 @@ Result<GrantedKeys> grant_with_keys(Wallet& wallet, const EntityRecord& subject,
   full.valid_from_s = options.valid_from_s.value_or(env.unix_ns() / kNsASecond);
   if (!says_decrypt(full.statements)) {
     if (keys.from_s) {
-      return fail(Code::kInvalidArgument, "keys from an earlier time go with 'decrypt' only, which is not granted here");
+      return fail(Code::kInvalidArgument,
+                  "keys from an earlier time go with 'decrypt' only, which is not granted here");
     }
     DAYBREAK_ASSIGN(Wallet::Granted granted, wallet.grant(subject, full));
     return GrantedKeys{std::move(granted)};
@@ -72,8 +73,8 @@ Result<GrantedKeys> grant_with_keys(Wallet& wallet, const EntityRecord& subject,
   if (keys.from_s) window.from_s = std::min(window.from_s, std::max<std::int64_t>(*keys.from_s, 0));
   const EpochRange range = EpochRange::covering(epochs, window);
   DAYBREAK_ASSIGN(const KeyRing ring, keys_of(wallet, full.namespace_id, epochs));
-  DAYBREAK_ASSIGN(const std::string sealed, seal_keys(ring, wallet.owner(), subject, full.namespace_id,
-                                                      full.statements, range, env));
+  DAYBREAK_ASSIGN(const std::string sealed,
+                  seal_keys(ring, wallet.owner(), subject, full.namespace_id, full.statements, range, env));
   DAYBREAK_ASSIGN(Wallet::Granted granted, wallet.grant(subject, full, sealed));
   return GrantedKeys{std::move(granted), epochs.begin(range.first), epochs.begin(range.last + 1)};
 }
@@ -92,7 +93,9 @@ Checked<void> decrypt_as(const Wallet& holder, const Ciphertext& ciphertext, Ver
   const Hash& namespace_id = verifier.options().namespace_id;
   std::string proof_bytes;
   if (holder.owner().id() != namespace_id && ciphertext.namespace_id() == namespace_id) {
-    auto proof = prove_one(holder, namespace_id, kDecrypt, ciphertext.resource().text());
+    const auto revoked = verifier.revocations();
+    if (!revoked) return std::unexpected(revoked.error());
+    auto proof = prove_one(holder, namespace_id, kDecrypt, ciphertext.resource().text(), revoked->get());
     if (!proof) return std::unexpected(proof.error());
     proof_bytes = proof->bytes();
   }
