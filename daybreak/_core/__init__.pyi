@@ -1,5 +1,7 @@
 from daybreak._core import (
     base as base,
+    crypto as crypto,
+    grant as grant,
     rl as rl,
     runtime as runtime,
     tensor as tensor,

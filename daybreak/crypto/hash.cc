@@ -2,6 +2,8 @@
 
 #include <openssl/evp.h>
 
+#include <system_error>
+
 #include "daybreak/base/error.h"
 
 namespace daybreak::crypto {
@@ -53,6 +55,54 @@ Hash sha256(std::span<const std::byte> bytes) {
   thread_local Context context;
   context.update(bytes);
   return context.finish();
+}
+
+namespace {
+
+constexpr std::size_t kMinBytesBehind = 256 * 1024;  // a thread costs some 30 us, which is the hash of 50 KB
+
+}  // namespace
+
+HashBehind::HashBehind(std::string_view prefix, std::span<const std::byte> bytes) : bytes_(bytes) {
+  sha_.update(prefix);
+  if (bytes.size() < kMinBytesBehind) return;
+  try {
+    thread_ = std::thread([this] { work(); });
+  } catch (const std::system_error&) {  // no thread to be had: finish() does the work
+  }
+}
+
+HashBehind::~HashBehind() {
+  if (!thread_.joinable()) return;
+  advance(bytes_.size());
+  thread_.join();
+}
+
+void HashBehind::work() {
+  while (hashed_ < bytes_.size()) {
+    const std::size_t ready = written_.load(std::memory_order_acquire);
+    if (ready == hashed_) {
+      written_.wait(ready, std::memory_order_acquire);
+      continue;
+    }
+    sha_.update(bytes_.subspan(hashed_, ready - hashed_));
+    hashed_ = ready;
+  }
+}
+
+void HashBehind::advance(std::size_t size_bytes) {
+  written_.store(size_bytes, std::memory_order_release);
+  if (thread_.joinable()) written_.notify_one();
+}
+
+Hash HashBehind::finish() {
+  advance(bytes_.size());
+  if (thread_.joinable()) {
+    thread_.join();
+  } else {
+    work();
+  }
+  return sha_.finish();
 }
 
 std::string to_hex(std::span<const std::uint8_t> bytes) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace daybreak::crypto {
 namespace {
 
@@ -18,6 +20,21 @@ TEST(Hash, of_pieces_is_that_of_the_whole) {
     pieces.update(std::string_view(text).substr(at, step));
   EXPECT_EQ(pieces.finish(), sha256(text));
   EXPECT_EQ(pieces.update("abc").finish(), sha256("abc"));
+}
+
+TEST(Hash, computed_behind_the_writer_is_the_same) {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1000}, std::size_t{1} << 20}) {
+    std::string text(size, '\0');
+    HashBehind behind("prefix", std::as_bytes(std::span(text)));
+    for (std::size_t at = 0; at < size; at += 50'000) {
+      const std::size_t end = std::min(size, at + 50'000);
+      for (std::size_t i = at; i < end; ++i) text[i] = static_cast<char>(i * 7 >> 2);
+      behind.advance(end);
+    }
+    EXPECT_EQ(behind.finish(), sha256("prefix" + text));
+  }
+  std::string text(1 << 20, 'x');
+  HashBehind abandoned("", std::as_bytes(std::span(text)));  // its thread ends with it
 }
 
 TEST(Hash, hex_goes_both_ways_and_refuses_the_rest) {

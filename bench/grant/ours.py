@@ -1,0 +1,105 @@
+import statistics
+import time
+
+from bench.rows import Measure
+from daybreak import grant
+
+QUICK = False
+NAMESPACE = grant.Entity.create()
+GOOD, BAD = [("predict", "models/pong/rl")], [("predict", "models/pong-two")]
+
+
+def chain(hops):
+    """The last of so many entities in a row, its proof, and the same with a flipped bit."""
+    entity, wallet = NAMESPACE, grant.Wallet(NAMESPACE)
+    for left in reversed(range(hops)):
+        below = grant.Entity.create()
+        bundle = wallet.grant(
+            below.public, namespace=NAMESPACE.id, statements=[(["predict"], "models/pong/*")], hops=left
+        )
+        entity, wallet = below, grant.Wallet(below)
+        wallet.add(bundle)
+    proof = wallet.prove(GOOD, namespace=NAMESPACE.id)
+    bad = bytearray(proof)
+    bad[-20] ^= 1  # in a signature
+    return entity, proof, bytes(bad)
+
+
+SUBJECT, PROOF, FORGED = chain(5)
+
+
+def allowed(call):
+    try:
+        call()
+    except grant.Denied:
+        return False
+    return True
+
+
+def check(verifier):
+    """What both sides must agree on: the good one, one for something else, a forged one."""
+    return [
+        allowed(lambda: verifier.verify(PROOF, GOOD)),
+        allowed(lambda: verifier.verify(PROOF, BAD)),
+        allowed(lambda: verifier.verify(FORGED, GOOD)),
+    ]
+
+
+def new():
+    return grant.Verifier(namespace=NAMESPACE.id, server="bench", revocations=None)
+
+
+def median_us(calls):
+    times = []
+    for call in calls:
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times) * 1e6
+
+
+def count():
+    return 300 if QUICK else 3000
+
+
+def verify_5_hops_cold():
+    verifier = new()
+    # Another app each time: a decision is remembered for one audience, so each of these is made anew.
+    apps = [f"app{i}" for i in range(count() + 50)]
+    for app in apps[:50]:
+        verifier.verify(PROOF, GOOD, app=app)
+    return Measure(
+        median_us((lambda app=app: verifier.verify(PROOF, GOOD, app=app)) for app in apps[50:]), check(verifier)
+    )
+
+
+def verify_with_possession():
+    verifier = new()
+    times = {}
+    for kind, apps in (("cold", [f"app{i}" for i in range(count())]), ("warm", ["app"] * count())):
+        requests = [
+            grant.sign_request(SUBJECT, PROOF, server="bench", method="POST", path="/predict", body=b"x" * 100, app=app)
+            for app in apps
+        ]
+        calls = (
+            lambda request=request, app=app: verifier.check_request(
+                request, GOOD, method="POST", path="/predict", body=b"x" * 100, app=app
+            )
+            for request, app in zip(requests, apps, strict=True)
+        )
+        times[kind] = median_us(calls)
+    return Measure(times["cold"], check(verifier), {"proof_seen_before_us": times["warm"]})
+
+
+def verify_warm():
+    verifier = new()
+    verifier.verify(PROOF, GOOD)
+    calls = 20 * count()
+    started = time.perf_counter()
+    for _ in range(calls):
+        verifier.verify(PROOF, GOOD)
+    return Measure((time.perf_counter() - started) / calls * 1e6, check(verifier))
+
+
+def proof_bytes_per_hop():
+    return Measure(len(chain(6)[1]) - len(PROOF), info={"proof_of_5_hops": len(PROOF)})

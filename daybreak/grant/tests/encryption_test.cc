@@ -1,0 +1,392 @@
+// Encryption to a resource: key tree, key bundles, manifests, ciphertexts.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "daybreak/base/test_env.h"
+#include "daybreak/grant/encryption/ciphertext.h"
+
+namespace daybreak::grant {
+namespace {
+
+constexpr std::int64_t kDay = 86'400;
+
+// A namespace "lab", a trainer who may publish, and whoever a test adds. The clock stands at 2026-01-01.
+class Encryption : public testing::Test {
+ protected:
+  Entity entity(bool sealing = true) { return *Entity::create({.sealing = sealing}, env_); }
+  std::int64_t now() { return env_.unix_ns() / 1'000'000'000; }
+  std::uint64_t epoch() { return epochs_.at(now()); }
+
+  static std::vector<Statement> statements(std::vector<std::string> permissions, std::vector<std::string> resources) {
+    std::vector<Statement> out;
+    for (const std::string& resource : resources) out.push_back(*Statement::make(permissions, resource));
+    return *canonical(out);
+  }
+
+  struct Granted {
+    Attestation attestation;
+    std::string keys;
+  };
+  // `granter` gives `decrypt` on the resources, with the keys of so many epochs from `first` on.
+  base::Result<Granted> give(const Entity& granter, const KeyRing& ring, const Entity& subject,
+                             std::vector<std::string> resources, std::uint64_t first, std::size_t count) {
+    GrantOptions options;
+    options.namespace_id = lab_.id();
+    options.statements = statements({"decrypt"}, std::move(resources));
+    options.hops = 3;
+    DAYBREAK_ASSIGN(std::string keys, seal_keys(ring, granter, subject.record(), lab_.id(), options.statements,
+                                                {first, first + count - 1}, env_));
+    options.key_bundle = key_bundle_hash(keys);
+    DAYBREAK_ASSIGN(Attestation attestation, granter.attest(subject.record(), options, env_));
+    return Granted{std::move(attestation), std::move(keys)};
+  }
+  KeyRing ring_of(const Entity& subject, const Granted& granted) {
+    KeyRing ring;
+    const auto range = open_keys(subject, granted.attestation, granted.keys, ring);
+    EXPECT_TRUE(range.has_value()) << range.error().message();
+    return ring;
+  }
+  KeyRing lab_ring() { return KeyRing::of_namespace(lab_, epochs_); }
+
+  std::string proof_of(const Entity& subject, std::vector<std::string> permissions, std::string resource) {
+    GrantOptions options;
+    options.namespace_id = lab_.id();
+    options.statements = statements(std::move(permissions), {std::move(resource)});
+    const Attestation attestation = *lab_.attest(subject.record(), options, env_);
+    const EntityRecord records[] = {lab_.record(), subject.record()};
+    const std::vector<std::size_t> paths[] = {{0}};
+    return Proof::make(records, std::span(&attestation, 1), paths)->bytes();
+  }
+  Manifest manifest(std::uint64_t sequence = 1,
+                    std::vector<std::string> resources = {"models/pong/rl", "models/pong/imitation"}) {
+    ManifestOptions options;
+    options.resources = std::move(resources);
+    options.sequence = sequence;
+    options.validity = *Validity::make(now(), 10 * kDay);
+    options.epochs = epochs_;
+    return *Manifest::make(lab_, options);
+  }
+  std::string encrypted(std::string_view text, std::string_view resource = "models/pong/rl") {
+    auto made =
+        encrypt(manifest(), resource, text, trainer_, proof_of(trainer_, {"publish"}, std::string(resource)), env_);
+    EXPECT_TRUE(made.has_value()) << made.error().message();
+    return *made;
+  }
+  static base::Result<std::string> text_of(const Ciphertext& ciphertext, const crypto::Secret<32>& key) {
+    crypto::SecretBytes text(ciphertext.text_bytes());
+    DAYBREAK_TRY(ciphertext.open(key, text.writable()));
+    return std::string(text.view());
+  }
+  static base::Result<std::string> opened(std::string_view bytes, const KeyRing& ring) {
+    DAYBREAK_ASSIGN(const Ciphertext ciphertext, Ciphertext::decode(bytes));
+    DAYBREAK_ASSIGN(const crypto::KeyPair pair, ring.key(ciphertext.resource().text(), ciphertext.epoch()));
+    return text_of(ciphertext, pair.secret_key);
+  }
+
+  base::TestEnv env_;
+  Epochs epochs_{static_cast<std::uint32_t>(kDay)};
+  Entity lab_ = entity();
+  Entity trainer_ = entity();
+  Entity friend_ = entity();
+};
+
+TEST_F(Encryption, opens_for_who_was_granted_the_resource_before_or_later) {
+  const std::string text(200'000, 'w');
+  const std::string bytes = encrypted(text);
+  const auto granted = give(lab_, lab_ring(), friend_, {"models/pong/rl"}, epoch(), 1);
+  ASSERT_TRUE(granted.has_value()) << granted.error().message();
+  EXPECT_EQ(opened(bytes, ring_of(friend_, *granted)).value(), text);
+  EXPECT_EQ(opened(encrypted(""), ring_of(friend_, *granted)).value(), "");
+}
+
+TEST_F(Encryption, body_of_several_threads_and_chunks_is_found_damaged_as_well) {
+  const std::string text(1 << 20, 'w');
+  std::string bytes = encrypted(text);
+  const auto secret = std::move(lab_ring().key("models/pong/rl", epoch())->secret_key);
+  EXPECT_EQ(text_of(*Ciphertext::decode(bytes), secret).value(), text);
+  for (const std::size_t at : {bytes.size() - 1, bytes.size() - 500'000, bytes.size() - (1 << 20)}) {
+    bytes[at] = static_cast<char>(bytes[at] ^ 1);
+    const auto parsed = Ciphertext::decode(bytes);
+    ASSERT_TRUE(parsed.has_value());
+    std::string out(parsed->text_bytes(), 'x');
+    EXPECT_FALSE(parsed->open(secret, {reinterpret_cast<std::uint8_t*>(out.data()), out.size()}).has_value());
+    EXPECT_EQ(out, std::string(out.size(), '\0')) << "nothing of a damaged text is handed out";
+    bytes[at] = static_cast<char>(bytes[at] ^ 1);
+  }
+}
+
+TEST_F(Encryption, literal_grant_opens_that_resource_alone) {
+  const KeyRing ring = ring_of(friend_, *give(lab_, lab_ring(), friend_, {"models/pong/imitation"}, epoch(), 1));
+  EXPECT_TRUE(opened(encrypted("x", "models/pong/imitation"), ring).has_value());
+  const auto refused = opened(encrypted("x"), ring);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code(), base::Code::kPermissionDenied);
+  EXPECT_NE(refused.error().message().find("'models/pong/rl'"), std::string::npos) << refused.error().message();
+  EXPECT_FALSE(ring.key("models/pong/imitation/deeper", epoch()).has_value());
+  EXPECT_FALSE(ring.secret({"models/pong/imitation", true}, epoch()).has_value());
+}
+
+TEST_F(Encryption, subtree_grant_opens_all_below_and_the_place_itself_and_nothing_beside) {
+  const KeyRing ring = ring_of(friend_, *give(lab_, lab_ring(), friend_, {"models/pong/*"}, epoch(), 1));
+  const KeyRing all = lab_ring();
+  for (const char* path : {"models/pong", "models/pong/rl", "models/pong/a/b/c"})
+    EXPECT_EQ(ring.key(path, epoch())->public_key, all.key(path, epoch())->public_key) << path;
+  for (const char* path : {"models", "models/pong2", "models/pon", "other"})
+    EXPECT_FALSE(ring.key(path, epoch()).has_value()) << path;
+  const KeyRing root = ring_of(friend_, *give(lab_, lab_ring(), friend_, {"*"}, epoch(), 1));
+  EXPECT_EQ(root.key("other/x", epoch())->public_key, all.key("other/x", epoch())->public_key);
+}
+
+TEST_F(Encryption, holder_of_a_subtree_passes_on_a_part_offline_and_no_more) {
+  const KeyRing ring = ring_of(friend_, *give(lab_, lab_ring(), friend_, {"models/pong/*"}, epoch(), 3));
+  const Entity other = entity();
+  const auto part = give(friend_, ring, other, {"models/pong/rl"}, epoch() + 1, 1);
+  ASSERT_TRUE(part.has_value()) << part.error().message();
+  const KeyRing narrow = ring_of(other, *part);
+  EXPECT_EQ(narrow.key("models/pong/rl", epoch() + 1)->public_key,
+            lab_ring().key("models/pong/rl", epoch() + 1)->public_key);
+  EXPECT_FALSE(narrow.key("models/pong/rl", epoch()).has_value());
+  EXPECT_FALSE(narrow.key("models/pong/imitation", epoch() + 1).has_value());
+
+  for (const auto& [resource, first, count] :
+       {std::tuple{"models/*", 0, 1}, {"models/pong/rl", -1, 1}, {"models/pong/rl", 2, 2}}) {
+    const auto refused = give(friend_, ring, other, {resource}, epoch() + static_cast<std::uint64_t>(first),
+                              static_cast<std::size_t>(count));
+    ASSERT_FALSE(refused.has_value()) << resource;
+    EXPECT_EQ(refused.error().code(), base::Code::kPermissionDenied);
+  }
+  // A literal key can be passed on, as it is.
+  EXPECT_TRUE(give(other, narrow, lab_, {"models/pong/rl"}, epoch() + 1, 1).has_value());
+  EXPECT_FALSE(give(other, narrow, lab_, {"models/pong/rl/*"}, epoch() + 1, 1).has_value());
+}
+
+TEST_F(Encryption, epochs_have_keys_of_their_own_and_so_have_lengths_of_epochs) {
+  const KeyRing ring = lab_ring();
+  const auto today = ring.key("a", epoch())->public_key;
+  EXPECT_NE(today, ring.key("a", epoch() + 1)->public_key);
+  EXPECT_NE(today, KeyRing::of_namespace(lab_, {3600}).key("a", epoch())->public_key);
+  EXPECT_NE(today, KeyRing::of_namespace(friend_, epochs_).key("a", epoch())->public_key);
+}
+
+TEST_F(Encryption, window_is_whole_epochs) {
+  const auto range = [&](std::int64_t from, std::int64_t seconds) {
+    return EpochRange::covering(epochs_, *Validity::make(from, seconds));
+  };
+  EXPECT_EQ(range(10 * kDay, kDay), (EpochRange{10, 10}));
+  EXPECT_EQ(range(10 * kDay, kDay + 1), (EpochRange{10, 11}));
+  EXPECT_EQ(range(10 * kDay - 1, 2), (EpochRange{9, 10}));
+}
+
+TEST_F(Encryption, patterns_without_a_node_are_refused) {
+  for (const char* pattern : {"models/+/rl", "+", "*/rl", "models/*/rl", "models/+/*", "+/*"}) {
+    const auto refused = give(lab_, lab_ring(), friend_, {pattern}, epoch(), 1);
+    ASSERT_FALSE(refused.has_value()) << pattern;
+    EXPECT_NE(refused.error().message().find(pattern), std::string::npos);
+  }
+  EXPECT_TRUE(
+      seal_keys(lab_ring(), lab_, friend_.record(), lab_.id(), statements({"predict"}, {"apps/+"}), {1, 1}, env_)
+          ->empty());
+}
+
+TEST_F(Encryption, too_many_keys_a_subject_without_a_key_and_a_ring_without_keys_are_refused) {
+  EXPECT_TRUE(give(lab_, lab_ring(), friend_, {"a"}, 0, kMaxEpochsOfGrant).has_value());
+  EXPECT_EQ(give(lab_, lab_ring(), friend_, {"a"}, 0, kMaxEpochsOfGrant + 1).error().code(),
+            base::Code::kInvalidArgument);
+  EXPECT_EQ(give(lab_, lab_ring(), friend_, {"a", "b", "c", "d", "e"}, 0, kMaxKeysOfGrant / 5 + 1).error().code(),
+            base::Code::kInvalidArgument);
+  EXPECT_EQ(give(lab_, lab_ring(), entity(false), {"a"}, 0, 1).error().code(), base::Code::kInvalidArgument);
+  EXPECT_EQ(give(lab_, KeyRing(), friend_, {"a"}, 0, 1).error().code(), base::Code::kPermissionDenied);
+}
+
+TEST_F(Encryption, key_bundle_is_bound_to_its_attestation_and_its_parties) {
+  const Granted granted = *give(lab_, lab_ring(), friend_, {"models/pong/rl"}, epoch(), 1);
+  KeyRing ring;
+  for (std::size_t i = 0; i < granted.keys.size(); ++i) {
+    std::string altered = granted.keys;
+    altered[i] = static_cast<char>(altered[i] ^ 1);
+    EXPECT_FALSE(open_keys(friend_, granted.attestation, altered, ring).has_value());
+    Attestation fits = granted.attestation;  // as if a granter had named the altered bytes
+    fits.terms.key_bundle = key_bundle_hash(altered);
+    EXPECT_FALSE(open_keys(friend_, fits, altered, ring).has_value());
+  }
+  EXPECT_FALSE(open_keys(trainer_, granted.attestation, granted.keys, ring).has_value());
+  Attestation other = granted.attestation;
+  other.attester = trainer_.id();
+  EXPECT_FALSE(open_keys(friend_, other, granted.keys, ring).has_value());
+  Attestation wider = granted.attestation;
+  wider.terms.statements = statements({"decrypt"}, {"models/pong/*"});
+  EXPECT_FALSE(open_keys(friend_, wider, granted.keys, ring).has_value());
+  EXPECT_FALSE(ring.epochs().has_value()) << "nothing of a refused bundle stays";
+  EXPECT_FALSE(ring.key("models/pong/rl", epoch()).has_value());
+}
+
+TEST_F(Encryption, manifest_goes_both_ways_and_any_flipped_bit_is_found) {
+  const Manifest made = manifest();
+  const auto read = Manifest::decode(made.encode());
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->encode(), made.encode());
+  EXPECT_EQ(read->namespace_id(), lab_.id());
+  EXPECT_EQ(read->resources(), (std::vector<std::string>{"models/pong/imitation", "models/pong/rl"}));
+  EXPECT_EQ(read->key("models/pong/rl", epoch() + 9).value(),
+            lab_ring().key("models/pong/rl", epoch() + 9)->public_key);
+  for (std::size_t i = 0; i < made.encode().size(); ++i) {
+    std::string altered = made.encode();
+    altered[i] = static_cast<char>(altered[i] ^ (1 << (i % 8)));
+    const auto damaged = Manifest::decode(altered);
+    // A flipped bit in the owner's record makes another owner, whose signature it is not.
+    EXPECT_FALSE(damaged.has_value()) << i;
+    EXPECT_FALSE(Manifest::decode(std::string_view(made.encode()).substr(0, i)).has_value());
+  }
+  EXPECT_FALSE(Manifest::decode(made.encode() + '\0').has_value());
+}
+
+TEST_F(Encryption, what_a_manifest_lacks_is_named_and_no_ancestors_key_is_taken) {
+  const Manifest made = manifest(1, {"models/pong"});
+  const auto missing = made.key("models/pong/rl", epoch());
+  ASSERT_FALSE(missing.has_value());
+  EXPECT_EQ(missing.error().code(), base::Code::kNotFound);
+  EXPECT_NE(missing.error().message().find("'models/pong/rl'"), std::string::npos);
+  EXPECT_FALSE(made.key("models/pong", epoch() - 1).has_value());
+  EXPECT_FALSE(made.key("models/pong", epoch() + 11).has_value());
+  EXPECT_FALSE(encrypt(made, "models/pong/rl", "x", lab_, {}, env_).has_value());
+  ManifestOptions pattern;
+  pattern.resources = {"models/*"};
+  pattern.validity = *Validity::make(now(), 1);
+  EXPECT_FALSE(Manifest::make(lab_, pattern).has_value());
+}
+
+TEST_F(Encryption, rolled_back_forked_foreign_and_expired_manifests_are_refused) {
+  ManifestMemory memory({}, env_);
+  const Manifest first = manifest(1), second = manifest(2);
+  ASSERT_TRUE(memory.accept(first.encode(), lab_.id()).has_value());
+  ASSERT_TRUE(memory.accept(second.encode(), lab_.id()).has_value());
+  ASSERT_TRUE(memory.accept(second.encode(), lab_.id()).has_value());
+  EXPECT_NE(memory.accept(first.encode(), lab_.id()).error().message().find("rolled back"), std::string::npos);
+  EXPECT_EQ(memory.accept(manifest(2, {"models/pong/rl"}).encode(), lab_.id()).error().code(), base::Code::kDataLoss);
+  EXPECT_FALSE(memory.accept(second.encode(), friend_.id()).has_value());
+  env_.advance_ns(10 * kDay * 1'000'000'000);
+  EXPECT_NE(memory.accept(second.encode(), lab_.id()).error().message().find("was valid until"), std::string::npos);
+  EXPECT_FALSE(encrypt(second, "models/pong/rl", "x", lab_, {}, env_).has_value());
+  env_.jump_ns(-20 * kDay * 1'000'000'000);
+  EXPECT_NE(memory.accept(second.encode(), lab_.id()).error().message().find("is valid from"), std::string::npos);
+}
+
+TEST_F(Encryption, memory_of_manifests_in_a_directory_outlives_the_process) {
+  {
+    ManifestMemory memory("/state", env_);
+    ASSERT_TRUE(memory.accept(manifest(7).encode(), lab_.id()).has_value());
+  }
+  ManifestMemory again("/state", env_);
+  EXPECT_EQ(again.newest(lab_.id())->sequence(), 7u);
+  EXPECT_FALSE(again.accept(manifest(6).encode(), lab_.id()).has_value());
+  EXPECT_EQ(again.newest(friend_.id()).error().code(), base::Code::kNotFound);
+}
+
+TEST_F(Encryption, any_flipped_bit_of_a_ciphertext_is_found) {
+  const std::string bytes = encrypted("some weights");
+  const auto& key = trainer_.record().verify_key;
+  const auto secret = std::move(lab_ring().key("models/pong/rl", epoch())->secret_key);
+  ASSERT_TRUE(Ciphertext::decode(bytes)->check_signature(key).has_value());
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    std::string altered = bytes;
+    altered[i] = static_cast<char>(altered[i] ^ (1 << (i % 8)));
+    const auto parsed = Ciphertext::decode(altered);
+    EXPECT_FALSE(parsed.has_value() && parsed->check_signature(key).has_value() && text_of(*parsed, secret).has_value())
+        << i;
+    EXPECT_FALSE(Ciphertext::decode(std::string_view(bytes).substr(0, i)).has_value());
+  }
+  EXPECT_FALSE(Ciphertext::decode(bytes + "x").has_value());
+}
+
+TEST_F(Encryption, author_needs_a_proof_of_his_own_for_this_resource) {
+  const Manifest published = manifest();
+  const auto attempt = [&](const Entity& author, const std::string& proof) {
+    return encrypt(published, "models/pong/rl", "x", author, proof, env_);
+  };
+  EXPECT_TRUE(attempt(lab_, "").has_value()) << "the namespace itself needs none";
+  EXPECT_EQ(attempt(trainer_, "").error().code(), base::Code::kPermissionDenied);
+  EXPECT_EQ(attempt(friend_, proof_of(trainer_, {"publish"}, "models/pong/rl")).error().code(),
+            base::Code::kPermissionDenied);
+  EXPECT_EQ(attempt(trainer_, proof_of(trainer_, {"publish"}, "models/pong/imitation")).error().code(),
+            base::Code::kPermissionDenied);
+  EXPECT_EQ(attempt(trainer_, proof_of(trainer_, {"decrypt"}, "models/pong/rl")).error().code(),
+            base::Code::kPermissionDenied);
+  EXPECT_TRUE(attempt(trainer_, proof_of(trainer_, {"publish"}, "models/*")).has_value());
+}
+
+TEST_F(Encryption, ciphertext_moved_to_another_resource_does_not_open) {
+  // A stranger who may publish elsewhere re-signs a header that names another place: the content key is bound to the
+  // first.
+  const std::string bytes = encrypted("x");
+  const KeyRing all = lab_ring();
+  const auto parsed = Ciphertext::decode(bytes);
+  EXPECT_FALSE(text_of(*parsed, all.key("models/pong/imitation", epoch())->secret_key).has_value());
+  EXPECT_FALSE(text_of(*parsed, all.key("models/pong/rl", epoch() + 1)->secret_key).has_value());
+  EXPECT_TRUE(text_of(*parsed, all.key("models/pong/rl", epoch())->secret_key).has_value());
+}
+
+TEST_F(Encryption, keys_are_those_of_the_published_scheme) {
+  // Golden: changing a derivation would lose every key that was ever granted.
+  Seed seed;
+  std::ranges::fill(seed.writable(), std::uint8_t{7});
+  EXPECT_EQ(crypto::to_hex(crypto::PublicKey(node_key(descend(seed, "models/pong/rl")).public_key)),
+            "7c61005fbe2b7db22ed2ba3d31156d2741cf59d58f8379cf0bc807770302f21a");
+  EXPECT_EQ(crypto::to_hex(crypto::PublicKey(node_key(epoch_seed(seed, {86'400}, 20'000)).public_key)),
+            "c33e47ff8ec4b57603f6b42b934b89b5a84753a660945f2f4ddffa8f7b268e64");
+}
+
+std::string hex_of(std::string_view bytes) {
+  return crypto::to_hex(crypto::bytes_of(bytes));
+}
+
+TEST(EncryptionFormat, golden_bytes) {
+  base::TestEnv env(7);
+  const Entity owner = *Entity::create({}, env);
+  const Entity reader = *Entity::create({}, env);
+  ManifestOptions options;
+  options.resources = {"models/pong"};
+  options.sequence = 3;
+  options.validity = Validity{20'454 * kDay, 20'456 * kDay};
+  const Manifest manifest = *Manifest::make(owner, options);
+  EXPECT_EQ(hex_of(manifest.encode()),
+            "0101bdd79b817ce39a63682bedcf14a329deb5cd6ef7d663f57446ae5bc23b9c6144010d84dfc80e25ad281d10"
+            "5a3d7436053150cb2707905986163e776bcfc9c5af7780f2d6ca0680d9dbd906aadb9dc2714a5b7b8e8a29f808"
+            "aa406e186b9489d9892de2edc8d56d28e4da830380f2d6ca0680b8e1ca0680a305010b6d6f64656c732f706f6e"
+            "67e69f010246c56d2cb5fa4a213dc14b68f2c766cf0863e26d5d431e692eacfd33b49a1e3384502e3fb2ae4065"
+            "027f29a4efbdc409dcdadc2034cea84f1f25f772c8a968497a91c45c5067bbf6fe775d8f3167db0eb9f8399fca"
+            "125218cdabe086de78d6a5ff8a7c08945b359e3154ab1f39b57577fd8d8484de94bcbbd90461d4259e6f01");
+
+  const std::string bundle = *seal_keys(KeyRing::of_namespace(owner, {}), owner, reader.record(), owner.id(),
+                                        std::vector{*Statement::make({"decrypt"}, "models/*")}, {20'454, 20'454}, env);
+  EXPECT_EQ(hex_of(bundle),
+            "a197f8536773105403ec9ff1c036aefad23873c166bf9076adc56a543a6b9a1c5c87d6eca0dd0930d53f927998"
+            "a3fd1eb1c2d9ec6842f94c215547f422b291fef1984d92753c0e9f323e6f254325174f2f6fe76bec7f5c96dc24"
+            "71e07c07866b0f46");
+  const std::string ciphertext = *encrypt(manifest, "models/pong", "weights", owner, {}, env);
+  const std::string golden =
+      "01c4b672c844277c2d9b6a8026968c0fd626dd3ceb53355b4b845f64c62491c1a60b6d6f64656c732f706f6e67"
+      "80a305e69f01d232ce7c812c7494b19891e2a36f1a160297ba233cb6964c50fba9f6be89044f54f339f6def968"
+      "f56a9e1444be2f7bcda37581bc68c589084c1fc8bc0c9aaaab898339a8f2233be8716b1421eafa333630088b90"
+      "1d7b594511f527295d7d753661ed7cf0159261e5a95926535ce8d146310001bdd79b817ce39a63682bedcf14a3"
+      "29deb5cd6ef7d663f57446ae5bc23b9c6144010d84dfc80e25ad281d105a3d7436053150cb2707905986163e77"
+      "6bcfc9c5af7780f2d6ca0680d9dbd906aadb9dc2714a5b7b8e8a29f808aa406e186b9489d9892de2edc8d56d28"
+      "e4da83b3f92ab8db46a4643760e4a2062d67942c91299f2326d92e957dd658da3c31664bad6fa9eda0d97508e2"
+      "29fb5f706b018044ab3113b9b2938c4d05deb4498d090e64dcf9c53e63fb084e416203a2082eac82fc66ab14c7"
+      "15cda28e4ce81848f0037e187023c09ad75844beda46d955c1";
+  std::string bytes(golden.size() / 2, '\0');
+  ASSERT_TRUE(crypto::from_hex(golden, {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()}));
+  const auto parsed = Ciphertext::decode(bytes);
+  ASSERT_TRUE(parsed.has_value()) << parsed.error().message();
+  EXPECT_TRUE(parsed->check_signature(owner.record().verify_key).has_value());
+  const auto key = KeyRing::of_namespace(owner, {}).key("models/pong", parsed->epoch());
+  std::string text(parsed->text_bytes(), '\0');
+  EXPECT_TRUE(parsed->open(key->secret_key, {reinterpret_cast<std::uint8_t*>(text.data()), text.size()}).has_value());
+  EXPECT_EQ(text, "weights");
+  // Drawn anew for each ciphertext, by libsodium: the header of the stream, and all that is encrypted and signed with
+  // it.
+  EXPECT_EQ(hex_of(ciphertext).substr(0, 2 * 132), golden.substr(0, 2 * 132));
+}
+
+}  // namespace
+}  // namespace daybreak::grant
