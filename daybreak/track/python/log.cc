@@ -56,6 +56,7 @@ class RunLog {
 
   void event(int kind, const std::vector<nb::bytes>& fields) {
     std::vector<std::string_view> views;
+    views.reserve(fields.size());
     for (const nb::bytes& field : fields) views.emplace_back(field.c_str(), field.size());
     base::value_or_raise(writer_->event(static_cast<dt::EventKind>(kind), views));
   }
@@ -304,6 +305,9 @@ nb::ndarray<nb::numpy, T, nb::ndim<1>> array_of(std::vector<T> values) {
 nb::tuple arrays_of(const std::vector<dt::Sample>& samples) {
   std::vector<std::int64_t> steps, times;
   std::vector<double> values;
+  steps.reserve(samples.size());
+  times.reserve(samples.size());
+  values.reserve(samples.size());
   for (const dt::Sample& sample : samples) {
     steps.push_back(sample.step);
     times.push_back(sample.time_ns);
@@ -381,6 +385,7 @@ nb::tuple history_of(const RunFiles& self, const std::string& name, std::int64_t
 
 nb::object stream_of(const RunFiles& self, const std::vector<std::string>& names) {
   std::vector<dt::SeriesKey> keys;
+  keys.reserve(names.size());
   for (const std::string& name : names) keys.push_back({name, ""});
   auto stream = std::make_unique<ArrowArrayStream>();
   dt::export_stream(self.reader, std::move(keys), stream.get());
