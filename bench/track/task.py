@@ -7,8 +7,8 @@ ROWS = [
         "log_metric_python",
         "calls/s",
         "higher",
-        "one metric a call. Ours: survives kill -9 at once, a loss of power after at most a second. MLflow, synchronous, on SQLite: "
-        "committed (its journal's fsync) before the call returns",
+        "one metric a call. Ours survives kill -9 at once, a loss of power after at most a second; MLflow's, synchronous, on "
+        "SQLite, is committed (its journal's fsync) before the call returns",
         must=2000,
     ),
     Row(

@@ -1,5 +1,8 @@
 from collections.abc import Mapping, Sequence
-from typing import Any, overload
+from typing import Annotated, Any, overload
+
+import numpy
+from numpy.typing import NDArray
 
 
 
@@ -18,6 +21,11 @@ class RunLog:
     @overload
     def log(self, name: str, value: Any, step: int | None = None) -> None:
         """Records values of one moment."""
+
+    def log_array(self, name: str, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None) -> None:
+        """
+        One point for each value (float64) of one metric; 64 share one look at the clock.
+        """
 
     def event(self, kind: int, fields: Sequence[bytes]) -> None:
         """Records strings; docs/formats/track-run-log.md."""

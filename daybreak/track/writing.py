@@ -128,7 +128,8 @@ class Run:
     def log_array(self, name: str, values: Any, steps: Any = None) -> None:
         """Logs a point for each of ``values`` (N numbers: an array or a sequence), at ``steps`` (N integers) or the next N.
 
-        What a loop over ``log(name, value, step)`` does, in C++ and without the GIL: tens of nanoseconds a point.
+        What a loop over ``log(name, value, step)`` does, in C++ and without the GIL, with one look at the clock for 64 points:
+        tens of nanoseconds each.
         """
         import numpy as np
 

@@ -1,6 +1,7 @@
 // The bytes of a run log segment (docs/formats/track-run-log.md): its header, its blocks, its records.
 #pragma once
 
+#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -127,6 +128,11 @@ struct RawEvent {
 };
 // The record at the start of `bytes`; nothing when its length or its checksum is wrong.
 std::optional<RawEvent> decode_event(std::string_view bytes);
+
+// The store that makes a record count: whoever sees the word sees what was stored before it. `at` is a multiple of 8.
+inline void store_word(char* at, std::uint64_t word) {
+  std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(at)).store(word, std::memory_order_release);
+}
 
 template <typename T>
 T load(const char* at) {

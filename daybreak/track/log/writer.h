@@ -42,9 +42,10 @@ struct WriterOptions {
   bool keeper = true;                            // tests turn the thread off and call tick()
 };
 
+// Not initialised by itself: Python's log() has room for many on its stack and fills one.
 struct Value {
-  std::uint32_t series = 0;
-  double value = 0;
+  std::uint32_t series;
+  double value;
 };
 
 // Where one thread writes. `at` and `end` are its thread's while busy, the revoker's after that.

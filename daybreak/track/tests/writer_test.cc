@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <limits>
@@ -331,6 +332,41 @@ TEST_F(WriterTest, kill_at_any_moment_loses_nothing_that_was_committed) {
   }
   EXPECT_GT(with_columns, 50);
   EXPECT_GT(killed_at_once, 0);
+  ::munmap(told, 4096);
+}
+
+TEST_F(WriterTest, kill_at_a_random_time_loses_nothing_that_was_committed) {
+  std::mt19937_64 random(log_test_seed());
+  auto* told = static_cast<std::atomic<std::int64_t>*>(
+      ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  for (int round = 0; round < 40; ++round) {
+    run_ = RunId::make();
+    *told = 0;
+    const pid_t child = ::fork();
+    if (child == 0) {
+      WriterOptions small = options();
+      small.first_blocks = 2;
+      small.max_blocks = 8;
+      auto w = Writer::open(small).value();
+      const auto x = w->series("x").value();
+      for (std::int64_t i = 0;; ++i) {
+        if (!w->log(x, i, static_cast<double>(i))) ::_exit(1);
+        told->store(i + 1, std::memory_order_relaxed);
+      }
+    }
+    while (*told == 0) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::nanoseconds(random() % 3'000'000));  // the moment is what is random
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFSIGNALED(status));
+    const RunReader read = reader();
+    for (const Problem& problem : read.state().problems) ADD_FAILURE() << problem.to_string();
+    const auto samples = all(read, "x");
+    ASSERT_GE(static_cast<std::int64_t>(samples.size()), told->load());
+    ASSERT_LE(static_cast<std::int64_t>(samples.size()), told->load() + 1);
+    for (std::size_t i = 0; i < samples.size(); ++i) ASSERT_EQ(samples[i].value, static_cast<double>(i));
+  }
   ::munmap(told, 4096);
 }
 
