@@ -46,7 +46,7 @@ enum class Codec : std::uint8_t {
   kZstd = 1,    // one zstd frame
   kPlanes = 2,  // byte planes of the elements, each compressed by itself (codec.h)
   kDelta = 3,   // the same of the differences to the one base, as ordered integers
-  kPrefix = 4,  // a zstd frame that refers back into the bytes of the bases, one after the other
+  kPatch = 4,   // copies from the bases, one after the other, and what is new (patch.h)
 };
 std::string_view name_of(Codec codec);
 

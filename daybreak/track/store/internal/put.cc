@@ -454,7 +454,7 @@ void Putting::encode(NewBlock& block) {
     block.encoded = encode_elements(
         block.raw, one != nullptr ? std::as_bytes(std::span(*one)) : std::span<const std::byte>{}, block.type);
   }
-  if (block.encoded.codec != Codec::kDelta && block.encoded.codec != Codec::kPrefix) {
+  if (block.encoded.codec != Codec::kDelta && block.encoded.codec != Codec::kPatch) {
     block.bases.clear();
     block.depth = 0;
   }
