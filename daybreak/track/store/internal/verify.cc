@@ -51,17 +51,15 @@ Result<VerifyReport> Store::Impl::verify() {
     DAYBREAK_TRY(refresh(true));
     blocks.assign(index_.blocks().begin(), index_.blocks().end());
     for (const auto& [id, object] : index_.objects()) objects.push_back(id);
-    for (const auto* regions : {&bad_, &healed_}) {
-      for (const BadRegion& region : *regions) {
-        const bool healed = regions == &healed_;
-        if (healed && region.object != Hash{} && index_.find_object(region.object) != nullptr) continue;
-        Damage damage{"manifest", region.from,
-                      fmt::format("{} bytes cannot be read{}", region.to - region.from,
-                                  region.from == 0 ? ": the header" : ""),
-                      {}};
-        if (region.object != Hash{}) damage.objects.push_back(region.object);
-        if (!healed) report.damage.push_back(std::move(damage));
+    for (const BadRegion& region : bad_) {
+      Damage damage{"manifest", region.from,
+                    fmt::format("{} bytes cannot be read{}", region.to - region.from,
+                                region.from == 0 ? ": the header" : ""),
+                    {}};
+      if (region.object != Hash{} && index_.find_object(region.object) == nullptr) {
+        damage.objects.push_back(region.object);  // not found again in the packs
       }
+      report.damage.push_back(std::move(damage));
     }
   }
   cache_.clear();
