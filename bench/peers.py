@@ -65,9 +65,13 @@ class Peer:
             raise PeerError(f"{self.name} needs system packages: run this once: sudo {' '.join(command)}")
         print(f"· install {self.name}: {' '.join(missing)}", file=sys.stderr, flush=True)
         for step in (["apt-get", "update"], command):
-            done = subprocess.run(step, capture_output=True, text=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+            done = subprocess.run(
+                step, capture_output=True, text=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            )
             if done.returncode != 0:
-                raise PeerError(f"{self.name} cannot be installed: {(done.stderr.strip() or 'apt-get failed').splitlines()[-1]}")
+                raise PeerError(
+                    f"{self.name} cannot be installed: {(done.stderr.strip() or 'apt-get failed').splitlines()[-1]}"
+                )
 
     def python(self) -> str:
         """The interpreter that has the requirements: this one for none, else a cached venv that is made now if need be."""

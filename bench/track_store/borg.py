@@ -22,7 +22,9 @@ class Borg(data.Archive):
         self.run("init", "-e", "none", str(work / "repository"))
 
     def run(self, *arguments: str, cwd: Path | None = None) -> None:
-        subprocess.run(["borg", *arguments], cwd=cwd or self.source, env=self.environment, check=True, capture_output=True)
+        subprocess.run(
+            ["borg", *arguments], cwd=cwd or self.source, env=self.environment, check=True, capture_output=True
+        )
 
     def put(self, file: Path) -> None:
         shutil.copyfile(file, self.source / "file")

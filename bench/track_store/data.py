@@ -1,4 +1,4 @@
-"""What is stored: checkpoints of a real training and versions of a table. Made once, from fixed seeds, and kept in the temp folder."""
+"""What is stored: checkpoints of a real training and versions of a table. Made once, from fixed seeds."""
 
 from __future__ import annotations
 
@@ -70,7 +70,11 @@ def train(path: Path, epochs: int) -> None:
                 mean = first[name] / np.float32(1 - 0.9**step)
                 root = np.sqrt(second[name] / np.float32(1 - 0.999**step))
                 params[name] -= np.float32(1e-3) * mean / (root + np.float32(1e-8))
-        arrays = {f"{part}.{n}": v for part, state in zip("pmv", (params, first, second), strict=True) for n, v in state.items()}
+        arrays = {
+            f"{part}.{n}": v
+            for part, state in zip("pmv", (params, first, second), strict=True)
+            for n, v in state.items()
+        }
         (path / f"epoch-{epoch:02d}.safetensors").write_bytes(tensor.dumps(arrays))
 
 

@@ -1,5 +1,5 @@
-// Named points in a protocol that must survive a death where a test may kill the process. One predictable branch each when not
-// armed.
+// Named points in a protocol that must survive a death where a test may kill the process. One predictable branch each
+// when not armed.
 #pragma once
 
 #include <atomic>
@@ -15,8 +15,8 @@ void hit(const char* name);
 
 }  // namespace daybreak::base::failpoint
 
-#define DAYBREAK_FAILPOINT(name)                                                                        \
-  do {                                                                                                  \
+#define DAYBREAK_FAILPOINT(name)                                                                     \
+  do {                                                                                               \
     if (__builtin_expect(::daybreak::base::failpoint::armed.load(std::memory_order_relaxed), false)) \
       ::daybreak::base::failpoint::hit(name);                                                        \
   } while (false)

@@ -62,7 +62,8 @@ bool decompress(std::string_view frame, std::span<std::byte> out) {
 
 // Bits a byte by its distribution alone.
 double entropy_bits(std::span<const std::byte> bytes) {
-  std::array<std::array<std::uint32_t, 256>, 4> counts{};  // four, so that equal bytes in a row do not wait on each other
+  std::array<std::array<std::uint32_t, 256>, 4>
+      counts{};  // four, so that equal bytes in a row do not wait on each other
   for (std::size_t i = 0; i < bytes.size(); ++i) ++counts[i & 3][std::to_integer<std::size_t>(bytes[i])];
   double bits = 0;
   for (std::size_t b = 0; b < 256; ++b) {
@@ -176,7 +177,8 @@ std::string encode_patch(std::span<const std::byte> raw, std::string_view base, 
 bool decode_patch(std::string_view stored, std::string_view base, std::span<std::byte> out) {
   Patch patch;
   return take_stream(stored, patch.lengths) && take_stream(stored, patch.jumps) &&
-         take_stream(stored, patch.literals) && stored.empty() && apply_patch(patch, std::as_bytes(std::span(base)), out);
+         take_stream(stored, patch.literals) && stored.empty() &&
+         apply_patch(patch, std::as_bytes(std::span(base)), out);
 }
 
 Encoded raw_of(std::span<const std::byte> raw) {
@@ -232,8 +234,7 @@ Encoded encode_bytes(std::span<const std::byte> raw, std::string_view base, int 
   return gains(alone.stored.size(), raw.size()) ? std::move(alone) : raw_of(raw);
 }
 
-Status decode(Codec codec, ElementType type, std::string_view stored, std::string_view base,
-              std::span<std::byte> out) {
+Status decode(Codec codec, ElementType type, std::string_view stored, std::string_view base, std::span<std::byte> out) {
   bool good = false;
   switch (codec) {
     case Codec::kRaw:

@@ -32,7 +32,8 @@ Encoded encode_elements(std::span<const std::byte> raw, std::span<const std::byt
 // Bytes: raw or zstd of that level; with a base, also kPatch when that is smaller by kLeastGain. Any thread.
 Encoded encode_bytes(std::span<const std::byte> raw, std::string_view base, int level);
 
-// The raw bytes, exactly out.size() of them, or kDataLoss. `base` is that of kDelta, or those of kPatch one after the other.
+// The raw bytes, exactly out.size() of them, or kDataLoss. `base` is that of kDelta, or those of kPatch one after the
+// other.
 base::Status decode(Codec codec, ElementType type, std::string_view stored, std::string_view base,
                     std::span<std::byte> out);
 

@@ -8,10 +8,10 @@ namespace daybreak::track {
 
 namespace {
 
-constexpr std::size_t kKeyBytes = 16;       // looked up in the base
-constexpr std::size_t kKeyStep = 4;         // of the base's positions every so manieth is known
-constexpr std::size_t kLeastFound = 24;     // of a copy from anywhere: it must pay for its jump
-constexpr std::size_t kLeastExpected = 8;   // of one that goes on where the last ended
+constexpr std::size_t kKeyBytes = 16;      // looked up in the base
+constexpr std::size_t kKeyStep = 4;        // of the base's positions every so manieth is known
+constexpr std::size_t kLeastFound = 24;    // of a copy from anywhere: it must pay for its jump
+constexpr std::size_t kLeastExpected = 8;  // of one that goes on where the last ended
 constexpr int kTableBits = 20;
 
 std::uint64_t load8(const std::byte* at) {

@@ -1,5 +1,5 @@
-// A block as copies from its bases and what is new. Text whose lines grow or move makes copies that begin where the last
-// one ended, which costs nothing to say: a column added to a CSV is kept as little more than the column.
+// A block as copies from its bases and what is new. Text whose lines grow or move makes copies that begin where the
+// last one ended, which costs nothing to say: a column added to a CSV is kept as little more than the column.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,9 @@
 
 namespace daybreak::track {
 
-// Three streams, to be compressed each by itself. `lengths`: for each copy the number of new bytes before it and its own
-// length; `jumps`: where it begins, less where the last one ended, zigzag; both as varints. `literals`: the new bytes.
+// Three streams, to be compressed each by itself. `lengths`: for each copy the number of new bytes before it and its
+// own length; `jumps`: where it begins, less where the last one ended, zigzag; both as varints. `literals`: the new
+// bytes.
 struct Patch {
   std::string lengths, jumps, literals;
 };

@@ -45,8 +45,8 @@ TEST(StorePlanes, scalar_and_avx2_agree_and_every_bit_pattern_comes_back) {
 TEST(StorePlanes, neighbours_across_zero_are_near) {
   const float tiny[] = {1e-45f, -1e-45f}, base[] = {-1e-45f, 1e-45f};
   std::byte planes[8];
-  scalar_plane_ops().split(reinterpret_cast<const std::byte*>(tiny), reinterpret_cast<const std::byte*>(base), 2, 4, true,
-                           planes);
+  scalar_plane_ops().split(reinterpret_cast<const std::byte*>(tiny), reinterpret_cast<const std::byte*>(base), 2, 4,
+                           true, planes);
   for (int i = 2; i < 8; ++i) EXPECT_EQ(planes[i], std::byte{0});
 }
 
@@ -57,7 +57,8 @@ TEST(StorePatch, any_two_texts_come_back_and_damage_is_refused) {
     for (char& c : base) c = static_cast<char>('a' + random() % (round % 3 == 0 ? 2 : 20));
     while (raw.size() < random() % 20'000 + 1) {
       const std::size_t at = base.empty() ? 0 : random() % base.size();
-      raw += random() % 2 == 0 ? base.substr(at, random() % 500) : std::string(random() % 50, static_cast<char>(random()));
+      raw +=
+          random() % 2 == 0 ? base.substr(at, random() % 500) : std::string(random() % 50, static_cast<char>(random()));
     }
     const auto raw_bytes = std::as_bytes(std::span(raw)), base_bytes = std::as_bytes(std::span(base));
     Patch patch = make_patch(raw_bytes, base_bytes);

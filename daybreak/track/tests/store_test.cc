@@ -64,8 +64,8 @@ std::string csv(std::size_t rows, std::uint64_t seed) {
 std::string container(const std::map<std::string, std::vector<float>>& tensors) {
   std::vector<tensor::TensorRef> refs;
   for (const auto& [name, values] : tensors) {
-    refs.push_back({name, tensor::DType::kF32, {static_cast<std::int64_t>(values.size())},
-                    std::as_bytes(std::span(values))});
+    refs.push_back(
+        {name, tensor::DType::kF32, {static_cast<std::int64_t>(values.size())}, std::as_bytes(std::span(values))});
   }
   auto bytes = tensor::write_container(refs, {});
   EXPECT_TRUE(bytes);
@@ -121,7 +121,11 @@ void flip_bit(const std::string& path, std::uint64_t byte) {
 TEST(Store, what_is_put_comes_back_under_the_hash_of_its_bytes) {
   const TemporaryDirectory dir;
   const auto store = open_store(dir / "s");
-  const std::string values[] = {"", "x", random_text(100, 1), random_text(3 << 20, 2), csv(100'000, 3),
+  const std::string values[] = {"",
+                                "x",
+                                random_text(100, 1),
+                                random_text(3 << 20, 2),
+                                csv(100'000, 3),
                                 container({{"w", noise(700'001, 4)}, {"b", noise(3, 5)}})};
   for (const std::string& value : values) {
     const auto stored = put_text(*store, value);
@@ -217,7 +221,8 @@ TEST(Store, a_range_beyond_the_end_is_refused_with_the_size) {
   EXPECT_EQ(missing.error().code(), Code::kNotFound);
 }
 
-// Runs `work` in a child that dies at the countdown-th failpoint; true when it did, false when the work was done before.
+// Runs `work` in a child that dies at the countdown-th failpoint; true when it did, false when the work was done
+// before.
 template <typename F>
 bool dies_at(std::uint64_t countdown, F&& work) {
   const pid_t child = ::fork();
@@ -269,7 +274,8 @@ TEST(StoreKilled, at_every_step_of_a_put_the_store_verifies_and_nothing_committe
     }
     // What it was about to store, if it is there, is there whole.
     if (store->info(crypto::sha256(second))) expect_whole(*store, {{crypto::sha256(second), second}});
-    const auto swept = store->gc([&]() -> base::Result<std::vector<Hash>> { return std::vector{stored->id, next->id}; });
+    const auto swept =
+        store->gc([&]() -> base::Result<std::vector<Hash>> { return std::vector{stored->id, next->id}; });
     ASSERT_TRUE(swept) << swept.error().to_string();
     expect_whole(*store, {{stored->id, first}, {next->id, third}});
     EXPECT_TRUE(store->verify()->damage.empty());  // not even rubbish
@@ -398,7 +404,8 @@ class SmallDisk : public base::Env {
    public:
     File(SmallDisk& disk, std::unique_ptr<base::WritableFile> file) : disk_(disk), file_(std::move(file)) {}
     base::Status append(std::string_view bytes) override {
-      const auto fits = static_cast<std::size_t>(std::clamp<std::int64_t>(disk_.room, 0, static_cast<std::int64_t>(bytes.size())));
+      const auto fits =
+          static_cast<std::size_t>(std::clamp<std::int64_t>(disk_.room, 0, static_cast<std::int64_t>(bytes.size())));
       disk_.room -= static_cast<std::int64_t>(fits);
       DAYBREAK_TRY(file_->append(bytes.substr(0, fits)));
       if (fits < bytes.size()) return base::fail(Code::kResourceExhausted, "no space left on device");
@@ -420,15 +427,23 @@ class SmallDisk : public base::Env {
   std::int64_t unix_ns() override { return real().unix_ns(); }
   void sleep_ns(std::int64_t ns) override { real().sleep_ns(ns); }
   void fill_random(std::span<std::byte> out) override { real().fill_random(out); }
-  base::Result<std::unique_ptr<base::WritableFile>> create_file(const std::string& p) override { return wrap(real().create_file(p)); }
-  base::Result<std::unique_ptr<base::WritableFile>> append_file(const std::string& p) override { return wrap(real().append_file(p)); }
+  base::Result<std::unique_ptr<base::WritableFile>> create_file(const std::string& p) override {
+    return wrap(real().create_file(p));
+  }
+  base::Result<std::unique_ptr<base::WritableFile>> append_file(const std::string& p) override {
+    return wrap(real().append_file(p));
+  }
   base::Result<std::string> read_file(const std::string& p, std::size_t n) override { return real().read_file(p, n); }
   base::Status rename_file(const std::string& a, const std::string& b) override { return real().rename_file(a, b); }
   base::Status remove_file(const std::string& p) override { return real().remove_file(p); }
-  base::Result<std::vector<std::string>> list_directory(const std::string& p) override { return real().list_directory(p); }
+  base::Result<std::vector<std::string>> list_directory(const std::string& p) override {
+    return real().list_directory(p);
+  }
   base::Status create_directories(const std::string& p) override { return real().create_directories(p); }
   base::Status sync_directory(const std::string& p) override { return real().sync_directory(p); }
-  base::Result<std::unique_ptr<base::SharedMemory>> create_shared_memory(std::size_t n) override { return real().create_shared_memory(n); }
+  base::Result<std::unique_ptr<base::SharedMemory>> create_shared_memory(std::size_t n) override {
+    return real().create_shared_memory(n);
+  }
   base::Result<std::unique_ptr<base::Process>> spawn(const base::SpawnOptions& o) override { return real().spawn(o); }
 };
 
@@ -522,7 +537,8 @@ TEST(Store, threads_of_one_store_put_read_and_collect_at_once) {
       }
     });
   }
-  for (int i = 0; i < 5; ++i) EXPECT_TRUE(store->gc([] { return base::Result<std::vector<Hash>>(std::vector<Hash>{}); }));
+  for (int i = 0; i < 5; ++i)
+    EXPECT_TRUE(store->gc([] { return base::Result<std::vector<Hash>>(std::vector<Hash>{}); }));
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(store->objects()->size(), 15u);  // pinned
   EXPECT_TRUE(store->verify()->damage.empty());
