@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,11 +30,12 @@ class PeerError(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """``REQUIREMENTS`` (pip) and ``ENV`` are read from the file without running it; both must be literals."""
+    """``REQUIREMENTS`` (pip), ``PACKAGES`` (Debian) and ``ENV`` are read from the file without running it; all must be literals."""
 
     path: Path
     requirements: tuple[str, ...]
     environment: dict[str, str]
+    packages: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -44,12 +46,36 @@ class Peer:
         literals: dict[str, Any] = {}
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                if node.targets[0].id in ("REQUIREMENTS", "ENV"):
+                if node.targets[0].id in ("REQUIREMENTS", "PACKAGES", "ENV"):
                     literals[node.targets[0].id] = ast.literal_eval(node.value)
-        return cls(path, tuple(literals.get("REQUIREMENTS", ())), dict(literals.get("ENV", {})))
+        packages = tuple(literals.get("PACKAGES", ()))
+        return cls(path, tuple(literals.get("REQUIREMENTS", ())), dict(literals.get("ENV", {})), packages)
+
+    def install_packages(self) -> None:
+        """System packages that are missing, when we may; PeerError says what to run when we may not."""
+        query = ["dpkg-query", "-W", "-f=${db:Status-Status} ${Package}\n", *self.packages]
+        if not self.packages or shutil.which("dpkg-query") is None:
+            return
+        have = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
+        missing = [package for package in self.packages if f"installed {package}" not in have]
+        if not missing:
+            return
+        command = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+        if os.getuid() != 0:
+            raise PeerError(f"{self.name} needs system packages: run this once: sudo {' '.join(command)}")
+        print(f"· install {self.name}: {' '.join(missing)}", file=sys.stderr, flush=True)
+        for step in (["apt-get", "update"], command):
+            done = subprocess.run(
+                step, capture_output=True, text=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            )
+            if done.returncode != 0:
+                raise PeerError(
+                    f"{self.name} cannot be installed: {(done.stderr.strip() or 'apt-get failed').splitlines()[-1]}"
+                )
 
     def python(self) -> str:
         """The interpreter that has the requirements: this one for none, else a cached venv that is made now if need be."""
+        self.install_packages()
         if not self.requirements:
             return sys.executable
         venv = ROOT / ".venvs" / f"{self.path.parent.name}-{self.name}"

@@ -28,7 +28,18 @@ from daybreak import _core, tensor
 from daybreak.base import errors
 from daybreak.track import tables
 
-__all__ = ["Damage", "Diff", "GcReport", "Info", "RangeDiff", "Store", "Stored", "TensorDiff", "TensorInfo", "VerifyReport"]
+__all__ = [
+    "Damage",
+    "Diff",
+    "GcReport",
+    "Info",
+    "RangeDiff",
+    "Store",
+    "Stored",
+    "TensorDiff",
+    "TensorInfo",
+    "VerifyReport",
+]
 
 Array = npt.NDArray[Any]
 _KIND = "track.kind"  # in a container's metadata, so that a dict and the file that holds the same tensors differ
@@ -231,8 +242,15 @@ class Store:
     def info(self, id: str) -> Info:
         native = self._native.info(id)
         tensors = tuple(TensorInfo(*t) for t in native["tensors"])
-        keys = ("id", "kind", "name", "size_bytes", "stored_bytes", "parent")
-        return Info(*(native[key] for key in keys), tensors=tensors)
+        return Info(
+            id=native["id"],
+            kind=native["kind"],
+            name=native["name"],
+            size_bytes=native["size_bytes"],
+            stored_bytes=native["stored_bytes"],
+            parent=native["parent"],
+            tensors=tensors,
+        )
 
     def objects(self) -> list[str]:
         """All ids, ascending."""
@@ -249,7 +267,9 @@ class Store:
     def _tensor_rows(self, id: str, name: str, rows: tuple[int, int] | None) -> Array:
         found = {t.name: t for t in self.tensors(id)}
         if name not in found:
-            raise errors.NotFoundError(f"artifact {id} has no tensor {name!r}: it has {', '.join(sorted(found)[:20]) or 'none'}")
+            raise errors.NotFoundError(
+                f"artifact {id} has no tensor {name!r}: it has {', '.join(sorted(found)[:20]) or 'none'}"
+            )
         about = found[name]
         dtype = np.dtype(_SAFETENSORS.get(about.dtype, about.dtype))
         offset, shape = about.offset, about.shape
@@ -294,5 +314,5 @@ class Store:
         return GcReport(**self._native.gc(lambda: list(keep())))
 
     def stats(self) -> dict[str, Any]:
-        """Counts and bytes: logical (as put), raw (equal pieces once), stored (packed), by codec, packs and manifest on the disk."""
+        """Counts and bytes: logical (as put), raw (equal pieces once), stored (packed), by codec, and on the disk."""
         return dict(self._native.stats())

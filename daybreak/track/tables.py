@@ -1,8 +1,8 @@
 """Tables as named arrays and back: how the store keeps a data frame column by column.
 
-A column of numbers is one array; strings are their UTF-8 bytes one after the other and the offsets between them; what may be missing
-has a mask beside it (in a column of Python objects every missing string comes back as None). What cannot be kept is refused, naming the
-column.
+A column of numbers is one array; strings are their UTF-8 bytes one after the other and the offsets between them; what may be
+missing has a mask beside it (in a column of Python objects every missing string comes back as None). What cannot be kept is
+refused, naming the column.
 """
 
 from __future__ import annotations
@@ -69,7 +69,13 @@ def _encode(series: Any, name: str, arrays: dict[str, Array], what: str) -> dict
         arrays[name] = series.cat.codes.to_numpy()
         categories = _encode(series.cat.categories.to_series(), f"{name}/categories", arrays, what)
         size = len(series.cat.categories)
-        return {"type": "category", "tensor": name, "categories": categories, "size": size, "ordered": bool(dtype.ordered)}
+        return {
+            "type": "category",
+            "tensor": name,
+            "categories": categories,
+            "size": size,
+            "ordered": bool(dtype.ordered),
+        }
     if text[:1] in "IUFb" and hasattr(dtype, "numpy_dtype") and np.dtype(dtype.numpy_dtype).kind in "biuf":
         valid = ~np.asarray(series.isna())
         arrays[name] = series.to_numpy(dtype.numpy_dtype, na_value=0)
@@ -81,7 +87,10 @@ def _encode(series: Any, name: str, arrays: dict[str, Array], what: str) -> dict
 
 
 def _encode_strings(values: list[Any], name: str, arrays: dict[str, Array], what: str) -> dict[str, Any]:
-    missing = [value is None or type(value).__name__ == "NAType" or (type(value) is float and value != value) for value in values]
+    missing = [
+        value is None or type(value).__name__ == "NAType" or (type(value) is float and value != value)
+        for value in values
+    ]
     for row, (value, gone) in enumerate(zip(values, missing, strict=True)):
         if not gone and not isinstance(value, str):
             raise TypeError(f"{what} holds a {type(value).__name__} in row {row}: only strings and None can be stored")
@@ -164,15 +173,17 @@ def changed_rows(a: Any, b: Any) -> list[tuple[int, int, int, int]]:
 
 
 def _ranges(left: Array, right: Array) -> Iterator[tuple[int, int, int, int]]:
-    """Equal runs are found greedily: at a difference, the next row of ``right`` that ``left`` still has ahead is the next fixed point."""
+    """Greedily: at a difference, the next row of ``right`` that ``left`` still has ahead is the next fixed point."""
     places: dict[int, list[int]] = {}
     for row, value in enumerate(left.tolist()):
         places.setdefault(value, []).append(row)
     begin_a = begin_b = 0  # of the open difference
     row_a = 0
     for row_b, value in enumerate(right.tolist()):
-        found = row_a if row_a < len(left) and left[row_a] == value else next(
-            (row for row in places.get(value, []) if row >= row_a), None
+        found = (
+            row_a
+            if row_a < len(left) and left[row_a] == value
+            else next((row for row in places.get(value, []) if row >= row_a), None)
         )
         if found is None:
             continue

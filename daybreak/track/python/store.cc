@@ -1,4 +1,6 @@
 // The content store in daybreak._core.track; daybreak/track/store.py makes arrays and tables of its bytes.
+#include "daybreak/track/store/store.h"
+
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/map.h>
@@ -12,7 +14,6 @@
 
 #include "daybreak/base/bind.h"
 #include "daybreak/base/file.h"
-#include "daybreak/track/store/store.h"
 
 namespace nb = nanobind;
 namespace base = daybreak::base;
@@ -26,8 +27,9 @@ using WritableBytes = nb::ndarray<std::uint8_t, nb::ndim<1>, nb::c_contig, nb::d
 dt::Hash id_of(const std::string& hex) {
   dt::Hash id;
   if (!daybreak::crypto::from_hex(hex, id)) {
-    base::raise(base::Error(base::Code::kInvalidArgument,
-                            fmt::format("'{}' is no artifact id: 64 lower-case hexadecimal digits", hex.substr(0, 80))));
+    base::raise(
+        base::Error(base::Code::kInvalidArgument,
+                    fmt::format("'{}' is no artifact id: 64 lower-case hexadecimal digits", hex.substr(0, 80))));
   }
   return id;
 }
@@ -72,7 +74,8 @@ nb::dict info(dt::Store& store, const std::string& id) {
   }
   nb::list tensors;
   for (const dt::StoredTensor& tensor : object.tensors) {
-    tensors.append(nb::make_tuple(tensor.name, tensor.dtype, nb::tuple(nb::cast(tensor.shape)), tensor.offset, tensor.size));
+    tensors.append(
+        nb::make_tuple(tensor.name, tensor.dtype, nb::tuple(nb::cast(tensor.shape)), tensor.offset, tensor.size));
   }
   result["tensors"] = tensors;
   return result;

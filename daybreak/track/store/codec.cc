@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "daybreak/track/store/patch.h"
 #include "daybreak/track/store/planes.h"
 
 namespace daybreak::track {
@@ -21,8 +22,7 @@ namespace {
 
 constexpr std::size_t kSampleBytes = 32u << 10;
 constexpr int kPlaneLevel = 1;
-constexpr int kMaxWindowLog = 24;          // prefix and block: at most 4 + 1 MiB
-constexpr std::size_t kSurelyBetter = 5;     // times smaller with the prefix: without it it would not be
+constexpr std::size_t kSurelyBetter = 5;     // times smaller with the base: without it it would not be
 constexpr double kIncompressibleBits = 7.9;  // of a byte: zstd would gain nothing
 
 enum class PlaneTag : std::uint8_t { kConstant = 0, kRaw = 1, kZstd = 2 };
@@ -47,37 +47,23 @@ ZSTD_DCtx* decompressor() {
 }
 
 // Appends the frame to `out`.
-void compress(std::span<const std::byte> raw, int level, std::string& out, std::string_view prefix = {}) {
-  ZSTD_CCtx* const ctx = compressor();
-  ZSTD_CCtx_reset(ctx, ZSTD_reset_session_and_parameters);
-  ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, level);
-  ZSTD_CCtx_setParameter(ctx, ZSTD_c_contentSizeFlag, 0);
-  if (!prefix.empty()) {
-    ZSTD_CCtx_setParameter(ctx, ZSTD_c_windowLog, kMaxWindowLog);
-    // Else the many short matches nearby hide the long one in the prefix.
-    ZSTD_CCtx_setParameter(ctx, ZSTD_c_enableLongDistanceMatching, 1);
-    ZSTD_CCtx_setParameter(ctx, ZSTD_c_ldmMinMatch, 32);
-    ZSTD_CCtx_refPrefix(ctx, prefix.data(), prefix.size());
-  }
+void compress(std::span<const std::byte> raw, int level, std::string& out) {
   const std::size_t at = out.size(), room = ZSTD_compressBound(raw.size());
   out.resize(at + room);
-  const std::size_t size = ZSTD_compress2(ctx, out.data() + at, room, raw.data(), raw.size());
+  const std::size_t size = ZSTD_compressCCtx(compressor(), out.data() + at, room, raw.data(), raw.size(), level);
   DAYBREAK_CHECK(!ZSTD_isError(size));
   out.resize(at + size);
 }
 
-bool decompress(std::string_view frame, std::span<std::byte> out, std::string_view prefix = {}) {
-  ZSTD_DCtx* const ctx = decompressor();
-  ZSTD_DCtx_reset(ctx, ZSTD_reset_session_and_parameters);
-  ZSTD_DCtx_setParameter(ctx, ZSTD_d_windowLogMax, kMaxWindowLog);
-  if (!prefix.empty()) ZSTD_DCtx_refPrefix(ctx, prefix.data(), prefix.size());
-  const std::size_t size = ZSTD_decompressDCtx(ctx, out.data(), out.size(), frame.data(), frame.size());
+bool decompress(std::string_view frame, std::span<std::byte> out) {
+  const std::size_t size = ZSTD_decompressDCtx(decompressor(), out.data(), out.size(), frame.data(), frame.size());
   return !ZSTD_isError(size) && size == out.size();
 }
 
 // Bits a byte by its distribution alone.
 double entropy_bits(std::span<const std::byte> bytes) {
-  std::array<std::array<std::uint32_t, 256>, 4> counts{};  // four, so that equal bytes in a row do not wait on each other
+  std::array<std::array<std::uint32_t, 256>, 4>
+      counts{};  // four, so that equal bytes in a row do not wait on each other
   for (std::size_t i = 0; i < bytes.size(); ++i) ++counts[i & 3][std::to_integer<std::size_t>(bytes[i])];
   double bits = 0;
   for (std::size_t b = 0; b < 256; ++b) {
@@ -154,6 +140,47 @@ bool decode_planes(ElementType type, std::string_view stored, const std::byte* b
   return true;
 }
 
+// One stream of a patch: its size, the size of what follows (0: it follows as it is), and that.
+void append_stream(const std::string& stream, int level, std::string& out) {
+  std::string packed;
+  if (!stream.empty()) compress(std::as_bytes(std::span(stream)), level, packed);
+  if (packed.size() >= stream.size()) packed.clear();
+  const std::uint32_t sizes[] = {static_cast<std::uint32_t>(stream.size()), static_cast<std::uint32_t>(packed.size())};
+  out.append(reinterpret_cast<const char*>(sizes), sizeof sizes).append(packed.empty() ? stream : packed);
+}
+
+bool take_stream(std::string_view& stored, std::string& stream) {
+  std::uint32_t sizes[2];
+  if (stored.size() < sizeof sizes) return false;
+  std::memcpy(sizes, stored.data(), sizeof sizes);
+  stored.remove_prefix(sizeof sizes);
+  const std::size_t size = sizes[1] == 0 ? sizes[0] : sizes[1];
+  // A copy takes at least two bytes of lengths, and makes eight bytes.
+  if (size > stored.size() || sizes[0] > 2 * kMaxBlockBytes) return false;
+  const std::string_view body = stored.substr(0, size);
+  stored.remove_prefix(size);
+  stream.assign(body);
+  if (sizes[1] == 0) return true;
+  stream.resize(sizes[0]);
+  return decompress(body, std::as_writable_bytes(std::span(stream)));
+}
+
+std::string encode_patch(std::span<const std::byte> raw, std::string_view base, int level) {
+  const Patch patch = make_patch(raw, std::as_bytes(std::span(base)));
+  std::string out;
+  append_stream(patch.lengths, level, out);
+  append_stream(patch.jumps, level, out);
+  append_stream(patch.literals, level, out);
+  return out;
+}
+
+bool decode_patch(std::string_view stored, std::string_view base, std::span<std::byte> out) {
+  Patch patch;
+  return take_stream(stored, patch.lengths) && take_stream(stored, patch.jumps) &&
+         take_stream(stored, patch.literals) && stored.empty() &&
+         apply_patch(patch, std::as_bytes(std::span(base)), out);
+}
+
 Encoded raw_of(std::span<const std::byte> raw) {
   return {Codec::kRaw, std::string(reinterpret_cast<const char*>(raw.data()), raw.size())};
 }
@@ -193,22 +220,21 @@ Encoded encode_elements(std::span<const std::byte> raw, std::span<const std::byt
   return gains(encoded.stored.size(), raw.size()) ? std::move(encoded) : raw_of(raw);
 }
 
-Encoded encode_bytes(std::span<const std::byte> raw, std::string_view prefix, int level) {
-  Encoded with{Codec::kPrefix, {}};
-  if (!prefix.empty()) {
-    compress(raw, level, with.stored, prefix);
+Encoded encode_bytes(std::span<const std::byte> raw, std::string_view base, int level) {
+  Encoded with{Codec::kPatch, {}};
+  if (!base.empty()) {
+    with.stored = encode_patch(raw, base, level);
     if (with.stored.size() < raw.size() / kSurelyBetter) return with;
   }
   Encoded alone{Codec::kZstd, {}};
   compress(raw, level, alone.stored);
-  if (!prefix.empty() && gains(with.stored.size(), alone.stored.size()) && gains(with.stored.size(), raw.size())) {
+  if (!base.empty() && gains(with.stored.size(), alone.stored.size()) && gains(with.stored.size(), raw.size())) {
     return with;
   }
   return gains(alone.stored.size(), raw.size()) ? std::move(alone) : raw_of(raw);
 }
 
-Status decode(Codec codec, ElementType type, std::string_view stored, std::string_view base,
-              std::span<std::byte> out) {
+Status decode(Codec codec, ElementType type, std::string_view stored, std::string_view base, std::span<std::byte> out) {
   bool good = false;
   switch (codec) {
     case Codec::kRaw:
@@ -221,7 +247,7 @@ Status decode(Codec codec, ElementType type, std::string_view stored, std::strin
       good = base.size() == out.size() &&
              decode_planes(type, stored, reinterpret_cast<const std::byte*>(base.data()), out);
       break;
-    case Codec::kPrefix: good = !base.empty() && decompress(stored, out, base); break;
+    case Codec::kPatch: good = !base.empty() && decode_patch(stored, base, out); break;
   }
   if (!good) return fail(Code::kDataLoss, "does not unpack ({})", name_of(codec));
   return {};

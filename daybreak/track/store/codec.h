@@ -1,4 +1,4 @@
-// How the bytes of one block are kept: raw, zstd, byte planes, differences to a base, or zstd with a prefix.
+// How the bytes of one block are kept: raw, zstd, byte planes, differences to a base, or copies from a base.
 #pragma once
 
 #include <cstddef>
@@ -29,10 +29,11 @@ struct Encoded {
 // (judged by a sample of 32 KiB from the middle). Never larger than raw + 64 bytes. Any thread.
 Encoded encode_elements(std::span<const std::byte> raw, std::span<const std::byte> base, ElementType type);
 
-// Bytes: raw or zstd of that level; with a prefix, also kPrefix when that is smaller by kLeastGain. Any thread.
-Encoded encode_bytes(std::span<const std::byte> raw, std::string_view prefix, int level);
+// Bytes: raw or zstd of that level; with a base, also kPatch when that is smaller by kLeastGain. Any thread.
+Encoded encode_bytes(std::span<const std::byte> raw, std::string_view base, int level);
 
-// The raw bytes, exactly out.size() of them, or kDataLoss. `base` is the base of kDelta or the prefix of kPrefix.
+// The raw bytes, exactly out.size() of them, or kDataLoss. `base` is that of kDelta, or those of kPatch one after the
+// other.
 base::Status decode(Codec codec, ElementType type, std::string_view stored, std::string_view base,
                     std::span<std::byte> out);
 

@@ -104,9 +104,9 @@ bool element_ok(std::uint8_t element_bytes) {
 }
 
 bool head_ok(Codec codec, std::uint8_t element_bytes, std::uint8_t depth, std::size_t raw, std::size_t bases) {
-  if (codec > Codec::kPrefix || !element_ok(element_bytes) || depth > kMaxDepth) return false;
+  if (codec > Codec::kPatch || !element_ok(element_bytes) || depth > kMaxDepth) return false;
   if (raw == 0 || raw > kMaxBlockBytes || bases > kMaxBases) return false;
-  const bool needs = codec == Codec::kDelta || codec == Codec::kPrefix;
+  const bool needs = codec == Codec::kDelta || codec == Codec::kPatch;
   if (codec == Codec::kDelta && bases != 1) return false;
   return needs ? bases > 0 && depth > 0 : bases == 0 && depth == 0;
 }
@@ -253,8 +253,8 @@ bool read_object(StoreReader& r, ObjectEntry& object) {
 }  // namespace
 
 std::string_view name_of(Codec codec) {
-  constexpr std::string_view kNames[] = {"raw", "zstd", "planes", "delta", "prefix"};
-  return codec <= Codec::kPrefix ? kNames[static_cast<int>(codec)] : "unknown";
+  constexpr std::string_view kNames[] = {"raw", "zstd", "planes", "delta", "patch"};
+  return codec <= Codec::kPatch ? kNames[static_cast<int>(codec)] : "unknown";
 }
 
 BlockId block_id(std::span<const Hash> pieces) {

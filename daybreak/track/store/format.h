@@ -18,13 +18,13 @@ namespace daybreak::track {
 
 using crypto::Hash;
 
-inline constexpr std::size_t kMaxBlockBytes = 1u << 20;       // raw bytes of a block: what one random read unpacks
-inline constexpr std::size_t kMaxStoredBytes = 5u << 18;      // stored bytes of one; an encoder may not expand by more
-inline constexpr std::size_t kMaxPiecesInBlock = 4096;        // pieces have 256 bytes on average or more
-inline constexpr std::size_t kMaxBases = 3;                   // blocks that one block is a difference to
-inline constexpr std::size_t kMaxDepth = 8;                   // links from a block to one that needs no other
-inline constexpr std::size_t kPackTargetBytes = 64u << 20;    // a pack that has grown to this gets no more blocks
-inline constexpr std::size_t kMaxRecordBytes = 256u << 20;    // one manifest record: the index of one artifact
+inline constexpr std::size_t kMaxBlockBytes = 1u << 20;     // raw bytes of a block: what one random read unpacks
+inline constexpr std::size_t kMaxStoredBytes = 5u << 18;    // stored bytes of one; an encoder may not expand by more
+inline constexpr std::size_t kMaxPiecesInBlock = 4096;      // pieces have 256 bytes on average or more
+inline constexpr std::size_t kMaxBases = 3;                 // blocks that one block is a difference to
+inline constexpr std::size_t kMaxDepth = 8;                 // links from a block to one that needs no other
+inline constexpr std::size_t kPackTargetBytes = 64u << 20;  // a pack that has grown to this gets no more blocks
+inline constexpr std::size_t kMaxRecordBytes = 256u << 20;  // one manifest record: the index of one artifact
 inline constexpr std::size_t kMaxTensorsInObject = 1u << 20;
 inline constexpr std::size_t kMaxNameBytesInObject = 4096;
 inline constexpr std::size_t kMaxMetaBytes = 16u << 20;
@@ -46,7 +46,7 @@ enum class Codec : std::uint8_t {
   kZstd = 1,    // one zstd frame
   kPlanes = 2,  // byte planes of the elements, each compressed by itself (codec.h)
   kDelta = 3,   // the same of the differences to the one base, as ordered integers
-  kPrefix = 4,  // a zstd frame that refers back into the bytes of the bases, one after the other
+  kPatch = 4,   // copies from the bases, one after the other, and what is new (patch.h)
 };
 std::string_view name_of(Codec codec);
 
@@ -127,7 +127,7 @@ struct ObjectEntry {
   std::uint64_t copy_pack = 0;     // the pack that holds write_object() of this
   std::optional<Hash> parent;
   std::vector<StoredTensor> tensors;  // by offset
-  std::vector<PieceRun> runs;        // their pieces, one after the other, are the artifact
+  std::vector<PieceRun> runs;         // their pieces, one after the other, are the artifact
 };
 
 enum class RecordType : std::uint8_t {

@@ -48,8 +48,8 @@ const ObjectEntry* Index::find_object(const Hash& id) const {
 }
 
 BlockEntry Index::entry(const IndexedBlock& block) const {
-  BlockEntry entry{block.id,         block.pack,  block.offset,   block.codec,      block.element_bytes,
-                   block.depth,      block.raw_size, block.total_size, {}, {}};
+  BlockEntry entry{block.id,    block.pack,     block.offset,     block.codec, block.element_bytes,
+                   block.depth, block.raw_size, block.total_size, {},          {}};
   for (std::size_t i = 0; i < block.bases; ++i) entry.bases.push_back(bases_[block.first_base + i]);
   for (std::size_t i = 0; i < block.pieces; ++i) {
     const IndexedPiece& piece = pieces_[block.first_piece + i];

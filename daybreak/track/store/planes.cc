@@ -12,7 +12,8 @@ namespace {
 template <typename U>
 constexpr int kTopBit = 8 * static_cast<int>(sizeof(U)) - 1;
 
-// A negative float's other bits inverted: as two's complement integers the patterns then lie in the order of the values.
+// A negative float's other bits inverted: as two's complement integers the patterns then lie in the order of the
+// values.
 template <typename U>
 U ordered(U bits) {
   const U sign = static_cast<U>(-static_cast<U>(bits >> kTopBit<U>));
@@ -37,8 +38,8 @@ U load_element(const std::byte* at, std::size_t i) {
 }
 
 template <typename U>
-void split_elements(const std::byte* current, const std::byte* base, std::size_t from, std::size_t count,
-                    bool is_float, std::byte* planes) {
+void split_elements(const std::byte* current, const std::byte* base, std::size_t from, std::size_t count, bool is_float,
+                    std::byte* planes) {
   for (std::size_t i = from; i < count; ++i) {
     U value = load_element<U>(current, i);
     if (base != nullptr) {
@@ -75,8 +76,8 @@ void split_all(const std::byte* current, const std::byte* base, std::size_t coun
   split_scalar(current, base, 0, count, element_bytes, is_float, planes);
 }
 
-void merge_all(const std::byte* planes, const std::byte* base, std::size_t count, unsigned element_bytes,
-               bool is_float, std::byte* out) {
+void merge_all(const std::byte* planes, const std::byte* base, std::size_t count, unsigned element_bytes, bool is_float,
+               std::byte* out) {
   merge_scalar(planes, base, 0, count, element_bytes, is_float, out);
 }
 

@@ -11,11 +11,6 @@ StorePool::~StorePool() {
   for (std::thread& helper : helpers_) helper.join();
 }
 
-void StorePool::forget_helpers() {
-  for (std::thread& helper : helpers_) helper.detach();
-  helpers_.clear();
-}
-
 void StorePool::work(const std::function<void(std::size_t)>& step, std::size_t count) {
   for (std::size_t i = next_.fetch_add(1); i < count; i = next_.fetch_add(1)) step(i);
 }

@@ -22,8 +22,6 @@ class StorePool {
 
   // step(0) ... step(count - 1), each once, taken in this order; returns when all are done. `step` must not throw.
   void for_each(std::size_t count, const std::function<void(std::size_t)>& step);
-  // In a child made by fork(): the helpers did not come along.
-  void forget_helpers();
 
  private:
   void help();

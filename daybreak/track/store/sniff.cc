@@ -69,10 +69,12 @@ std::optional<StoredTensor> npy_tensor(std::string_view header, std::size_t head
   while (at < end) {
     std::uint64_t n = 0;
     const auto [next, error] = std::from_chars(at, end, n);
-    if (error != std::errc() || n > INT64_MAX || __builtin_mul_overflow(tensor.size, n, &tensor.size)) return std::nullopt;
+    if (error != std::errc() || n > INT64_MAX || __builtin_mul_overflow(tensor.size, n, &tensor.size))
+      return std::nullopt;
     tensor.shape.push_back(static_cast<std::int64_t>(n));
     if (tensor.shape.size() > 32) return std::nullopt;
-    for (at = next; at < end && (*at == ',' || *at == ' '); ++at) {}
+    for (at = next; at < end && (*at == ',' || *at == ' '); ++at) {
+    }
   }
   if (tensor.size > INT64_MAX) return std::nullopt;
   return tensor;
@@ -88,8 +90,13 @@ std::optional<StoredTensor> safetensors_tensor(const std::string& name, const Js
   const auto dtype = tensor::dtype_of_safetensors_name(*dtype_name);
   if (!dtype || name.size() > kMaxNameBytesInObject || shape->size() > 32) return std::nullopt;
   const std::string_view kind = tensor::name_of(*dtype);
-  StoredTensor tensor{name, *dtype_name, static_cast<std::uint8_t>(tensor::size_of(*dtype)),
-                      kind.starts_with("f") || kind == "bf16", {}, 0, 0};
+  StoredTensor tensor{name,
+                      *dtype_name,
+                      static_cast<std::uint8_t>(tensor::size_of(*dtype)),
+                      kind.starts_with("f") || kind == "bf16",
+                      {},
+                      0,
+                      0};
   for (const Json& n : *shape) {
     if (!n.is_number_unsigned() || n.get<std::uint64_t>() > INT64_MAX) return std::nullopt;
     tensor.shape.push_back(static_cast<std::int64_t>(n.get<std::uint64_t>()));

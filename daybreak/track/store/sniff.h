@@ -10,7 +10,7 @@
 
 namespace daybreak::track {
 
-inline constexpr std::size_t kSniffBytes = 4096;              // enough to name the format
+inline constexpr std::size_t kSniffBytes = 4096;                // enough to name the format
 inline constexpr std::size_t kMaxSniffBytes = (16u << 20) + 8;  // the longest header of a safetensors file
 
 enum class Content : std::uint8_t { kOther, kTable, kTensors };
@@ -23,8 +23,8 @@ struct Sniffed {
 // How many bytes from the start sniff() needs to see, given the first kSniffBytes (or all, when there are fewer).
 std::size_t bytes_to_sniff(std::string_view head);
 
-// Never fails: what looks like a tensor file and is none is "other". `size` is the artifact's, when it is known; tensors
-// that would reach beyond it make it "other" too.
+// Never fails: what looks like a tensor file and is none is "other". `size` is the artifact's, when it is known;
+// tensors that would reach beyond it make it "other" too.
 Sniffed sniff(std::string_view head, std::optional<std::uint64_t> size);
 
 }  // namespace daybreak::track

@@ -38,19 +38,19 @@ base::Result<std::unique_ptr<Source>> file_source(const std::string& path);
 using Sink = std::function<base::Status(std::span<const std::byte>)>;
 
 struct StoreOptions {
-  std::size_t threads = 2;                              // that hash and compress, the caller among them
-  std::int64_t lock_timeout_ns = 600'000'000'000;       // for another process to be done
-  std::int64_t pin_grace_ns = 3'600'000'000'000;        // a dead process's pins still protect for so long
-  std::size_t cache_bytes = 32u << 20;                  // of unpacked blocks
-  base::Env* env = &base::Env::real();                  // writes, renames, clock; reads and locks are the real ones
+  std::size_t threads = 2;                         // that hash and compress, the caller among them
+  std::int64_t lock_timeout_ns = 600'000'000'000;  // for another process to be done
+  std::int64_t pin_grace_ns = 3'600'000'000'000;   // a dead process's pins still protect for so long
+  std::size_t cache_bytes = 32u << 20;             // of unpacked blocks
+  base::Env* env = &base::Env::real();             // writes, renames, clock; reads and locks are the real ones
 };
 
 struct PutOptions {
-  std::string kind = "bytes";     // what load() shall give back: the store only keeps it
-  std::string name;               // for messages and listings
-  std::string meta;               // kept beside it
-  std::optional<Hash> parent;     // the version before; one that is not there (any more) is passed over
-  bool sniff = true;              // false: plain bytes, whatever they look like
+  std::string kind = "bytes";  // what load() shall give back: the store only keeps it
+  std::string name;            // for messages and listings
+  std::string meta;            // kept beside it
+  std::optional<Hash> parent;  // the version before; one that is not there (any more) is passed over
+  bool sniff = true;           // false: plain bytes, whatever they look like
 };
 
 struct Stored {
@@ -61,7 +61,7 @@ struct Stored {
 };
 
 struct Damage {
-  std::string file;    // "packs/0123456789abcdef.pack", "manifest"
+  std::string file;  // "packs/0123456789abcdef.pack", "manifest"
   std::uint64_t offset = 0;
   std::string what;
   std::vector<Hash> objects;  // that need it
@@ -81,9 +81,9 @@ struct GcReport {
 
 struct StoreStats {
   std::uint64_t objects = 0, blocks = 0, pieces = 0, packs = 0;
-  std::uint64_t logical_bytes = 0;   // of all artifacts as they were put
-  std::uint64_t raw_bytes = 0;       // of all blocks unpacked: what is left after equal pieces are kept once
-  std::uint64_t stored_bytes = 0;    // of all blocks as they lie
+  std::uint64_t logical_bytes = 0;  // of all artifacts as they were put
+  std::uint64_t raw_bytes = 0;      // of all blocks unpacked: what is left after equal pieces are kept once
+  std::uint64_t stored_bytes = 0;   // of all blocks as they lie
   std::uint64_t pack_bytes = 0, manifest_bytes = 0;  // on the disk
   std::map<std::string, std::uint64_t> by_codec;     // stored bytes
   std::uint64_t bytes_read = 0, bytes_unpacked = 0;  // by this Store, since it was opened
@@ -91,8 +91,8 @@ struct StoreStats {
 
 struct TensorDiff {
   std::string name;
-  std::string change;      // "equal", "changed", "added", "removed", "retyped" (dtype or shape differs)
-  double max_abs = 0;      // of "changed"; NaN against a number counts as infinity
+  std::string change;          // "equal", "changed", "added", "removed", "retyped" (dtype or shape differs)
+  double max_abs = 0;          // of "changed"; NaN against a number counts as infinity
   std::uint64_t elements = 0;  // of "changed": how many differ
 };
 
@@ -109,7 +109,7 @@ struct ObjectDiff {
 
 // A store in a directory. Any number of processes and threads may use one at once: puts run side by side in different
 // processes (one after the other in one Store), reads take no lock, gc() waits for the puts and they for it. After
-// fork() the child may go on using its copy.
+// fork() the child may go on using its copy, if no other thread was inside the Store then.
 class Store {
  public:
   // Makes the directory when there is none.
@@ -119,8 +119,8 @@ class Store {
   Store& operator=(const Store&) = delete;
 
   // Keeps the bytes and pins the artifact: gc() leaves it until release(), or until pin_grace_ns after the death of
-  // this process. When it returns, the artifact survives a loss of power; when it fails, nothing of it is visible. Needs
-  // some 40 MiB whatever the size.
+  // this process. When it returns, the artifact survives a loss of power; when it fails, nothing of it is visible.
+  // Needs some 40 MiB whatever the size.
   base::Result<Stored> put(Source& source, const PutOptions& options);
   // Undoes the pin of one put().
   base::Status release(const Hash& id);

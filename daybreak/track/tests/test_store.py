@@ -79,7 +79,13 @@ def test_tensors_are_found_in_npy_safetensors_and_containers(tmp_path: Path) -> 
 def test_a_file_that_only_begins_like_tensors_is_kept_as_bytes(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     whole = tensor.dumps({"w": np.arange(100_000)})
-    for data in (whole[:-1], whole[:3], b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff{'descr': '<f4'", whole[:8] + b"{" * 5000):
+    for data in (
+        whole[:-1],
+        whole[:3],
+        b"\x93NUMPY",
+        b"\x93NUMPY\x01\x00\xff\xff{'descr': '<f4'",
+        whole[:8] + b"{" * 5000,
+    ):
         stored = store.put(data)
         assert store.load(stored.id) == data and store.tensors(stored.id) == ()
 
@@ -207,6 +213,24 @@ def test_many_processes_put_while_two_collect(tmp_path: Path) -> None:
     assert Store(store.path, pin_grace_s=0).gc(lambda: []).objects_removed == 30
 
 
+def test_a_store_opened_before_a_fork_works_on_both_sides(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    data = np.random.default_rng(9).standard_normal(1_000_000)
+    first = store.put({"x": data})  # helpers and a pack are there now
+    child = os.fork()
+    if child == 0:
+        try:
+            assert np.array_equal(store.load(first.id)["x"], data)
+            store.put({"x": data + 1}, parent=first.id)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    second = store.put({"x": data + 2}, parent=first.id)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert np.array_equal(store.load(second.id)["x"], data + 2)
+    assert len(store.objects()) == 3 and store.verify().ok
+
+
 def test_a_writer_that_is_killed_leaves_a_store_that_verifies(tmp_path: Path) -> None:
     program = textwrap.dedent(
         """
@@ -217,7 +241,9 @@ def test_a_writer_that_is_killed_leaves_a_store_that_verifies(tmp_path: Path) ->
             print(store.put(np.random.default_rng(seed).bytes(500_000)).id, flush=True)
         """
     )
-    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "store")], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "store")], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     ids = [process.stdout.readline().strip() for _ in range(5)]
     process.send_signal(signal.SIGKILL)

@@ -33,7 +33,8 @@ T load_as(const std::byte* at) {
 
 double element_value(const StoredTensor& tensor, const std::byte* at) {
   const std::string& dtype = tensor.dtype;
-  const bool is_unsigned = dtype[0] == 'U' || dtype[0] == 'B' || (dtype.size() == 3 && (dtype[1] == 'u' || dtype[1] == 'b'));
+  const bool is_unsigned =
+      dtype[0] == 'U' || dtype[0] == 'B' || (dtype.size() == 3 && (dtype[1] == 'u' || dtype[1] == 'b'));
   if (dtype == "BF16") return std::bit_cast<float>(std::uint32_t{load_as<std::uint16_t>(at)} << 16);
   if (tensor.is_float) {
     if (tensor.element_bytes == 2) return half_to_double(load_as<std::uint16_t>(at));
@@ -119,7 +120,8 @@ Status trim_range(Store::Impl& store, const Side& a, const Side& b, RangeDiff& r
     DAYBREAK_TRY(store.read_pieces(a.layout, range.a_begin, std::span(left).first(size)));
     DAYBREAK_TRY(store.read_pieces(b.layout, range.b_begin, std::span(right).first(size)));
     const auto same = static_cast<std::uint64_t>(
-        std::mismatch(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(size), right.begin()).first - left.begin());
+        std::mismatch(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(size), right.begin()).first -
+        left.begin());
     range.a_begin += same;
     range.b_begin += same;
     if (same < size) break;

@@ -18,7 +18,7 @@ using base::Status;
 
 namespace {
 
-constexpr double kLeastLive = 0.5;                   // a pack with a smaller part alive is rewritten
+constexpr double kLeastLive = 0.5;                    // a pack with a smaller part alive is rewritten
 constexpr std::uint64_t kSmallPackBytes = 16u << 20;  // packs smaller than this are put together
 
 struct PackUse {

@@ -40,7 +40,6 @@ Store::Impl::Impl(std::string path, const StoreOptions& options)
     : path_(std::move(path)),
       options_(options),
       env_(*options.env),
-      pool_(std::max<std::size_t>(options.threads, 1) - 1),
       cache_(options.cache_bytes),
       writer_(path_ + "/packs", env_),
       pins_(path_ + "/pins", env_),
@@ -71,11 +70,21 @@ Result<FileLock> Store::Impl::lock_commit() {
                            base::Env::real());
 }
 
+StorePool& Store::Impl::pool() {
+  MutexLock lock(pool_mutex_);
+  if (pool_pid_ != ::getpid()) {
+    // The parent's helpers did not come along, and what they waited on cannot be destroyed: it is left behind.
+    std::ignore = pool_.release();
+    pool_ = std::make_unique<StorePool>(std::max<std::size_t>(options_.threads, 1) - 1);
+    pool_pid_ = ::getpid();
+  }
+  return *pool_;
+}
+
 // In a child made by fork(): threads, the open pack and the pins are the parent's.
 Status Store::Impl::check_process() {
   if (pid_ == ::getpid()) return {};
   pid_ = ::getpid();
-  pool_.forget_helpers();
   writer_.abandon();
   pins_.forget();
   return {};
@@ -165,8 +174,16 @@ Status Store::Impl::recover() {
     const ElementType type{static_cast<std::uint8_t>(view.head.element_bytes & 0x7f),
                            (view.head.element_bytes & 0x80) != 0};
     DAYBREAK_TRY(decode(view.head.codec, type, view.stored, prefix, std::as_writable_bytes(std::span(raw))));
-    BlockEntry entry{view.head.id,    pack, offset, view.head.codec, view.head.element_bytes, view.head.depth,
-                     view.head.raw_size, static_cast<std::uint32_t>(bytes.size()), meta.bases, {}};
+    BlockEntry entry{view.head.id,
+                     pack,
+                     offset,
+                     view.head.codec,
+                     view.head.element_bytes,
+                     view.head.depth,
+                     view.head.raw_size,
+                     static_cast<std::uint32_t>(bytes.size()),
+                     meta.bases,
+                     {}};
     std::size_t at = 0;
     for (const std::uint32_t size : meta.sizes) {
       entry.pieces.emplace_back(crypto::sha256(std::string_view(raw).substr(at, size)), size);
@@ -201,8 +218,8 @@ Status Store::Impl::recover() {
   }
   if (!found.blocks.empty()) found_again_.push_back(std::move(found));
   for (ObjectEntry& object : objects) {
-    const bool whole = std::ranges::all_of(
-        object.runs, [&](const PieceRun& run) { return index_.find_block(run.block) != nullptr; });
+    const bool whole =
+        std::ranges::all_of(object.runs, [&](const PieceRun& run) { return index_.find_block(run.block) != nullptr; });
     if (!whole || index_.find_object(object.id) != nullptr) continue;
     Record record;
     record.object = object;
@@ -384,14 +401,24 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& path, const StoreO
   return std::unique_ptr<Store>(new Store(std::move(impl)));
 }
 
-Result<Stored> Store::put(Source& source, const PutOptions& options) { return impl_->put(source, options); }
-Status Store::release(const Hash& id) { return impl_->release(id); }
-Result<ObjectEntry> Store::info(const Hash& id) { return impl_->info(id); }
-Result<std::vector<Hash>> Store::objects() { return impl_->objects(); }
+Result<Stored> Store::put(Source& source, const PutOptions& options) {
+  return impl_->put(source, options);
+}
+Status Store::release(const Hash& id) {
+  return impl_->release(id);
+}
+Result<ObjectEntry> Store::info(const Hash& id) {
+  return impl_->info(id);
+}
+Result<std::vector<Hash>> Store::objects() {
+  return impl_->objects();
+}
 Status Store::read(const Hash& id, std::uint64_t offset, std::span<std::byte> out) {
   return impl_->read(id, offset, out);
 }
-Status Store::read_all(const Hash& id, const Sink& sink) { return impl_->read_all(id, sink); }
+Status Store::read_all(const Hash& id, const Sink& sink) {
+  return impl_->read_all(id, sink);
+}
 Status Store::write_to(const Hash& id, const std::string& path) {
   base::Env& env = impl_->env_;
   const std::string temporary = fmt::format("{}.{:016x}.tmp", path, env.random_u64());
@@ -408,10 +435,20 @@ Status Store::write_to(const Hash& id, const std::string& path) {
   if (!done) std::ignore = env.remove_file(temporary);
   return done;
 }
-Result<ObjectDiff> Store::diff(const Hash& a, const Hash& b) { return impl_->diff(a, b); }
-Result<VerifyReport> Store::verify() { return impl_->verify(); }
-Result<GcReport> Store::gc(const std::function<Result<std::vector<Hash>>()>& keep) { return impl_->gc(keep); }
-Result<StoreStats> Store::stats() { return impl_->stats(); }
-const std::string& Store::path() const { return impl_->path_; }
+Result<ObjectDiff> Store::diff(const Hash& a, const Hash& b) {
+  return impl_->diff(a, b);
+}
+Result<VerifyReport> Store::verify() {
+  return impl_->verify();
+}
+Result<GcReport> Store::gc(const std::function<Result<std::vector<Hash>>()>& keep) {
+  return impl_->gc(keep);
+}
+Result<StoreStats> Store::stats() {
+  return impl_->stats();
+}
+const std::string& Store::path() const {
+  return impl_->path_;
+}
 
 }  // namespace daybreak::track

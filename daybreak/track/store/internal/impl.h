@@ -139,6 +139,7 @@ class Store::Impl {
   base::Result<FileLock> lock_commit();
   std::string file(std::string_view name) const { return path_ + "/" + std::string(name); }
   base::Status check_process();
+  StorePool& pool();
 
   // -- blocks (read.cc)
   base::Result<BlockBytes> block_bytes(const BlockId& id);
@@ -158,12 +159,14 @@ class Store::Impl {
   const std::string path_;
   const StoreOptions options_;
   base::Env& env_;
-  StorePool pool_;
+  base::Mutex pool_mutex_;
+  std::unique_ptr<StorePool> pool_ DAYBREAK_GUARDED_BY(pool_mutex_);
+  int pool_pid_ DAYBREAK_GUARDED_BY(pool_mutex_) = 0;
   BlockCache cache_;
   std::atomic<std::uint64_t> bytes_read_{0}, bytes_unpacked_{0};
 
-  base::Mutex put_mutex_;  // one put, gc or verify of this Store at a time; taken before mutex_
-  PackWriter writer_;      // of whoever holds put_mutex_
+  base::Mutex put_mutex_;              // one put, gc or verify of this Store at a time; taken before mutex_
+  PackWriter writer_;                  // of whoever holds put_mutex_
   std::uint64_t writer_manifest_ = 0;  // the manifest that the writer's pack belongs to
   Pins pins_;
   int pid_ = 0;
@@ -185,7 +188,8 @@ class Store::Impl {
 
 // -- walking a pack block by block, over damage (impl.cc)
 // Calls `visit(offset, whole block)` for every block whose checksum matches, and `bad(from, to)` for what lies between.
-base::Status walk_pack(const std::string& path, const std::function<base::Status(std::uint64_t, std::string_view)>& visit,
+base::Status walk_pack(const std::string& path,
+                       const std::function<base::Status(std::uint64_t, std::string_view)>& visit,
                        const std::function<void(std::uint64_t, std::uint64_t)>& bad);
 // Copies of artifacts in packs.
 std::string pack_object(const ObjectEntry& object);

@@ -25,8 +25,8 @@ using base::Status;
 namespace {
 
 constexpr std::size_t kWindowBytes = 8u << 20;
-constexpr std::size_t kSmallTensorBytes = 4096;   // shares a block with others
-constexpr int kTableLevel = 9;                    // tables are read more often than they are written
+constexpr std::size_t kSmallTensorBytes = 4096;  // shares a block with others
+constexpr int kTableLevel = 9;                   // tables are read more often than they are written
 constexpr int kOtherLevel = 3;
 constexpr std::size_t kPrefixBefore = 256u << 10, kPrefixAfter = 512u << 10;  // of the parent, around the same place
 
@@ -34,7 +34,7 @@ constexpr std::size_t kPrefixBefore = 256u << 10, kPrefixAfter = 512u << 10;  //
 struct Segment {
   std::uint64_t begin = 0, end = 0;
   const StoredTensor* tensor = nullptr;
-  bool chunked = false;            // else a tensor's slices
+  bool chunked = false;                  // else a tensor's slices
   std::uint64_t parent_at = UINT64_MAX;  // where the parent has the tensor, when it is chunked
 };
 
@@ -42,14 +42,14 @@ struct Segment {
 struct NewBlock {
   std::vector<Hash> hashes;
   std::vector<std::uint32_t> sizes;
-  std::string gathered;              // the bytes, when they are of several pieces
-  std::span<const std::byte> raw;    // else the window's
+  std::string gathered;            // the bytes, when they are of several pieces
+  std::span<const std::byte> raw;  // else the window's
   ElementType type;
-  std::vector<BlockId> bases;        // candidates
-  std::uint8_t depth = 0;            // when the bases are used
+  std::vector<BlockId> bases;  // candidates
+  std::uint8_t depth = 0;      // when the bases are used
   int level = kOtherLevel;
-  bool of_tensor = false;            // chunks of one, not headers and small ones
-  std::uint32_t number = 0;          // in Putting::numbers
+  bool of_tensor = false;    // chunks of one, not headers and small ones
+  std::uint32_t number = 0;  // in Putting::numbers
   Encoded encoded;
   std::optional<Error> error;
 };
@@ -112,9 +112,7 @@ class Window {
     return std::span(buffer_).subspan(begin_, std::min(most, end_ - begin_));
   }
   // Nothing follows the first `n` bytes.
-  bool is_last(std::size_t n) const {
-    return memory_ ? at_ + n == memory_->size() : ended_ && begin_ + n == end_;
-  }
+  bool is_last(std::size_t n) const { return memory_ ? at_ + n == memory_->size() : ended_ && begin_ + n == end_; }
   void take(std::size_t n) {
     at_ += n;
     if (!memory_) begin_ += n;
@@ -145,7 +143,8 @@ class ParentCursor {
   }
   std::uint64_t guess(std::uint64_t at) const {
     double slope = 1;
-    if (size_ && *size_ > at_) slope = static_cast<double>(parent_size_ - parent_at_) / static_cast<double>(*size_ - at_);
+    if (size_ && *size_ > at_)
+      slope = static_cast<double>(parent_size_ - parent_at_) / static_cast<double>(*size_ - at_);
     // Near a common piece what follows was inserted, removed or changed in place; further on the proportion is better.
     const auto ahead = static_cast<double>(at - at_);
     return std::min(parent_size_, parent_at_ + static_cast<std::uint64_t>(ahead * slope));
@@ -203,7 +202,7 @@ class Putting {
   std::unordered_map<Hash, std::uint64_t, FirstBytes> parent_at_;  // of pieces
   std::optional<ParentCursor> cursor_;
   crypto::Sha256 whole_;
-  std::vector<NewBlock> ready_;     // to be encoded at the end of the window
+  std::vector<NewBlock> ready_;  // to be encoded at the end of the window
   std::optional<NewBlock> gathering_;
   const Segment* gathered_from_ = nullptr;
   std::vector<BlockId> numbers_;
@@ -388,7 +387,8 @@ void Putting::find_tensor_base(const Cut& piece, NewBlock& block) const {
   if (i == parent_layout_.pieces.size()) return;
   const PlacedPiece& base = parent_layout_.pieces[i];
   const LayoutBlock& base_block = parent_layout_.blocks[base.block];
-  if (base.at != at || base.size != piece.bytes.size() || base_block.pieces != 1 || base_block.depth >= kMaxDepth) return;
+  if (base.at != at || base.size != piece.bytes.size() || base_block.pieces != 1 || base_block.depth >= kMaxDepth)
+    return;
   block.bases = {base_block.id};
   block.depth = static_cast<std::uint8_t>(base_block.depth + 1);
 }
@@ -454,7 +454,7 @@ void Putting::encode(NewBlock& block) {
     block.encoded = encode_elements(
         block.raw, one != nullptr ? std::as_bytes(std::span(*one)) : std::span<const std::byte>{}, block.type);
   }
-  if (block.encoded.codec != Codec::kDelta && block.encoded.codec != Codec::kPrefix) {
+  if (block.encoded.codec != Codec::kDelta && block.encoded.codec != Codec::kPatch) {
     block.bases.clear();
     block.depth = 0;
   }
@@ -470,8 +470,16 @@ Status Putting::write_ready() {
     head.id = numbers_[block.number];
     const std::string bytes = write_block(head, write_block_meta({block.bases, block.sizes}), block.encoded.stored);
     DAYBREAK_ASSIGN(const PackWriter::Place place, store_.writer_.append(bytes));
-    BlockEntry entry{head.id,    place.pack,   place.offset, head.codec, head.element_bytes,
-                     head.depth, head.raw_size, static_cast<std::uint32_t>(bytes.size()), std::move(block.bases), {}};
+    BlockEntry entry{head.id,
+                     place.pack,
+                     place.offset,
+                     head.codec,
+                     head.element_bytes,
+                     head.depth,
+                     head.raw_size,
+                     static_cast<std::uint32_t>(bytes.size()),
+                     std::move(block.bases),
+                     {}};
     for (std::size_t i = 0; i < block.hashes.size(); ++i) entry.pieces.emplace_back(block.hashes[i], block.sizes[i]);
     blocks.push_back(std::move(entry));
   }
@@ -488,7 +496,7 @@ Status Putting::run() {
     if (bytes.empty()) break;
     std::vector<Cut> cuts = cut(bytes, window_.is_last(bytes.size()));
     DAYBREAK_CHECK(!cuts.empty());
-    store_.pool_.for_each(cuts.size(), [&](std::size_t i) { cuts[i].hash = crypto::sha256(cuts[i].bytes); });
+    store_.pool().for_each(cuts.size(), [&](std::size_t i) { cuts[i].hash = crypto::sha256(cuts[i].bytes); });
     std::size_t taken = 0;
     for (const Cut& piece : cuts) {
       place(piece);
@@ -496,7 +504,7 @@ Status Putting::run() {
     }
     const bool last = window_.is_last(taken);
     if (last) close_gathered();
-    store_.pool_.for_each(ready_.size() + 1, [&](std::size_t i) {
+    store_.pool().for_each(ready_.size() + 1, [&](std::size_t i) {
       if (i == 0) {
         whole_.update(bytes.first(taken));
       } else {

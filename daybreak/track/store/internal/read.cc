@@ -97,8 +97,7 @@ Result<BlockBytes> Store::Impl::unpack(const IndexedBlock& block, const std::vec
   return out;
 }
 
-Result<BlockBytes> Store::Impl::block_bytes(const BlockId& id, std::size_t depth,
-                                            std::map<BlockId, BlockBytes>& seen) {
+Result<BlockBytes> Store::Impl::block_bytes(const BlockId& id, std::size_t depth, std::map<BlockId, BlockBytes>& seen) {
   if (const auto found = seen.find(id); found != seen.end()) return found->second;
   if (BlockBytes cached = cache_.find(id)) return cached;
   if (depth > kMaxDepth) return fail(Code::kDataLoss, "a chain of differences is longer than {}", kMaxDepth);
@@ -160,7 +159,7 @@ Status Store::Impl::read_pieces(const Layout& layout, std::uint64_t offset, std:
     steps.back().last = i;
   }
   std::vector<std::optional<Error>> errors(steps.size());
-  pool_.for_each(steps.size(), [&](std::size_t s) {
+  pool().for_each(steps.size(), [&](std::size_t s) {
     const PlacedPiece& first = layout.pieces[steps[s].first];
     const auto raw = block_bytes(layout.blocks[first.block].id);
     if (!raw) {
@@ -171,8 +170,8 @@ Status Store::Impl::read_pieces(const Layout& layout, std::uint64_t offset, std:
       const PlacedPiece& piece = layout.pieces[i];
       const auto bytes = std::as_bytes(std::span(**raw)).subspan(piece.offset, piece.size);
       if (crypto::sha256(bytes) != piece.hash) {
-        errors[s] = Error(Code::kDataLoss, fmt::format("a piece at byte {} has another hash than the manifest says",
-                                                       piece.at));
+        errors[s] =
+            Error(Code::kDataLoss, fmt::format("a piece at byte {} has another hash than the manifest says", piece.at));
         return;
       }
       const std::uint64_t from = std::max(offset, piece.at), to = std::min(end, piece.at + piece.size);

@@ -51,17 +51,16 @@ Result<VerifyReport> Store::Impl::verify() {
     DAYBREAK_TRY(refresh(true));
     blocks.assign(index_.blocks().begin(), index_.blocks().end());
     for (const auto& [id, object] : index_.objects()) objects.push_back(id);
-    for (const auto* regions : {&bad_, &healed_}) {
-      for (const BadRegion& region : *regions) {
-        const bool healed = regions == &healed_;
-        if (healed && region.object != Hash{} && index_.find_object(region.object) != nullptr) continue;
-        Damage damage{"manifest", region.from,
-                      fmt::format("{} bytes cannot be read{}", region.to - region.from,
-                                  region.from == 0 ? ": the header" : ""),
-                      {}};
-        if (region.object != Hash{}) damage.objects.push_back(region.object);
-        if (!healed) report.damage.push_back(std::move(damage));
+    for (const BadRegion& region : bad_) {
+      Damage damage{
+          "manifest",
+          region.from,
+          fmt::format("{} bytes cannot be read{}", region.to - region.from, region.from == 0 ? ": the header" : ""),
+          {}};
+      if (region.object != Hash{} && index_.find_object(region.object) == nullptr) {
+        damage.objects.push_back(region.object);  // not found again in the packs
       }
+      report.damage.push_back(std::move(damage));
     }
   }
   cache_.clear();
@@ -74,7 +73,7 @@ Result<VerifyReport> Store::Impl::verify() {
   constexpr std::size_t kBatch = 64;
   for (std::size_t from = 0; from < blocks.size(); from += kBatch) {
     const std::size_t count = std::min(kBatch, blocks.size() - from);
-    pool_.for_each(count, [&](std::size_t i) {
+    pool().for_each(count, [&](std::size_t i) {
       const IndexedBlock& block = blocks[from + i];
       const auto raw = block_bytes(block.id);
       if (!raw) {
@@ -108,8 +107,8 @@ Result<VerifyReport> Store::Impl::verify() {
   }
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     if (!errors[i]) continue;
-    report.damage.push_back({"packs/" + pack_name(blocks[i].pack), blocks[i].offset, errors[i]->to_string(),
-                             users[blocks[i].id]});
+    report.damage.push_back(
+        {"packs/" + pack_name(blocks[i].pack), blocks[i].offset, errors[i]->to_string(), users[blocks[i].id]});
   }
   // Artifacts as wholes: their pieces in order have the hash that is their name.
   for (const Hash& id : objects) {
@@ -142,10 +141,11 @@ Result<VerifyReport> Store::Impl::verify() {
             return d.file == "packs/" + name && d.offset >= from && d.offset < to;
           });
           if (!told) {
-            report.damage.push_back({"packs/" + name, from,
-                                     fmt::format("{} bytes that no artifact needs cannot be read: gc removes them",
-                                                 to - from),
-                                     {}});
+            report.damage.push_back(
+                {"packs/" + name,
+                 from,
+                 fmt::format("{} bytes that no artifact needs cannot be read: gc removes them", to - from),
+                 {}});
           }
         });
     if (!walked) report.damage.push_back({"packs/" + name, 0, walked.error().to_string(), {}});

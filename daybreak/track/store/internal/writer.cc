@@ -124,8 +124,12 @@ Status Pins::write(char sign, const Hash& id) {
   return written;
 }
 
-Status Pins::add(const Hash& id) { return write('+', id); }
-Status Pins::remove(const Hash& id) { return write('-', id); }
+Status Pins::add(const Hash& id) {
+  return write('+', id);
+}
+Status Pins::remove(const Hash& id) {
+  return write('-', id);
+}
 
 void Pins::forget() {
   file_.reset();
