@@ -132,6 +132,10 @@ Result<std::string> Wallet::bundle_again(const EntityRecord& subject) {
 
 Result<std::size_t> Wallet::add(std::string_view sealed) {
   DAYBREAK_ASSIGN(const Bundle bundle, open_bundle(sealed, *owner_));
+  if (std::ranges::none_of(bundle.attestations,
+                           [&](const auto& item) { return item.attestation.subject == owner_->id(); })) {
+    return fail(Code::kInvalidArgument, "the bundle has no grant to {}", short_id(owner_->id()));
+  }
   DAYBREAK_TRY(bundle.check_signatures());
   const base::MutexLock lock(mutex_);
   DAYBREAK_ASSIGN(const std::size_t added, learn(bundle));
