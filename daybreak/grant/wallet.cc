@@ -79,12 +79,14 @@ base::Status Wallet::keep(const Bundle& bundle) {
 base::Status Wallet::add_upstream(Bundle& bundle) const {
   std::set<Hash> namespaces, above = {owner_->id()};
   for (const auto& item : bundle.attestations) namespaces.insert(item.attestation.namespace_id);
+  const std::int64_t now_s = env_.unix_ns() / kNsInSecond;
   // Backwards from the owner, until nothing is added.
   std::set<Hash> taken;
   for (bool more = true; more;) {
     more = false;
     for (const auto& [id, item] : attestations_) {
       if (!namespaces.contains(item.attestation.namespace_id) || !above.contains(item.attestation.subject)) continue;
+      if (item.attestation.terms.validity.until_s <= now_s) continue;  // of no more use to anyone
       if (!taken.insert(id).second) continue;
       // Keys above are sealed to the owner, not to the one below: they stay here.
       bundle.attestations.push_back({item.attestation, {}});
