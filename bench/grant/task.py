@@ -22,7 +22,6 @@ ROWS = [
         "lower",
         "the same proof again, beside parse + verify + authorize (info: theirs with the parsed token kept)",
         must=50,
-        must_value=6,
     ),
     Row(
         "proof_bytes_per_hop",

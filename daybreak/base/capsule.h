@@ -72,7 +72,7 @@ typedef struct daybreak_gate_request_v1 {
   daybreak_bytes body_sha256;     // 32 bytes
   daybreak_bytes proof;           // encoded
   int64_t issued_at_ns;
-  daybreak_bytes nonce;      // 16 bytes
+  daybreak_bytes nonce;      // 16 bytes; for open_session the challenge, 32 bytes
   daybreak_bytes signature;  // 64 bytes
 } daybreak_gate_request_v1;
 

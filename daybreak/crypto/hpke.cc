@@ -85,9 +85,9 @@ Result<std::string> seal(const PublicKey& to, Bytes info, Bytes aad, Bytes text,
                 to_hex(to));
   }
   const Cipher cipher = key_schedule(*dh, once.public_key, to, info);
-  std::string out(text.size() + kHpkeOverheadBytes, '\0');
+  std::string out(view_of(once.public_key));
+  out.resize(text.size() + kHpkeOverheadBytes);
   auto* const bytes = reinterpret_cast<std::uint8_t*>(out.data());
-  std::copy(once.public_key.begin(), once.public_key.end(), bytes);
   crypto_aead_chacha20poly1305_ietf_encrypt(bytes + once.public_key.size(), nullptr, internal::data_of(text),
                                             text.size(), internal::data_of(aad), aad.size(), nullptr,
                                             cipher.nonce.data(), cipher.key.bytes().data());

@@ -80,12 +80,14 @@ base::Status Wallet::keep(const Bundle& bundle) {
 base::Status Wallet::add_upstream(Bundle& bundle) const {
   std::set<Hash> namespaces, above = {owner_->id()};
   for (const auto& item : bundle.attestations) namespaces.insert(item.attestation.namespace_id);
+  const std::int64_t now_s = env_.unix_ns() / kNsInSecond;
   // Backwards from the owner, until nothing is added.
   std::set<Hash> taken;
   for (bool more = true; more;) {
     more = false;
     for (const auto& [id, item] : attestations_) {
       if (!namespaces.contains(item.attestation.namespace_id) || !above.contains(item.attestation.subject)) continue;
+      if (item.attestation.terms.validity.until_s <= now_s) continue;  // of no more use to anyone
       if (!taken.insert(id).second) continue;
       // Keys above are sealed to the owner, not to the one below: they stay here.
       bundle.attestations.push_back({item.attestation, {}});
@@ -133,6 +135,10 @@ Result<std::string> Wallet::bundle_again(const EntityRecord& subject) {
 
 Result<std::size_t> Wallet::add(std::string_view sealed) {
   DAYBREAK_ASSIGN(const Bundle bundle, open_bundle(sealed, *owner_));
+  if (std::ranges::none_of(bundle.attestations,
+                           [&](const auto& item) { return item.attestation.subject == owner_->id(); })) {
+    return fail(Code::kInvalidArgument, "the bundle has no grant to {}", short_id(owner_->id()));
+  }
   DAYBREAK_TRY(bundle.check_signatures());
   for (const BundledAttestation& item : bundle.attestations) {
     // Keys for somebody else are not there to be looked at; ours must be what was granted.

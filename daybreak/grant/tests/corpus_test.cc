@@ -9,9 +9,13 @@
 namespace daybreak::grant {
 namespace {
 
+// From the root of the repository, where ./dev test runs, or from the build folder.
 std::string seed(const std::string& name) {
-  const std::string file = __FILE__;
-  return *base::Env::real().read_file(file.substr(0, file.rfind('/')) + "/corpus/" + name, 1 << 20);
+  for (const std::string root : {"", "../../", "../../../../"}) {
+    if (auto bytes = base::Env::real().read_file(root + "daybreak/grant/tests/corpus/" + name, 1 << 20)) return *bytes;
+  }
+  ADD_FAILURE() << "no seed " << name << ": run this from the root of the repository";
+  return {};
 }
 
 TEST(Corpus, is_what_the_decoders_read) {

@@ -146,6 +146,27 @@ TEST(Bundle, for_an_entity_without_a_sealing_key_is_in_the_clear_and_holds_no_ke
   EXPECT_EQ(refused.error().code(), base::Code::kInvalidArgument);
 }
 
+// Defect 6: points were taken unchecked.
+TEST(Bundle, is_not_sealed_to_a_key_of_low_order) {
+  World world;
+  Wallets wallets(world);
+  EntityRecord record = world["ann"].record();
+  record.sealing_key = crypto::PublicKey{};
+  const auto refused = wallets["lab"].grant(EntityRecord::decode(record.encode()).value(),
+                                            world.options({World::statement({"read"}, "a")}, 0));
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message().find("low order"), std::string::npos);
+}
+
+TEST(Bundle, with_nothing_for_its_subject_is_refused) {
+  World world;
+  Wallets wallets(world);
+  Bundle bundle{{world["lab"].record(), world["bob"].record()}, {{world.grant("lab", "bob", {"read"}, "a"), {}}}};
+  ASSERT_TRUE(bundle.normalise());
+  EXPECT_EQ(wallets["ann"].add(*seal_bundle(bundle, world["ann"].record(), world.env)).error().code(),
+            base::Code::kInvalidArgument);
+}
+
 TEST(Bundle, decodes_to_what_encodes_to_it_and_refuses_the_rest) {
   World world;
   Bundle bundle;
