@@ -176,6 +176,7 @@ PyHolders holders_of(const Wallet& wallet, const std::string& permission, const 
   PyHolders out;
   for (const Holder& holder : value_or_denied(who_has(known.graph(), namespace_id, pair, unix_s()))) {
     std::vector<std::string> through;
+    through.reserve(holder.through.size());
     for (const Hash& id : holder.through) through.push_back(crypto::to_hex(id));
     out.emplace_back(crypto::to_hex(holder.subject), std::move(through));
   }

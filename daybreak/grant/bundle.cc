@@ -74,10 +74,10 @@ Result<Bundle> Bundle::decode(std::string_view bytes) {
   Bundle bundle;
   in.version(kBundleVersion);
   for (std::size_t left = in.varint(2, kMaxBundleEntities, "the number of entities"); left > 0 && in.ok(); --left) {
-    EntityRecord record = EntityRecord::read(in);
+    const EntityRecord record = EntityRecord::read(in);
     in.require(bundle.entities.empty() || bundle.entities.back().id < record.id,
                "entities are not sorted by id and unique");
-    bundle.entities.push_back(std::move(record));
+    bundle.entities.push_back(record);
   }
   std::vector<bool> used(bundle.entities.size());
   std::string_view last;

@@ -204,6 +204,7 @@ Checked<Proof> build(const Graph& graph, const Hash& namespace_id, const Hash& s
                 kMaxPaths, kMaxSearchSteps);
   }
   std::vector<std::vector<std::size_t>> paths;
+  paths.reserve(cover.size());
   for (const std::size_t index : cover) paths.push_back((*reaches)[index].path);
   auto proof = Proof::make(graph.entities, graph.attestations, paths);
   if (!proof) return deny(Reason::kNotGranted, "{}: ask for less at once", proof.error().message());
