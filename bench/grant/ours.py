@@ -16,7 +16,7 @@ def chain(hops):
         below = grant.Entity.create()
         bundle = wallet.grant(
             below.public, namespace=NAMESPACE.id, statements=[(["predict"], "models/pong/*")], hops=left
-        )
+        ).bundle
         entity, wallet = below, grant.Wallet(below)
         wallet.add(bundle)
     proof = wallet.prove(GOOD, namespace=NAMESPACE.id)

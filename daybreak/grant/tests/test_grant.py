@@ -21,9 +21,12 @@ class Lab:
         self.lab, self.ann, self.bob = (grant.Entity.create() for _ in range(3))
         self.lab_wallet, self.ann_wallet, self.bob_wallet = map(grant.Wallet, (self.lab, self.ann, self.bob))
         statements = [(["predict", "train"], "models/pong/*")]
-        self.to_ann = self.lab_wallet.grant(self.ann.public, namespace=self.lab.id, statements=statements, hops=1)
+        self.to_ann = self.lab_wallet.grant(
+            self.ann.public, namespace=self.lab.id, statements=statements, hops=1
+        ).bundle
         self.ann_wallet.add(self.to_ann)
-        self.bob_wallet.add(self.ann_wallet.grant(self.bob.public, namespace=self.lab.id, statements=statements))
+        granted = self.ann_wallet.grant(self.bob.public, namespace=self.lab.id, statements=statements)
+        self.bob_wallet.add(granted.bundle)
         self.proof = self.bob_wallet.prove(REQUIRED, namespace=self.lab.id)
         self.store = grant.RevocationStore.create(str(folder / "revoked"))
         self.verifier = grant.Verifier(

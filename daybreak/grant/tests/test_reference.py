@@ -46,10 +46,10 @@ class Simulation:
         start = self.now + rng.choice([-7200, -7200, -7200, -7200, 3600])
         lasts = rng.choice([9000, 9000, 9000, 3600])
         hops = rng.randrange(4)
-        bundle = self.wallets[attester.id].grant(
+        granted = self.wallets[attester.id].grant(
             subject.public, namespace=self.lab, statements=statements, hops=hops, valid_from=start, valid_for=lasts
         )
-        self.wallets[subject.id].add(bundle)
+        self.wallets[subject.id].add(granted.bundle)
         made = Grant(
             attester.id,
             subject.id,
