@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from daybreak import rl
-from daybreak.demo import games
+from daybreak import grant, rl, track
+from daybreak.demo import games, lab
 
 DEMO = [sys.executable, "-m", "daybreak.cli", "demo", "pong"]
 
@@ -31,7 +31,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 def test_check_says_a_line_a_step_and_two_at_the_end(shown: tuple[str, Path]) -> None:
     output, out = shown
     lines = output.splitlines()
-    assert len(lines) == 9, output
+    assert len(lines) == 22, output
     assert all(line.startswith("ok ") for line in lines[:-2])
     assert lines[-2].startswith("Shown: ") and lines[-1].startswith("Next: ")
     assert str(out / "match.gif") in lines[-1]
@@ -47,7 +47,12 @@ def test_result_holds_what_was_asked_for_and_found(shown: tuple[str, Path]) -> N
     assert 0 < result["train_seconds"] < 240
     assert 100_000 < result["policy_steps"] <= result["steps"] <= 5_100_000
     checks = {check["name"]: check for check in result["checks"]}
-    assert {"train", "policy_file", "mean_return", "win_rate", "pictures"} <= set(checks)
+    story = {"train", "imitate", "diff", "policy_file", "mean_return", "win_rate", "beats_imitation", "pictures"}
+    assert story | {"parties", "encrypt", "refused", "granted", "attenuated", "granted_rl"} <= set(checks)
+    assert {"planted", "revoked", "tracked", "canaries"} <= set(checks)
+    assert checks["revoked"]["seconds"] <= lab.STALENESS_S + 1
+    wins = result["imitation_win_rates"]
+    assert wins["dirty"] < wins["clean"] < result["win_rate"]
     assert all(check["passed"] is True and check["seconds"] >= 0 for check in checks.values())
 
 
@@ -61,11 +66,79 @@ def test_pictures_can_be_seen_and_are_small(shown: tuple[str, Path]) -> None:
 
 
 def test_the_policy_file_plays_as_well_as_the_result_says(shown: tuple[str, Path]) -> None:
-    policy = rl.Policy.load(shown[1] / "policy.safetensors")
+    policy = rl.Policy.load(shown[1] / "lab" / "policy.safetensors")
     result = json.loads((shown[1] / "result.json").read_text())
     played = games.play_policy(policy, 200, seed=1_000_000)
     assert played.mean == result["trained_mean"] and played.win_rate == result["win_rate"]
     assert policy.compute_action(np.full(8, 0.5, np.float32)) in (0, 1, 2)
+
+
+def test_runs_can_be_asked_afterwards(shown: tuple[str, Path]) -> None:
+    result = json.loads((shown[1] / "result.json").read_text())
+    before = track.root()
+    try:
+        track.init(shown[1] / "lab" / "runs")
+        agent = track.get(result["runs"]["rl"])
+        assert agent.status == "finished" and agent.params["algo"] == "ppo"
+        names = [artifact.name for artifact in agent.artifacts]
+        assert names.count("checkpoint") == result["steps"] * 10 // 5_000_000 and names[-1] == "policy"
+        assert len(agent.history("episode_reward_mean")) > 10
+        imitators = track.runs("name = 'pong-imitation' and tags.recording in ('clean', 'dirty')")
+        assert len(imitators) == 2 and all(run.metrics["held_out_win_rate"] < 1 for run in imitators)
+        # The run's artifact is the ciphertext, byte for byte what everyone may read.
+        kept = track.load(agent.artifacts[-1])
+        assert kept == (shown[1] / "public" / "rl.enc").read_bytes()
+        assert grant.label(kept).resource == lab.RL
+    finally:
+        track.init(before)
+
+
+def test_stranger_and_revoked_deployer_stay_out_after_the_demo(shown: tuple[str, Path]) -> None:
+    out = shown[1]
+    public = out / "public"
+    manifest = grant.Manifest((public / "manifest").read_bytes())
+    verifier = grant.Verifier(
+        namespace=manifest.namespace, server="later", revocations=grant.RevocationStore(str(public / "revocations"))
+    )
+    ciphertexts = {name: (public / f"{name}.enc").read_bytes() for name in lab.MODELS}
+    opened = {}
+    for party in ("deployer", "stranger"):
+        wallet = grant.Wallet(grant.Entity.load(str(out / party / "entity.key")), str(out / party / "wallet"))
+        for name, ciphertext in ciphertexts.items():
+            try:
+                opened[party, name] = rl.Policy.load(grant.decrypt(ciphertext, wallet=wallet, verifier=verifier)).algo
+            except grant.Denied as denied:
+                opened[party, name] = denied.code
+    assert opened == {
+        ("deployer", "imitation"): "revoked",
+        ("deployer", "rl"): "ppo",
+        ("stranger", "imitation"): "not_granted",
+        ("stranger", "rl"): "not_granted",
+    }
+
+
+def test_no_policy_and_no_secret_lies_outside_the_labs_folder(shown: tuple[str, Path]) -> None:
+    """Other parties' folders, what was printed, shared memory, core files: none holds weights, seeds or tokens in the clear."""
+    output, out = shown
+    canaries = {"rl": (out / "lab" / "policy.safetensors").read_bytes()[-96:]}
+    seeds = {f"{name}'s key": lab.secret_of(out / name) for name in ("lab", "trainer", "deployer", "stranger")}
+    assert all(len(set(seed)) > 8 for seed in seeds.values())  # they are seeds
+    assert lab.leaks(out / "lab", canaries) and lab.leaks(out / "lab", seeds)  # and are found where they lie
+    for name in ("trainer", "deployer", "stranger", "public"):
+        others = {of: seed for of, seed in seeds.items() if of != f"{name}'s key"}
+        assert lab.leaks(out / name, canaries | others) == []
+    for path in [*out.glob("*.*"), *Path("/dev/shm").glob("*"), *Path.cwd().glob("core*")]:
+        if path.is_file() and os.access(path, os.R_OK):
+            data = path.read_bytes()
+            assert not [name for name, canary in (canaries | seeds).items() if canary in data], path
+    printed = output.encode()
+    assert not any(seed in printed or seed.hex().encode() in printed for seed in seeds.values())
+
+
+def test_folders_of_the_parties_are_theirs_alone(shown: tuple[str, Path]) -> None:
+    for name in ("lab", "trainer", "deployer", "stranger"):
+        assert (shown[1] / name).stat().st_mode & 0o077 == 0
+        assert (shown[1] / name / "entity.key").stat().st_mode & 0o177 == 0
 
 
 def test_too_little_training_fails_the_check_and_says_so(tmp_path: Path) -> None:

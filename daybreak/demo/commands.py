@@ -36,7 +36,7 @@ def pong(
     max_steps: Annotated[int, typer.Option(min=1, help="Training ends here at the latest.")] = _pong.Options.max_steps,
     episodes: Annotated[int, typer.Option(min=10, max=100_000, help="Held-out games to judge the agent by.")] = 200,
 ) -> None:
-    """Train an agent that wins at Pong, on rollout actors, and see it play."""
+    """Train an agent that wins at Pong, track its runs, publish its policy encrypted, and see who may open it."""
     options = _pong.Options(out=out, seed=seed, workers=workers, max_steps=max_steps, episodes=episodes)
     live = not check and Console().is_terminal
     console = Console(highlight=False, soft_wrap=not live)  # a log's lines are not broken
@@ -50,14 +50,16 @@ def pong(
     failed = [entry["name"] for entry in result["checks"] if not entry["passed"]]
     console.print(
         f"Shown: an agent that learned Pong in {result['train_seconds']:.1f} s and {result['steps'] / 1e6:.1f} M steps on "
-        f"{workers} rollout actors; it wins {result['win_rate']:.0%} of {episodes} held-out games (a random one "
-        f"{result['random_win_rate']:.0%})."
+        f"{workers} rollout actors; it wins {result['win_rate']:.0%} of {episodes} held-out games (imitation "
+        f"{max(result['imitation_win_rates'].values()):.0%}, a random one {result['random_win_rate']:.0%}). Its runs are tracked; its policy is "
+        "encrypted to a place in the lab's namespace, where a stranger was refused, a deployer granted and revoked."
         if not failed
         else f"Not reached: {', '.join(failed)}. {out / 'result.json'} has the figures."
     )
     console.print(
-        f"Next: look at {out / 'match.gif'} and {out / 'learning_curve.png'}; then train on your own environment: "
-        'rl.PPO("CartPole-v1", num_workers=2), see daybreak/rl/README.md.'
+        f"Next: look at {out / 'match.gif'} and {out / 'learning_curve.png'}; see the runs: daybreak runs list --root "
+        f"{out / 'lab' / 'runs'}; then train on your own environment: "
+        'rl.PPO("CartPole-v1", num_workers=2, on_result=run.log).'
     )
     if failed:
         raise typer.Exit(1)
