@@ -51,8 +51,9 @@ def pong(
     console.print(
         f"Shown: an agent that learned Pong in {result['train_seconds']:.1f} s and {result['steps'] / 1e6:.1f} M steps on "
         f"{workers} rollout actors; it wins {result['win_rate']:.0%} of {episodes} held-out games (imitation "
-        f"{max(result['imitation_win_rates'].values()):.0%}, a random one {result['random_win_rate']:.0%}). Its runs are tracked; its policy is "
-        "encrypted to a place in the lab's namespace, where a stranger was refused, a deployer granted and revoked."
+        f"{max(result['imitation_win_rates'].values()):.0%}, a random one {result['random_win_rate']:.0%}). Its runs are "
+        "tracked; its policy is encrypted to a place in the lab's namespace, where a stranger was refused, a deployer "
+        "granted and revoked."
         if not failed
         else f"Not reached: {', '.join(failed)}. {out / 'result.json'} has the figures."
     )
