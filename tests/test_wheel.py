@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS_ALONE = ("libfmt", "libxxhash")  # system packages of ours that no plain Python has
+OURS_ALONE = ("libfmt", "libxxhash", "libsodium")  # system packages of ours that no plain Python has
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,28 @@ def test_tasks_actors_and_training_run_from_the_wheel(bare_root: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[0, 1, 4, 9] 16\n128\n"
+
+
+def test_tracking_and_granting_run_from_the_wheel(bare_root: Path) -> None:
+    done = run_in(
+        bare_root,
+        "import numpy\n"
+        "from daybreak import grant, track\n"
+        "track.init('/tmp/runs')\n"
+        "with track.run('r', params={'lr': 0.1}) as run:\n"
+        "    run.log({'loss': 0.5}, step=3)\n"
+        "    kept = run.artifact('w', numpy.arange(4))\n"
+        "print([r.metrics['loss'] for r in track.runs('params.lr = 0.1')], track.load(kept).tolist())\n"
+        "lab, ann = grant.Entity.create(), grant.Entity.create()\n"
+        "wallet = grant.Wallet(ann)\n"
+        "granted = grant.Wallet(lab).grant(ann.public, namespace=lab.id, statements=[(['decrypt'], 'models/*')])\n"
+        "wallet.add(granted.bundle)\n"
+        "sealed = grant.encrypt(grant.Manifest.create(lab, ['models/a']), 'models/a', b'x', author=grant.Wallet(lab))\n"
+        "verifier = grant.Verifier(namespace=lab.id, server='s', revocations=None)\n"
+        "print(grant.decrypt(sealed, wallet=wallet, verifier=verifier))\n",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[0.5] [0, 1, 2, 3]\nb'x'\n"
 
 
 def test_wheel_holds_the_package_and_no_sources(wheel: Path) -> None:
