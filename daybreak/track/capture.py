@@ -385,9 +385,9 @@ class _Tee:
 class Output:
     """Copies what Python writes to stdout and stderr, line by line, to `sink(stream, text)`: bounded, redacted, never in the way.
 
-    The first 1 MiB (with 48 bytes for each line) is passed on as it comes, then only counted; `stop()` passes on the last 64 KiB and
-    how much there was between. Lines are cut at 4,096 characters. What the sink raises ends the copying, not the program. Output of native code and of child
-    processes goes past Python and is not seen, nor is that of forked children.
+    The first 1 MiB (with 48 bytes for each line) is passed on as it comes, then only counted; `stop()` passes on the last 64 KiB
+    and how much there was between. Lines are cut at 4,096 characters. What the sink raises ends the copying, not the program.
+    Output of native code and of child processes goes past Python and is not seen, nor is that of forked children.
     """
 
     def __init__(self, sink: Callable[[str, str], object]) -> None:

@@ -18,6 +18,7 @@ from daybreak._core import track as _core
 from daybreak.base import errors
 from daybreak.track import reading
 from daybreak.track.catalog import Catalog
+from daybreak.track.exporting import checked_artifact_name
 from daybreak.track.reading import Artifact, History, Metrics, RunRecord
 from daybreak.track.redact import redact, redact_text
 from daybreak.track.roots import root as _root
@@ -72,12 +73,7 @@ def _checked_name(what: str, name: object) -> str:
 
 def _checked_artifact_name(name: object) -> str:
     """A name that is safe as a relative path: what is exported must never leave its folder."""
-    text = _checked_name("artifact", name)
-    if text.startswith("/") or "\\" in text or any(part in ("", ".", "..") for part in text.split("/")):
-        raise errors.InvalidArgumentError(
-            f"artifact name {text!r}: parts between '/' that are not empty, '.' or '..', and no '\\', please"
-        )
-    return text
+    return checked_artifact_name(_checked_name("artifact", name))
 
 
 def _checked_text(what: str, name: str, text: str) -> bytes:

@@ -42,7 +42,7 @@ struct RunState {
   std::int64_t start_ns = 0, end_ns = 0;  // end: 0 while it runs
   std::uint32_t session = 0;
   bool deleted = false;
-  std::int64_t deleted_ns = 0;  // when it was last deleted or restored
+  std::int64_t deleted_ns = 0;                                // when it was last deleted or restored
   bool open = false;                                          // somebody may still write, or a log is not yet columns
   std::map<std::string, std::string> params, tags;            // params: JSON values
   std::vector<ArtifactRecord> artifacts;                      // in the order of time
