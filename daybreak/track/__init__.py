@@ -9,11 +9,11 @@
 [('pong', 'finished', 3.2)]
 """
 
+from daybreak.track.asking import sql
 from daybreak.track.difference import ArtifactDiff, RunDiff, diff
 from daybreak.track.exporting import export
 from daybreak.track.reading import Artifact, History, Metrics, RunRecord, Table, find, get, live_objects, load, runs
 from daybreak.track.roots import init, root
-from daybreak.track.asking import sql
 from daybreak.track.upkeep import GcReport, Stats, VerifyReport, gc, stats, verify
 from daybreak.track.writing import Run, delete, restore, run
 

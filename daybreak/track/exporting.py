@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from daybreak.track.roots import root as _root
 if TYPE_CHECKING:
     from daybreak.track.writing import Run
 
-__all__ = ["checked_artifact_name", "described", "export"]
+__all__ = ["checked_artifact_name", "described", "export", "plain"]
 
 MAX_NAME_BYTES = 250
 _SUFFIXES = {"array": ".npy", "dict": ".npz"}
@@ -31,17 +32,18 @@ def checked_artifact_name(name: str) -> str:
     return name
 
 
-def described(record: RunRecord) -> dict[str, Any]:
-    """Everything about a run but its series, as what JSON holds (NaN and infinities as null)."""
+def plain(value: Any) -> Any:
+    """As what JSON holds: "NaN", "Infinity" and "-Infinity" for what is no number there."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, float):
-            return value if value - value == 0 else None
-        if isinstance(value, dict):
-            return {str(key): plain(item) for key, item in value.items()}
-        return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
-    return {
+def described(record: RunRecord, *, only_brief: bool = False) -> dict[str, Any]:
+    """Everything about a run but its series, as ``plain`` values; in brief what needs none of its files."""
+    brief = {
         "id": record.id,
         "name": record.name,
         "status": record.status,
@@ -53,6 +55,10 @@ def described(record: RunRecord) -> dict[str, Any]:
         "params": plain(record.params),
         "tags": record.tags,
         "metrics": plain(dict(record.metrics)),
+    }
+    if only_brief:
+        return brief
+    return brief | {
         "artifacts": [
             {
                 "name": artifact.name,

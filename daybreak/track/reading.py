@@ -35,11 +35,13 @@ __all__ = [
     "find",
     "get",
     "id_of",
+    "known",
     "live_objects",
     "load",
     "locked",
     "runs",
     "store",
+    "summaries",
 ]
 
 MAX_LIMIT = 1_000_000
@@ -138,10 +140,10 @@ class Metrics(dict[str, float]):
         if as_ not in ("pandas", "arrow", "dict"):
             raise errors.InvalidArgumentError(f"as_={as_!r}: 'pandas', 'arrow' or 'dict' expected")
         files, state = _opened(self._root, self._run)
-        known = list(state["metrics"])
-        chosen = known if names is None else [names] if isinstance(names, str) else list(names)
+        every = list(state["metrics"])
+        chosen = every if names is None else [names] if isinstance(names, str) else list(names)
         for name in chosen:
-            _known(name, known)
+            known(name, every)
         if as_ == "arrow":
             return Table(files, chosen)
         series = {name: History(*files.history(name, -(2**63), 2**63 - 1)) for name in chosen}
@@ -161,9 +163,10 @@ def _close(name: str, known: Iterable[str]) -> str:
     return f": there {'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names[:10]))}" if names else ""
 
 
-def _known(name: str, known: Iterable[str]) -> None:
-    if name not in known:
-        raise errors.NotFoundError(f"no metric {name!r}{_close(name, known)}")
+def known(name: str, names: Iterable[str]) -> None:
+    """NotFoundError when the metric is not among them."""
+    if name not in names:
+        raise errors.NotFoundError(f"no metric {name!r}{_close(name, names)}")
 
 
 def _opened(root: str, run: str) -> tuple[_core.RunFiles, dict[str, Any]]:
@@ -360,9 +363,14 @@ def _param(text: str) -> Any:
 
 def history(root: str, run: str, name: str, first_step: int | None, last_step: int | None) -> History:
     files, state = _opened(root, run)
-    _known(name, state["metrics"])
+    known(name, state["metrics"])
     first = -(2**63) if first_step is None else first_step
     return History(*files.history(name, first, 2**63 - 1 if last_step is None else last_step))
+
+
+def summaries(record: RunRecord) -> dict[str, tuple[float, int, int, float, float, float, int]]:
+    """Of each metric: last value, its step, its time (ns), least, greatest, best, how many."""
+    return dict(_opened(record._root, record.id)[1]["metrics"])
 
 
 def preview(root: str, run: str, name: str, points: int) -> History:
@@ -371,7 +379,7 @@ def preview(root: str, run: str, name: str, points: int) -> History:
             f"points={points}: a preview has 3 to {MAX_PREVIEW} points; history() has all"
         )
     files, state = _opened(root, run)
-    _known(name, state["metrics"])
+    known(name, state["metrics"])
     return History(*files.preview(name, points))
 
 
