@@ -46,7 +46,7 @@ def sql(
     (run, name, last, min, max, best, count), ``artifacts`` (run, name, id, size_bytes, kind, time). ``end`` is a word of SQL: write
     ``"end"``. ``where`` takes only the runs that ``track.runs(where)`` would: ``metrics`` reads the files of these alone.
 
-    Times are UTC. Read-only, and shut off from files and the network. ``parameters`` stand for ``?`` or ``$name``. ImportError without
+    Times are UTC, to the microsecond. Read-only, and shut off from files and the network. ``parameters`` stand for ``?`` or ``$name``. ImportError without
     DuckDB; InvalidArgumentError with DuckDB's words when the query is wrong.
 
     >>> import tempfile
@@ -71,7 +71,8 @@ def sql(
     root = _root()
     records = reading.runs(where)
     with duckdb.connect(":memory:") as database:
-        for name, rows in _tables(pyarrow, root, records).items():
+        failed: list[Exception] = []
+        for name, rows in _tables(pyarrow, root, records, failed).items():
             database.register(name, rows)
         database.execute("SET enable_external_access = false")
         database.execute("SET python_enable_replacements = false")  # no variable of the caller is a table
@@ -83,15 +84,15 @@ def sql(
             found = database.sql(query, params=parameters)
             return found.df() if as_ == "pandas" else found.to_arrow_table()
         except duckdb.Error as wrong:
-            # What a table's own stream raised comes through DuckDB as text.
-            kind = errors.DataLossError if "DataLoss" in str(wrong) else errors.InvalidArgumentError
-            raise kind(f"track.sql: {wrong}") from None
+            if failed:  # while the points were read; DuckDB would show it as a traceback
+                raise errors.DataLossError(f"track.sql: {str(failed[0]).splitlines()[0]}") from None
+            raise errors.InvalidArgumentError(f"track.sql: {wrong}") from None
 
 
-def _tables(pa: Any, root: str, records: Sequence[reading.RunRecord]) -> dict[str, Any]:
+def _tables(pa: Any, root: str, records: Sequence[reading.RunRecord], failed: list[Exception]) -> dict[str, Any]:
     ids = [record.id for record in records]
     wanted = set(ids)
-    moment = pa.timestamp("ns", tz="UTC")
+    moment = pa.timestamp("us")
     run_of: dict[int, str]
     with Catalog(root).fresh() as database:
         run_of = {n: run for n, run in database.execute("SELECT n, id FROM runs WHERE deleted = 0") if run in wanted}
@@ -111,8 +112,8 @@ def _tables(pa: Any, root: str, records: Sequence[reading.RunRecord]) -> dict[st
             name=([record.name for record in records], text),
             status=([record.status for record in records], text),
             reason=([record.reason for record in records], text),
-            start=([record.start_ns for record in records], moment),
-            end=([record.end_ns for record in records], moment),
+            start=([record.start_ns // 1000 for record in records], moment),
+            end=([record.end_ns and record.end_ns // 1000 for record in records], moment),
             parent=([record.parent for record in records], text),
         ),
         "params": table(
@@ -141,9 +142,9 @@ def _tables(pa: Any, root: str, records: Sequence[reading.RunRecord]) -> dict[st
             id=([artifact.id for _, artifact in artifacts], text),
             size_bytes=([artifact.size_bytes for _, artifact in artifacts], count),
             kind=([artifact.kind for _, artifact in artifacts], text),
-            time=([artifact.time for _, artifact in artifacts], moment),
+            time=([artifact.time.replace(tzinfo=None) for _, artifact in artifacts], moment),
         ),
-        "metrics": _metrics(pa, root, ids),
+        "metrics": _metrics(pa, root, ids, failed),
     }
 
 
@@ -154,12 +155,19 @@ def _number(value: object) -> float | None:
         return None
 
 
-def _metrics(pa: Any, root: str, ids: Sequence[str]) -> _Rows:
-    moment = pa.timestamp("ns", tz="UTC")
+def _metrics(pa: Any, root: str, ids: Sequence[str], failed: list[Exception]) -> _Rows:
+    moment = pa.timestamp("us")
     fields = [("run", pa.string()), ("name", pa.string()), ("context", pa.string()), ("step", pa.int64())]
     schema = pa.schema([*fields, ("time", moment), ("value", pa.float64())])
 
     def batches() -> Iterator[Any]:
+        try:
+            yield from all_points()
+        except Exception as error:
+            failed.append(error)
+            raise
+
+    def all_points() -> Iterator[Any]:
         for run in ids:
             try:
                 files = _core.RunFiles.open(root, run)
@@ -170,7 +178,7 @@ def _metrics(pa: Any, root: str, ids: Sequence[str]) -> _Rows:
                 rows = batch.num_rows
                 repeated = [pa.repeat(pa.scalar(value, pa.string()), rows) for value in (run, "")]
                 name, step, time, value = (batch.column(part) for part in ("name", "step", "time", "value"))
-                columns = [repeated[0], name.cast(pa.string()), repeated[1], step, time, value]
+                columns = [repeated[0], name.cast(pa.string()), repeated[1], step, time.cast(moment, safe=False), value]
                 yield pa.record_batch(columns, schema=schema)
 
     return _Rows(schema, batches)

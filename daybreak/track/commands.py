@@ -22,6 +22,7 @@ __all__ = ["app", "clean", "console", "printed", "use_root"]
 
 DEFAULT_LIMIT = 20
 PIPED_WIDTH = 200  # of a table that goes into a file or a pipe
+MAX_LOOKED_AT = 1000  # runs, for one that has the metric to be plotted
 MAX_COLUMNS = 4  # of parameters and of metrics that `list` shows by itself
 _SHORT = 8  # characters of an id's end, which is random
 
@@ -273,6 +274,14 @@ def _described(difference: track.RunDiff) -> dict[str, Any]:
     }
 
 
+def _to_plot(metrics: Sequence[str], where: str | None, limit: int) -> list[track.RunRecord]:
+    """Those that match; without a condition the newest that has one of the metrics, else the newest."""
+    if where is not None:
+        return track.runs(where, limit=limit)
+    newest = track.runs(limit=MAX_LOOKED_AT)
+    return [record for record in newest if any(name in record.metrics for name in metrics)][:1] or newest[:1]
+
+
 @app.command()
 def plot(
     metrics: Annotated[list[str], typer.Argument(metavar="METRIC...")],
@@ -290,7 +299,7 @@ def plot(
     where_from = use_root(root)
     if run and where:
         raise typer.BadParameter("--run or --where, not both")
-    records = [track.find(name) for name in run] if run else track.runs(where, limit=limit if where else 1)
+    records = [track.find(name) for name in run] if run else _to_plot(metrics, where, limit)
     if not records:
         raise errors.NotFoundError(f"no runs{' that match' if where else ''} in {where_from}")
     missing = [name for name in metrics if not any(name in record.metrics for record in records)]
@@ -329,7 +338,8 @@ def export(
         if isinstance(error, errors.Error):
             raise
         raise errors.FailedPreconditionError(f"{folder}: {error.strerror or error}") from None
-    print(f"{made}: run {record.id}, {len({a.name for a in record.artifacts})} artifacts")
+    names = len({artifact.name for artifact in record.artifacts})
+    print(f"{made}: run {record.id}, {names} artifact{'' if names == 1 else 's'}")
 
 
 @app.command()
