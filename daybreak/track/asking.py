@@ -46,8 +46,9 @@ def sql(
     (run, name, last, min, max, best, count), ``artifacts`` (run, name, id, size_bytes, kind, time). ``end`` is a word of SQL: write
     ``"end"``. ``where`` takes only the runs that ``track.runs(where)`` would: ``metrics`` reads the files of these alone.
 
-    Times are UTC, to the microsecond. Read-only, and shut off from files and the network. ``parameters`` stand for ``?`` or ``$name``. ImportError without
-    DuckDB; InvalidArgumentError with DuckDB's words when the query is wrong.
+    Times are UTC, to the microsecond. Read-only, and shut off from files and the network. ``parameters`` stand for ``?`` or
+    ``$name``. ImportError without DuckDB; InvalidArgumentError with DuckDB's words when the query is wrong, DataLossError where the
+    stored bytes are damaged.
 
     >>> import tempfile
     >>> from daybreak import track
