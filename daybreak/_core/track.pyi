@@ -46,7 +46,17 @@ class RunFiles:
     def open(root: str, run: str) -> RunFiles: ...
 
     def state(self) -> dict:
-        """Everything but the series."""
+        """Everything but the series and what captured() gives."""
+
+    def captured(self) -> dict:
+        """
+        captures: (session, topic, JSON); output: (stream, text); notices: text.
+        """
+
+    def verify(self) -> tuple:
+        """
+        Reads every page: files, points, problems as (text, is only a torn end).
+        """
 
     def history(self, name: str, first_step: int, last_step: int) -> tuple:
         """

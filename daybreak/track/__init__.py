@@ -9,18 +9,31 @@
 [('pong', 'finished', 3.2)]
 """
 
-from daybreak.track.reading import Artifact, History, Metrics, RunRecord, Table, get, live_objects, load, runs
+from daybreak.track.asking import sql
+from daybreak.track.difference import ArtifactDiff, RunDiff, diff
+from daybreak.track.exporting import export
+from daybreak.track.reading import Artifact, History, Metrics, RunRecord, Table, find, get, live_objects, load, runs
 from daybreak.track.roots import init, root
+from daybreak.track.upkeep import GcReport, Stats, VerifyReport, gc, stats, verify
 from daybreak.track.writing import Run, delete, restore, run
 
 __all__ = [
     "Artifact",
+    "ArtifactDiff",
+    "GcReport",
     "History",
     "Metrics",
     "Run",
+    "RunDiff",
     "RunRecord",
+    "Stats",
     "Table",
+    "VerifyReport",
     "delete",
+    "diff",
+    "export",
+    "find",
+    "gc",
     "get",
     "init",
     "live_objects",
@@ -29,4 +42,7 @@ __all__ = [
     "root",
     "run",
     "runs",
+    "sql",
+    "stats",
+    "verify",
 ]

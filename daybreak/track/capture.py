@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -20,10 +22,16 @@ __all__ = [
     "MAX_FILE_BYTES",
     "MAX_OUTPUT_BYTES",
     "Output",
+    "capture_all",
     "capture_command",
     "capture_git",
     "capture_host",
     "capture_python",
+    "code_changes",
+    "code_text",
+    "forget_git",
+    "merged",
+    "wanted",
 ]
 
 MAX_FILE_BYTES = 1 << 20  # of one untracked file
@@ -31,9 +39,12 @@ MAX_UNTRACKED_BYTES = 16 << 20  # of all of them
 MAX_UNTRACKED_FILES = 1000
 MAX_SKIPPED_NAMED = 100  # of what was left out, so many are named
 GIT_TIMEOUT_S = 20.0
+MAX_PART_BYTES = 30_000  # of a topic's JSON in one record
+MAX_PARTS = 64  # of a topic
 MAX_OUTPUT_BYTES = 1 << 20  # of text kept from the beginning of a run
 MAX_TAIL_BYTES = 64 << 10  # and from its end
 MAX_LINE_CHARS = 4096
+LINE_COST_BYTES = 48  # that a line takes in the log beyond its text
 
 # Files of these names are not taken even where git does not ignore them.
 SECRET_NAMES = (
@@ -226,6 +237,130 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def wanted(capture: bool | None) -> bool:
+    """What the caller says, else what ``DAYBREAK_TRACK_CAPTURE`` says (0, false, no and off switch it off)."""
+    if capture is not None:
+        return capture
+    return os.environ.get("DAYBREAK_TRACK_CAPTURE", "1").strip().lower() not in ("0", "false", "no", "off")
+
+
+def capture_all(
+    git_name: str, record: Callable[[str, str], object], notice: Callable[[str], object], known: dict[str, Any]
+) -> None:
+    """Gives ``record(topic, JSON)`` all that is captured at the beginning of a run; what fails is told to ``notice``.
+
+    ``known`` keeps what does not change while a process lives. A long topic comes in parts, see ``merged``.
+    """
+    topics: tuple[tuple[str, Callable[[], dict[str, Any] | None]], ...] = (
+        ("command", capture_command),
+        ("git", lambda: capture_git(git_name)),
+        ("host", capture_host),
+        ("python", capture_python),
+    )
+    for topic, take in topics:
+        try:
+            captured = known.get(topic) or take()
+            if captured is None:
+                continue
+            if topic in ("host", "python"):
+                known[topic] = captured
+            if "error" in captured:
+                notice(str(captured["error"]))
+            for part in _parts(captured)[:MAX_PARTS]:
+                record(topic, json.dumps(part, separators=(",", ":")))
+        except Exception as error:
+            notice(redact_text(f"{topic} was not captured: {type(error).__name__}: {error}")[:MAX_LINE_CHARS])
+
+
+def _parts(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """Dicts that are short enough as JSON and that ``merged`` puts together again."""
+    if len(json.dumps(value, separators=(",", ":"))) <= MAX_PART_BYTES:
+        return [value]
+    if len(value) > 1:
+        items = list(value.items())
+        half = len(items) // 2
+        return _parts(dict(items[:half])) + _parts(dict(items[half:]))
+    ((name, long),) = value.items()
+    half = len(long) // 2 if isinstance(long, (dict, list)) else 0
+    if not half:
+        instead: Any = "[too long to be kept]"
+        if isinstance(long, list):
+            instead = [instead]
+        elif isinstance(long, dict):
+            instead = {next(iter(long))[:MAX_LINE_CHARS]: instead}
+        return [{name[:MAX_LINE_CHARS]: instead}]
+    if isinstance(long, list):
+        return _parts({name: long[:half]}) + _parts({name: long[half:]})
+    items = list(long.items())
+    return _parts({name: dict(items[:half])}) + _parts({name: dict(items[half:])})
+
+
+def merged(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """One dict of several: dicts and lists in them are joined, of other values the last one counts.
+
+    >>> merged([{"a": 1, "packages": {"x": "1"}}, {"packages": {"y": "2"}, "argv": ["p"]}, {"argv": ["-v"]}])
+    {'a': 1, 'packages': {'x': '1', 'y': '2'}, 'argv': ['p', '-v']}
+    """
+    whole: dict[str, Any] = {}
+    for part in parts:
+        for name, value in part.items():
+            before = whole.get(name)
+            if isinstance(before, dict) and isinstance(value, dict):
+                whole[name] = {**before, **value}
+            elif isinstance(before, list) and isinstance(value, list):
+                whole[name] = before + value
+            else:
+                whole[name] = value
+    return whole
+
+
+def code_changes(directory: str, a: str, b: str) -> list[tuple[str, str]]:
+    """(path, "added" | "changed" | "deleted" | "type changed") from one snapshot to another, by the repository around
+    ``directory``. LookupError says why when a snapshot is not there."""
+    root = _repository_with(directory, a, b)
+    fields = os.fsdecode(_run(root, "diff", "--name-status", "--no-renames", "-z", a, b)).split("\0")
+    words = {"A": "added", "M": "changed", "D": "deleted", "T": "type changed"}
+    return [(path, words.get(letter[:1], letter)) for letter, path in zip(fields[::2], fields[1::2], strict=False)]
+
+
+def code_text(directory: str, a: str, b: str, max_bytes: int) -> str:
+    """The unified diff from one snapshot to another, cut at ``max_bytes``. LookupError as by ``code_changes``."""
+    root = _repository_with(directory, a, b)
+    text = _run(root, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", a, b)
+    cut = text[:max_bytes].decode("utf-8", "replace")
+    return cut if len(text) <= max_bytes else f"{cut}\n[... {len(text) - max_bytes:,} bytes more ...]\n"
+
+
+def _run(root: Path, *arguments: str) -> bytes:
+    try:
+        return _git(root, *arguments)
+    except _GitError as error:
+        raise LookupError(redact_text(f"git says: {error}")) from None
+
+
+def _repository_with(directory: str, *snapshots: str) -> Path:
+    root = Path(directory)
+    for snapshot in snapshots:
+        if not re.fullmatch(r"[0-9a-f]{40,64}", snapshot):
+            raise LookupError(f"{snapshot[:80]!r} is no snapshot")
+        try:
+            _git(root, "cat-file", "-e", f"{snapshot}^{{commit}}")
+        except _GitError:
+            raise LookupError(f"the code as it was, {snapshot[:12]}, is not in the repository of {directory}") from None
+    return root
+
+
+def forget_git(directory: str, ref: str) -> bool:
+    """Removes the ref of a snapshot, so that git may collect it; False when it was not there."""
+    if not ref.startswith("refs/daybreak/runs/"):
+        return False
+    try:
+        _git(Path(directory), "update-ref", "--no-deref", "-d", ref)
+    except _GitError:
+        return False
+    return True
+
+
 class _Tee:
     """A text stream that also tells an Output what is written to it."""
 
@@ -250,9 +385,9 @@ class _Tee:
 class Output:
     """Copies what Python writes to stdout and stderr, line by line, to `sink(stream, text)`: bounded, redacted, never in the way.
 
-    The first 1 MiB is passed on as it comes, then only counted; `stop()` passes on the last 64 KiB and how much there was between.
-    Lines are cut at 4,096 characters. What the sink raises ends the copying, not the program. Output of native code and of child
-    processes goes past Python and is not seen.
+    The first 1 MiB (with 48 bytes for each line) is passed on as it comes, then only counted; `stop()` passes on the last 64 KiB
+    and how much there was between. Lines are cut at 4,096 characters. What the sink raises ends the copying, not the program.
+    Output of native code and of child processes goes past Python and is not seen, nor is that of forked children.
     """
 
     def __init__(self, sink: Callable[[str, str], object]) -> None:
@@ -265,6 +400,7 @@ class Output:
         self._tail_bytes = 0
         self._stopped = False
         self._busy = False
+        self._pid = os.getpid()
         self._tees: dict[str, _Tee] = {}
 
     def start(self) -> Output:
@@ -278,6 +414,8 @@ class Output:
 
     def add(self, name: str, text: str) -> None:
         """Takes in what was written to "stdout" or "stderr"."""
+        if self._pid != os.getpid():  # a forked child: the lock may be held for ever, and the output is not ours
+            return
         with self._lock:
             if self._stopped or self._busy:  # the sink itself may print
                 return
@@ -289,8 +427,8 @@ class Output:
     def _line(self, name: str, line: str) -> None:
         shown = redact_text(line[:MAX_LINE_CHARS].rsplit("\r", 1)[-1]) + "\n"  # of a progress bar the last state
         size = len(shown.encode("utf-8", "replace"))
-        if self._kept + size <= MAX_OUTPUT_BYTES:
-            self._kept += size
+        if self._kept + size + LINE_COST_BYTES <= MAX_OUTPUT_BYTES:
+            self._kept += size + LINE_COST_BYTES
             self._pass_on(name, shown)
             return
         self._kept = MAX_OUTPUT_BYTES  # what follows belongs together
@@ -316,7 +454,10 @@ class Output:
             if (
                 getattr(sys, name) is tee
             ):  # else someone else has put a stream of theirs there: it is theirs to take away
-                setattr(sys, name, tee._stream)
+                below = tee._stream
+                while isinstance(below, _Tee) and below._output._stopped:  # that ended before us
+                    below = below._stream
+                setattr(sys, name, below)
         with self._lock:
             for name, rest in self._pending.items():
                 if rest and not self._stopped:

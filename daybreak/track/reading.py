@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import datetime
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from daybreak._core import track as _core
@@ -20,7 +23,26 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-__all__ = ["Artifact", "History", "Metrics", "RunRecord", "Table", "get", "live_objects", "load", "runs"]
+    from daybreak.track.store import Store
+
+__all__ = [
+    "Artifact",
+    "History",
+    "Metrics",
+    "RunRecord",
+    "Table",
+    "captured",
+    "find",
+    "get",
+    "id_of",
+    "known",
+    "live_objects",
+    "load",
+    "locked",
+    "runs",
+    "store",
+    "summaries",
+]
 
 MAX_LIMIT = 1_000_000
 MAX_PREVIEW = 256
@@ -36,7 +58,7 @@ class Artifact:
     size_bytes: int
     kind: str
     meta: Mapping[str, Any]
-    time: datetime.datetime
+    time: datetime.datetime = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -118,10 +140,10 @@ class Metrics(dict[str, float]):
         if as_ not in ("pandas", "arrow", "dict"):
             raise errors.InvalidArgumentError(f"as_={as_!r}: 'pandas', 'arrow' or 'dict' expected")
         files, state = _opened(self._root, self._run)
-        known = list(state["metrics"])
-        chosen = known if names is None else [names] if isinstance(names, str) else list(names)
+        every = list(state["metrics"])
+        chosen = every if names is None else [names] if isinstance(names, str) else list(names)
         for name in chosen:
-            _known(name, known)
+            known(name, every)
         if as_ == "arrow":
             return Table(files, chosen)
         series = {name: History(*files.history(name, -(2**63), 2**63 - 1)) for name in chosen}
@@ -131,14 +153,20 @@ class Metrics(dict[str, float]):
         return Metrics, (dict(self), self._root, self._run)
 
 
-def _known(name: str, known: Iterable[str]) -> None:
-    if name not in known:
-        import difflib
+def _close(name: str, known: Iterable[str]) -> str:
+    import difflib
 
-        close = difflib.get_close_matches(name, list(known), 3)
-        raise errors.NotFoundError(
-            f"no metric {name!r}" + (f": did you mean {', '.join(map(repr, close))}?" if close else "")
-        )
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, 3)
+    if close:
+        return f": did you mean {', '.join(map(repr, close))}?"
+    return f": there {'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names[:10]))}" if names else ""
+
+
+def known(name: str, names: Iterable[str]) -> None:
+    """NotFoundError when the metric is not among them."""
+    if name not in names:
+        raise errors.NotFoundError(f"no metric {name!r}{_close(name, names)}")
 
 
 def _opened(root: str, run: str) -> tuple[_core.RunFiles, dict[str, Any]]:
@@ -159,6 +187,32 @@ def _time(nanoseconds: int | None) -> datetime.datetime | None:
     if not nanoseconds:
         return None
     return datetime.datetime.fromtimestamp(nanoseconds / 1e9, datetime.UTC)
+
+
+def id_of(run: object) -> str:
+    """Of a run, a record or an id. InvalidArgumentError for anything else."""
+    found = run if isinstance(run, str) else getattr(run, "id", None)
+    if not isinstance(found, str):
+        raise errors.InvalidArgumentError(f"a run, a record or a run's id expected, not {type(run).__name__}")
+    return found
+
+
+@contextlib.contextmanager
+def locked(root: str, run: str) -> Iterator[None]:
+    """Nobody else changes the run's parameters, resumes, deletes, restores or purges it meanwhile. NotFoundError when it is not
+    there."""
+    path = os.path.join(root, "runs", run, "lock")
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        raise errors.NotFoundError(f"no run {run!r} in {root}") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not os.path.exists(path):
+            raise errors.NotFoundError(f"run {run!r} was purged")
+        yield
+    finally:
+        os.close(file)
 
 
 class RunRecord:
@@ -243,10 +297,61 @@ class RunRecord:
         """In the order in which they were kept; of several with one name the last is the newest."""
         return artifacts(self._root, self.id)
 
+    def artifact(self, name: str) -> Artifact:
+        """The newest artifact of this name. NotFoundError when there is none."""
+        found = self.artifacts
+        for artifact in reversed(found):
+            if artifact.name == name:
+                return artifact
+        raise errors.NotFoundError(
+            f"run {self.id} has no artifact {name!r}{_close(name, {artifact.name for artifact in found})}"
+        )
+
     @property
     def children(self) -> list[RunRecord]:
+        """The runs within this one that are not purged, in the order in which they began."""
         state = _opened(self._root, self.id)[1]
-        return [get(child) for child, _ in state["children"]]
+        found = []
+        for child, _ in state["children"]:
+            with contextlib.suppress(errors.NotFoundError):
+                found.append(_get(self._root, child))
+        return found
+
+    # -- what was written down by itself
+
+    @property
+    def captured(self) -> dict[str, Any]:
+        """What the run came from, by topic: "git", "python", "command", "host". Empty when nothing was captured.
+
+        Of a run that was resumed it is what was captured when it began; "resumed" then has the same for each later session.
+        """
+        return captured(self._root, self.id)
+
+    def output(self, stream: str | None = None) -> str:
+        """What Python printed while the run was on: to "stdout", to "stderr", or (None) to both in the order of writing."""
+        if stream not in (None, "stdout", "stderr"):
+            raise errors.InvalidArgumentError(f"stream={stream!r}: 'stdout', 'stderr' or None expected")
+        told = _opened(self._root, self.id)[0].captured()["output"]
+        return "".join(text for name, text in told if stream in (None, name))
+
+    @property
+    def notices(self) -> list[str]:
+        """What happened to the run's record itself: what could not be captured, an end that a loss of power cut."""
+        return list(_opened(self._root, self.id)[0].captured()["notices"])
+
+
+def captured(root: str, run: str) -> dict[str, Any]:
+    parts: dict[int, dict[str, list[dict[str, Any]]]] = {}
+    for session, topic, text in _opened(root, run)[0].captured()["captures"]:
+        value = _param(text)
+        if isinstance(value, dict):
+            parts.setdefault(session, {}).setdefault(topic, []).append(value)
+    if not parts:
+        return {}
+    from daybreak.track.capture import merged
+
+    first, *later = [{topic: merged(dicts) for topic, dicts in topics.items()} for _, topics in sorted(parts.items())]
+    return first | ({"resumed": later} if later else {})
 
 
 def _param(text: str) -> Any:
@@ -258,9 +363,14 @@ def _param(text: str) -> Any:
 
 def history(root: str, run: str, name: str, first_step: int | None, last_step: int | None) -> History:
     files, state = _opened(root, run)
-    _known(name, state["metrics"])
+    known(name, state["metrics"])
     first = -(2**63) if first_step is None else first_step
     return History(*files.history(name, first, 2**63 - 1 if last_step is None else last_step))
+
+
+def summaries(record: RunRecord) -> dict[str, tuple[float, int, int, float, float, float, int]]:
+    """Of each metric: last value, its step, its time (ns), least, greatest, best, how many."""
+    return dict(_opened(record._root, record.id)[1]["metrics"])
 
 
 def preview(root: str, run: str, name: str, points: int) -> History:
@@ -269,7 +379,7 @@ def preview(root: str, run: str, name: str, points: int) -> History:
             f"points={points}: a preview has 3 to {MAX_PREVIEW} points; history() has all"
         )
     files, state = _opened(root, run)
-    _known(name, state["metrics"])
+    known(name, state["metrics"])
     return History(*files.preview(name, points))
 
 
@@ -326,13 +436,36 @@ def runs(
         return [RunRecord(root, row) for row in database.execute(sql, values)]
 
 
-def get(run: str, *, damaged: bool = False) -> RunRecord:
+def get(run: str | RunRecord, *, damaged: bool = False) -> RunRecord:
     """The run with this id, also a deleted one. NotFoundError when there is none.
 
     Raises DataLossError, which names file and block, when some of its bytes are damaged; with ``damaged=True`` gives what
     is left.
     """
-    root = _root()
+    return _get(_root(), id_of(run), damaged)
+
+
+def find(text: str) -> RunRecord:
+    """The run whose id begins or ends with ``text``, deleted ones too. NotFoundError when there is none, InvalidArgumentError
+    when there are several."""
+    root, plain = _root(), text.strip().lower()
+    if not re.fullmatch(r"[0-9a-f-]{1,36}", plain):
+        raise errors.InvalidArgumentError(f"{text[:80]!r} is neither a run's id nor a part of one")
+    with Catalog(root).fresh() as database:
+        query = (
+            "SELECT id FROM runs WHERE id = ?1 OR id LIKE ?1 || '%' OR id LIKE '%' || ?1 ORDER BY id = ?1 DESC LIMIT 4"
+        )
+        ids = [row[0] for row in database.execute(query, (plain,))]
+    if not ids:
+        raise errors.NotFoundError(f"no run {text!r} in {root}")
+    if len(ids) > 1 and ids[0] != plain:
+        raise errors.InvalidArgumentError(
+            f"{text!r} is a part of several ids, among them {', '.join(ids[:3])}: say more of it"
+        )
+    return _get(root, ids[0])
+
+
+def _get(root: str, run: str, damaged: bool = False) -> RunRecord:
     with Catalog(root).fresh() as database:
         row = database.execute(f"SELECT {_COLUMNS}, r.damaged FROM runs r WHERE id = ?", (run,)).fetchone()
     if row is None:
@@ -344,23 +477,44 @@ def get(run: str, *, damaged: bool = False) -> RunRecord:
     return RunRecord(root, row[:-1])
 
 
-def store(root: str) -> Any:
-    """The content store of a tracking root (``daybreak.track.store.Store``), imported when it is first needed."""
-    return import_module("daybreak.track.store").Store(os.path.join(root, "store"))
+_stores: dict[tuple[int, str], Store] = {}
+_MAX_STORES = 4
+atexit.register(_stores.clear)  # before the extension module goes
+
+
+def store(root: str) -> Store:
+    """The content store of a tracking root, imported and opened when this process first needs it."""
+    key = os.getpid(), root
+    opened = _stores.get(key)
+    if opened is None or not os.path.exists(opened.path):
+        from daybreak.track.store import Store
+
+        while len(_stores) >= _MAX_STORES:
+            _stores.pop(next(iter(_stores)), None)
+        opened = _stores[key] = Store(os.path.join(root, "store"))
+    return opened
 
 
 def load(artifact: Artifact | str) -> Any:
-    """The value of an artifact (or of the object with this id): of the type that was kept."""
+    """The value of an artifact (or of the object with this id): of the type that was kept.
+
+    Bytes for bytes and for a file, an array, a dict of arrays, a data frame. A large file is better written to the disk
+    (``track.export``, or ``Store.write_to``) than loaded. NotFoundError when there is none, DataLossError when it is damaged.
+    """
+    if not isinstance(artifact, (Artifact, str)):
+        raise errors.InvalidArgumentError(
+            f"track.load: an artifact (track.get(id).artifact(name)) or its id expected, not {type(artifact).__name__}"
+        )
     return store(_root()).load(artifact if isinstance(artifact, str) else artifact.id)
 
 
-def live_objects() -> set[str]:
+def live_objects(root: str | None = None) -> set[str]:
     """The ids of all objects that some run holds, deleted runs included (they can be restored).
 
     For the store's collector, which reads it after the store's pins: what is kept meanwhile is pinned until its record is
     in a log. DataLossError when a run is damaged: its artifacts might be among what is lost, so nothing may be collected.
     """
-    with Catalog(_root()).fresh() as database:
+    with Catalog(root or _root()).fresh() as database:
         bad = database.execute("SELECT id, damaged FROM runs WHERE damaged <> '' LIMIT 1").fetchone()
         if bad is not None:
             raise errors.DataLossError(f"run {bad[0]} is damaged, so what it holds is not known: {bad[1]}")

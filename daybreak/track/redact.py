@@ -54,9 +54,8 @@ _HARMLESS_AFTER_TOKEN = {"count", "dim", "id", "ids", "len", "length", "limit", 
 
 _SPLIT = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # name=value, name: value, "name": "value", as programs print them.
-_ASSIGNMENT = re.compile(
-    r"""(?P<head>["']?(?P<name>[A-Za-z][A-Za-z0-9_.\-]{1,63})["']?\s?(?:=|:)\s?(?:Bearer\s|Basic\s)?)(?P<value>"[^"]*"|'[^']*'|[^\s,;}\])]+)"""
-)
+_HEAD = re.compile(r"""["']?(?P<name>[A-Za-z][A-Za-z0-9_.\-]{1,63})["']?\s?(?:=|:)\s?(?:Bearer\s|Basic\s)?""")
+_VALUE = re.compile(r""""[^"]*"|'[^']*'|[^\s,;}\])]+""")
 _URL_PASSWORD = re.compile(r"(?P<head>\b[A-Za-z][A-Za-z0-9+.\-]*://[^/\s:@]*:)[^/\s@]+(?=@)")
 
 
@@ -80,15 +79,18 @@ def looks_secret(name: str) -> bool:
 
 
 def redact(name: str, value: Any) -> Any:
-    """The value, or "[redacted]" where its name looks like a secret's; the same within mappings and lists.
+    """The value, or "[redacted]" where its name looks like a secret's; the same within mappings and lists, and text as by
+    ``redact_text``.
 
-    >>> redact("config", {"lr": 0.1, "db": {"password": "x"}})
-    {'lr': 0.1, 'db': {'password': '[redacted]'}}
+    >>> redact("config", {"lr": 0.1, "db": {"password": "x", "url": "postgres://me:pw@host/db"}})
+    {'lr': 0.1, 'db': {'password': '[redacted]', 'url': 'postgres://me:[redacted]@host/db'}}
     """
     if isinstance(value, Mapping):
         return {key: redact(str(key), item) for key, item in value.items()}
     if looks_secret(name) and value is not None and not isinstance(value, bool):
         return REDACTED
+    if isinstance(value, str):
+        return redact_text(value)
     if isinstance(value, (list, tuple)):
         return type(value)(redact("", item) for item in value) if type(value) in (list, tuple) else value
     return value
@@ -119,10 +121,21 @@ def redact_text(text: str) -> str:
 
     >>> redact_text("connecting, password=hunter2, to postgres://me:pw@host/db; loss: 0.1")
     'connecting, password=[redacted], to postgres://me:[redacted]@host/db; loss: 0.1'
+    >>> redact_text("RuntimeError: token=abc")
+    'RuntimeError: token=[redacted]'
     """
 
-    def hide(match: re.Match[str]) -> str:
-        return f"{match['head']}{REDACTED}" if looks_secret(match["name"]) else match[0]
-
     text = _URL_PASSWORD.sub(rf"\g<head>{REDACTED}", text) if "://" in text else text
-    return _ASSIGNMENT.sub(hide, text) if "=" in text or ":" in text else text
+    if "=" not in text and ":" not in text:
+        return text
+    parts: list[str] = []
+    at = kept = (
+        0  # what is before `kept` is in parts; the search for a name goes on at `at`: a value may begin with a name
+    )
+    while head := _HEAD.search(text, at):
+        at = head.end()
+        value = _VALUE.match(text, at) if looks_secret(head["name"]) else None
+        if value is not None:
+            parts += [text[kept:at], REDACTED]
+            at = kept = value.end()
+    return "".join([*parts, text[kept:]])

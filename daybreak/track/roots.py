@@ -11,7 +11,7 @@ import os
 
 from daybreak.base import errors
 
-__all__ = ["init", "root"]
+__all__ = ["chosen", "init", "root"]
 
 FORMAT = "daybreak track 1\n"
 _chosen: str | None = None
@@ -73,6 +73,11 @@ def init(path: str | os.PathLike[str]) -> str:
     return _chosen
 
 
+def chosen() -> str:
+    """What ``root`` would make or open, which need not be there."""
+    return _chosen or _default()
+
+
 def root() -> str:
     """The absolute path of the directory where runs are kept; made when it is not there."""
-    return _chosen if _chosen is not None and os.path.exists(_chosen) else _prepare(_chosen or _default())
+    return _chosen if _chosen is not None and os.path.exists(_chosen) else _prepare(chosen())

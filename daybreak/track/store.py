@@ -194,6 +194,8 @@ class Store:
         if tables.is_table(value):
             arrays, schema = tables.to_arrays(value)
             return self._put_arrays(arrays, "table", json.dumps(schema, sort_keys=True), name, parent)
+        if isinstance(value, str):
+            raise TypeError("a str cannot be stored: give pathlib.Path(it) for a file, it.encode() for its text")
         raise TypeError(
             f"a {type(value).__name__} cannot be stored: give bytes, a Path, an array, a dict of arrays or a data frame"
         )
@@ -289,6 +291,14 @@ class Store:
         if not 0 <= start <= stop <= schema["rows"]:
             raise errors.OutOfRangeError(f"rows {start} to {stop}: the table has {schema['rows']}")
         return tables.slice_rows(lambda name, rows: self._tensor_rows(id, name, rows), schema, start, stop)
+
+    def table_shape(self, id: str) -> tuple[int, list[str]]:
+        """Of a table: how many rows, and the names of its columns. Nothing of it is read."""
+        info = self._native.info(id)
+        if info["kind"] != "table":
+            raise errors.InvalidArgumentError(f"artifact {id} is a {info['kind']}, not a table")
+        schema = json.loads(info["meta"])
+        return schema["rows"], [str(column["label"]) for column in schema["columns"]]
 
     def diff(self, a: str, b: str) -> Diff:
         """What changed from ``a`` to ``b``: by tensor where both have some (and by rows for tables), else by ranges of bytes."""

@@ -7,13 +7,14 @@ refused, naming the column.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["changed_rows", "from_arrays", "is_table", "slice_rows", "to_arrays"]
+__all__ = ["changed_ranges", "changed_rows", "from_arrays", "is_table", "slice_rows", "to_arrays"]
 
 Array = npt.NDArray[Any]
 Rows = tuple[int, int] | None
@@ -169,10 +170,10 @@ def changed_rows(a: Any, b: Any) -> list[tuple[int, int, int, int]]:
         return [(0, len(a), 0, len(b))] if len(a) or len(b) else []
     left = pd.util.hash_pandas_object(a[shared], index=False).to_numpy()
     right = pd.util.hash_pandas_object(b[shared], index=False).to_numpy()
-    return list(_ranges(left, right))
+    return list(changed_ranges(left, right))
 
 
-def _ranges(left: Array, right: Array) -> Iterator[tuple[int, int, int, int]]:
+def changed_ranges(left: Array, right: Array) -> Iterator[tuple[int, int, int, int]]:
     """Greedily: at a difference, the next row of ``right`` that ``left`` still has ahead is the next fixed point."""
     places: dict[int, list[int]] = {}
     for row, value in enumerate(left.tolist()):
@@ -180,13 +181,14 @@ def _ranges(left: Array, right: Array) -> Iterator[tuple[int, int, int, int]]:
     begin_a = begin_b = 0  # of the open difference
     row_a = 0
     for row_b, value in enumerate(right.tolist()):
-        found = (
-            row_a
-            if row_a < len(left) and left[row_a] == value
-            else next((row for row in places.get(value, []) if row >= row_a), None)
-        )
-        if found is None:
-            continue
+        if row_a < len(left) and left[row_a] == value:
+            found = row_a
+        else:
+            ahead = places.get(value, [])
+            place = bisect.bisect_left(ahead, row_a)
+            if place == len(ahead):
+                continue
+            found = ahead[place]
         if found > begin_a or row_b > begin_b:
             yield begin_a, found, begin_b, row_b
         begin_a, begin_b = found + 1, row_b + 1

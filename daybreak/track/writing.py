@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
+import datetime
 import json
 import os
 import sys
@@ -12,22 +12,45 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daybreak._core import track as _core
 from daybreak.base import errors
 from daybreak.track import reading
 from daybreak.track.catalog import Catalog
-from daybreak.track.reading import Artifact, History, Metrics
+from daybreak.track.exporting import checked_artifact_name
+from daybreak.track.reading import Artifact, History, Metrics, RunRecord
+from daybreak.track.redact import redact, redact_text
 from daybreak.track.roots import root as _root
 
 __all__ = ["Run", "delete", "restore", "run"]
 
 # EventKind in daybreak/track/log/format.h
 _GOAL, _START, _STATUS, _PARAM, _TAG, _ARTIFACT, _CHILD, _DELETED = 0x17, 0x21, 0x22, 0x24, 0x27, 0x28, 0x2B, 0x2D
+_CAPTURE, _TEXT, _NOTICE = 0x41, 0x42, 0x44
 MAX_NAME_BYTES = 250
 MAX_VALUE_BYTES = 32 * 1024
 MAX_REASON_BYTES = 8 * 1024
+
+# How people write it elsewhere, and how here.
+_ELSEWHERE = {
+    "log_metric": "run.log(name, value, step=step)",
+    "log_metrics": "run.log({name: value}, step=step)",
+    "log_param": "run.param(name, value)",
+    "log_params": "run.params({name: value})",
+    "set_tag": "run.tag(name, value)",
+    "set_tags": "run.tags({name: value})",
+    "log_artifact": "run.artifact(name, pathlib.Path(file))",
+    "log_artifacts": "run.artifact(name, pathlib.Path(file)), file by file",
+    "log_dict": "run.artifact(name, json.dumps(value).encode())",
+    "log_text": "run.artifact(name, text.encode())",
+    "log_table": "run.artifact(name, data_frame)",
+    "end_run": "run.finish()",
+    "info": "run.id, run.name",
+    "run_id": "run.id",
+}
+
+_unchanging: dict[str, Any] = {}  # captured once in a process
 
 _handles: weakref.WeakValueDictionary[tuple[int, str, str], Run] = weakref.WeakValueDictionary()
 _owned: set[Run] = set()  # until they are finished: a run does not end because nobody looks at it
@@ -50,12 +73,7 @@ def _checked_name(what: str, name: object) -> str:
 
 def _checked_artifact_name(name: object) -> str:
     """A name that is safe as a relative path: what is exported must never leave its folder."""
-    text = _checked_name("artifact", name)
-    if text.startswith("/") or "\\" in text or any(part in ("", ".", "..") for part in text.split("/")):
-        raise errors.InvalidArgumentError(
-            f"artifact name {text!r}: parts between '/' that are not empty, '.' or '..', and no '\\', please"
-        )
-    return text
+    return checked_artifact_name(_checked_name("artifact", name))
 
 
 def _checked_text(what: str, name: str, text: str) -> bytes:
@@ -72,10 +90,10 @@ def _json(name: str, value: object) -> str:
         item = getattr(other, "item", None)  # scalars of numpy, torch, ...
         if callable(item) and getattr(other, "ndim", None) == 0:
             return item()
-        return str(other)
+        return redact_text(str(other))
 
     try:
-        return json.dumps(value, default=plain, separators=(",", ":"), sort_keys=isinstance(value, dict))
+        return json.dumps(redact(name, value), default=plain, separators=(",", ":"), sort_keys=isinstance(value, dict))
     except (TypeError, ValueError, RecursionError) as error:
         raise errors.InvalidArgumentError(f"parameter {name!r}: {error}") from None
 
@@ -103,8 +121,15 @@ class Run:
         self._params: dict[str, str] = {}
         self._objects: dict[str, str] = {}
         self._finished = False
+        self._output: Any = None  # capture.Output of the process that made it
         if owner:
             _owned.add(self)
+
+    if not TYPE_CHECKING:  # or every attribute would be one
+
+        def __getattr__(self, name: str) -> Any:
+            hint = f": use {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"a run has no {name!r}{hint}")
 
     def __repr__(self) -> str:
         return f"<Run {self.name!r} {self.id}>"
@@ -115,12 +140,27 @@ class Run:
     def _event(self, kind: int, *fields: str | bytes) -> None:
         self._log.event(kind, [f if isinstance(f, bytes) else f.encode("utf-8", "replace") for f in fields])
 
+    def _capture(self, session: int) -> None:
+        """Writes down what the run comes from and begins to copy the output. Never in the run's way."""
+        try:
+            from daybreak.track import capture
+
+            name = self.id if session == 1 else f"{self.id}-{session}"
+            capture.capture_all(
+                name,
+                lambda topic, text: self._event(_CAPTURE, topic, text),
+                lambda text: self._event(_NOTICE, text),
+                _unchanging,
+            )
+            self._output = capture.Output(lambda stream, text: self._event(_TEXT, stream, text)).start()
+        except Exception as error:
+            with contextlib.suppress(Exception):
+                self._event(_NOTICE, redact_text(f"nothing was captured: {type(error).__name__}: {error}")[:1000])
+
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """No other process changes the run's parameters meanwhile."""
-        path = os.path.join(self._root, "runs", self.id, "lock")
-        with self._lock, open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with self._lock, reading.locked(self._root, self.id):
             yield
 
     # -- what a run is told
@@ -144,6 +184,8 @@ class Run:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Sets parameters. A parameter never changes: the same value again is fine, another one is AlreadyExistsError.
+
+        A value whose name looks like a secret's ("api_key", "db.password", also within dicts) is written as "[redacted]".
 
         Values are what JSON holds (numbers, NaN too, text, booleans, None, lists and dicts of them; other objects as their
         text), at most 32 KiB each.
@@ -171,8 +213,11 @@ class Run:
         self.params({name: value})
 
     def tags(self, values: Mapping[str, Any]) -> None:
-        """Sets tags: text, which may be set anew."""
-        encoded = {_checked_name("tag", name): _checked_text("tag", name, str(value)) for name, value in values.items()}
+        """Sets tags: text, which may be set anew. Values whose names look like secrets are written as "[redacted]"."""
+        encoded = {
+            _checked_name("tag", name): _checked_text("tag", name, str(redact(name, str(value))))
+            for name, value in values.items()
+        }
         for name, data in encoded.items():
             self._event(_TAG, name, data)
 
@@ -192,7 +237,8 @@ class Run:
 
         It is stored as a change of the artifact of the same name that came before it in this run, else in the newest
         finished run of the same name. A name is a relative path without ``.`` and ``..``. ``meta``: what JSON holds, at
-        most 32 KiB.
+        most 32 KiB. A file is read as a stream, so its size does not matter. What is kept is kept as it is: no secret is
+        taken out of an artifact.
         """
         name = _checked_artifact_name(name)
         description = _checked_text("meta of artifact", name, _json(name, dict(meta or {})))
@@ -203,7 +249,8 @@ class Run:
         finally:
             store.release(stored.id)  # from here on the log's record keeps it
         self._objects[name] = stored.id
-        return [a for a in reading.artifacts(self._root, self.id) if a.name == name and a.id == stored.id][-1]
+        kept_at = datetime.datetime.now(datetime.UTC)
+        return Artifact(name, stored.id, stored.size_bytes, stored.kind, json.loads(description), kept_at)
 
     def _parent_object(self, name: str) -> str | None:
         if name in self._objects:
@@ -238,7 +285,9 @@ class Run:
             self._finished = True
             _owned.discard(self)
         if self._owner_pid == os.getpid():
-            self._event(_STATUS, status, reason.encode("utf-8", "replace")[:MAX_REASON_BYTES])
+            if self._output is not None:
+                self._output.stop()
+            self._event(_STATUS, status, redact_text(reason).encode("utf-8", "replace")[:MAX_REASON_BYTES])
         self._log.close()
         with _handles_lock:
             _handles.pop((os.getpid(), self._root, self.id), None)
@@ -291,6 +340,8 @@ def _begin(
     root: str, name: str, params: Mapping[str, Any] | None, tags: Mapping[str, Any] | None, parent: str = ""
 ) -> Run:
     _checked_name("run", name)
+    for key, value in (tags or {}).items():
+        _checked_text("tag", _checked_name("tag", key), str(value))
     texts = {_checked_name("parameter", key): _json(key, value) for key, value in (params or {}).items()}
     for key, text in texts.items():
         _checked_text("parameter", key, text)
@@ -322,7 +373,8 @@ def run(
     params: Mapping[str, Any] | None = None,
     tags: Mapping[str, Any] | None = None,
     *,
-    resume: str | None = None,
+    resume: str | Run | RunRecord | None = None,
+    capture: bool | None = None,
 ) -> Run:
     """Begins a run, or goes on with one (``resume=id``), in ``track.root()``.
 
@@ -330,7 +382,14 @@ def run(
     and when the process dies the run is killed, whoever reads it next. Without ``with``, call ``finish()``.
 
     ``name`` groups runs of one experiment. ``params`` never change, ``tags`` may. A run that is resumed keeps both, may be
-    given more, and continues its steps. FailedPreconditionError when the run to be resumed still runs or is deleted,
+    given more, and continues its steps. Values of parameters and tags whose names look like secrets are redacted.
+
+    ``capture``: writes down by itself the code (git commit and dirty tree, under a private ref), the Python environment, the
+    command line, the host and what Python prints to stdout and stderr (the first 1 MiB, the last 64 KiB); see
+    ``record.captured`` and ``record.output()``. Without a word it is on, unless ``DAYBREAK_TRACK_CAPTURE=0``. What cannot be
+    captured is a notice (``record.notices``), never an error. Child runs have none of their own.
+
+    FailedPreconditionError when the run to be resumed still runs or is deleted,
     NotFoundError when there is none.
 
     >>> import tempfile
@@ -350,12 +409,15 @@ def run(
             raise errors.InvalidArgumentError(
                 "track.run(name): a name is missing; it groups the runs of one experiment"
             )
-        return _begin(root, name, params, tags)
+        made = _begin(root, name, params, tags)
+        if _wanted(capture):
+            made._capture(1)
+        return made
+    resume = reading.id_of(resume)
     state = _core.RunFiles.open(root, resume).state()
     if name is not None and name != state["name"]:
         raise errors.InvalidArgumentError(f"run {resume} is called {state['name']!r}, not {name!r}")
-    with open(os.open(os.path.join(root, "runs", resume, "lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # of two that resume at once one finds it running
+    with reading.locked(root, resume):  # of two that resume at once one finds it running
         state = _core.RunFiles.open(root, resume).state()
         if state["status"] == "running":
             raise errors.FailedPreconditionError(
@@ -367,34 +429,51 @@ def run(
         made = _kept(Run(root, resume, state["name"], owner=True, session=session, next_step=next_step))
         made._event(_STATUS, "running", "")
     made._params = dict(state["params"])
-    made.params(params or {})
-    made.tags(tags or {})
+    try:
+        made.params(params or {})
+        made.tags(tags or {})
+    except BaseException as error:  # nobody has the handle: the run must not seem to run until the process ends
+        made.finish("failed", f"{type(error).__name__}: {error}")
+        raise
+    if _wanted(capture):
+        made._capture(session)
     return made
+
+
+def _wanted(capture: bool | None) -> bool:
+    if capture is None and os.environ.get("DAYBREAK_TRACK_CAPTURE") == "0":
+        return False  # without the modules that capture
+    from daybreak.track.capture import wanted
+
+    return wanted(capture)
 
 
 def _mark_deleted(run_id: str, deleted: bool) -> None:
     root = _root()
-    state = _core.RunFiles.open(root, run_id).state()
-    if state["status"] == "running":
-        raise errors.FailedPreconditionError(f"run {run_id} still runs: end it first")
-    if state["deleted"] == deleted:
-        return
-    log = _core.RunLog(root, run_id, False, state["session"], 0)
-    log.event(_DELETED, [b"1" if deleted else b"0"])
-    log.close()
+    _core.RunFiles.open(root, run_id)  # there is one, and it is an id
+    with reading.locked(root, run_id):
+        state = _core.RunFiles.open(root, run_id).state()
+        if state["status"] == "running":
+            raise errors.FailedPreconditionError(f"run {run_id} still runs: end it first")
+        if state["deleted"] == deleted:
+            return
+        log = _core.RunLog(root, run_id, False, state["session"], 0)
+        log.event(_DELETED, [b"1" if deleted else b"0"])
+        log.close()
 
 
-def delete(run_id: str) -> None:
+def delete(run: str | Run | RunRecord) -> None:
     """Takes a run out of what ``track.runs`` gives; its data stays, and ``restore`` brings it back.
 
-    FailedPreconditionError while it runs.
+    ``track.gc`` removes it for good when it has been deleted for long enough. Its child runs stay. FailedPreconditionError
+    while it runs.
     """
-    _mark_deleted(run_id, True)
+    _mark_deleted(reading.id_of(run), True)
 
 
-def restore(run_id: str) -> None:
+def restore(run: str | Run | RunRecord) -> None:
     """Undoes ``delete``."""
-    _mark_deleted(run_id, False)
+    _mark_deleted(reading.id_of(run), False)
 
 
 @atexit.register

@@ -51,9 +51,9 @@ enum class EventKind : std::uint8_t {
   kArtifact = 0x28,  // [name, object id, size in bytes, kind, JSON]
   kChild = 0x2b,     // [run id, name]
   kDeleted = 0x2d,   // ["1" | "0"]
-  kCapture = 0x41,   // [topic, JSON]: reserved (git, environment, host, command line)
-  kText = 0x42,      // ["stdout" | "stderr", bytes]: reserved
-  kNotice = 0x44,    // [text]: what happened to the log itself, such as a torn end
+  kCapture = 0x41,   // [topic, JSON]: where the run came from (git, python, host, command)
+  kText = 0x42,      // ["stdout" | "stderr", text]: what it printed
+  kNotice = 0x44,    // [text]: what happened to the record itself, such as a torn end
 };
 inline constexpr std::uint8_t kPointKind = 0xa5;
 

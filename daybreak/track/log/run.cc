@@ -208,7 +208,13 @@ void RunReader::fold(std::vector<Event> events, const std::vector<std::pair<std:
         state_.artifacts.push_back({field(0), field(1), field(3), field(4), number_or_zero(field(2)), event.time_ns});
         break;
       case EventKind::kChild: state_.children.emplace_back(field(0), field(1)); break;
-      case EventKind::kDeleted: state_.deleted = field(0) == "1"; break;
+      case EventKind::kDeleted:
+        state_.deleted = field(0) == "1";
+        state_.deleted_ns = event.time_ns;
+        break;
+      case EventKind::kCapture: state_.captures.push_back({event.session, field(0), field(1)}); break;
+      case EventKind::kText: state_.output.emplace_back(field(0), field(1)); break;
+      case EventKind::kNotice: state_.notices.push_back(field(0)); break;
       default: break;
     }
   }
@@ -326,6 +332,29 @@ std::vector<Sample> RunReader::preview(const SeriesKey& key, std::size_t points)
     return std::pair(a.step, a.time_ns) < std::pair(b.step, b.time_ns);
   });
   return downsample(all, points);
+}
+
+base::Result<RunVerified> RunReader::verify() const {
+  RunVerified verified;
+  verified.files = columns_.size() + tails_.size();
+  verified.problems = state_.problems;
+  std::vector<Sample> rows;
+  for (const auto& file : columns_) {
+    for (const ColumnSeries& series : file->series()) {
+      for (const Page& page : series.pages) {
+        rows.clear();
+        if (auto read = file->read_page(page, rows); !read) {
+          if (read.error().code() != Code::kDataLoss) return std::unexpected(std::move(read).error());
+          verified.problems.push_back({"", -1, read.error().to_string(), false});
+        }
+        verified.points += rows.size();
+      }
+    }
+  }
+  for (const auto& tail : tails_) {
+    for (const auto& [name, samples] : tail->series) verified.points += samples.size();
+  }
+  return verified;
 }
 
 base::Result<std::size_t> recover(const std::string& root, const RunId& id, base::Env& env) {

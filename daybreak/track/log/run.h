@@ -21,6 +21,12 @@ struct ArtifactRecord {
   std::int64_t time_ns = 0;
 };
 
+// What a session of the run wrote down about where it came from (kCapture).
+struct CaptureRecord {
+  std::uint32_t session = 0;
+  std::string topic, text;  // text: JSON
+};
+
 struct Metric {
   SeriesKey key;
   Summary summary;
@@ -36,11 +42,21 @@ struct RunState {
   std::int64_t start_ns = 0, end_ns = 0;  // end: 0 while it runs
   std::uint32_t session = 0;
   bool deleted = false;
+  std::int64_t deleted_ns = 0;                                // when it was last deleted or restored
   bool open = false;                                          // somebody may still write, or a log is not yet columns
   std::map<std::string, std::string> params, tags;            // params: JSON values
   std::vector<ArtifactRecord> artifacts;                      // in the order of time
   std::vector<std::pair<std::string, std::string>> children;  // (run id, name)
   std::vector<Metric> metrics;                                // by key
+  std::vector<CaptureRecord> captures;                        // in the order of sessions and time
+  std::vector<std::pair<std::string, std::string>> output;    // (stream, text), in the order of time
+  std::vector<std::string> notices;
+  std::vector<Problem> problems;
+};
+
+// What verify() of a run looked at, and what it found: problems of state(), and pages whose bytes are damaged.
+struct RunVerified {
+  std::uint64_t files = 0, points = 0;
   std::vector<Problem> problems;
 };
 
@@ -59,6 +75,8 @@ class RunReader {
                     std::int64_t last_step = INT64_MAX) const;
   // At most `points` of it, without reading it where it is long.
   std::vector<Sample> preview(const SeriesKey& key, std::size_t points) const;
+  // Reads every page of every series, in bounded memory. An error of the disk ends it.
+  base::Result<RunVerified> verify() const;
 
  private:
   friend class SeriesReader;

@@ -345,6 +345,7 @@ nb::dict state_of(const RunFiles& self) {
   out["end_ns"] = state.end_ns;
   out["session"] = state.session;
   out["deleted"] = state.deleted;
+  out["deleted_ns"] = state.deleted_ns;
   out["open"] = state.open;
   nb::dict params, tags, metrics;
   for (const auto& [name, value] : state.params) params[text_of(name)] = text_of(value);
@@ -369,6 +370,30 @@ nb::dict state_of(const RunFiles& self) {
   out["metrics"] = metrics;
   out["problems"] = problems;
   return out;
+}
+
+nb::dict captured_of(const RunFiles& self) {
+  const dt::RunState& state = self.reader->state();
+  nb::list captures, output, notices;
+  for (const auto& c : state.captures) captures.append(nb::make_tuple(c.session, text_of(c.topic), text_of(c.text)));
+  for (const auto& [stream, text] : state.output) output.append(nb::make_tuple(text_of(stream), text_of(text)));
+  for (const auto& text : state.notices) notices.append(text_of(text));
+  nb::dict out;
+  out["captures"] = captures;
+  out["output"] = output;
+  out["notices"] = notices;
+  return out;
+}
+
+nb::tuple verify_of(const RunFiles& self) {
+  auto verified = [&] {
+    nb::gil_scoped_release unlocked;
+    return self.reader->verify();
+  }();
+  const dt::RunVerified found = base::value_or_raise(std::move(verified));
+  nb::list problems;
+  for (const dt::Problem& problem : found.problems) problems.append(nb::make_tuple(problem.to_string(), problem.torn));
+  return nb::make_tuple(found.files, found.points, problems);
 }
 
 nb::tuple history_of(const RunFiles& self, const std::string& name, std::int64_t first, std::int64_t last) {
@@ -413,7 +438,9 @@ void bind_log(nb::module_& m) {
       .def_prop_ro("next_step", &RunLog::next_step);
   nb::class_<RunFiles>(m, "RunFiles", "A run as it was when it was opened.")
       .def_static("open", &open_run, nb::arg("root"), nb::arg("run"))
-      .def("state", &state_of, "Everything but the series.")
+      .def("state", &state_of, "Everything but the series and what captured() gives.")
+      .def("captured", &captured_of, "captures: (session, topic, JSON); output: (stream, text); notices: text.")
+      .def("verify", &verify_of, "Reads every page: files, points, problems as (text, is only a torn end).")
       .def("history", &history_of, nb::arg("name"), nb::arg("first_step"), nb::arg("last_step"),
            "Steps (int64), times (int64, ns since 1970) and values (float64), sorted.")
       .def(

@@ -170,7 +170,7 @@ def test_output_is_copied_line_by_line_and_still_shown(capsys: pytest.CaptureFix
 
 
 def test_output_keeps_its_beginning_and_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture, "MAX_OUTPUT_BYTES", 1000)
+    monkeypatch.setattr(capture, "MAX_OUTPUT_BYTES", 100 * (10 + capture.LINE_COST_BYTES))
     monkeypatch.setattr(capture, "MAX_TAIL_BYTES", 100)
     sink = Sink()
     output = capture.Output(sink)
