@@ -29,6 +29,7 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "demo": Command("daybreak.demo.commands", "Watch the systems work together: train a Pong agent.", "rl"),
+    "grant": Command("daybreak.grant.commands", "Keys, grants, proofs; encrypt files to a resource, and open them."),
 }
 
 
