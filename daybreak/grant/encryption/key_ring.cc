@@ -10,12 +10,12 @@ using base::Result;
 
 namespace {
 
-constexpr std::uint8_t kBundleVersion = 1;
-constexpr std::string_view kBundleTag = tag("daybreak/grant/key-bundle/v1");
+constexpr std::uint8_t kKeyBundleVersion = 1;
+constexpr std::string_view kKeyBundleTag = tag("daybreak/grant/key-bundle/v1");
 
 // What the sealed bundle is bound to, beside its hash in the attestation: it opens for this grant's three parties only.
 std::string bundle_info(const Hash& attester, const Hash& subject, const Hash& namespace_id) {
-  std::string info(kBundleTag);
+  std::string info(kKeyBundleTag);
   info.append(view(attester)).append(view(subject)).append(view(namespace_id));
   return info;
 }
@@ -162,7 +162,7 @@ Result<std::string> seal_keys(const KeyRing& ring, const Entity& attester, const
                 short_id(subject.id));
   }
   Writer head;
-  head.u8(kBundleVersion).varint(ring.epochs()->seconds).varint(range.first).varint(range.count());
+  head.u8(kKeyBundleVersion).varint(ring.epochs()->seconds).varint(range.first).varint(range.count());
   head.varint(patterns.size());
   std::size_t size = head.bytes().size();
   for (const Pattern* pattern : patterns) size += 2 + pattern->text().size() + 32 * range.count();
@@ -193,7 +193,7 @@ Result<EpochRange> open_keys(const Entity& subject, const Attestation& attestati
       const crypto::SecretBytes bundle,
       subject.open(bundle_info(attestation.attester, attestation.subject, attestation.namespace_id), sealed));
   Reader in(bundle.view(), "the key bundle");
-  in.version(kBundleVersion);
+  in.version(kKeyBundleVersion);
   const Epochs epochs{
       static_cast<std::uint32_t>(in.varint(kMinEpochSeconds, kMaxEpochSeconds, "the length of an epoch"))};
   EpochRange range;
