@@ -1,3 +1,4 @@
+import hashlib
 import statistics
 import time
 
@@ -104,3 +105,57 @@ def verify_warm():
 
 def proof_bytes_per_hop():
     return Measure(len(chain(6)[1]) - len(PROOF), info={"proof_of_5_hops": len(PROOF)})
+
+
+TEXT = bytes(range(256)) * 4096  # a MiB
+RESOURCE = "models/pong/rl"
+
+
+def parties():
+    """A trainer who may publish, a friend who may decrypt, and the manifest."""
+    lab = grant.Wallet(NAMESPACE)
+    wallets = []
+    for permission in ("publish", "decrypt"):
+        entity = grant.Entity.create()
+        wallet = grant.Wallet(entity)
+        wallet.add(lab.grant(entity.public, namespace=NAMESPACE.id, statements=[([permission], RESOURCE)]).bundle)
+        wallets.append(wallet)
+    return grant.Manifest.create(NAMESPACE, [RESOURCE], valid_for=86_400), *wallets
+
+
+def opened(wallet, verifier, ciphertext):
+    try:
+        return grant.decrypt(ciphertext, wallet=wallet, verifier=verifier)
+    except grant.Denied:
+        return None
+
+
+def encryption_check(manifest, trainer, friend):
+    verifier = new()
+    made = grant.encrypt(manifest, RESOURCE, TEXT, author=trainer)
+    forged = opened(friend, verifier, made[:-1] + bytes([made[-1] ^ 1]))
+    return [
+        hashlib.sha256(opened(friend, verifier, made)).hexdigest(),
+        "refused" if forged is None else "opened",
+    ]
+
+
+def median_ms(call):
+    return median_us([call] * ((40 if QUICK else 400) + 5)) / 1e3
+
+
+def encrypt_1mib():
+    manifest, trainer, friend = parties()
+    return Measure(
+        median_ms(lambda: grant.encrypt(manifest, RESOURCE, TEXT, author=trainer)),
+        encryption_check(manifest, trainer, friend),
+    )
+
+
+def decrypt_1mib():
+    manifest, trainer, friend = parties()
+    verifier, made = new(), grant.encrypt(manifest, RESOURCE, TEXT, author=trainer)
+    return Measure(
+        median_ms(lambda: grant.decrypt(made, wallet=friend, verifier=verifier)),
+        encryption_check(manifest, trainer, friend),
+    )

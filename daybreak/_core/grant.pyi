@@ -127,24 +127,24 @@ class Wallet:
         A proof that the owner has all (permission, resource) pairs, by grants that are not revoked in the store. Denied says which link is missing.
         """
 
-    def explain(self, required: Sequence[tuple[str, str]], *, namespace: str, subject: str | None = None) -> str:
+    def explain(self, required: Sequence[tuple[str, str]], *, namespace: str, subject: str | None = None, revocations: RevocationStore | None = None) -> str:
         """
         One line for each pair: the chain that gives it, or the code and the missing link.
         """
 
-    def who_has(self, permission: str, resource: str, *, namespace: str) -> list[tuple[str, list[str]]]:
+    def who_has(self, permission: str, resource: str, *, namespace: str, revocations: RevocationStore | None = None) -> list[tuple[str, list[str]]]:
         """
         Everyone who has it: (id, ids of the attesters above, the namespace first). Over what this wallet knows.
         """
 
     @overload
-    def what_breaks(self, attestation: Attestation) -> list[tuple[str, str, str]]:
+    def what_breaks(self, attestation: Attestation, *, revocations: RevocationStore | None = None) -> list[tuple[str, str, str]]:
         """
         (id, permission, resource pattern) of all that revoking the attestation would end.
         """
 
     @overload
-    def what_breaks(self, entity: bytes, *, namespace: str) -> list[tuple[str, str, str]]:
+    def what_breaks(self, entity: bytes, *, namespace: str, revocations: RevocationStore | None = None) -> list[tuple[str, str, str]]:
         """The same for revoking an entity (its public record)."""
 
 class RevocationStore:

@@ -68,6 +68,7 @@ from daybreak._core.grant import (
     sign_challenge,
     sign_request,
 )
+from daybreak.grant.answers import explain, what_breaks, who_has
 from daybreak.grant.errors import Denied
 
 __all__ = [
@@ -86,8 +87,11 @@ __all__ = [
     "decrypt",
     "encrypt",
     "entity_id",
+    "explain",
     "label",
     "revoke",
     "sign_challenge",
     "sign_request",
+    "what_breaks",
+    "who_has",
 ]

@@ -157,11 +157,20 @@ void bind_attestation(nb::module_& m) {
       });
 }
 
+// What is revoked in the store; nullptr when none is given.
+std::shared_ptr<const RevokedSet> revoked_in(DirectoryStore* revocations) {
+  if (revocations == nullptr) return nullptr;
+  return base::value_or_raise(revocations->read_all());
+}
+
 std::vector<std::tuple<std::string, std::string, std::string>> losses_of(const Wallet& wallet, const Hash& namespace_id,
-                                                                         const Hash& commitment) {
+                                                                         const Hash& commitment,
+                                                                         DirectoryStore* revocations) {
   const Wallet::Known known = wallet.known();
+  const auto revoked = revoked_in(revocations);
   std::vector<std::tuple<std::string, std::string, std::string>> out;
-  for (const Loss& loss : value_or_denied(what_breaks(known.graph(), namespace_id, commitment, unix_s()))) {
+  for (const Loss& loss :
+       value_or_denied(what_breaks(known.graph(), namespace_id, commitment, unix_s(), revoked.get()))) {
     out.emplace_back(crypto::to_hex(loss.subject), loss.permission, loss.resource);
   }
   return out;
@@ -170,11 +179,12 @@ std::vector<std::tuple<std::string, std::string, std::string>> losses_of(const W
 using PyHolders = std::vector<std::pair<std::string, std::vector<std::string>>>;
 
 PyHolders holders_of(const Wallet& wallet, const std::string& permission, const std::string& resource,
-                     const Hash& namespace_id) {
+                     const Hash& namespace_id, DirectoryStore* revocations) {
   const Wallet::Known known = wallet.known();
+  const auto revoked = revoked_in(revocations);
   const Pair pair = base::value_or_raise(Pair::make(permission, resource));
   PyHolders out;
-  for (const Holder& holder : value_or_denied(who_has(known.graph(), namespace_id, pair, unix_s()))) {
+  for (const Holder& holder : value_or_denied(who_has(known.graph(), namespace_id, pair, unix_s(), revoked.get()))) {
     std::vector<std::string> through;
     through.reserve(holder.through.size());
     for (const Hash& id : holder.through) through.push_back(crypto::to_hex(id));
@@ -249,8 +259,7 @@ void bind_wallet(nb::module_& m) {
          [](const Self& self, const PyPairs& required, const std::string& namespace_id, DirectoryStore* revocations) {
            const Policy policy = policy_of(required);
            const Hash root = id_of(namespace_id, "namespace");
-           std::shared_ptr<const RevokedSet> revoked;
-           if (revocations != nullptr) revoked = base::value_or_raise(revocations->read_all());
+           const auto revoked = revoked_in(revocations);
            Checked<Proof> proof = [&] {
              const nb::gil_scoped_release release;
              return self.prove(root, policy, nullptr, revoked.get());
@@ -263,33 +272,38 @@ void bind_wallet(nb::module_& m) {
       .def(
           "explain",
           [](const Self& self, const PyPairs& required, const std::string& namespace_id,
-             const std::optional<std::string>& subject) {
+             const std::optional<std::string>& subject, DirectoryStore* revocations) {
             const Wallet::Known known = self.known();
+            const auto revoked = revoked_in(revocations);
             return explain(known.graph(), id_of(namespace_id, "namespace"),
-                           subject ? id_of(*subject, "subject") : self.owner().id(), policy_of(required), unix_s());
+                           subject ? id_of(*subject, "subject") : self.owner().id(), policy_of(required), unix_s(),
+                           revoked.get());
           },
           nb::arg("required"), nb::kw_only(), nb::arg("namespace"), nb::arg("subject") = nb::none(),
+          nb::arg("revocations") = nb::none(),
           "One line for each pair: the chain that gives it, or the code and the missing link.")
       .def(
           "who_has",
           [](const Self& self, const std::string& permission, const std::string& resource,
-             const std::string& namespace_id) {
-            return holders_of(self, permission, resource, id_of(namespace_id, "namespace"));
+             const std::string& namespace_id, DirectoryStore* revocations) {
+            return holders_of(self, permission, resource, id_of(namespace_id, "namespace"), revocations);
           },
           nb::arg("permission"), nb::arg("resource"), nb::kw_only(), nb::arg("namespace"),
+          nb::arg("revocations") = nb::none(),
           "Everyone who has it: (id, ids of the attesters above, the namespace first). Over what this wallet knows.")
       .def(
           "what_breaks",
-          [](const Self& self, const Attestation& attestation) {
-            return losses_of(self, attestation.namespace_id, attestation.terms.revocation);
+          [](const Self& self, const Attestation& attestation, DirectoryStore* revocations) {
+            return losses_of(self, attestation.namespace_id, attestation.terms.revocation, revocations);
           },
-          nb::arg("attestation"), "(id, permission, resource pattern) of all that revoking the attestation would end.")
+          nb::arg("attestation"), nb::kw_only(), nb::arg("revocations") = nb::none(),
+          "(id, permission, resource pattern) of all that revoking the attestation would end.")
       .def(
           "what_breaks",
-          [](const Self& self, const nb::bytes& entity, const std::string& namespace_id) {
-            return losses_of(self, id_of(namespace_id, "namespace"), record_of(entity).revocation);
+          [](const Self& self, const nb::bytes& entity, const std::string& namespace_id, DirectoryStore* revocations) {
+            return losses_of(self, id_of(namespace_id, "namespace"), record_of(entity).revocation, revocations);
           },
-          nb::arg("entity"), nb::kw_only(), nb::arg("namespace"),
+          nb::arg("entity"), nb::kw_only(), nb::arg("namespace"), nb::arg("revocations") = nb::none(),
           "The same for revoking an entity (its public record).");
 }
 

@@ -5,10 +5,23 @@
 #include <tuple>
 
 namespace daybreak::grant {
+namespace {
 
-Checked<std::vector<Holder>> who_has(const Graph& graph, const Hash& namespace_id, const Pair& pair,
-                                     std::int64_t now_s) {
-  const auto reaches = search(graph, namespace_id, {&pair, 1}, {.now_s = now_s});
+// A search that passes over what is revoked, and over what would be.
+SearchOptions unrevoked(std::int64_t now_s, const RevokedSet* revoked, const Hash* also = nullptr) {
+  SearchOptions options{.now_s = now_s};
+  if (revoked == nullptr && also == nullptr) return options;
+  options.without = [revoked, also](const Hash& commitment) {
+    return (also != nullptr && commitment == *also) || (revoked != nullptr && revoked->contains(commitment));
+  };
+  return options;
+}
+
+}  // namespace
+
+Checked<std::vector<Holder>> who_has(const Graph& graph, const Hash& namespace_id, const Pair& pair, std::int64_t now_s,
+                                     const RevokedSet* revoked) {
+  const auto reaches = search(graph, namespace_id, {&pair, 1}, unrevoked(now_s, revoked));
   if (!reaches) return std::unexpected(reaches.error());
   std::vector<Holder> out;
   std::set<Hash> seen;
@@ -22,7 +35,7 @@ Checked<std::vector<Holder>> who_has(const Graph& graph, const Hash& namespace_i
 }
 
 Checked<std::vector<Loss>> what_breaks(const Graph& graph, const Hash& namespace_id, const Hash& commitment,
-                                       std::int64_t now_s) {
+                                       std::int64_t now_s, const RevokedSet* revoked) {
   std::set<Pair> asked;
   for (const Attestation& attestation : graph.attestations) {
     if (attestation.namespace_id != namespace_id) continue;
@@ -45,10 +58,9 @@ Checked<std::vector<Loss>> what_breaks(const Graph& graph, const Hash& namespace
       }
       return reached;
     };
-    const auto before = have({.now_s = now_s});
+    const auto before = have(unrevoked(now_s, revoked));
     if (!before) return std::unexpected(before.error());
-    const auto after =
-        have({.now_s = now_s, .without = [&](const Hash& revocation) { return revocation == commitment; }});
+    const auto after = have(unrevoked(now_s, revoked, &commitment));
     if (!after) return std::unexpected(after.error());
     for (const auto& [subject, i] : *before) {
       if (!after->contains({subject, i})) out.push_back({subject, part[i].permission, part[i].resource.text()});
@@ -58,13 +70,15 @@ Checked<std::vector<Loss>> what_breaks(const Graph& graph, const Hash& namespace
 }
 
 std::string explain(const Graph& graph, const Hash& namespace_id, const Hash& subject, const Policy& policy,
-                    std::int64_t now_s) {
+                    std::int64_t now_s, const RevokedSet* revoked) {
   std::string out;
   for (const Pair& pair : policy.pairs()) {
     if (!out.empty()) out += '\n';
-    const auto reaches = search(graph, namespace_id, {&pair, 1}, {.now_s = now_s}, &subject);
+    const auto reaches = search(graph, namespace_id, {&pair, 1}, unrevoked(now_s, revoked), &subject);
     if (!reaches || reaches->empty()) {
-      const Denial denial = reaches ? why_not(graph, namespace_id, subject, pair, now_s) : reaches.error();
+      const auto single = Policy::make({pair});
+      const auto proof = build_proof(graph, namespace_id, subject, *single, now_s, revoked);  // says why there is none
+      const Denial denial = proof ? why_not(graph, namespace_id, subject, pair, now_s) : proof.error();
       out += fmt::format("{}: {}", reason_name(denial.reason), denial.sentence);
       continue;
     }

@@ -1,5 +1,5 @@
 // Answers for people: why, who, and what if. All over what one wallet knows; a grant that it has not seen is not in the
-// answer.
+// answer, and what is in `revoked` (nullptr: nothing) counts as revoked.
 #pragma once
 
 #include <string>
@@ -16,8 +16,8 @@ struct Holder {
 };
 
 // Everyone who has the pair, each by its shortest chain. kNotGranted at the limit of the search.
-Checked<std::vector<Holder>> who_has(const Graph& graph, const Hash& namespace_id, const Pair& pair,
-                                     std::int64_t now_s);
+Checked<std::vector<Holder>> who_has(const Graph& graph, const Hash& namespace_id, const Pair& pair, std::int64_t now_s,
+                                     const RevokedSet* revoked = nullptr);
 
 // What one entity would lose.
 struct Loss {
@@ -29,10 +29,10 @@ struct Loss {
 // What would no longer be provable if what stands behind the commitment (an attestation or an entity) were revoked:
 // over all statements of all known grants in the namespace.
 Checked<std::vector<Loss>> what_breaks(const Graph& graph, const Hash& namespace_id, const Hash& commitment,
-                                       std::int64_t now_s);
+                                       std::int64_t now_s, const RevokedSet* revoked = nullptr);
 
 // One sentence for each pair: the chain that gives it, or the link that is missing.
 std::string explain(const Graph& graph, const Hash& namespace_id, const Hash& subject, const Policy& policy,
-                    std::int64_t now_s);
+                    std::int64_t now_s, const RevokedSet* revoked = nullptr);
 
 }  // namespace daybreak::grant

@@ -38,23 +38,29 @@ base::Status Wallet::load() {
     if (!name.ends_with(kBundleSuffix)) continue;
     const std::string path = fmt::format("{}/{}", directory_, name);
     DAYBREAK_ASSIGN(const std::string bytes, env_.read_file(path, kMaxBundleBytes));
-    if (crypto::to_hex(crypto::sha256(bytes)) + std::string(kBundleSuffix) != name) {
+    const Hash hash = crypto::sha256(bytes);
+    if (crypto::to_hex(hash) + std::string(kBundleSuffix) != name) {
       return fail(Code::kDataLoss, "'{}' is damaged: take it away and add its bundle again", path);
     }
     // Signatures were checked when it was added, and the hash says that it is the same.
     auto bundle = Bundle::decode(bytes);
     if (!bundle) return std::unexpected(std::move(bundle).error().wrap(path));
     DAYBREAK_TRY(learn(*bundle));
-    ++bundles_;
+    bundles_.insert(hash);
+  }
+  return {};
+}
+
+base::Status Wallet::check_room(const Bundle& bundle) const {
+  if (attestations_.size() + bundle.attestations.size() > kMaxWalletAttestations) {
+    return fail(Code::kResourceExhausted, "the wallet knows {} attestations, the limit is {}", attestations_.size(),
+                kMaxWalletAttestations);
   }
   return {};
 }
 
 Result<std::size_t> Wallet::learn(const Bundle& bundle) {
-  if (attestations_.size() + bundle.attestations.size() > kMaxWalletAttestations) {
-    return fail(Code::kResourceExhausted, "the wallet knows {} attestations, the limit is {}", attestations_.size(),
-                kMaxWalletAttestations);
-  }
+  DAYBREAK_TRY(check_room(bundle));
   std::size_t added = 0;
   for (const EntityRecord& entity : bundle.entities) entities_.emplace(entity.id, entity);
   for (const BundledAttestation& item : bundle.attestations) {
@@ -66,14 +72,17 @@ Result<std::size_t> Wallet::learn(const Bundle& bundle) {
 }
 
 base::Status Wallet::keep(const Bundle& bundle) {
+  DAYBREAK_TRY(check_room(bundle));  // or it could not be learned, now and whenever the wallet is opened
   if (directory_.empty()) return {};
-  if (bundles_ >= kMaxWalletBundles) {
-    return fail(Code::kResourceExhausted, "the wallet '{}' has {} bundles, the limit", directory_, bundles_);
-  }
   const std::string bytes = bundle.encode();
-  const std::string path = fmt::format("{}/{}{}", directory_, crypto::to_hex(crypto::sha256(bytes)), kBundleSuffix);
-  DAYBREAK_TRY(base::write_file_atomically(path, bytes, env_));
-  ++bundles_;
+  const Hash hash = crypto::sha256(bytes);
+  if (bundles_.contains(hash)) return {};
+  if (bundles_.size() >= kMaxWalletBundles) {
+    return fail(Code::kResourceExhausted, "the wallet '{}' has {} bundles, the limit", directory_, bundles_.size());
+  }
+  DAYBREAK_TRY(base::write_file_atomically(fmt::format("{}/{}{}", directory_, crypto::to_hex(hash), kBundleSuffix),
+                                           bytes, env_));
+  bundles_.insert(hash);
   return {};
 }
 
@@ -134,25 +143,29 @@ Result<std::string> Wallet::bundle_again(const EntityRecord& subject) {
 }
 
 Result<std::size_t> Wallet::add(std::string_view sealed) {
-  DAYBREAK_ASSIGN(const Bundle bundle, open_bundle(sealed, *owner_));
+  DAYBREAK_ASSIGN(Bundle bundle, open_bundle(sealed, *owner_));
   if (std::ranges::none_of(bundle.attestations,
                            [&](const auto& item) { return item.attestation.subject == owner_->id(); })) {
     return fail(Code::kInvalidArgument, "the bundle has no grant to {}", short_id(owner_->id()));
   }
   DAYBREAK_TRY(bundle.check_signatures());
-  for (const BundledAttestation& item : bundle.attestations) {
-    // Keys for somebody else are not there to be looked at; ours must be what was granted.
-    if (item.key_bundle.empty() || item.attestation.subject != owner_->id()) continue;
+  for (BundledAttestation& item : bundle.attestations) {
+    // Keys for somebody else are of no use here; ours must be what was granted.
+    if (item.attestation.subject != owner_->id()) item.key_bundle.clear();
+    if (item.key_bundle.empty()) continue;
     KeyRing ring;
     DAYBREAK_TRY(open_keys(*owner_, item.attestation, item.key_bundle, ring));
   }
   const base::MutexLock lock(mutex_);
-  DAYBREAK_ASSIGN(const std::size_t added, learn(bundle));
-  // What came again is not written again; keys may have come that were missing, so a bundle with keys always is.
-  const bool has_keys =
-      std::ranges::any_of(bundle.attestations, [](const auto& item) { return !item.key_bundle.empty(); });
-  if (added > 0 || has_keys) DAYBREAK_TRY(keep(bundle));
-  return added;
+  // What is known already is not written again. On the disk first: what could not be kept is not known either, and can
+  // be added again.
+  bool brings = false;
+  for (const BundledAttestation& item : bundle.attestations) {
+    const auto known = attestations_.find(item.attestation.id());
+    brings = brings || known == attestations_.end() || (known->second.key_bundle.empty() && !item.key_bundle.empty());
+  }
+  if (brings) DAYBREAK_TRY(keep(bundle));
+  return learn(bundle);
 }
 
 Checked<Proof> Wallet::prove(const Hash& namespace_id, const Policy& policy, const Hash* subject,

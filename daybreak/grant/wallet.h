@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,8 +38,8 @@ class Wallet {
   // All that this wallet has granted to the subject, with the chains above as they are known now: for when they came
   // later. kNotFound when it granted nothing.
   base::Result<std::string> bundle_again(const EntityRecord& subject);
-  // Opens and keeps a bundle for the owner, after checking every signature. Returns how many attestations in it are
-  // new.
+  // Opens and keeps a bundle for the owner, after checking every signature and that the keys in it are what their
+  // attestations say; keys for somebody else are dropped. Returns how many attestations in it are new.
   base::Result<std::size_t> add(std::string_view sealed);
 
   // For the owner, or for an entity whose grants are known here, over nothing that is in `revoked`.
@@ -59,6 +60,7 @@ class Wallet {
  private:
   Wallet(std::shared_ptr<const Entity> owner, std::string directory, base::Env& env);
   base::Status load() DAYBREAK_EXCLUDES(mutex_);
+  base::Status check_room(const Bundle& bundle) const DAYBREAK_REQUIRES(mutex_);
   // Adds to memory; returns how many attestations are new.
   base::Result<std::size_t> learn(const Bundle& bundle) DAYBREAK_REQUIRES(mutex_);
   base::Status keep(const Bundle& bundle) DAYBREAK_REQUIRES(mutex_);
@@ -71,7 +73,7 @@ class Wallet {
   mutable base::Mutex mutex_;
   std::map<Hash, EntityRecord> entities_ DAYBREAK_GUARDED_BY(mutex_);
   std::map<Hash, BundledAttestation> attestations_ DAYBREAK_GUARDED_BY(mutex_);  // by id
-  std::size_t bundles_ DAYBREAK_GUARDED_BY(mutex_) = 0;
+  std::set<Hash> bundles_ DAYBREAK_GUARDED_BY(mutex_);  // in the directory, by the hash of their bytes
 };
 
 }  // namespace daybreak::grant

@@ -62,7 +62,7 @@ void Ciphertext::read_header(Reader& in) {
   namespace_id_ = in.array<32>();
   const std::string_view resource = in.text(1, kMaxPatternBytes, "the length of the resource");
   epochs_.seconds = static_cast<std::uint32_t>(in.varint(kMinEpochSeconds, kMaxEpochSeconds, "the length of an epoch"));
-  epoch_ = in.varint(0, kMaxTimeS, "the epoch");
+  epoch_ = in.varint(0, in.ok() ? epochs_.at(kMaxTimeS) : 0, "the epoch");
   sealed_key_ = in.array<32 + crypto::kHpkeOverheadBytes>();
   body_bytes_ = in.varint(0, crypto::encrypted_stream_bytes(kMaxBodyBytes), "the length of the body");
   body_hash_ = in.array<32>();
@@ -158,6 +158,10 @@ base::Status encrypt(const Manifest& manifest, std::string_view resource, std::s
   const std::size_t header_bytes = made.encode_header().size();
   const std::span<std::uint8_t> out =
       allocate(header_bytes + made.signature_.size() + static_cast<std::size_t>(made.body_bytes_));
+  if (out.size() != header_bytes + made.signature_.size() + made.body_bytes_) {
+    return fail(Code::kResourceExhausted,
+                "there is no memory for the ciphertext of {} bytes of text: encrypt it in parts", text.size());
+  }
   const auto body = out.subspan(header_bytes + made.signature_.size());
   crypto::HashBehind hash(kBodyTag, std::as_bytes(body));
   crypto::encrypt_stream(content_key, crypto::bytes_of(bound), crypto::bytes_of(text), body,
@@ -174,9 +178,13 @@ Result<std::string> encrypt(const Manifest& manifest, std::string_view resource,
   std::string out;
   DAYBREAK_TRY(encrypt(
       manifest, resource, text, author, author_proof,
-      [&](std::size_t size) {
-        out.resize_and_overwrite(size, [](char*, std::size_t n) { return n; });
-        return std::span(reinterpret_cast<std::uint8_t*>(out.data()), size);
+      [&](std::size_t size) -> std::span<std::uint8_t> {
+        try {
+          out.resize_and_overwrite(size, [](char*, std::size_t n) { return n; });
+        } catch (const std::exception&) {  // bad_alloc, length_error
+          return {};
+        }
+        return {reinterpret_cast<std::uint8_t*>(out.data()), size};
       },
       env));
   return out;

@@ -25,10 +25,11 @@ namespace daybreak::grant {
 inline constexpr std::string_view kPublish = "publish";  // the permission that an author needs
 inline constexpr std::uint64_t kMaxBodyBytes = std::uint64_t{4} << 30;
 
-// Room for so many bytes, from whoever wants them.
+// Room for exactly so many bytes, from whoever wants them; less when there is not so much memory. Does not throw.
 using Allocate = std::function<std::span<std::uint8_t>(std::size_t)>;
 
-// A parsed ciphertext. Borrows the bytes that it was decoded from. Decoding checks form and limits alone.
+// A parsed ciphertext. Borrows the bytes that it was decoded from, which nobody may change meanwhile: what was verified
+// would not be what is opened (copy shared memory first). Decoding checks form and limits alone.
 class Ciphertext {
  public:
   static base::Result<Ciphertext> decode(std::string_view bytes);
@@ -45,8 +46,9 @@ class Ciphertext {
   base::Status check_signature(const crypto::VerifyKey& key) const;
   // How long the plaintext is.
   std::size_t text_bytes() const;
-  // The plaintext, into `out` of text_bytes(). kDataLoss, and zeros in `out`, when it does not open with this key, or
-  // the body is not the one that the header names. Beyond 256 KiB it is hashed by a second thread meanwhile.
+  // The plaintext, into `out` of text_bytes(). kDataLoss, and nothing of the text in `out`, when it does not open with
+  // this key, or the body is not the one that the header names. Beyond 256 KiB it is hashed by a second thread
+  // meanwhile.
   base::Status open(const crypto::Secret<32>& secret_key, std::span<std::uint8_t> out) const;
   // What is signed, written anew: equal to what was decoded.
   std::string encode_header() const;
@@ -77,7 +79,7 @@ class Ciphertext {
 // Encrypts to `resource` under its key of the present epoch. `author_proof`: proves `publish` on the resource for
 // `author`; empty when the author is the namespace's own entity. kFailedPrecondition when the manifest is not in time,
 // kNotFound when it has no such key, kPermissionDenied when the proof is not the author's or not for this: what nobody
-// could open is not made.
+// could open is not made. kResourceExhausted when there is no memory for it.
 // The ciphertext is written into what `allocate` gives, which is asked once, when nothing can fail any more.
 base::Status encrypt(const Manifest& manifest, std::string_view resource, std::string_view text, const Entity& author,
                      std::string_view author_proof, const Allocate& allocate, base::Env& env = base::Env::real());

@@ -12,6 +12,10 @@ Checked<crypto::VerifyKey> author_key(const Ciphertext& ciphertext, Verifier& ve
       return deny(Reason::kNotYet, "the entity of namespace {} is not valid yet", short_id(owner.id));
     if (now_s >= owner.validity.until_s)
       return deny(Reason::kExpired, "the entity of namespace {} has expired", short_id(owner.id));
+    const auto revoked = verifier.revocations();
+    if (!revoked) return std::unexpected(revoked.error());
+    if (*revoked && (*revoked)->contains(owner.revocation))
+      return deny(Reason::kRevoked, "the entity of namespace {} is revoked", short_id(owner.id));
     return owner.verify_key;
   }
   const Need needs[] = {{kPublish, resource}};
@@ -44,11 +48,14 @@ Checked<void> decrypt(const Ciphertext& ciphertext, Verifier& verifier, const En
     const Verdict verdict = verifier.verify(holder_proof, needs, &holder.id());
     if (!verdict.allowed()) return std::unexpected(Denial{verdict.reason, verdict.sentence});
   }
-  const auto key = ring.key(resource, ciphertext.epoch());
-  if (!key) return deny(Reason::kNotGranted, "{}", key.error().message());
-  if (const auto opened = ciphertext.open(key->secret_key, out); !opened)
-    return deny(Reason::kMalformed, "{}", opened.error().message());
-  return {};
+  const auto keys = ring.rivals(resource, ciphertext.epoch());
+  if (!keys) return deny(Reason::kNotGranted, "{}", keys.error().message());
+  base::Status opened;
+  for (const crypto::Secret<32>& key : *keys) {
+    opened = ciphertext.open(key, out);
+    if (opened) return {};
+  }
+  return deny(Reason::kMalformed, "{}", opened.error().message());
 }
 
 }  // namespace daybreak::grant

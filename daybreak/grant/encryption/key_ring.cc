@@ -10,12 +10,12 @@ using base::Result;
 
 namespace {
 
-constexpr std::uint8_t kBundleVersion = 1;
-constexpr std::string_view kBundleTag = tag("daybreak/grant/key-bundle/v1");
+constexpr std::uint8_t kKeyBundleVersion = 1;
+constexpr std::string_view kKeyBundleTag = tag("daybreak/grant/key-bundle/v1");
 
 // What the sealed bundle is bound to, beside its hash in the attestation: it opens for this grant's three parties only.
 std::string bundle_info(const Hash& attester, const Hash& subject, const Hash& namespace_id) {
-  std::string info(kBundleTag);
+  std::string info(kKeyBundleTag);
   info.append(view(attester)).append(view(subject)).append(view(namespace_id));
   return info;
 }
@@ -32,6 +32,23 @@ std::vector<const Pattern*> decrypt_patterns(std::span<const Statement> statemen
 std::string_view parent_of(std::string_view path) {
   const std::size_t slash = path.rfind('/');
   return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+}
+
+void add_unequal(std::vector<crypto::Secret<32>>& held, crypto::Secret<32> one) {
+  const bool there = std::ranges::any_of(
+      held, [&](const crypto::Secret<32>& other) { return crypto::constant_time_equal(other.bytes(), one.bytes()); });
+  if (!there) held.push_back(std::move(one));
+}
+
+void add_rival(std::vector<crypto::Secret<32>>& held, crypto::Secret<32> one) {
+  if (held.size() < kMaxRivalKeys) add_unequal(held, std::move(one));
+}
+
+std::unexpected<base::Error> no_key(const KeyNode& node, std::uint64_t epoch) {
+  const char* const below = !node.subtree ? "" : node.path.empty() ? "*" : "/*";
+  return fail(Code::kPermissionDenied,
+              "no key for '{}{}' in epoch {} is held: ask for a grant of 'decrypt' that covers it", node.path, below,
+              epoch);
 }
 
 }  // namespace
@@ -67,51 +84,62 @@ base::Status KeyRing::merge(KeyRing other) {
   }
   if (!epochs_) epochs_ = other.epochs_;
   if (other.master_) master_ = std::move(other.master_);
-  for (auto& [place, seed] : other.seeds_) seeds_.insert_or_assign(place, std::move(seed));
-  for (auto& [place, key] : other.keys_) keys_.insert_or_assign(place, std::move(key));
+  for (auto& [place, seeds] : other.seeds_) {
+    for (Seed& seed : seeds) add_rival(seeds_[place], std::move(seed));
+  }
+  for (auto& [place, keys] : other.keys_) {
+    for (crypto::Secret<32>& key : keys) add_rival(keys_[place], std::move(key));
+  }
   return {};
 }
 
 void KeyRing::add_seed(std::string_view path, std::uint64_t epoch, Seed seed) {
-  seeds_.insert_or_assign(Place(path, epoch), std::move(seed));
+  add_rival(seeds_[Place(path, epoch)], std::move(seed));
 }
 
 void KeyRing::add_key(std::string_view path, std::uint64_t epoch, crypto::Secret<32> secret_key) {
-  keys_.insert_or_assign(Place(path, epoch), std::move(secret_key));
+  add_rival(keys_[Place(path, epoch)], std::move(secret_key));
 }
 
-// The seed of a node: held, or derived from that of the nearest ancestor that is held.
-std::optional<Seed> KeyRing::seed(std::string_view path, std::uint64_t epoch) const {
-  if (master_) return descend(epoch_seed(*master_, *epochs_, epoch), path);
+// The seeds of a node: held, or derived from those of an ancestor; of the nearest place first.
+std::vector<Seed> KeyRing::seeds(std::string_view path, std::uint64_t epoch) const {
+  std::vector<Seed> out;
+  if (master_) out.push_back(descend(epoch_seed(*master_, *epochs_, epoch), path));
   for (std::string_view at = path;; at = parent_of(at)) {
     if (const auto found = seeds_.find(Place(at, epoch)); found != seeds_.end()) {
       const std::string_view rest = path.substr(at.empty() || at.size() == path.size() ? at.size() : at.size() + 1);
-      return descend(found->second, rest);
+      for (const Seed& held : found->second) out.push_back(descend(held, rest));
     }
-    if (at.empty()) return std::nullopt;
+    if (at.empty()) return out;
   }
 }
 
 Result<crypto::Secret<32>> KeyRing::secret(const KeyNode& node, std::uint64_t epoch) const {
-  if (std::optional<Seed> held = seed(node.path, epoch)) {
-    if (node.subtree) return std::move(*held);
-    return node_key(*held).secret_key;
+  if (std::vector<Seed> held = seeds(node.path, epoch); !held.empty()) {
+    if (node.subtree) return std::move(held.front());
+    return node_key(held.front()).secret_key;
   }
   if (!node.subtree) {
-    if (const auto found = keys_.find(Place(node.path, epoch)); found != keys_.end()) return found->second.clone();
+    if (const auto found = keys_.find(Place(node.path, epoch)); found != keys_.end())
+      return found->second.front().clone();
   }
-  return fail(Code::kPermissionDenied,
-              "no key for '{}{}' in epoch {} is held: ask for a grant of 'decrypt' that covers it", node.path,
-              !node.subtree       ? ""
-              : node.path.empty() ? "*"
-                                  : "/*",
-              epoch);
+  return no_key(node, epoch);
 }
 
 Result<crypto::KeyPair> KeyRing::key(std::string_view resource, std::uint64_t epoch) const {
   DAYBREAK_ASSIGN(crypto::Secret<32> held, secret({std::string(resource), false}, epoch));
   const crypto::PublicKey public_key = crypto::x25519_public(held);
   return crypto::KeyPair{std::move(held), public_key};
+}
+
+Result<std::vector<crypto::Secret<32>>> KeyRing::rivals(std::string_view resource, std::uint64_t epoch) const {
+  std::vector<crypto::Secret<32>> out;
+  for (const Seed& held : seeds(resource, epoch)) add_unequal(out, node_key(held).secret_key);
+  if (const auto found = keys_.find(Place(resource, epoch)); found != keys_.end()) {
+    for (const crypto::Secret<32>& held : found->second) add_unequal(out, held.clone());
+  }
+  if (out.empty()) return no_key({std::string(resource), false}, epoch);
+  return out;
 }
 
 Result<std::string> seal_keys(const KeyRing& ring, const Entity& attester, const EntityRecord& subject,
@@ -134,7 +162,7 @@ Result<std::string> seal_keys(const KeyRing& ring, const Entity& attester, const
                 short_id(subject.id));
   }
   Writer head;
-  head.u8(kBundleVersion).varint(ring.epochs()->seconds).varint(range.first).varint(range.count());
+  head.u8(kKeyBundleVersion).varint(ring.epochs()->seconds).varint(range.first).varint(range.count());
   head.varint(patterns.size());
   std::size_t size = head.bytes().size();
   for (const Pattern* pattern : patterns) size += 2 + pattern->text().size() + 32 * range.count();
@@ -165,11 +193,11 @@ Result<EpochRange> open_keys(const Entity& subject, const Attestation& attestati
       const crypto::SecretBytes bundle,
       subject.open(bundle_info(attestation.attester, attestation.subject, attestation.namespace_id), sealed));
   Reader in(bundle.view(), "the key bundle");
-  in.version(kBundleVersion);
+  in.version(kKeyBundleVersion);
   const Epochs epochs{
       static_cast<std::uint32_t>(in.varint(kMinEpochSeconds, kMaxEpochSeconds, "the length of an epoch"))};
   EpochRange range;
-  range.first = in.varint(0, kMaxTimeS, "the first epoch");
+  range.first = in.varint(0, epochs.at(kMaxTimeS), "the first epoch");
   const std::uint64_t count = in.varint(1, kMaxEpochsOfGrant, "the number of epochs");
   range.last = range.first + count - 1;
   const std::uint64_t patterns = in.varint(1, kMaxStatements, "the number of resources");

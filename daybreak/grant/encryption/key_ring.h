@@ -22,6 +22,8 @@ namespace daybreak::grant {
 inline constexpr std::string_view kDecrypt = "decrypt";  // the permission that comes with keys
 inline constexpr std::size_t kMaxEpochsOfGrant = 1024;
 inline constexpr std::size_t kMaxKeysOfGrant = 4096;  // over all of a grant's patterns: 128 KiB
+// That a ring keeps for one place, or tries for one resource, when granters handed over different ones.
+inline constexpr std::size_t kMaxRivalKeys = 16;
 
 // First and last epoch, both in it.
 struct EpochRange {
@@ -41,6 +43,10 @@ struct KeyNode {
   static base::Result<KeyNode> of(const Pattern& pattern);
 };
 
+// What a granter hands over cannot be checked without the namespace's manifest: a dishonest one can send bytes that are
+// no key. So a ring keeps rivals for one place side by side, in the order in which they came, and whoever opens
+// something tries them all: a wrong key never displaces a right one.
+//
 // One thread at a time.
 class KeyRing {
  public:
@@ -60,17 +66,20 @@ class KeyRing {
   // What a grant of `node` hands over: the seed of a subtree, the private key of a single node. kPermissionDenied names
   // the resource and the epoch that are not held.
   base::Result<crypto::Secret<32>> secret(const KeyNode& node, std::uint64_t epoch) const;
-  // The key pair of one resource.
+  // The key pair of one resource; the first of the rivals.
   base::Result<crypto::KeyPair> key(std::string_view resource, std::uint64_t epoch) const;
+  // All private keys that may be the resource's, at most kMaxRivalKeys of each place above it; kPermissionDenied when
+  // there is none.
+  base::Result<std::vector<crypto::Secret<32>>> rivals(std::string_view resource, std::uint64_t epoch) const;
 
  private:
-  std::optional<Seed> seed(std::string_view path, std::uint64_t epoch) const;
+  std::vector<Seed> seeds(std::string_view path, std::uint64_t epoch) const;
 
   std::optional<Epochs> epochs_;
   std::optional<Seed> master_;
   using Place = std::pair<std::string, std::uint64_t>;
-  std::map<Place, Seed> seeds_;
-  std::map<Place, crypto::Secret<32>> keys_;
+  std::map<Place, std::vector<Seed>> seeds_;
+  std::map<Place, std::vector<crypto::Secret<32>>> keys_;
 };
 
 // Seals what `statements` hand over with the permission `decrypt` for the epochs in `range` to the subject, for an

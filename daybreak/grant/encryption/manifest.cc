@@ -16,6 +16,21 @@ constexpr std::uint8_t kManifestVersion = 1;
 constexpr std::string_view kManifestTag = tag("daybreak/grant/manifest/v1");
 constexpr std::int64_t kNsOfSecond = 1'000'000'000;
 
+constexpr std::string_view kManifestSuffix = ".manifest";
+constexpr std::size_t kSequenceDigits = 20;  // of 2^64 - 1
+constexpr int kMaxListings = 16;
+
+std::string file_name(const Manifest& manifest) {
+  return fmt::format("{}.{:020}.{}{}", crypto::to_hex(manifest.namespace_id()), manifest.sequence(),
+                     crypto::to_hex(crypto::sha256(manifest.encode())), kManifestSuffix);
+}
+
+template <typename Which>
+std::unexpected<base::Error> fork(const Hash& namespace_id, const Which& which) {
+  return fail(Code::kDataLoss, "two manifests of namespace {} have the sequence number {}: do not trust either",
+              short_id(namespace_id), which);
+}
+
 std::string manifest_message(std::string_view unsigned_bytes) {
   return std::string(kManifestTag).append(unsigned_bytes);
 }
@@ -47,7 +62,7 @@ Manifest Manifest::read(Reader& in) {
   for (std::uint64_t i = 0; i < paths && in.ok(); ++i) {
     Keys entry;
     entry.path = in.text(1, kMaxPatternBytes, "the length of a resource");
-    entry.first_epoch = in.varint(0, kMaxTimeS, "the first epoch");
+    entry.first_epoch = in.varint(0, in.ok() ? manifest.epochs_.at(kMaxTimeS) : 0, "the first epoch");
     const std::uint64_t count = in.varint(1, kMaxEpochsOfGrant, "the number of epochs");
     keys += count;
     in.require(keys <= kMaxManifestKeys, "it has more than 131,072 keys");
@@ -156,19 +171,46 @@ Result<crypto::PublicKey> Manifest::key(std::string_view resource, std::uint64_t
 
 ManifestMemory::ManifestMemory(std::string directory, base::Env& env) : directory_(std::move(directory)), env_(env) {}
 
-std::string ManifestMemory::path(const Hash& namespace_id) const {
-  return fmt::format("{}/{}.manifest", directory_, crypto::to_hex(namespace_id));
+// One file for each manifest, named by namespace, sequence number and hash: two processes that accept at the same time
+// write two files, of which the newer one counts and equal numbers show as what they are.
+std::string ManifestMemory::prefix(const Hash& namespace_id) const {
+  return crypto::to_hex(namespace_id) + '.';
+}
+
+Result<std::vector<std::string>> ManifestMemory::names(const Hash& namespace_id) const {
+  DAYBREAK_TRY(env_.create_directories(directory_));
+  DAYBREAK_ASSIGN(std::vector<std::string> names, env_.list_directory(directory_));
+  std::erase_if(names, [&](const std::string& name) {
+    return !name.starts_with(prefix(namespace_id)) || !name.ends_with(kManifestSuffix);
+  });
+  std::ranges::sort(names);
+  return names;
 }
 
 Result<Manifest> ManifestMemory::newest(const Hash& namespace_id) const {
-  if (!directory_.empty()) {
-    auto bytes = base::read_file(path(namespace_id), kMaxManifestBytes, env_);
-    if (!bytes && bytes.error().code() != Code::kNotFound) return std::unexpected(std::move(bytes).error());
-    if (bytes) return Manifest::decode(*bytes);
-  } else if (const auto found = seen_.find(namespace_id); found != seen_.end()) {
-    return Manifest::decode(found->second);
+  if (directory_.empty()) {
+    if (const auto found = seen_.find(namespace_id); found != seen_.end()) return Manifest::decode(found->second);
+    return fail(Code::kNotFound, "no manifest of namespace {} has been seen", short_id(namespace_id));
   }
-  return fail(Code::kNotFound, "no manifest of namespace {} has been seen", short_id(namespace_id));
+  // Another process may replace what was listed by a newer one.
+  for (int attempt = 0; attempt < kMaxListings; ++attempt) {
+    DAYBREAK_ASSIGN(const std::vector<std::string> found, names(namespace_id));
+    if (found.empty())
+      return fail(Code::kNotFound, "no manifest of namespace {} has been seen", short_id(namespace_id));
+    const std::size_t same = prefix(namespace_id).size() + kSequenceDigits;
+    if (found.size() > 1 && found.back().substr(0, same) == found[found.size() - 2].substr(0, same))
+      return fork(namespace_id, found.back().substr(prefix(namespace_id).size(), kSequenceDigits));
+    auto bytes = base::read_file(fmt::format("{}/{}", directory_, found.back()), kMaxManifestBytes, env_);
+    if (!bytes && bytes.error().code() == Code::kNotFound) continue;
+    if (!bytes) return std::unexpected(std::move(bytes).error());
+    DAYBREAK_ASSIGN(Manifest manifest, Manifest::decode(*bytes));
+    if (file_name(manifest) != found.back()) {
+      return fail(Code::kDataLoss, "'{}/{}' is not the manifest that its name says: take it away", directory_,
+                  found.back());
+    }
+    return manifest;
+  }
+  return fail(Code::kUnavailable, "the manifests in '{}' change faster than they can be read: try again", directory_);
 }
 
 Result<Manifest> ManifestMemory::accept(std::string_view bytes, const Hash& namespace_id) {
@@ -178,25 +220,35 @@ Result<Manifest> ManifestMemory::accept(std::string_view bytes, const Hash& name
                 short_id(manifest.namespace_id()), short_id(namespace_id));
   }
   DAYBREAK_TRY(manifest.check_time(env_.unix_ns() / kNsOfSecond));
-  auto before = newest(namespace_id);
-  if (!before && before.error().code() != Code::kNotFound) return std::unexpected(std::move(before).error());
-  if (before && before->encode() == bytes) return manifest;
-  if (before && manifest.sequence() < before->sequence()) {
+  DAYBREAK_ASSIGN(const bool known, compare(manifest));
+  if (known) return manifest;
+  if (directory_.empty()) {
+    seen_.insert_or_assign(namespace_id, std::string(bytes));
+    return manifest;
+  }
+  DAYBREAK_TRY(base::write_file_atomically(fmt::format("{}/{}", directory_, file_name(manifest)), bytes, env_));
+  DAYBREAK_TRY(compare(manifest));  // with what another process wrote meanwhile
+  DAYBREAK_ASSIGN(const std::vector<std::string> found, names(namespace_id));
+  for (const std::string& name : found) {
+    // One that cannot be removed does no harm: the newest counts.
+    if (name < file_name(manifest)) std::ignore = env_.remove_file(fmt::format("{}/{}", directory_, name));
+  }
+  return manifest;
+}
+
+// Whether this very manifest is the newest one seen; false when it is newer, an error when it is neither.
+Result<bool> ManifestMemory::compare(const Manifest& manifest) const {
+  auto before = newest(manifest.namespace_id());
+  if (!before && before.error().code() == Code::kNotFound) return false;
+  if (!before) return std::unexpected(std::move(before).error());
+  if (before->encode() == manifest.encode()) return true;
+  if (manifest.sequence() < before->sequence()) {
     return fail(Code::kFailedPrecondition,
                 "the manifest has sequence number {}, one with {} was seen before: it was rolled back",
                 manifest.sequence(), before->sequence());
   }
-  if (before && manifest.sequence() == before->sequence()) {
-    return fail(Code::kDataLoss, "two manifests of namespace {} have the sequence number {}: do not trust either",
-                short_id(namespace_id), manifest.sequence());
-  }
-  if (directory_.empty()) {
-    seen_.insert_or_assign(namespace_id, std::string(bytes));
-  } else {
-    DAYBREAK_TRY(env_.create_directories(directory_));
-    DAYBREAK_TRY(base::write_file_atomically(path(namespace_id), bytes, env_));
-  }
-  return manifest;
+  if (manifest.sequence() == before->sequence()) return fork(manifest.namespace_id(), manifest.sequence());
+  return false;
 }
 
 }  // namespace daybreak::grant

@@ -67,8 +67,7 @@ class Manifest {
 };
 
 // Remembers the newest manifest of every namespace, so that an older one is known for what it is. With a directory the
-// memory outlives the process. One thread at a time; processes that share a directory may forget to refuse a manifest
-// that another accepted in the same instant.
+// memory outlives the process, and processes may share it. One thread at a time.
 class ManifestMemory {
  public:
   // An empty directory name: in memory alone.
@@ -82,7 +81,9 @@ class ManifestMemory {
   base::Result<Manifest> newest(const Hash& namespace_id) const;
 
  private:
-  std::string path(const Hash& namespace_id) const;
+  std::string prefix(const Hash& namespace_id) const;
+  base::Result<std::vector<std::string>> names(const Hash& namespace_id) const;
+  base::Result<bool> compare(const Manifest& manifest) const;
 
   std::string directory_;
   base::Env& env_;

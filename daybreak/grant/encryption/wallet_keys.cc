@@ -1,6 +1,7 @@
 #include "daybreak/grant/encryption/wallet_keys.h"
 
 #include <algorithm>
+#include <map>
 
 namespace daybreak::grant {
 
@@ -27,31 +28,57 @@ Checked<Proof> prove_one(const Wallet& wallet, const Hash& namespace_id, std::st
   return wallet.prove(namespace_id, *policy, nullptr, revoked);
 }
 
-// The length of the epochs that keys handed to the owner are for; that of the first bundle that opens.
-std::optional<Epochs> epochs_held(const Wallet& wallet, const Hash& namespace_id) {
-  for (const Attestation& attestation : wallet.known().attestations) {
-    if (attestation.subject != wallet.owner().id() || attestation.namespace_id != namespace_id) continue;
-    const std::string sealed = wallet.key_bundle(attestation);
-    KeyRing ring;
-    if (!sealed.empty() && open_keys(wallet.owner(), attestation, sealed, ring)) return ring.epochs();
+// The grants to the owner that may bring keys: by entities that a chain of grants from the namespace comes to, those
+// nearest to it first. Anyone can send a bundle; keys from somebody whom the namespace never reached are not looked at.
+std::vector<const Attestation*> grants_from_namespace(const Wallet& wallet, const Wallet::Known& known,
+                                                      const Hash& namespace_id) {
+  std::map<Hash, std::size_t> distance = {{namespace_id, 0}};
+  std::vector<Hash> edge = {namespace_id};
+  for (std::size_t steps = 1; !edge.empty(); ++steps) {
+    std::vector<Hash> next;
+    for (const Attestation& attestation : known.attestations) {
+      if (attestation.namespace_id != namespace_id || std::ranges::find(edge, attestation.attester) == edge.end())
+        continue;
+      if (distance.emplace(attestation.subject, steps).second) next.push_back(attestation.subject);
+    }
+    edge = std::move(next);
   }
-  return std::nullopt;
+  std::vector<const Attestation*> out;
+  for (const Attestation& attestation : known.attestations) {
+    if (attestation.subject == wallet.owner().id() && attestation.namespace_id == namespace_id &&
+        distance.contains(attestation.attester))
+      out.push_back(&attestation);
+  }
+  std::ranges::stable_sort(out, {}, [&](const Attestation* one) { return distance[one->attester]; });
+  return out;
+}
+
+// One ring for each grant whose keys open.
+std::vector<KeyRing> rings_of(const Wallet& wallet, const Hash& namespace_id) {
+  const Wallet::Known known = wallet.known();
+  std::vector<KeyRing> rings;
+  for (const Attestation* attestation : grants_from_namespace(wallet, known, namespace_id)) {
+    const std::string sealed = wallet.key_bundle(*attestation);
+    KeyRing ring;
+    if (!sealed.empty() && open_keys(wallet.owner(), *attestation, sealed, ring)) rings.push_back(std::move(ring));
+  }
+  return rings;
+}
+
+KeyRing merged(std::vector<KeyRing> rings, Epochs epochs) {
+  KeyRing all;
+  all.set_epochs(epochs);
+  for (KeyRing& ring : rings) {
+    if (ring.epochs() == epochs) std::ignore = all.merge(std::move(ring));  // cannot fail: the same epochs
+  }
+  return all;
 }
 
 }  // namespace
 
-Result<KeyRing> keys_of(const Wallet& wallet, const Hash& namespace_id, Epochs epochs) {
+KeyRing keys_of(const Wallet& wallet, const Hash& namespace_id, Epochs epochs) {
   if (wallet.owner().id() == namespace_id) return KeyRing::of_namespace(wallet.owner(), epochs);
-  KeyRing all;
-  all.set_epochs(epochs);
-  for (const Attestation& attestation : wallet.known().attestations) {
-    if (attestation.subject != wallet.owner().id() || attestation.namespace_id != namespace_id) continue;
-    const std::string sealed = wallet.key_bundle(attestation);
-    KeyRing ring;
-    if (sealed.empty() || !open_keys(wallet.owner(), attestation, sealed, ring)) continue;
-    if (ring.epochs() == epochs) DAYBREAK_TRY(all.merge(std::move(ring)));
-  }
-  return all;
+  return merged(rings_of(wallet, namespace_id), epochs);
 }
 
 Result<GrantedKeys> grant_with_keys(Wallet& wallet, const EntityRecord& subject, const GrantOptions& options,
@@ -68,11 +95,13 @@ Result<GrantedKeys> grant_with_keys(Wallet& wallet, const EntityRecord& subject,
     return GrantedKeys{std::move(granted)};
   }
   const bool owner = wallet.owner().id() == full.namespace_id;
-  const Epochs epochs = owner ? keys.epochs : epochs_held(wallet, full.namespace_id).value_or(keys.epochs);
+  std::vector<KeyRing> held;
+  if (!owner) held = rings_of(wallet, full.namespace_id);
+  const Epochs epochs = held.empty() ? keys.epochs : held.front().epochs().value_or(keys.epochs);
+  const KeyRing ring = owner ? KeyRing::of_namespace(wallet.owner(), epochs) : merged(std::move(held), epochs);
   DAYBREAK_ASSIGN(Validity window, Validity::make(*full.valid_from_s, full.valid_for_s));
   if (keys.from_s) window.from_s = std::min(window.from_s, std::max<std::int64_t>(*keys.from_s, 0));
   const EpochRange range = EpochRange::covering(epochs, window);
-  DAYBREAK_ASSIGN(const KeyRing ring, keys_of(wallet, full.namespace_id, epochs));
   DAYBREAK_ASSIGN(const std::string sealed,
                   seal_keys(ring, wallet.owner(), subject, full.namespace_id, full.statements, range, env));
   DAYBREAK_ASSIGN(Wallet::Granted granted, wallet.grant(subject, full, sealed));
@@ -99,9 +128,8 @@ Checked<void> decrypt_as(const Wallet& holder, const Ciphertext& ciphertext, Ver
     if (!proof) return std::unexpected(proof.error());
     proof_bytes = proof->bytes();
   }
-  const auto ring = keys_of(holder, namespace_id, ciphertext.epochs());
-  if (!ring) return deny(Reason::kMalformed, "{}", ring.error().message());
-  return decrypt(ciphertext, verifier, holder.owner(), proof_bytes, *ring, out, env);
+  const KeyRing ring = keys_of(holder, namespace_id, ciphertext.epochs());
+  return decrypt(ciphertext, verifier, holder.owner(), proof_bytes, ring, out, env);
 }
 
 }  // namespace daybreak::grant

@@ -12,8 +12,9 @@
 namespace daybreak::grant {
 
 // All keys for epochs of this length that the wallet's owner holds in a namespace: of every grant to it, or, when the
-// owner is the namespace's own entity, all. A key bundle that does not open is passed over.
-base::Result<KeyRing> keys_of(const Wallet& wallet, const Hash& namespace_id, Epochs epochs);
+// owner is the namespace's own entity, all. Passed over are bundles that do not open, and those of granters whom no
+// known chain of grants from the namespace comes to, at whatever time.
+KeyRing keys_of(const Wallet& wallet, const Hash& namespace_id, Epochs epochs);
 
 struct KeyOptions {
   // Of the namespace's keys; a holder who hands on takes that of his own keys instead.

@@ -17,9 +17,13 @@ constexpr std::int64_t kNsPerUnixS = 1'000'000'000;
 // A Python bytes object of so many bytes, to be written before anyone sees it.
 class NewBytes {
  public:
+  // Nothing when there is no memory.
   std::span<std::uint8_t> make(std::size_t size) {
     object_ = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
-    if (!object_.is_valid()) throw nb::python_error();
+    if (!object_.is_valid()) {
+      PyErr_Clear();
+      return {};
+    }
     return {reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(object_.ptr())), size};
   }
   nb::bytes take() { return nb::borrow<nb::bytes>(object_); }
@@ -28,7 +32,8 @@ class NewBytes {
   nb::object object_;
 };
 
-// The bytes of a contiguous buffer (bytes, bytearray, memoryview, an array), held for the call.
+// The bytes of a contiguous buffer (bytes, bytearray, memoryview, an array), held for the call. Only those of a `bytes`
+// object are sure not to change meanwhile.
 class Borrowed {
  public:
   explicit Borrowed(nb::handle object) {
@@ -51,7 +56,11 @@ Manifest make_manifest(const Entity& owner, const std::vector<std::string>& reso
   options.epochs.seconds = epoch_s;
   const std::int64_t from = valid_from.value_or(base::Env::real().unix_ns() / kNsPerUnixS);
   options.validity = base::value_or_raise(Validity::make(from, valid_for));
-  return base::value_or_raise(Manifest::make(owner, options));
+  auto made = [&] {
+    const nb::gil_scoped_release release;  // 131,072 keys take seconds
+    return Manifest::make(owner, options);
+  }();
+  return base::value_or_raise(std::move(made));
 }
 
 nb::bytes encrypt_in_python(const Manifest& manifest, const std::string& resource, nb::handle data,
@@ -70,20 +79,26 @@ nb::bytes encrypt_in_python(const Manifest& manifest, const std::string& resourc
   return out.take();
 }
 
-nb::bytes decrypt_in_python(nb::handle data, const std::shared_ptr<Wallet>& wallet, Verifier& verifier) {
+nb::bytes decrypt_in_python(nb::handle given, const std::shared_ptr<Wallet>& wallet, Verifier& verifier) {
+  // What lies in memory that others can write to, of a mapped file say, could be another ciphertext when it is opened
+  // than when it was verified: it is copied first.
+  const nb::object data =
+      nb::isinstance<nb::bytes>(given) ? nb::borrow(given) : nb::steal(PyBytes_FromObject(given.ptr()));
+  if (!data.is_valid()) throw nb::python_error();
   const Borrowed bytes(data);
   const auto ciphertext = Ciphertext::decode(bytes.view());
   if (!ciphertext) raise_denied({Reason::kMalformed, ciphertext.error().message()});
   NewBytes out;
   const auto room = out.make(ciphertext->text_bytes());
+  if (room.size() != ciphertext->text_bytes()) {
+    PyErr_NoMemory();
+    throw nb::python_error();
+  }
   const Checked<void> done = [&] {
     const nb::gil_scoped_release release;
     return decrypt_as(*wallet, *ciphertext, verifier, room);
   }();
-  if (!done) {
-    crypto::wipe(room);
-    raise_denied(done.error());
-  }
+  if (!done) raise_denied(done.error());  // and nothing of the text is in `room`
   return out.take();
 }
 

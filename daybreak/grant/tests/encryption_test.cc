@@ -3,8 +3,10 @@
 
 #include <algorithm>
 
+#include "daybreak/base/file.h"
 #include "daybreak/base/test_env.h"
 #include "daybreak/grant/encryption/ciphertext.h"
+#include "daybreak/grant/encryption/decrypt.h"
 
 namespace daybreak::grant {
 namespace {
@@ -281,6 +283,147 @@ TEST_F(Encryption, memory_of_manifests_in_a_directory_outlives_the_process) {
   EXPECT_EQ(again.newest(lab_.id())->sequence(), 7u);
   EXPECT_FALSE(again.accept(manifest(6).encode(), lab_.id()).has_value());
   EXPECT_EQ(again.newest(friend_.id()).error().code(), base::Code::kNotFound);
+}
+
+TEST_F(Encryption, processes_that_accept_manifests_at_once_forget_none) {
+  // Two memories over one directory, as two processes have them; what each wrote shows to the other.
+  ManifestMemory one("/state", env_), other("/state", env_);
+  const Manifest seventh = manifest(7), sixth = manifest(6), fork = manifest(7, {"models/pong/rl"});
+  ASSERT_TRUE(one.accept(seventh.encode(), lab_.id()).has_value());
+  // The other one had looked before the first wrote: its file comes beside the newer one, and is not the newest.
+  const auto name = [](const Manifest& made) {
+    return fmt::format("/state/{}.{:020}.{}.manifest", crypto::to_hex(made.namespace_id()), made.sequence(),
+                       crypto::to_hex(crypto::sha256(made.encode())));
+  };
+  ASSERT_TRUE(base::write_file_atomically(name(sixth), sixth.encode(), env_).has_value());
+  EXPECT_EQ(other.newest(lab_.id())->sequence(), 7u);
+  EXPECT_NE(one.accept(sixth.encode(), lab_.id()).error().message().find("rolled back"), std::string::npos);
+  ASSERT_TRUE(base::write_file_atomically(name(fork), fork.encode(), env_).has_value());
+  for (ManifestMemory* memory : {&one, &other}) {
+    EXPECT_EQ(memory->newest(lab_.id()).error().code(), base::Code::kDataLoss);
+    EXPECT_EQ(memory->accept(manifest(8).encode(), lab_.id()).error().code(), base::Code::kDataLoss)
+        << "a fork is not healed by a newer manifest: a person has to look";
+  }
+}
+
+TEST_F(Encryption, file_of_a_manifest_that_was_replaced_is_found) {
+  ManifestMemory memory("/state", env_);
+  ASSERT_TRUE(memory.accept(manifest(7).encode(), lab_.id()).has_value());
+  const std::string path = "/state/" + env_.list_directory("/state")->front();
+  ASSERT_TRUE(base::write_file_atomically(path, manifest(6).encode(), env_).has_value());
+  EXPECT_EQ(memory.newest(lab_.id()).error().code(), base::Code::kDataLoss);
+  EXPECT_EQ(memory.accept(manifest(6).encode(), lab_.id()).error().code(), base::Code::kDataLoss);
+}
+
+TEST_F(Encryption, wrong_keys_of_a_dishonest_granter_do_not_hide_the_right_one) {
+  const std::string bytes = encrypted("text");
+  const Entity liar = entity();
+  KeyRing lies;
+  lies.set_epochs(epochs_);
+  lies.add_key("models/pong/rl", epoch(), crypto::Secret<32>::random(env_));
+  lies.add_seed("models/pong/rl", epoch(), Seed::random(env_));
+  lies.add_seed("models/pong", epoch(), Seed::random(env_));
+  for (const char* good : {"models/pong/rl", "models/*"}) {
+    for (const bool liar_first : {true, false}) {
+      KeyRing ring;
+      const auto add = [&](const Entity& granter, const KeyRing& held, const char* resource) {
+        ASSERT_TRUE(ring.merge(ring_of(friend_, *give(granter, held, friend_, {resource}, epoch(), 1))).has_value());
+      };
+      if (!liar_first) add(lab_, lab_ring(), good);
+      add(liar, lies, "models/pong/rl");
+      add(liar, lies, "models/pong/*");
+      if (liar_first) add(lab_, lab_ring(), good);
+      const auto keys = ring.rivals("models/pong/rl", epoch());
+      ASSERT_TRUE(keys.has_value());
+      EXPECT_EQ(keys->size(), 3u);
+      EXPECT_EQ(std::ranges::count_if(
+                    *keys, [&](const auto& key) { return text_of(*Ciphertext::decode(bytes), key).has_value(); }),
+                1);
+    }
+  }
+}
+
+TEST_F(Encryption, ring_keeps_so_many_rivals_and_the_first_come_stay) {
+  KeyRing ring = ring_of(friend_, *give(lab_, lab_ring(), friend_, {"a"}, epoch(), 1));
+  for (std::size_t i = 0; i < 2 * kMaxRivalKeys; ++i) ring.add_key("a", epoch(), crypto::Secret<32>::random(env_));
+  const auto keys = ring.rivals("a", epoch());
+  ASSERT_EQ(keys->size(), kMaxRivalKeys);
+  EXPECT_EQ(crypto::x25519_public(keys->front()), lab_ring().key("a", epoch())->public_key);
+  EXPECT_EQ(ring.key("a", epoch())->public_key, lab_ring().key("a", epoch())->public_key);
+  EXPECT_EQ(ring.rivals("b", epoch()).error().code(), base::Code::kPermissionDenied);
+}
+
+TEST_F(Encryption, numbers_beyond_time_are_refused) {
+  // An epoch that ends behind all times: header and manifest with another varint in its place, of the same length.
+  ManifestOptions options;
+  options.resources = {"a"};
+  options.validity = *Validity::make(now(), 1);
+  options.epochs = {kMaxEpochSeconds};
+  EXPECT_TRUE(Manifest::decode(Manifest::make(lab_, options)->encode()).has_value());
+  const std::string bytes = encrypted("x");
+  Writer before, behind;
+  before.varint(epochs_.seconds).varint(epoch());
+  behind.varint(epochs_.seconds).varint(epochs_.at(kMaxTimeS) + 1);
+  const std::size_t at = bytes.find(before.bytes());
+  ASSERT_NE(at, std::string::npos);
+  std::string altered = bytes;
+  altered.replace(at, before.bytes().size(), behind.bytes());
+  const auto refused = Ciphertext::decode(altered);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().message().find("the epoch is"), std::string::npos) << refused.error().message();
+}
+
+TEST_F(Encryption, without_memory_for_it_no_ciphertext_is_made) {
+  const auto done = encrypt(
+      manifest(), "models/pong/rl", "text", lab_, {}, [](std::size_t) { return std::span<std::uint8_t>(); }, env_);
+  ASSERT_FALSE(done.has_value());
+  EXPECT_EQ(done.error().code(), base::Code::kResourceExhausted);
+  const std::string_view endless("x", kMaxBodyBytes + 1);  // refused by its length; never read
+  EXPECT_EQ(encrypt(manifest(), "models/pong/rl", endless, lab_, {}, env_).error().code(),
+            base::Code::kInvalidArgument);
+}
+
+TEST_F(Encryption, owner_as_author_is_refused_when_revoked_or_out_of_time) {
+  const std::string bytes = *encrypt(manifest(), "models/pong/rl", "text", lab_, {}, env_);
+  const auto store = *DirectoryStore::create("/revoked", env_);
+  const auto verifier = *Verifier::create(
+      {.namespace_id = lab_.id(), .server_id = "test", .revocations = store, .max_staleness_s = 0}, env_);
+  const auto attempt = [&] {
+    const auto parsed = Ciphertext::decode(bytes);
+    crypto::SecretBytes out(parsed->text_bytes());
+    const auto done = decrypt(*parsed, *verifier, lab_, {}, lab_ring(), out.writable(), env_);
+    return done ? Reason::kAllowed : done.error().reason;
+  };
+  EXPECT_EQ(attempt(), Reason::kAllowed);
+  ASSERT_TRUE(store->publish(lab_.revocation_secret()).has_value());
+  EXPECT_EQ(attempt(), Reason::kRevoked);
+  ASSERT_TRUE(env_.remove_file("/revoked/daybreak-revocations-v1").has_value());
+  EXPECT_EQ(attempt(), Reason::kRevocationStale);
+  env_.advance_ns(366 * kDay * 1'000'000'000);
+  EXPECT_EQ(attempt(), Reason::kExpired);
+  env_.jump_ns(-400 * kDay * 1'000'000'000);
+  EXPECT_EQ(attempt(), Reason::kNotYet);
+}
+
+TEST_F(Encryption, key_bundle_of_a_body_and_of_a_place_cannot_take_each_others_part) {
+  // The same content key sealed for another epoch length, namespace or place does not open: all of it is in `info`.
+  const std::string bytes = encrypted("x");
+  const auto key = std::move(lab_ring().key("models/pong/rl", epoch())->secret_key);
+  Writer from, to;
+  from.varint(epochs_.seconds).varint(epoch());
+  to.varint(epochs_.seconds).varint(epoch() + 1);
+  const std::size_t at = bytes.find(from.bytes());
+  ASSERT_NE(at, std::string::npos);
+  std::string other_epoch = bytes, other_place = bytes, other_namespace = bytes;
+  other_epoch.replace(at, from.bytes().size(), to.bytes());
+  other_place.replace(bytes.find("models/pong/rl"), 14, "models/pong/rm");
+  other_namespace[1] = static_cast<char>(other_namespace[1] ^ 1);
+  EXPECT_TRUE(text_of(*Ciphertext::decode(bytes), key).has_value());
+  for (const std::string& altered : {other_epoch, other_place, other_namespace}) {
+    const auto parsed = Ciphertext::decode(altered);
+    ASSERT_TRUE(parsed.has_value()) << parsed.error().message();
+    EXPECT_FALSE(text_of(*parsed, key).has_value()) << "with the right private key, and any signature";
+  }
 }
 
 TEST_F(Encryption, any_flipped_bit_of_a_ciphertext_is_found) {

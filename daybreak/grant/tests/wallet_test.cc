@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "daybreak/base/file.h"
+#include "daybreak/grant/encryption/key_ring.h"
 #include "daybreak/grant/tests/world.h"
 
 namespace daybreak::grant {
@@ -117,21 +118,80 @@ TEST(Bundle, with_a_grant_that_nobody_signed_is_refused) {
   EXPECT_NE(refused.error().message().find("not signed"), std::string::npos);
 }
 
+// Keys of "a" for one epoch, sealed by the lab.
+std::string keys_for(World& world, const std::string& subject) {
+  const std::vector<Statement> statements = {World::statement({"decrypt"}, "a")};
+  return *seal_keys(KeyRing::of_namespace(world["lab"], {}), world["lab"], world[subject].record(), world["lab"].id(),
+                    statements, {20'000, 20'000}, world.env);
+}
+
 TEST(Bundle, carries_a_key_bundle_that_its_attestation_names_and_no_other) {
   World world;
   Wallets wallets(world);
-  const auto granted = *wallets["lab"].grant(world["ann"].record(),
-                                             world.options({World::statement({"decrypt"}, "a")}, 1), "sealed keys");
-  EXPECT_EQ(granted.attestation.terms.key_bundle, crypto::sha256("sealed keys"));
+  const std::string keys = keys_for(world, "ann");
+  const auto granted =
+      *wallets["lab"].grant(world["ann"].record(), world.options({World::statement({"decrypt"}, "a")}, 1), keys);
+  EXPECT_EQ(granted.attestation.terms.key_bundle, key_bundle_hash(keys));
+  EXPECT_NE(key_bundle_hash(keys), crypto::sha256(keys)) << "hashes begin with a tag";
   ASSERT_TRUE(wallets["ann"].add(granted.bundle));
-  EXPECT_EQ(wallets["ann"].key_bundle(granted.attestation), "sealed keys");
+  EXPECT_EQ(wallets["ann"].key_bundle(granted.attestation), keys);
   wallets.forget("ann");
-  EXPECT_EQ(wallets["ann"].key_bundle(granted.attestation), "sealed keys");
+  EXPECT_EQ(wallets["ann"].key_bundle(granted.attestation), keys);
   // It is not for those below.
   ASSERT_TRUE(wallets["bob"].add(wallets.grant("ann", "bob", "decrypt", "a")));
   EXPECT_EQ(wallets["bob"].key_bundle(granted.attestation), "");
   Bundle other{{world["lab"].record(), world["ann"].record()}, {{granted.attestation, "other keys"}}};
   EXPECT_FALSE(other.normalise());
+}
+
+TEST(Wallet, refuses_a_bundle_whose_keys_are_not_what_is_granted_and_keeps_nothing_of_it) {
+  World world;
+  Wallets wallets(world);
+  const auto keys_of_nothing =
+      *wallets["lab"].grant(world["ann"].record(), world.options({World::statement({"decrypt"}, "a")}, 0), "no keys");
+  EXPECT_EQ(wallets["ann"].add(keys_of_nothing.bundle).error().code(), base::Code::kDataLoss);
+  const auto of_another = *wallets["lab"].grant(
+      world["ann"].record(), world.options({World::statement({"decrypt"}, "b")}, 0), keys_for(world, "ann"));
+  EXPECT_EQ(wallets["ann"].add(of_another.bundle).error().code(), base::Code::kDataLoss);
+  EXPECT_EQ(reason(wallets.prove("ann", "decrypt", "a")), Reason::kNotGranted);
+  EXPECT_TRUE(wallets["ann"].known().attestations.empty());
+}
+
+TEST(Wallet, keeps_no_keys_that_are_for_somebody_else) {
+  World world;
+  Wallets wallets(world);
+  Bundle bundle;
+  auto for_bob = world.options({World::statement({"decrypt"}, "a")}, 0);
+  const std::string keys = keys_for(world, "bob");
+  for_bob.key_bundle = key_bundle_hash(keys);
+  const Attestation to_bob = world.grant("lab", "bob", for_bob);
+  bundle.attestations = {{world.grant("lab", "ann", {"read"}, "a"), {}}, {to_bob, keys}};
+  bundle.entities = world.records();
+  ASSERT_TRUE(bundle.normalise());
+  ASSERT_TRUE(wallets["ann"].add(*seal_bundle(bundle, world["ann"].record(), world.env)));
+  EXPECT_EQ(wallets["ann"].key_bundle(to_bob), "");
+}
+
+TEST(Wallet, that_could_not_keep_a_bundle_does_not_know_it_and_takes_it_again) {
+  World world;
+  Wallets wallets(world);
+  const std::string bundle = wallets.grant("lab", "ann", "read", "a");
+  ASSERT_FALSE(wallets.prove("ann", "read", "a"));  // opens the wallet
+  world.env.fail_next_sync();
+  EXPECT_FALSE(wallets["ann"].add(bundle));
+  EXPECT_FALSE(wallets.prove("ann", "read", "a"));
+  EXPECT_EQ(*wallets["ann"].add(bundle), 1u);
+  wallets.forget("ann");
+  EXPECT_TRUE(wallets.prove("ann", "read", "a"));
+}
+
+TEST(Wallet, a_bundle_with_keys_that_comes_again_takes_no_room) {
+  World world;
+  Wallets wallets(world);
+  const auto granted = *wallets["lab"].grant(
+      world["ann"].record(), world.options({World::statement({"decrypt"}, "a")}, 0), keys_for(world, "ann"));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(*wallets["ann"].add(granted.bundle), i == 0 ? 1u : 0u);
+  EXPECT_EQ(world.env.list_directory("ann")->size(), 1u);
 }
 
 TEST(Bundle, for_an_entity_without_a_sealing_key_is_in_the_clear_and_holds_no_keys) {
