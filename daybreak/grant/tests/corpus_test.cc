@@ -3,6 +3,7 @@
 
 #include "daybreak/base/env.h"
 #include "daybreak/grant/bundle.h"
+#include "daybreak/grant/encryption/ciphertext.h"
 #include "daybreak/grant/proof.h"
 #include "daybreak/grant/tests/world.h"
 
@@ -24,6 +25,11 @@ TEST(Corpus, is_what_the_decoders_read) {
   EXPECT_TRUE(Proof::decode(seed("proof/two_hops")));
   EXPECT_TRUE(Proof::decode(seed("proof/two_paths")));
   EXPECT_TRUE(Bundle::decode(seed("bundle/plain")));
+  for (const char* name : {"manifest/golden", "manifest/three_resources"}) EXPECT_TRUE(Manifest::decode(seed(name)));
+  for (const char* name : {"ciphertext/golden", "ciphertext/with_a_proof"}) {
+    const std::string bytes = seed(name);  // which the ciphertext borrows
+    EXPECT_TRUE(Ciphertext::decode(bytes));
+  }
 }
 
 }  // namespace
