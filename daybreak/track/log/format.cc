@@ -83,7 +83,8 @@ std::string encode_block_start(BlockKind kind, std::uint32_t index, std::uint32_
 }
 
 std::uint64_t block_seal(std::span<const std::byte> block, std::uint32_t used_bytes) {
-  const std::uint32_t crc = base::crc32c(block.subspan(kLogBlockHeaderBytes, used_bytes), base::crc32c(block.first(16)));
+  const std::uint32_t crc =
+      base::crc32c(block.subspan(kLogBlockHeaderBytes, used_bytes), base::crc32c(block.first(16)));
   return std::uint64_t{crc} << 32 | used_bytes;
 }
 

@@ -132,8 +132,8 @@ Status Putting::look() {
     // Bytes, and a tensor that grew or shrank: elements have moved, so that slices would share nothing.
     const StoredTensor* before = parent_ ? parent_->tensor(tensor.name) : nullptr;
     const bool there = before != nullptr && before->dtype == tensor.dtype;
-    segment.chunked = tensor.size >= kSmallTensorBytes &&
-                      (tensor.element_bytes == 1 || (there && before->shape != tensor.shape));
+    segment.chunked =
+        tensor.size >= kSmallTensorBytes && (tensor.element_bytes == 1 || (there && before->shape != tensor.shape));
     if (there) segment.parent_at = before->offset;
     segments_.push_back(segment);
     at = tensor.offset + tensor.size;
@@ -293,7 +293,8 @@ Status Putting::write_ready() {
     head.depth = block.bases.depth;
     head.raw_size = static_cast<std::uint32_t>(block.raw.size());
     head.id = numbers_[block.number];
-    const std::string bytes = write_block(head, write_block_meta({block.bases.blocks, block.sizes}), block.encoded.stored);
+    const std::string bytes =
+        write_block(head, write_block_meta({block.bases.blocks, block.sizes}), block.encoded.stored);
     DAYBREAK_ASSIGN(const PackWriter::Place place, store_.writer_.append(bytes));
     BlockEntry entry{head.id,
                      place.pack,

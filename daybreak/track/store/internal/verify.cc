@@ -154,7 +154,8 @@ Status Verification::walk_packs() {
     const Status walked = walk_pack(store_.file(file), nothing, [&](std::uint64_t from, std::uint64_t to) {
       const bool told = std::ranges::any_of(
           report.damage, [&](const Damage& d) { return d.file == file && d.offset >= from && d.offset < to; });
-      if (!told) add(file, from, fmt::format("{} bytes that no artifact needs cannot be read: gc removes them", to - from));
+      if (!told)
+        add(file, from, fmt::format("{} bytes that no artifact needs cannot be read: gc removes them", to - from));
     });
     if (!walked) add(file, 0, walked.error().to_string());
   }
