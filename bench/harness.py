@@ -114,6 +114,11 @@ def judge(row: Row, mine: Series, value: float | None, first_ratio: float | None
     return all(verdicts) if verdicts else None
 
 
+def hardest(against: list[dict[str, Any]]) -> dict[str, Any]:
+    """The peer that we are ahead of the least; the first when there is no ratio at all."""
+    return min(against, key=lambda mark: math.inf if mark["ratio"] is None else mark["ratio"])
+
+
 def results(rows: list[Row], peers: list[Peer], series: dict[tuple[str, str], Series]) -> list[dict[str, Any]]:
     """One line for each row and peer that offers it; one without a peer when none does."""
     lines = []
@@ -153,7 +158,10 @@ def results(rows: list[Row], peers: list[Peer], series: dict[tuple[str, str], Se
             against.append(mark)
         if not against:
             against = [{"peer": None, "theirs": None, "ratio": None}]
-        against[0]["reached"] = judge(row, mine, ours, against[0]["ratio"])
+        held = hardest(against) if row.against == "best" else against[0]
+        held["reached"] = judge(row, mine, ours, held["ratio"])
+        if row.against == "best" and held["reached"] and any(mark["ratio"] is None for mark in against):
+            held["reached"] = None  # one of them could not be measured: it may be the best
         lines += [{**line, **mark} for mark in against]
     return lines
 

@@ -17,13 +17,16 @@ class Row:
     unit: str
     better: Literal["higher", "lower"]
     what: str = ""  # one sentence: what is measured
-    must: float | None = None  # the ratio to the first peer that has to be reached
+    must: float | None = None  # the ratio that has to be reached to the peer that `against` says
     goal: float | None = None  # and the one that is hoped for
     must_value: float | None = None  # the same for our own value, in the unit
     floors: Mapping[str, float] = field(default_factory=dict)  # least values of our `info`, such as a mean return
     rounds: int = 5
     quick_rounds: int = 1
     fresh: bool = False  # a process of its own in every round: start-up times, memory
+    against: Literal["first", "best"] = (
+        "first"  # which peer `must` is a ratio to: the first of PEERS, or the hardest of all
+    )
     theirs: Literal["median", "best"] = "median"  # which of the peer's rounds we are held against
     tolerance: float = 0.0  # relative, when `check` is a number or a list of numbers
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,28 @@ def test_best_of_theirs_is_the_hardest_peer() -> None:
     assert harness.their_value(Row("x", "s", "lower", theirs="best"), [3.0, 1.0, 2.0]) == 1.0
     assert harness.their_value(Row("x", "1/s", "higher", theirs="best"), [3.0, 1.0, 2.0]) == 3.0
     assert harness.their_value(Row("x", "1/s", "higher"), [3.0, 1.0, 2.0]) == 2.0
+
+
+def test_a_row_held_against_the_best_of_the_peers_is_judged_beside_the_hardest(folder: Path) -> None:
+    (folder / "easy.py").write_text("def fast(): return 10.0\ndef slow(): return 50.0\n")
+    (folder / "absent.py").write_text("def fast(): raise RuntimeError('not today')\n")
+
+    def judged(row: Row, *names: str) -> dict[str, object]:
+        asked = [peers.Peer.of(folder / f"{name}.py") for name in ("ours", *names)]
+        lines = harness.results([row], asked, harness.measure([row], asked, quick=True, rounds=None))
+        return {str(line["peer"]): line["reached"] for line in lines}
+
+    best = Row("fast", "1/s", "higher", must=3, tolerance=1e-3, against="best")
+    assert judged(best, "easy", "theirs") == {"easy": None, "theirs": False}
+    assert judged(replace(best, against="first"), "easy", "theirs") == {"easy": True, "theirs": None}
+    assert judged(replace(best, must=2), "easy", "theirs") == {"easy": None, "theirs": True}
+    assert judged(Row("slow", "s", "lower", must=5, against="best"), "easy", "theirs") == {
+        "easy": None,
+        "theirs": False,
+    }
+    # Who could not be measured may be the best of them.
+    assert judged(replace(best, must=2), "theirs", "absent") == {"theirs": None, "absent": None}
+    assert judged(best, "theirs", "absent") == {"theirs": False, "absent": None}
 
 
 def test_table_and_json_hold_every_line(folder: Path) -> None:

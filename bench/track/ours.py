@@ -3,10 +3,12 @@
 import shutil
 import tempfile
 import time
+from pathlib import Path
 
 from bench.rows import Measure, rate
-from bench.track import workload
+from bench.track import archives, workload
 from daybreak import track
+from daybreak.track.store import Store
 
 QUICK = False
 _folder = ""
@@ -85,3 +87,23 @@ def search_2000_runs() -> Measure:
 
     assert search() == workload.expected_search()
     return Measure(rate(search, 0.5 if QUICK else 2.0), search(), info)
+
+
+class Ours(archives.Archive):
+    def __init__(self, work: Path) -> None:
+        super().__init__(work)
+        self.store = Store(work / "store")
+        self.newest: str | None = None
+
+    def put(self, file: Path) -> None:
+        self.newest = self.store.put(file, name="file", parent=self.newest).id
+
+    def restore(self, out: Path) -> None:
+        assert self.newest is not None
+        Store(self.work / "store").write_to(self.newest, out)  # as another process would: nothing is in memory
+
+    def size_bytes(self) -> int:
+        return archives.bytes_under(self.work / "store")
+
+
+globals().update(archives.rows_of(Ours, lambda: QUICK))

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 RUNS, METRICS = 2000, 20
 CHECK_POINTS = 1000
 ROWS = 1_000_000
+VERSION = 1  # of what is made once and kept: a new number makes it anew
+
+
+def kept_folder(name: str, make: Callable[[Path], None]) -> Path:
+    """A folder in the temporary one that is made once and found there by later rounds."""
+    path = Path(tempfile.gettempdir()) / f"daybreak-bench-track-{os.getuid()}-{VERSION}-{name}"
+    if not path.exists():
+        fresh = Path(tempfile.mkdtemp(prefix="daybreak-bench-track-"))
+        make(fresh)
+        fresh.rename(path)
+    return path
 
 
 def run_of(index: int) -> tuple[dict[str, str], dict[str, float]]:

@@ -12,7 +12,7 @@ using base::fail;
 namespace {
 
 constexpr std::string_view kLogMagic = "DBTRKLOG";
-constexpr std::uint32_t kBlockMagic = 0x4b424244;  // "DBBK"
+constexpr std::uint32_t kLogBlockMagic = 0x4b424244;  // "DBBK"
 constexpr std::size_t kMaxHostBytes = 63;
 constexpr std::size_t kMaxWriterDigits = 16, kSequenceDigits = 6;
 
@@ -74,7 +74,7 @@ base::Result<SegmentHeader> decode_header(std::string_view bytes) {
 
 std::string encode_block_start(BlockKind kind, std::uint32_t index, std::uint32_t sequence) {
   std::string out;
-  append_raw(out, kBlockMagic);
+  append_raw(out, kLogBlockMagic);
   append_raw(out, static_cast<std::uint16_t>(kind));
   append_raw(out, std::uint16_t{0});
   append_raw(out, index);
@@ -83,7 +83,8 @@ std::string encode_block_start(BlockKind kind, std::uint32_t index, std::uint32_
 }
 
 std::uint64_t block_seal(std::span<const std::byte> block, std::uint32_t used_bytes) {
-  const std::uint32_t crc = base::crc32c(block.subspan(kBlockHeaderBytes, used_bytes), base::crc32c(block.first(16)));
+  const std::uint32_t crc =
+      base::crc32c(block.subspan(kLogBlockHeaderBytes, used_bytes), base::crc32c(block.first(16)));
   return std::uint64_t{crc} << 32 | used_bytes;
 }
 

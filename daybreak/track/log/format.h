@@ -21,9 +21,9 @@ static_assert(std::endian::native == std::endian::little, "the log is little-end
 inline constexpr std::uint32_t kLogVersion = 1;
 inline constexpr std::size_t kSegmentHeaderBytes = 4096;
 inline constexpr std::size_t kBlockBytes = 64 * 1024;
-inline constexpr std::size_t kBlockHeaderBytes = 32;
+inline constexpr std::size_t kLogBlockHeaderBytes = 32;
 inline constexpr std::size_t kPointBytes = 32;
-inline constexpr std::size_t kPointsPerBlock = (kBlockBytes - kBlockHeaderBytes) / kPointBytes;
+inline constexpr std::size_t kPointsPerBlock = (kBlockBytes - kLogBlockHeaderBytes) / kPointBytes;
 inline constexpr std::size_t kEventHeaderBytes = 24;
 inline constexpr std::uint32_t kFirstSegmentBlocks = 4;
 inline constexpr std::uint32_t kMaxSegmentBlocks = 1024;  // 64 MiB
@@ -35,7 +35,7 @@ inline constexpr std::size_t kMaxFields = 8;
 inline constexpr std::uint32_t kMaxSeries = 65'536;  // of one writer; names and contexts have the same limit
 inline constexpr std::size_t kMaxContextDepth = 16;
 inline constexpr std::size_t kMaxContextBytes = 1024;  // of the text "epoch=3/batch=17"
-inline constexpr std::size_t kMaxEventBytes = kBlockBytes - kBlockHeaderBytes;
+inline constexpr std::size_t kMaxEventBytes = kBlockBytes - kLogBlockHeaderBytes;
 
 // What an event says. Every value has at least two bits set, so that no single flipped bit makes "nothing" of one. The
 // fields are strings; a reader passes kinds that it does not know on.

@@ -64,19 +64,19 @@ class SegmentParser {
       return problem(index, "the block header is damaged", false);
     }
     if (load<std::uint64_t>(block.data() + 24) != 0) return problem(index, "the block header is damaged");
-    auto used = static_cast<std::uint32_t>(kBlockBytes - kBlockHeaderBytes);
+    auto used = static_cast<std::uint32_t>(kBlockBytes - kLogBlockHeaderBytes);
     if (seal != 0) {
       used = static_cast<std::uint32_t>(seal);
-      if (used > kBlockBytes - kBlockHeaderBytes || used % 8 != 0 ||
+      if (used > kBlockBytes - kLogBlockHeaderBytes || used % 8 != 0 ||
           block_seal(std::as_bytes(std::span(block)), used) != seal ||
-          !all_zero(block.substr(kBlockHeaderBytes + used))) {
+          !all_zero(block.substr(kLogBlockHeaderBytes + used))) {
         return problem(index, "the checksum is wrong");
       }
     }
     if (points) {
       point_blocks_.push_back({index, used, seal != 0});
     } else {
-      events(index, block.substr(kBlockHeaderBytes, used), seal != 0);
+      events(index, block.substr(kLogBlockHeaderBytes, used), seal != 0);
     }
   }
 
@@ -86,7 +86,7 @@ class SegmentParser {
     if (tail_ == Tail::kLive && !record_begun) return;
     const bool clean = !record_begun && all_zero(rest);
     if (clean) return;
-    problem(index, fmt::format("no whole record at byte {}", kBlockHeaderBytes + offset), tail_ == Tail::kPowerLost);
+    problem(index, fmt::format("no whole record at byte {}", kLogBlockHeaderBytes + offset), tail_ == Tail::kPowerLost);
   }
 
   void events(std::uint32_t index, std::string_view bytes, bool sealed) {
@@ -94,7 +94,7 @@ class SegmentParser {
     while (offset < bytes.size()) {
       const auto event = decode_event(bytes.substr(offset));
       if (!event) {
-        if (sealed) return problem(index, fmt::format("no whole record at byte {}", kBlockHeaderBytes + offset));
+        if (sealed) return problem(index, fmt::format("no whole record at byte {}", kLogBlockHeaderBytes + offset));
         // The words of the record that is in the making may be there, its first word (stored last) is not.
         const bool begun = bytes.size() - offset >= 8 && load<std::uint64_t>(bytes.data() + offset) != 0;
         const std::size_t making = std::min(bytes.size(), offset + kMaxEventBytes);
@@ -156,7 +156,7 @@ class SegmentParser {
   }
 
   void points(std::uint32_t index, std::uint32_t used, bool sealed) {
-    const std::string_view bytes = block_bytes(index).substr(kBlockHeaderBytes, used);
+    const std::string_view bytes = block_bytes(index).substr(kLogBlockHeaderBytes, used);
     std::size_t unknown = 0;
     for (std::size_t offset = 0; offset + kPointBytes <= bytes.size(); offset += kPointBytes) {
       const char* at = bytes.data() + offset;
@@ -166,7 +166,7 @@ class SegmentParser {
       if (word != point_word(point.series, static_cast<std::uint64_t>(point.step),
                              static_cast<std::uint64_t>(point.time_ns), load<std::uint64_t>(at + 24))) {
         if (sealed) {
-          problem(index, fmt::format("no whole record at byte {}", kBlockHeaderBytes + offset));
+          problem(index, fmt::format("no whole record at byte {}", kLogBlockHeaderBytes + offset));
         } else {
           tail(index, offset, word != 0, bytes.substr(offset + kPointBytes));
         }

@@ -136,7 +136,7 @@ base::Status Writer::usable() {
 // Ends the use of the cursor's block. The cursor is not busy.
 void Writer::leave_block(Cursor& cursor) {
   if (cursor.at == nullptr) return;
-  const char* begin = current_->block(cursor.block) + kBlockHeaderBytes;
+  const char* begin = current_->block(cursor.block) + kLogBlockHeaderBytes;
   current_->full.push_back(cursor.block);
   current_->used_bytes.push_back(static_cast<std::uint32_t>(cursor.at - begin));
   cursor.at = cursor.end = nullptr;
@@ -151,9 +151,9 @@ base::Status Writer::claim(Cursor& cursor, BlockKind kind) {
   std::memcpy(block + 8, start.data() + 8, 8);
   store_word(block, load<std::uint64_t>(start.data()));
   DAYBREAK_FAILPOINT("block_claimed");
-  cursor.at = block + kBlockHeaderBytes;
-  cursor.end = block + kBlockHeaderBytes +
-               (kind == BlockKind::kPoints ? kPointsPerBlock * kPointBytes : kBlockBytes - kBlockHeaderBytes);
+  cursor.at = block + kLogBlockHeaderBytes;
+  cursor.end = block + kLogBlockHeaderBytes +
+               (kind == BlockKind::kPoints ? kPointsPerBlock * kPointBytes : kBlockBytes - kLogBlockHeaderBytes);
   if (options_.keeper && current_->claimed * 2 >= current_->header.blocks && next_ == nullptr) {
     Keeper::of_process().wake();
   }

@@ -159,9 +159,9 @@ TEST_F(LogFormatTest, a_flipped_bit_in_a_segment_is_found_and_the_other_block_is
     for (std::size_t at = kSegmentHeaderBytes - 4; at < kSegmentHeaderBytes; ++at) check(at, true);
     for (std::size_t block = 0; block < 2; ++block) {
       const std::size_t begin = kSegmentHeaderBytes + block * kBlockBytes;
-      std::size_t used = kBlockHeaderBytes + 3 * kPointBytes;
+      std::size_t used = kLogBlockHeaderBytes + 3 * kPointBytes;
       if (block == 0) {
-        used = kBlockHeaderBytes;
+        used = kLogBlockHeaderBytes;
         while (load<std::uint64_t>(bytes.data() + begin + used) != 0) {
           used += decode_event(std::string_view(bytes).substr(begin + used))->record_bytes;
         }
@@ -203,7 +203,7 @@ TEST_F(LogFormatTest, a_flipped_bit_anywhere_in_a_column_file_is_found) {
 
 TEST_F(LogFormatTest, a_torn_end_is_cut_when_the_machine_started_anew_and_is_damage_when_it_did_not) {
   std::string bytes = golden_segment(false);
-  const std::size_t point = kSegmentHeaderBytes + kBlockBytes + kBlockHeaderBytes + 2 * kPointBytes;
+  const std::size_t point = kSegmentHeaderBytes + kBlockBytes + kLogBlockHeaderBytes + 2 * kPointBytes;
   bytes.replace(point + 8, 24, std::string(24, '\0'));  // the page of its first word was written, another was not
   for (const Tail tail : {Tail::kPowerLost, Tail::kKilled}) {
     const SegmentData data = parse_segment(bytes, "torn", tail).value();

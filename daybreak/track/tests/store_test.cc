@@ -1,7 +1,6 @@
 #include "daybreak/track/store/store.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -10,113 +9,15 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <random>
 #include <thread>
 
 #include "daybreak/base/failpoint.h"
-#include "daybreak/tensor/container.h"
+#include "daybreak/track/tests/store_fixture.h"
 
 namespace daybreak::track {
 namespace {
 
-namespace fs = std::filesystem;
-
 using base::Code;
-
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string pattern = (fs::temp_directory_path() / "daybreak-store-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryDirectory() { fs::remove_all(path_); }
-  std::string operator/(std::string_view name) const { return path_ + "/" + std::string(name); }
-
- private:
-  std::string path_;
-};
-
-std::unique_ptr<Store> open_store(const std::string& path, StoreOptions options = {}) {
-  auto store = Store::open(path, options);
-  if (!store) ADD_FAILURE() << store.error().to_string();
-  return *std::move(store);
-}
-
-std::string random_text(std::size_t size, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::string text(size, '\0');
-  for (char& c : text) c = static_cast<char>(random());
-  return text;
-}
-
-// Rows that compress about as tables do.
-std::string csv(std::size_t rows, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::string text = "id,value,name\n";
-  for (std::size_t i = 0; i < rows; ++i) {
-    text += fmt::format("{},{:.6f},n{}\n", i, static_cast<double>(random() % 1000000) / 997, random() % 100);
-  }
-  return text;
-}
-
-std::string container(const std::map<std::string, std::vector<float>>& tensors) {
-  std::vector<tensor::TensorRef> refs;
-  for (const auto& [name, values] : tensors) {
-    refs.push_back(
-        {name, tensor::DType::kF32, {static_cast<std::int64_t>(values.size())}, std::as_bytes(std::span(values))});
-  }
-  auto bytes = tensor::write_container(refs, {});
-  EXPECT_TRUE(bytes);
-  return bytes ? *std::move(bytes) : std::string();
-}
-
-std::vector<float> noise(std::size_t n, std::uint64_t seed) {
-  std::mt19937 random(static_cast<std::uint32_t>(seed));
-  std::normal_distribution<float> normal;
-  std::vector<float> values(n);
-  for (float& v : values) v = normal(random);
-  return values;
-}
-
-// Another version: every element moved a little.
-std::vector<float> moved(std::vector<float> values, std::uint64_t seed) {
-  std::mt19937 random(static_cast<std::uint32_t>(seed));
-  std::normal_distribution<float> normal(0, 1e-5f);
-  for (float& v : values) v += normal(random);
-  return values;
-}
-
-base::Result<Stored> put_text(Store& store, std::string_view text, std::optional<Hash> parent = {}) {
-  const auto source = memory_source(std::as_bytes(std::span(text)));
-  PutOptions options;
-  options.parent = parent;
-  return store.put(*source, options);
-}
-
-std::string load_text(Store& store, const Hash& id) {
-  std::string text;
-  const auto done = store.read_all(id, [&](std::span<const std::byte> part) -> base::Status {
-    text.append(reinterpret_cast<const char*>(part.data()), part.size());
-    return {};
-  });
-  return done ? text : "error: " + done.error().to_string();
-}
-
-std::vector<std::string> pack_files(const std::string& store) {
-  std::vector<std::string> paths;
-  for (const auto& entry : fs::directory_iterator(store + "/packs")) paths.push_back(entry.path().string());
-  return paths;
-}
-
-void flip_bit(const std::string& path, std::uint64_t byte) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(static_cast<std::streamoff>(byte));
-  const char c = static_cast<char>(file.get() ^ 0x10);
-  file.seekp(static_cast<std::streamoff>(byte));
-  file.put(c);
-}
 
 TEST(Store, what_is_put_comes_back_under_the_hash_of_its_bytes) {
   const TemporaryDirectory dir;
@@ -235,21 +136,6 @@ bool dies_at(std::uint64_t countdown, F&& work) {
   ::waitpid(child, &status, 0);
   EXPECT_TRUE(WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0);
   return WIFSIGNALED(status);
-}
-
-StoreOptions alone() {  // one thread, and pins of the dead do not count
-  StoreOptions options;
-  options.threads = 1;
-  options.pin_grace_ns = -1;
-  return options;
-}
-
-// Nothing that an artifact needs is damaged.
-void expect_whole(Store& store, const std::vector<std::pair<Hash, std::string>>& values) {
-  for (const auto& [id, value] : values) EXPECT_TRUE(load_text(store, id) == value);
-  const auto report = store.verify();
-  ASSERT_TRUE(report) << report.error().to_string();
-  for (const Damage& damage : report->damage) EXPECT_TRUE(damage.objects.empty()) << damage.file << ": " << damage.what;
 }
 
 TEST(StoreKilled, at_every_step_of_a_put_the_store_verifies_and_nothing_committed_is_lost) {
@@ -395,7 +281,7 @@ TEST(StoreDamaged, a_flipped_bit_anywhere_in_a_pack_is_found_and_only_what_needs
 }
 
 // The real files, but so many bytes of room; then writes are short.
-class SmallDisk : public base::Env {
+class SmallDisk : public ForwardingEnv {
  public:
   explicit SmallDisk(std::int64_t room) : room(room) {}
   std::int64_t room;
@@ -419,32 +305,12 @@ class SmallDisk : public base::Env {
     std::unique_ptr<base::WritableFile> file_;
   };
 
-  base::Result<std::unique_ptr<base::WritableFile>> wrap(base::Result<std::unique_ptr<base::WritableFile>> file) {
+  OpenedFile wrap(OpenedFile file) {
     if (!file) return file;
     return std::make_unique<File>(*this, *std::move(file));
   }
-  std::int64_t monotonic_ns() override { return real().monotonic_ns(); }
-  std::int64_t unix_ns() override { return real().unix_ns(); }
-  void sleep_ns(std::int64_t ns) override { real().sleep_ns(ns); }
-  void fill_random(std::span<std::byte> out) override { real().fill_random(out); }
-  base::Result<std::unique_ptr<base::WritableFile>> create_file(const std::string& p) override {
-    return wrap(real().create_file(p));
-  }
-  base::Result<std::unique_ptr<base::WritableFile>> append_file(const std::string& p) override {
-    return wrap(real().append_file(p));
-  }
-  base::Result<std::string> read_file(const std::string& p, std::size_t n) override { return real().read_file(p, n); }
-  base::Status rename_file(const std::string& a, const std::string& b) override { return real().rename_file(a, b); }
-  base::Status remove_file(const std::string& p) override { return real().remove_file(p); }
-  base::Result<std::vector<std::string>> list_directory(const std::string& p) override {
-    return real().list_directory(p);
-  }
-  base::Status create_directories(const std::string& p) override { return real().create_directories(p); }
-  base::Status sync_directory(const std::string& p) override { return real().sync_directory(p); }
-  base::Result<std::unique_ptr<base::SharedMemory>> create_shared_memory(std::size_t n) override {
-    return real().create_shared_memory(n);
-  }
-  base::Result<std::unique_ptr<base::Process>> spawn(const base::SpawnOptions& o) override { return real().spawn(o); }
+  OpenedFile create_file(const std::string& p) override { return wrap(real().create_file(p)); }
+  OpenedFile append_file(const std::string& p) override { return wrap(real().append_file(p)); }
 };
 
 TEST(StoreFull, a_disk_that_fills_anywhere_in_a_put_leaves_what_was_there) {

@@ -23,7 +23,6 @@ using base::Status;
 namespace {
 
 constexpr std::size_t kManifestHeaderBytes = 16;
-constexpr std::size_t kWalkBytes = 8u << 20;
 
 // Where the next record begins behind `from`; npos when there is none.
 std::size_t next_record(std::string_view bytes, std::size_t from) {
@@ -148,87 +147,6 @@ Status Store::Impl::parse_manifest(std::string_view bytes, bool locked) {
   return {};
 }
 
-// What the unreadable part of the manifest said is in the packs too: blocks say the sizes of their pieces, and there is
-// a copy of every artifact's entry.
-Status Store::Impl::recover() {
-  DAYBREAK_ASSIGN(const auto names, env_.list_directory(file("packs")));
-  std::vector<ObjectEntry> objects;
-  Record found;
-  bool progress = true;
-  std::vector<std::pair<std::uint64_t, std::pair<std::uint64_t, std::string>>> waiting;  // blocks whose base is missing
-  const auto take = [&](std::uint64_t pack, std::uint64_t offset, std::string_view bytes) -> Result<bool> {
-    DAYBREAK_ASSIGN(const BlockView view, parse_block(bytes));
-    DAYBREAK_ASSIGN(const BlockMeta meta, parse_block_meta(view.head, view.meta));
-    std::string prefix;
-    for (const BlockId& base : meta.bases) {
-      const IndexedBlock* known = index_.find_block(base);
-      if (known == nullptr) return false;
-      std::map<BlockId, BlockBytes> seen;
-      mutex_.unlock();  // reading takes it
-      auto raw = block_bytes(base);
-      mutex_.lock();
-      if (!raw) return false;
-      prefix += **raw;
-    }
-    std::string raw(view.head.raw_size, '\0');
-    const ElementType type{static_cast<std::uint8_t>(view.head.element_bytes & 0x7f),
-                           (view.head.element_bytes & 0x80) != 0};
-    DAYBREAK_TRY(decode(view.head.codec, type, view.stored, prefix, std::as_writable_bytes(std::span(raw))));
-    BlockEntry entry{view.head.id,
-                     pack,
-                     offset,
-                     view.head.codec,
-                     view.head.element_bytes,
-                     view.head.depth,
-                     view.head.raw_size,
-                     static_cast<std::uint32_t>(bytes.size()),
-                     meta.bases,
-                     {}};
-    std::size_t at = 0;
-    for (const std::uint32_t size : meta.sizes) {
-      entry.pieces.emplace_back(crypto::sha256(std::string_view(raw).substr(at, size)), size);
-      at += size;
-    }
-    index_.add(entry);
-    found.blocks.push_back(std::move(entry));
-    return true;
-  };
-  for (const std::string& name : names) {
-    const auto pack = parse_pack_name(name);
-    if (!pack) continue;
-    std::ignore = walk_pack(
-        file("packs/" + name),
-        [&](std::uint64_t offset, std::string_view bytes) -> Status {
-          const auto head = parse_block_head(bytes);
-          if (head->type == BlockType::kObject) {
-            if (auto object = unpack_object(bytes)) objects.push_back(*std::move(object));
-          } else if (index_.find_block(head->id) == nullptr) {
-            const auto taken = take(*pack, offset, bytes);
-            if (taken && !*taken) waiting.push_back({*pack, {offset, std::string(bytes)}});
-          }
-          return {};
-        },
-        [](std::uint64_t, std::uint64_t) {});
-  }
-  while (progress && !waiting.empty()) {
-    progress = std::erase_if(waiting, [&](const auto& w) {
-                 const auto taken = take(w.first, w.second.first, w.second.second);
-                 return !taken || *taken;
-               }) > 0;
-  }
-  if (!found.blocks.empty()) found_again_.push_back(std::move(found));
-  for (ObjectEntry& object : objects) {
-    const bool whole =
-        std::ranges::all_of(object.runs, [&](const PieceRun& run) { return index_.find_block(run.block) != nullptr; });
-    if (!whole || index_.find_object(object.id) != nullptr) continue;
-    Record record;
-    record.object = object;
-    found_again_.push_back(std::move(record));
-    index_.add(std::move(object));
-  }
-  return {};
-}
-
 Status Store::Impl::append_to_manifest(std::string_view bytes) {
   struct stat before;
   if (::stat(file("manifest").c_str(), &before) != 0) return fail_errno("cannot look at the manifest", errno);
@@ -325,69 +243,6 @@ Result<StoreStats> Store::Impl::stats() {
   stats.bytes_read = bytes_read_;
   stats.bytes_unpacked = bytes_unpacked_;
   return stats;
-}
-
-Status walk_pack(const std::string& path, const std::function<Status(std::uint64_t, std::string_view)>& visit,
-                 const std::function<void(std::uint64_t, std::uint64_t)>& bad) {
-  DAYBREAK_ASSIGN(const RandomFile pack, RandomFile::open(path));
-  DAYBREAK_ASSIGN(const std::uint64_t size, pack.size());
-  std::string buffer(std::min<std::uint64_t>(kPackHeaderBytes, size), '\0');
-  DAYBREAK_TRY(pack.read_at(0, buffer));
-  if (buffer.size() < kPackHeaderBytes || !buffer.starts_with(kPackMagic)) bad(0, buffer.size());
-  const std::string_view magic(reinterpret_cast<const char*>(&kBlockMagic), sizeof kBlockMagic);
-  std::uint64_t at = std::min<std::uint64_t>(kPackHeaderBytes, size), bad_from = UINT64_MAX;
-  while (at < size) {
-    std::string head_bytes(std::min<std::uint64_t>(kBlockHeaderBytes, size - at), '\0');
-    DAYBREAK_TRY(pack.read_at(at, head_bytes));
-    const auto head = parse_block_head(head_bytes);
-    const std::uint64_t length = head ? kBlockHeaderBytes + std::uint64_t{head->meta_size} + head->stored_size : 0;
-    if (head && length <= size - at) {
-      buffer.resize(length);
-      DAYBREAK_TRY(pack.read_at(at, buffer));
-      if (parse_block(buffer)) {
-        if (bad_from != UINT64_MAX) bad(bad_from, at);
-        bad_from = UINT64_MAX;
-        DAYBREAK_TRY(visit(at, buffer));
-        at += length;
-        continue;
-      }
-    }
-    if (bad_from == UINT64_MAX) bad_from = at;
-    // On to the next magic.
-    std::uint64_t from = at + 1;
-    at = size;
-    while (from < size) {
-      buffer.resize(std::min<std::uint64_t>(kWalkBytes, size - from));
-      DAYBREAK_TRY(pack.read_at(from, buffer));
-      if (const std::size_t found = buffer.find(magic); found != std::string::npos) {
-        at = from + found;
-        break;
-      }
-      if (buffer.size() < kWalkBytes) break;
-      from += buffer.size() - 3;
-    }
-  }
-  if (bad_from != UINT64_MAX) bad(bad_from, size);
-  return {};
-}
-
-std::string pack_object(const ObjectEntry& object) {
-  const std::string bytes = write_object(object);
-  const Encoded encoded = encode_bytes(std::as_bytes(std::span(bytes)), {}, 3);
-  BlockHead head;
-  head.type = BlockType::kObject;
-  head.codec = encoded.codec;
-  head.raw_size = static_cast<std::uint32_t>(bytes.size());
-  std::memcpy(head.id.data(), object.id.data(), head.id.size());
-  return write_block(head, write_block_meta({}), encoded.stored);
-}
-
-Result<ObjectEntry> unpack_object(std::string_view block) {
-  DAYBREAK_ASSIGN(const BlockView view, parse_block(block));
-  if (view.head.type != BlockType::kObject) return fail(Code::kDataLoss, "the block is no artifact's entry");
-  std::string bytes(view.head.raw_size, '\0');
-  DAYBREAK_TRY(decode(view.head.codec, {}, view.stored, {}, std::as_writable_bytes(std::span(bytes))));
-  return parse_object(bytes);
 }
 
 // -- Store

@@ -1,5 +1,5 @@
-// What is behind Store. impl.cc: opening, the manifest, recovery; writer.cc: packs and pins; put.cc; read.cc; gc.cc;
-// verify.cc; diff.cc.
+// What is behind Store. impl.cc: opening, the manifest; recover.cc: packs over damage; writer.cc: packs and pins;
+// put.cc; parent.cc: the version before; read.cc; gc.cc; verify.cc; diff.cc.
 #pragma once
 
 #include <atomic>
@@ -49,6 +49,15 @@ struct Layout {
   // Of the piece that holds byte `at`; pieces.size() when there is none.
   std::size_t piece_at(std::uint64_t at) const;
 };
+
+// A block of the index and its bases, by value: it stays valid when the index changes.
+struct FoundBlock {
+  IndexedBlock block;
+  std::vector<BlockId> bases;
+};
+using FindBlock = std::function<base::Result<FoundBlock>(const BlockId&)>;
+// kDataLoss when there is none.
+base::Result<FoundBlock> find_in(const Index& index, const BlockId& id);
 
 // Recently unpacked blocks. Any thread.
 class BlockCache {
@@ -143,9 +152,11 @@ class Store::Impl {
 
   // -- blocks (read.cc)
   base::Result<BlockBytes> block_bytes(const BlockId& id);
-  base::Result<BlockBytes> unpack(const IndexedBlock& block, const std::vector<BlockId>& bases, std::size_t depth,
+  // With `find` instead of the index, for whoever holds mutex_ already; `seen`: what this call has unpacked.
+  base::Result<BlockBytes> block_bytes(const BlockId& id, const FindBlock& find, std::size_t depth,
+                                       std::map<BlockId, BlockBytes>& seen);
+  base::Result<BlockBytes> unpack(const FoundBlock& found, const FindBlock& find, std::size_t depth,
                                   std::map<BlockId, BlockBytes>& seen);
-  base::Result<BlockBytes> block_bytes(const BlockId& id, std::size_t depth, std::map<BlockId, BlockBytes>& seen);
   base::Result<std::string> stored_block(std::uint64_t pack, std::uint64_t offset, std::size_t size);
   base::Result<Layout> layout_of(const ObjectEntry& object);
   base::Status read_pieces(const Layout& layout, std::uint64_t offset, std::span<std::byte> out);
@@ -186,7 +197,7 @@ class Store::Impl {
   base::Status create_manifest();
 };
 
-// -- walking a pack block by block, over damage (impl.cc)
+// -- walking a pack block by block, over damage (recover.cc)
 // Calls `visit(offset, whole block)` for every block whose checksum matches, and `bad(from, to)` for what lies between.
 base::Status walk_pack(const std::string& path,
                        const std::function<base::Status(std::uint64_t, std::string_view)>& visit,

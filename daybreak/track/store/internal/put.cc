@@ -1,22 +1,18 @@
 // From bytes to blocks. The artifact goes through in windows: cut into pieces, pieces hashed side by side, those that
 // nobody has gathered into blocks, blocks encoded side by side, then appended to a pack in order.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <tuple>
 
 #include "daybreak/base/failpoint.h"
 #include "daybreak/track/store/chunker.h"
 #include "daybreak/track/store/internal/impl.h"
+#include "daybreak/track/store/internal/parent.h"
+#include "daybreak/track/store/internal/window.h"
 #include "daybreak/track/store/sniff.h"
 
 namespace daybreak::track {
 
 using base::Code;
-using base::Error;
 using base::fail;
 using base::MutexLock;
 using base::Result;
@@ -28,7 +24,6 @@ constexpr std::size_t kWindowBytes = 8u << 20;
 constexpr std::size_t kSmallTensorBytes = 4096;  // shares a block with others
 constexpr int kTableLevel = 9;                   // tables are read more often than they are written
 constexpr int kOtherLevel = 3;
-constexpr std::size_t kPrefixBefore = 256u << 10, kPrefixAfter = 512u << 10;  // of the parent, around the same place
 
 // A part of the artifact that is cut in one way.
 struct Segment {
@@ -45,116 +40,16 @@ struct NewBlock {
   std::string gathered;            // the bytes, when they are of several pieces
   std::span<const std::byte> raw;  // else the window's
   ElementType type;
-  std::vector<BlockId> bases;  // candidates
-  std::uint8_t depth = 0;      // when the bases are used
+  Bases bases;  // candidates
   int level = kOtherLevel;
   bool of_tensor = false;    // chunks of one, not headers and small ones
   std::uint32_t number = 0;  // in Putting::numbers
   Encoded encoded;
-  std::optional<Error> error;
-};
-
-class MemorySource : public Source {
- public:
-  explicit MemorySource(std::span<const std::byte> bytes) : bytes_(bytes), left_(bytes) {}
-  Result<std::size_t> read(std::span<std::byte> out) override {
-    const std::size_t n = std::min(out.size(), left_.size());
-    std::memcpy(out.data(), left_.data(), n);
-    left_ = left_.subspan(n);
-    return n;
-  }
-  std::optional<std::uint64_t> size() const override { return bytes_.size(); }
-  std::optional<std::span<const std::byte>> memory() const override { return bytes_; }
-
- private:
-  std::span<const std::byte> bytes_, left_;
-};
-
-class FileSource : public Source {
- public:
-  FileSource(RandomFile file, std::uint64_t size) : file_(std::move(file)), size_(size) {}
-  Result<std::size_t> read(std::span<std::byte> out) override {
-    const auto part = out.first(std::min<std::uint64_t>(out.size(), size_ - at_));
-    DAYBREAK_TRY(file_.read_at(at_, std::span(reinterpret_cast<char*>(part.data()), part.size())));
-    at_ += part.size();
-    return part.size();
-  }
-  std::optional<std::uint64_t> size() const override { return size_; }
-
- private:
-  RandomFile file_;
-  std::uint64_t size_, at_ = 0;
-};
-
-// The part of the source that is being worked on, copied only when the source is not in memory.
-class Window {
- public:
-  explicit Window(Source& source) : source_(source), memory_(source.memory()) {}
-  // At least `wanted` bytes from the position on, or all that there are.
-  Status fill(std::size_t wanted) {
-    if (memory_ || ended_ || end_ - begin_ >= wanted) return {};
-    if (begin_ > 0) std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
-    end_ -= begin_;
-    begin_ = 0;
-    if (buffer_.size() < wanted) buffer_.resize(wanted);
-    while (end_ < buffer_.size()) {
-      DAYBREAK_ASSIGN(const std::size_t n, source_.read(std::span(buffer_).subspan(end_)));
-      if (n == 0) {
-        ended_ = true;
-        break;
-      }
-      end_ += n;
-    }
-    return {};
-  }
-  std::span<const std::byte> bytes(std::size_t most) const {
-    if (memory_) return memory_->subspan(at_, std::min<std::uint64_t>(most, memory_->size() - at_));
-    return std::span(buffer_).subspan(begin_, std::min(most, end_ - begin_));
-  }
-  // Nothing follows the first `n` bytes.
-  bool is_last(std::size_t n) const { return memory_ ? at_ + n == memory_->size() : ended_ && begin_ + n == end_; }
-  void take(std::size_t n) {
-    at_ += n;
-    if (!memory_) begin_ += n;
-  }
-  std::uint64_t position() const { return at_; }
-
- private:
-  Source& source_;
-  const std::optional<std::span<const std::byte>> memory_;
-  std::vector<std::byte> buffer_;
-  std::size_t begin_ = 0, end_ = 0;
-  std::uint64_t at_ = 0;
-  bool ended_ = false;
 };
 
 std::string_view text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
-
-// Where in the parent the bytes of a place in the artifact probably are: behind the last piece that both have, and from
-// there in the proportion of what is left of each.
-class ParentCursor {
- public:
-  ParentCursor(std::uint64_t parent_size, std::optional<std::uint64_t> size) : parent_size_(parent_size), size_(size) {}
-  void met(std::uint64_t at, std::uint64_t parent_at) {
-    at_ = at;
-    parent_at_ = parent_at;
-  }
-  std::uint64_t guess(std::uint64_t at) const {
-    double slope = 1;
-    if (size_ && *size_ > at_)
-      slope = static_cast<double>(parent_size_ - parent_at_) / static_cast<double>(*size_ - at_);
-    // Near a common piece what follows was inserted, removed or changed in place; further on the proportion is better.
-    const auto ahead = static_cast<double>(at - at_);
-    return std::min(parent_size_, parent_at_ + static_cast<std::uint64_t>(ahead * slope));
-  }
-
- private:
-  std::uint64_t parent_size_;
-  std::optional<std::uint64_t> size_;
-  std::uint64_t at_ = 0, parent_at_ = 0;
-};
 
 // One put.
 class Putting {
@@ -174,16 +69,13 @@ class Putting {
     Hash hash{};
   };
 
-  Status find_parent();
+  void find_parent();
   Status look();
   std::vector<Cut> cut(std::span<const std::byte> bytes, bool last);
   void place(const Cut& piece);
   void gather(const Cut& piece);
   void close_gathered();
   void start_block(const Cut& piece);
-  void find_tensor_base(const Cut& piece, NewBlock& block) const;
-  void find_prefix(NewBlock& block, std::uint64_t at, std::uint64_t end) const;
-  bool in_parent_tensor(std::uint64_t at) const;
   void encode(NewBlock& block);
   Status write_ready();
   void add_run(std::uint32_t number, std::uint32_t piece);
@@ -196,11 +88,7 @@ class Putting {
   bool is_table_ = false;
   std::vector<Segment> segments_;
   std::size_t segment_ = 0;
-  std::optional<ObjectEntry> parent_;
-  Layout parent_layout_;
-  std::map<std::string, const StoredTensor*, std::less<>> parent_tensors_;
-  std::unordered_map<Hash, std::uint64_t, FirstBytes> parent_at_;  // of pieces
-  std::optional<ParentCursor> cursor_;
+  std::optional<ParentVersion> parent_;
   crypto::Sha256 whole_;
   std::vector<NewBlock> ready_;  // to be encoded at the end of the window
   std::optional<NewBlock> gathering_;
@@ -214,23 +102,16 @@ class Putting {
   std::vector<NumberedRun> runs_;
 };
 
-Status Putting::find_parent() {
-  if (!options_.parent) return {};
+void Putting::find_parent() {
+  if (!options_.parent) return;
+  std::optional<ObjectEntry> object;
   {
     MutexLock lock(store_.mutex_);
-    if (const ObjectEntry* found = store_.index_.find_object(*options_.parent)) parent_ = *found;
+    if (const ObjectEntry* found = store_.index_.find_object(*options_.parent)) object = *found;
   }
-  if (!parent_) return {};
-  auto layout = store_.layout_of(*parent_);
-  if (!layout) {  // damaged: it cannot be leaned on
-    parent_.reset();
-    return {};
-  }
-  parent_layout_ = *std::move(layout);
-  for (const StoredTensor& tensor : parent_->tensors) parent_tensors_.emplace(tensor.name, &tensor);
-  for (const PlacedPiece& piece : parent_layout_.pieces) parent_at_.try_emplace(piece.hash, piece.at);
-  cursor_.emplace(parent_->size, size_);
-  return {};
+  if (!object) return;
+  auto layout = store_.layout_of(*object);
+  if (layout) parent_.emplace(*std::move(object), *std::move(layout), size_);  // else damaged: not to be leaned on
 }
 
 // Sniffs, and divides the artifact into segments.
@@ -249,11 +130,11 @@ Status Putting::look() {
     if (tensor.offset > at) segments_.push_back({at, tensor.offset, nullptr, true});
     Segment segment{tensor.offset, tensor.offset + tensor.size, &tensor};
     // Bytes, and a tensor that grew or shrank: elements have moved, so that slices would share nothing.
-    const auto before = parent_tensors_.find(tensor.name);
-    const bool there = before != parent_tensors_.end() && before->second->dtype == tensor.dtype;
-    segment.chunked = tensor.size >= kSmallTensorBytes &&
-                      (tensor.element_bytes == 1 || (there && before->second->shape != tensor.shape));
-    if (there) segment.parent_at = before->second->offset;
+    const StoredTensor* before = parent_ ? parent_->tensor(tensor.name) : nullptr;
+    const bool there = before != nullptr && before->dtype == tensor.dtype;
+    segment.chunked =
+        tensor.size >= kSmallTensorBytes && (tensor.element_bytes == 1 || (there && before->shape != tensor.shape));
+    if (there) segment.parent_at = before->offset;
     segments_.push_back(segment);
     at = tensor.offset + tensor.size;
   }
@@ -305,13 +186,11 @@ void Putting::place(const Cut& piece) {
   if (const auto again = fresh_.find(piece.hash); again != fresh_.end()) {
     return add_run(again->second.first, again->second.second);
   }
-  if (cursor_) {
+  if (parent_) {
     if (piece.at == piece.segment->begin && piece.segment->parent_at != UINT64_MAX) {
-      cursor_->met(piece.at, piece.segment->parent_at);
+      parent_->meet(piece.at, piece.segment->parent_at);
     }
-    if (const auto met = parent_at_.find(piece.hash); met != parent_at_.end()) {
-      cursor_->met(piece.at + piece.bytes.size(), met->second + piece.bytes.size());
-    }
+    parent_->meet(piece.hash, piece.at + piece.bytes.size(), piece.bytes.size());
   }
   {
     MutexLock lock(store_.mutex_);
@@ -336,7 +215,8 @@ void Putting::start_block(const Cut& piece) {
   block.raw = piece.bytes;
   block.type = {piece.segment->tensor->element_bytes, piece.segment->tensor->is_float};
   block.number = number_of(block_id(block.hashes));
-  find_tensor_base(piece, block);
+  const StoredTensor& tensor = *piece.segment->tensor;
+  if (parent_) block.bases = parent_->for_slice(tensor, piece.at - tensor.offset, piece.bytes.size());
   fresh_[piece.hash] = {block.number, 0};
   add_run(block.number, 0);
 }
@@ -356,7 +236,7 @@ void Putting::gather(const Cut& piece) {
     numbers_.push_back({});  // named when it is closed
     gathering_->gathered.reserve(kMaxBlockBytes);
     gathered_from_ = piece.segment;
-    if (cursor_) find_prefix(*gathering_, piece.at, piece.at + kMaxBlockBytes);
+    if (parent_) gathering_->bases = parent_->for_range(piece.at, piece.at + kMaxBlockBytes, of_tensor);
   }
   const auto i = static_cast<std::uint32_t>(gathering_->hashes.size());
   gathering_->hashes.push_back(piece.hash);
@@ -375,69 +255,15 @@ void Putting::close_gathered() {
   gathering_.reset();
 }
 
-// The same slice of the tensor of that name, dtype and shape in the parent, when it is a block of its own.
-void Putting::find_tensor_base(const Cut& piece, NewBlock& block) const {
-  const StoredTensor& tensor = *piece.segment->tensor;
-  const auto found = parent_tensors_.find(tensor.name);
-  if (found == parent_tensors_.end()) return;
-  const StoredTensor& before = *found->second;
-  if (before.dtype != tensor.dtype || before.shape != tensor.shape) return;
-  const std::uint64_t at = before.offset + (piece.at - tensor.offset);
-  const std::size_t i = parent_layout_.piece_at(at);
-  if (i == parent_layout_.pieces.size()) return;
-  const PlacedPiece& base = parent_layout_.pieces[i];
-  const LayoutBlock& base_block = parent_layout_.blocks[base.block];
-  if (base.at != at || base.size != piece.bytes.size() || base_block.pieces != 1 || base_block.depth >= kMaxDepth)
-    return;
-  block.bases = {base_block.id};
-  block.depth = static_cast<std::uint8_t>(base_block.depth + 1);
-}
-
-bool Putting::in_parent_tensor(std::uint64_t at) const {
-  const auto after = std::ranges::upper_bound(parent_->tensors, at, {}, &StoredTensor::offset);
-  return after != parent_->tensors.begin() && at < (after - 1)->offset + (after - 1)->size;
-}
-
-// The parent's blocks around the place that [at, end) comes from.
-void Putting::find_prefix(NewBlock& block, std::uint64_t at, std::uint64_t end) const {
-  const std::uint64_t guess = cursor_->guess(at);
-  const std::uint64_t from = guess > kPrefixBefore ? guess - kPrefixBefore : 0;
-  const std::uint64_t to = std::min(parent_->size, cursor_->guess(end) + kPrefixAfter);
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> weights;  // bytes in the range, block
-  std::vector<std::uint32_t> order;
-  for (std::size_t i = parent_layout_.piece_at(from); i < parent_layout_.pieces.size(); ++i) {
-    const PlacedPiece& piece = parent_layout_.pieces[i];
-    if (piece.at >= to) break;
-    // Headers and small tensors are read often: they shall not need a megabyte of something else.
-    if (!block.of_tensor && parent_layout_.blocks[piece.block].pieces == 1 && in_parent_tensor(piece.at)) continue;
-    const auto known = std::ranges::find(order, piece.block);
-    if (known == order.end()) {
-      order.push_back(piece.block);
-      weights.emplace_back(piece.size, piece.block);
-    } else {
-      weights[static_cast<std::size_t>(known - order.begin())].first += piece.size;
-    }
-  }
-  std::erase_if(weights, [&](const auto& w) { return parent_layout_.blocks[w.second].depth >= kMaxDepth; });
-  std::ranges::stable_sort(weights, std::ranges::greater(), &std::pair<std::uint64_t, std::uint32_t>::first);
-  if (weights.size() > kMaxBases) weights.resize(kMaxBases);
-  for (const std::uint32_t number : order) {  // in the artifact's order: what is near is near
-    if (std::ranges::none_of(weights, [&](const auto& w) { return w.second == number; })) continue;
-    const LayoutBlock& base = parent_layout_.blocks[number];
-    block.bases.push_back(base.id);
-    block.depth = std::max(block.depth, static_cast<std::uint8_t>(base.depth + 1));
-  }
-}
-
 void Putting::encode(NewBlock& block) {
   const bool gathered = !block.gathered.empty();
   if (gathered) block.raw = std::as_bytes(std::span(block.gathered));
   std::string joined;
   BlockBytes one;
-  for (const BlockId& id : block.bases) {
+  for (const BlockId& id : block.bases.blocks) {
     auto base = store_.block_bytes(id);
     if (!base) {  // damaged: it cannot be leaned on
-      block.bases.clear();
+      block.bases = {};
       joined.clear();
       one.reset();
       break;
@@ -455,8 +281,7 @@ void Putting::encode(NewBlock& block) {
         block.raw, one != nullptr ? std::as_bytes(std::span(*one)) : std::span<const std::byte>{}, block.type);
   }
   if (block.encoded.codec != Codec::kDelta && block.encoded.codec != Codec::kPatch) {
-    block.bases.clear();
-    block.depth = 0;
+    block.bases = {};
   }
 }
 
@@ -465,10 +290,11 @@ Status Putting::write_ready() {
     BlockHead head;
     head.codec = block.encoded.codec;
     head.element_bytes = static_cast<std::uint8_t>(block.type.bytes | (block.type.is_float ? 0x80 : 0));
-    head.depth = block.depth;
+    head.depth = block.bases.depth;
     head.raw_size = static_cast<std::uint32_t>(block.raw.size());
     head.id = numbers_[block.number];
-    const std::string bytes = write_block(head, write_block_meta({block.bases, block.sizes}), block.encoded.stored);
+    const std::string bytes =
+        write_block(head, write_block_meta({block.bases.blocks, block.sizes}), block.encoded.stored);
     DAYBREAK_ASSIGN(const PackWriter::Place place, store_.writer_.append(bytes));
     BlockEntry entry{head.id,
                      place.pack,
@@ -478,7 +304,7 @@ Status Putting::write_ready() {
                      head.depth,
                      head.raw_size,
                      static_cast<std::uint32_t>(bytes.size()),
-                     std::move(block.bases),
+                     std::move(block.bases.blocks),
                      {}};
     for (std::size_t i = 0; i < block.hashes.size(); ++i) entry.pieces.emplace_back(block.hashes[i], block.sizes[i]);
     blocks.push_back(std::move(entry));
@@ -488,7 +314,7 @@ Status Putting::write_ready() {
 }
 
 Status Putting::run() {
-  DAYBREAK_TRY(find_parent());
+  find_parent();
   DAYBREAK_TRY(look());
   while (true) {
     DAYBREAK_TRY(window_.fill(kWindowBytes));
@@ -529,16 +355,6 @@ Status Putting::run() {
 }
 
 }  // namespace
-
-std::unique_ptr<Source> memory_source(std::span<const std::byte> bytes) {
-  return std::make_unique<MemorySource>(bytes);
-}
-
-Result<std::unique_ptr<Source>> file_source(const std::string& path) {
-  DAYBREAK_ASSIGN(RandomFile file, RandomFile::open(path));
-  DAYBREAK_ASSIGN(const std::uint64_t size, file.size());
-  return std::make_unique<FileSource>(std::move(file), size);
-}
 
 Result<Stored> Store::Impl::put(Source& source, const PutOptions& options) {
   if (options.name.size() > kMaxNameBytesInObject || options.meta.size() > kMaxMetaBytes || options.kind.size() > 32) {

@@ -67,8 +67,18 @@ Result<std::string> Store::Impl::stored_block(std::uint64_t pack, std::uint64_t 
   return bytes;
 }
 
-Result<BlockBytes> Store::Impl::unpack(const IndexedBlock& block, const std::vector<BlockId>& bases, std::size_t depth,
+Result<FoundBlock> find_in(const Index& index, const BlockId& id) {
+  const IndexedBlock* block = index.find_block(id);
+  if (block == nullptr) return fail(Code::kDataLoss, "block {} is in no pack", crypto::to_hex(id));
+  FoundBlock found{*block, {}};
+  for (std::size_t i = 0; i < block->bases; ++i) found.bases.push_back(index.base(block->first_base + i));
+  return found;
+}
+
+Result<BlockBytes> Store::Impl::unpack(const FoundBlock& found, const FindBlock& find, std::size_t depth,
                                        std::map<BlockId, BlockBytes>& seen) {
+  const IndexedBlock& block = found.block;
+  const std::vector<BlockId>& bases = found.bases;
   const auto where = [&] { return fmt::format("packs/{} at byte {}", pack_name(block.pack), block.offset); };
   DAYBREAK_ASSIGN(const std::string bytes, stored_block(block.pack, block.offset, block.total_size));
   auto view = parse_block(bytes);
@@ -80,7 +90,7 @@ Result<BlockBytes> Store::Impl::unpack(const IndexedBlock& block, const std::vec
   BlockBytes one;
   std::string_view base;
   for (const BlockId& id : bases) {
-    DAYBREAK_ASSIGN(BlockBytes raw, block_bytes(id, depth + 1, seen));
+    DAYBREAK_ASSIGN(BlockBytes raw, block_bytes(id, find, depth + 1, seen));
     if (bases.size() == 1) {
       one = std::move(raw);
       base = *one;
@@ -97,20 +107,13 @@ Result<BlockBytes> Store::Impl::unpack(const IndexedBlock& block, const std::vec
   return out;
 }
 
-Result<BlockBytes> Store::Impl::block_bytes(const BlockId& id, std::size_t depth, std::map<BlockId, BlockBytes>& seen) {
+Result<BlockBytes> Store::Impl::block_bytes(const BlockId& id, const FindBlock& find, std::size_t depth,
+                                            std::map<BlockId, BlockBytes>& seen) {
   if (const auto found = seen.find(id); found != seen.end()) return found->second;
   if (BlockBytes cached = cache_.find(id)) return cached;
   if (depth > kMaxDepth) return fail(Code::kDataLoss, "a chain of differences is longer than {}", kMaxDepth);
-  IndexedBlock block;
-  std::vector<BlockId> bases;
-  {
-    MutexLock lock(mutex_);
-    const IndexedBlock* found = index_.find_block(id);
-    if (found == nullptr) return fail(Code::kDataLoss, "block {} is in no pack", crypto::to_hex(id));
-    block = *found;
-    for (std::size_t i = 0; i < block.bases; ++i) bases.push_back(index_.base(block.first_base + i));
-  }
-  DAYBREAK_ASSIGN(BlockBytes bytes, unpack(block, bases, depth, seen));
+  DAYBREAK_ASSIGN(const FoundBlock found, find(id));
+  DAYBREAK_ASSIGN(BlockBytes bytes, unpack(found, find, depth, seen));
   seen[id] = bytes;
   cache_.insert(id, bytes);
   return bytes;
@@ -118,7 +121,11 @@ Result<BlockBytes> Store::Impl::block_bytes(const BlockId& id, std::size_t depth
 
 Result<BlockBytes> Store::Impl::block_bytes(const BlockId& id) {
   std::map<BlockId, BlockBytes> seen;
-  return block_bytes(id, 0, seen);
+  const FindBlock find = [this](const BlockId& wanted) {
+    MutexLock lock(mutex_);
+    return find_in(index_, wanted);
+  };
+  return block_bytes(id, find, 0, seen);
 }
 
 Result<Layout> Store::Impl::layout_of(const ObjectEntry& object) {

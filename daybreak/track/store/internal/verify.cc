@@ -1,6 +1,5 @@
 // Everything is read, unpacked and hashed.
 #include <algorithm>
-#include <tuple>
 
 #include "daybreak/track/store/internal/impl.h"
 
@@ -35,122 +34,147 @@ std::map<BlockId, std::vector<Hash>> users_of_blocks(const Index& index, const s
   return users;
 }
 
+// One look at everything.
+class Verification {
+ public:
+  explicit Verification(Store::Impl& store) : store_(store) {}
+  Status read_manifest();
+  void check_blocks();
+  void check_objects();
+  Status walk_packs();
+  VerifyReport report;
+
+ private:
+  std::optional<Error> error_in(const IndexedBlock& block) const;
+  void check_object(const Hash& id);
+  bool told_of(const Hash& object) const;
+  void add(std::string file, std::uint64_t offset, std::string what, std::vector<Hash> objects = {}) {
+    report.damage.push_back({std::move(file), offset, std::move(what), std::move(objects)});
+  }
+
+  Store::Impl& store_;
+  std::vector<IndexedBlock> blocks_;  // as they lie
+  std::vector<Hash> objects_;
+};
+
+Status Verification::read_manifest() {
+  DAYBREAK_ASSIGN(const auto commit, store_.lock_commit());
+  MutexLock guard(store_.mutex_);
+  store_.manifest_ = 0;  // anew, from the disk
+  DAYBREAK_TRY(store_.refresh(true));
+  blocks_.assign(store_.index_.blocks().begin(), store_.index_.blocks().end());
+  std::ranges::sort(blocks_, {}, [](const IndexedBlock& b) { return std::pair(b.pack, b.offset); });
+  for (const auto& [id, object] : store_.index_.objects()) objects_.push_back(id);
+  for (const auto& region : store_.bad_) {
+    // An artifact that was not found again in the packs.
+    const bool lost = region.object != Hash{} && store_.index_.find_object(region.object) == nullptr;
+    add("manifest", region.from,
+        fmt::format("{} bytes cannot be read{}", region.to - region.from, region.from == 0 ? ": the header" : ""),
+        lost ? std::vector{region.object} : std::vector<Hash>{});
+  }
+  return {};
+}
+
+// What keeps the block from being read, or its pieces from being what the manifest says.
+std::optional<Error> Verification::error_in(const IndexedBlock& block) const {
+  const auto raw = store_.block_bytes(block.id);
+  if (!raw) return raw.error();
+  std::vector<IndexedPiece> pieces;
+  {
+    MutexLock guard(store_.mutex_);
+    for (std::size_t p = 0; p < block.pieces; ++p) pieces.push_back(store_.index_.piece(block.first_piece + p));
+  }
+  for (const IndexedPiece& piece : pieces) {
+    if (crypto::sha256(std::string_view(**raw).substr(piece.offset, piece.size)) != piece.hash) {
+      return Error(base::Code::kDataLoss, "a piece has another hash than the manifest says");
+    }
+  }
+  return std::nullopt;
+}
+
+// Every block, whether or not anybody needs it.
+void Verification::check_blocks() {
+  std::vector<std::optional<Error>> errors(blocks_.size());
+  store_.pool().for_each(blocks_.size(), [&](std::size_t i) { errors[i] = error_in(blocks_[i]); });
+  std::set<BlockId> broken;
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    ++report.blocks;
+    report.bytes += blocks_[i].raw_size;
+    if (errors[i]) broken.insert(blocks_[i].id);
+  }
+  if (broken.empty()) return;
+  std::map<BlockId, std::vector<Hash>> users;
+  {
+    MutexLock guard(store_.mutex_);
+    users = users_of_blocks(store_.index_, broken);
+  }
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    if (!errors[i]) continue;
+    add("packs/" + pack_name(blocks_[i].pack), blocks_[i].offset, errors[i]->to_string(), users[blocks_[i].id]);
+  }
+}
+
+bool Verification::told_of(const Hash& object) const {
+  return std::ranges::any_of(report.damage, [&](const Damage& d) {
+    return d.file != "manifest" && std::ranges::find(d.objects, object) != d.objects.end();
+  });
+}
+
+// Artifacts as wholes: their pieces in order have the hash that is their name.
+void Verification::check_objects() {
+  for (const Hash& id : objects_) {
+    ++report.objects;
+    if (!told_of(id)) check_object(id);
+  }
+}
+
+void Verification::check_object(const Hash& id) {
+  crypto::Sha256 hash;
+  const auto object = store_.info(id);
+  const Status done = object ? store_.read_object(*object,
+                                                  [&](std::span<const std::byte> part) -> Status {
+                                                    hash.update(part);
+                                                    return {};
+                                                  })
+                             : std::unexpected(object.error());
+  if (!done) {
+    add("manifest", 0, done.error().to_string(), {id});
+  } else if (hash.finish() != id) {
+    add("manifest", 0, "the artifact's bytes have another hash than its name", {id});
+  }
+}
+
+// Copies of artifacts' entries, and what was left by puts that were cut off, are not needed by anybody now.
+Status Verification::walk_packs() {
+  DAYBREAK_ASSIGN(const auto names, store_.env_.list_directory(store_.file("packs")));
+  for (const std::string& name : names) {
+    if (!parse_pack_name(name)) continue;
+    const std::string file = "packs/" + name;
+    const auto nothing = [](std::uint64_t, std::string_view) -> Status { return {}; };
+    const Status walked = walk_pack(store_.file(file), nothing, [&](std::uint64_t from, std::uint64_t to) {
+      const bool told = std::ranges::any_of(
+          report.damage, [&](const Damage& d) { return d.file == file && d.offset >= from && d.offset < to; });
+      if (!told)
+        add(file, from, fmt::format("{} bytes that no artifact needs cannot be read: gc removes them", to - from));
+    });
+    if (!walked) add(file, 0, walked.error().to_string());
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<VerifyReport> Store::Impl::verify() {
   MutexLock one(put_mutex_);
   DAYBREAK_TRY(check_process());
   DAYBREAK_ASSIGN(const auto lock, lock_store(FileLock::Mode::kShared));  // no gc meanwhile
-  VerifyReport report;
-  std::vector<IndexedBlock> blocks;
-  std::vector<Hash> objects;
-  {
-    DAYBREAK_ASSIGN(const auto commit, lock_commit());
-    MutexLock guard(mutex_);
-    manifest_ = 0;  // anew, from the disk
-    DAYBREAK_TRY(refresh(true));
-    blocks.assign(index_.blocks().begin(), index_.blocks().end());
-    for (const auto& [id, object] : index_.objects()) objects.push_back(id);
-    for (const BadRegion& region : bad_) {
-      Damage damage{
-          "manifest",
-          region.from,
-          fmt::format("{} bytes cannot be read{}", region.to - region.from, region.from == 0 ? ": the header" : ""),
-          {}};
-      if (region.object != Hash{} && index_.find_object(region.object) == nullptr) {
-        damage.objects.push_back(region.object);  // not found again in the packs
-      }
-      report.damage.push_back(std::move(damage));
-    }
-  }
+  Verification verification(*this);
+  DAYBREAK_TRY(verification.read_manifest());
   cache_.clear();
-  // What lies in the packs, whether or not anybody needs it.
-  std::map<std::uint64_t, std::set<std::uint64_t>> whole;  // by pack: offsets of blocks whose checksum matches
-  std::set<BlockId> broken;
-  std::map<BlockId, std::pair<const IndexedBlock*, std::string>> why;
-  std::ranges::sort(blocks, {}, [](const IndexedBlock& b) { return std::pair(b.pack, b.offset); });
-  std::vector<std::optional<Error>> errors(blocks.size());
-  constexpr std::size_t kBatch = 64;
-  for (std::size_t from = 0; from < blocks.size(); from += kBatch) {
-    const std::size_t count = std::min(kBatch, blocks.size() - from);
-    pool().for_each(count, [&](std::size_t i) {
-      const IndexedBlock& block = blocks[from + i];
-      const auto raw = block_bytes(block.id);
-      if (!raw) {
-        errors[from + i] = raw.error();
-        return;
-      }
-      std::vector<std::pair<Hash, std::pair<std::uint32_t, std::uint32_t>>> pieces;
-      {
-        MutexLock guard(mutex_);
-        for (std::size_t p = 0; p < block.pieces; ++p) {
-          const IndexedPiece& piece = index_.piece(block.first_piece + p);
-          pieces.push_back({piece.hash, {piece.offset, piece.size}});
-        }
-      }
-      for (const auto& [hash, place] : pieces) {
-        if (crypto::sha256(std::string_view(**raw).substr(place.first, place.second)) != hash) {
-          errors[from + i] = Error(base::Code::kDataLoss, "a piece has another hash than the manifest says");
-        }
-      }
-    });
-  }
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    ++report.blocks;
-    report.bytes += blocks[i].raw_size;
-    if (errors[i]) broken.insert(blocks[i].id);
-  }
-  std::map<BlockId, std::vector<Hash>> users;
-  {
-    MutexLock guard(mutex_);
-    users = users_of_blocks(index_, broken);
-  }
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    if (!errors[i]) continue;
-    report.damage.push_back(
-        {"packs/" + pack_name(blocks[i].pack), blocks[i].offset, errors[i]->to_string(), users[blocks[i].id]});
-  }
-  // Artifacts as wholes: their pieces in order have the hash that is their name.
-  for (const Hash& id : objects) {
-    ++report.objects;
-    crypto::Sha256 hash;
-    const auto object = info(id);
-    if (!object) continue;
-    const bool known = std::ranges::any_of(report.damage, [&](const Damage& d) {
-      return std::ranges::find(d.objects, id) != d.objects.end() && d.file != "manifest";
-    });
-    if (known) continue;
-    const Status done = read_object(*object, [&](std::span<const std::byte> part) -> Status {
-      hash.update(part);
-      return {};
-    });
-    if (!done) {
-      report.damage.push_back({"manifest", 0, done.error().to_string(), {id}});
-    } else if (hash.finish() != id) {
-      report.damage.push_back({"manifest", 0, "the artifact's bytes have another hash than its name", {id}});
-    }
-  }
-  // Copies of artifacts' entries, and what was left by puts that were cut off, are not needed by anybody now.
-  DAYBREAK_ASSIGN(const auto names, env_.list_directory(file("packs")));
-  for (const std::string& name : names) {
-    if (!parse_pack_name(name)) continue;
-    const Status walked = walk_pack(
-        file("packs/" + name), [](std::uint64_t, std::string_view) -> Status { return {}; },
-        [&](std::uint64_t from, std::uint64_t to) {
-          const bool told = std::ranges::any_of(report.damage, [&](const Damage& d) {
-            return d.file == "packs/" + name && d.offset >= from && d.offset < to;
-          });
-          if (!told) {
-            report.damage.push_back(
-                {"packs/" + name,
-                 from,
-                 fmt::format("{} bytes that no artifact needs cannot be read: gc removes them", to - from),
-                 {}});
-          }
-        });
-    if (!walked) report.damage.push_back({"packs/" + name, 0, walked.error().to_string(), {}});
-  }
-  return report;
+  verification.check_blocks();
+  verification.check_objects();
+  DAYBREAK_TRY(verification.walk_packs());
+  return std::move(verification.report);
 }
 
 }  // namespace daybreak::track

@@ -2,13 +2,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bench.track_store import data
+from bench.track import archives
 
 PACKAGES = ["git"]
 QUICK = False
 
 
-class Git(data.Archive):
+class Git(archives.Archive):
     """add and commit for each version, `git gc` at the end."""
 
     def __init__(self, work: Path) -> None:
@@ -33,7 +33,7 @@ class Git(data.Archive):
             subprocess.run(["git", "cat-file", "blob", "HEAD:file"], cwd=self.repository, check=True, stdout=sink)
 
     def size_bytes(self) -> int:
-        return data.bytes_under(self.repository / ".git")
+        return archives.bytes_under(self.repository / ".git")
 
 
-globals().update(data.rows_of(Git, lambda: QUICK))
+globals().update(archives.rows_of(Git, lambda: QUICK))

@@ -3,13 +3,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bench.track_store import data
+from bench.track import archives
 
 PACKAGES = ["borgbackup"]
 QUICK = False
 
 
-class Borg(data.Archive):
+class Borg(archives.Archive):
     """zstd,1, no encryption."""
 
     def __init__(self, work: Path) -> None:
@@ -38,7 +38,7 @@ class Borg(data.Archive):
         (target / "file").rename(out)
 
     def size_bytes(self) -> int:
-        return data.bytes_under(self.work / "repository")
+        return archives.bytes_under(self.work / "repository")
 
 
-globals().update(data.rows_of(Borg, lambda: QUICK))
+globals().update(archives.rows_of(Borg, lambda: QUICK))

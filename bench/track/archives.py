@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from bench.rows import Measure
+from bench.track.workload import kept_folder
 from daybreak import tensor
 
-VERSION = 1  # of what is made: a new number makes it anew
 SEED = 7
 TABLE_VERSIONS = ("append", "block_delete", "scattered", "column_added")
-
-
-def folder(name: str, make: Callable[[Path], None]) -> Path:
-    path = Path(tempfile.gettempdir()) / f"daybreak-bench-store-{os.getuid()}-{VERSION}-{name}"
-    if not path.exists():
-        fresh = Path(tempfile.mkdtemp(prefix="daybreak-bench-store-"))
-        make(fresh)
-        fresh.rename(path)
-    return path
 
 
 def checkpoints(quick: bool) -> list[Path]:
     """One file an epoch: 1.97 M parameters of an MLP classifier, and Adam's two moments of each."""
     epochs = 4 if quick else 20
-    return sorted(folder(f"checkpoints-{epochs}", lambda path: train(path, epochs)).iterdir())
+    return sorted(kept_folder(f"checkpoints-{epochs}", lambda path: train(path, epochs)).iterdir())
 
 
 def train(path: Path, epochs: int) -> None:
@@ -81,7 +72,7 @@ def train(path: Path, epochs: int) -> None:
 def tables(quick: bool) -> Path:
     """base.csv and one file for each of TABLE_VERSIONS."""
     rows = 50_000 if quick else 1_000_000
-    return folder(f"tables-{rows}", lambda path: make_tables(path, rows))
+    return kept_folder(f"tables-{rows}", lambda path: make_tables(path, rows))
 
 
 def lines(rng: np.random.Generator, first: int, count: int) -> list[str]:
@@ -165,8 +156,6 @@ _done: dict[str, dict[str, float | str]] = {}
 def run(kind: Callable[[Path], Archive], name: str, files: list[Path]) -> dict[str, float | str]:
     """Stores all, restores the newest; once a process for each name."""
     if name not in _done:
-        import time
-
         work = fresh_folder()
         for file in files:
             file.read_bytes()  # into the page cache, for all alike

@@ -3,13 +3,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bench.track_store import data
+from bench.track import archives
 
 PACKAGES = ["restic"]
 QUICK = False
 
 
-class Restic(data.Archive):
+class Restic(archives.Archive):
     """--compression auto; it always encrypts."""
 
     def __init__(self, work: Path) -> None:
@@ -33,7 +33,7 @@ class Restic(data.Archive):
         next(path for path in target.rglob("file") if path.is_file()).rename(out)
 
     def size_bytes(self) -> int:
-        return data.bytes_under(self.work / "repository")
+        return archives.bytes_under(self.work / "repository")
 
 
-globals().update(data.rows_of(Restic, lambda: QUICK))
+globals().update(archives.rows_of(Restic, lambda: QUICK))
