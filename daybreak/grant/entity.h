@@ -45,7 +45,7 @@ struct GrantOptions {
   std::uint8_t hops = 0;                     // how often the subject may pass it on: 0 = not at all
   std::optional<std::int64_t> valid_from_s;  // now
   std::int64_t valid_for_s = 30 * 24 * 3600LL;
-  Hash key_bundle{};  // SHA-256 of the sealed key bundle that travels with the attestation, or zero
+  Hash key_bundle{};  // key_bundle_hash() of the sealed key bundle that travels with the attestation, or zero
 };
 
 // With the secret half: one seed of 32 bytes, from which the X25519 key and all revocation secrets follow. Moved, not

@@ -100,6 +100,30 @@ TEST(Proof, with_no_path_an_empty_or_a_repeated_one_is_refused) {
   }
 }
 
+TEST(Proof, with_an_attestation_or_an_entity_on_none_of_its_paths_is_refused) {
+  World world;
+  const auto read = world.grant("lab", "ann", {"read"}, "a"), write = world.grant("lab", "ann", {"write"}, "a");
+  std::string bytes = world.prove({read, write}, {{0}, {1}})->bytes();
+  ASSERT_TRUE(bytes.ends_with(std::string_view("\x02\x01\x00\x01\x01", 5)));
+  bytes.replace(bytes.size() - 5, 5, std::string_view("\x01\x01\x00", 3));  // the first path alone
+  const auto unused_hop = Proof::decode(bytes);
+  ASSERT_FALSE(unused_hop);
+  EXPECT_NE(unused_hop.error().message().find("on none of its paths"), std::string::npos);
+
+  // A third record, behind the two of a good proof so that their places stay.
+  const std::string good = world.prove({read})->bytes();
+  const auto proof = *Proof::decode(good);
+  std::string records;
+  for (const EntityRecord& entity : proof.entities()) records += entity.encode();
+  EntityRecord third = world["zed"].record();
+  for (int i = 0; third.id < proof.entities().back().id; ++i) third = world["zed" + std::to_string(i)].record();
+  std::string longer = good.substr(0, 1) + '\x03' + records + third.encode() + good.substr(2 + records.size());
+  const auto unused_entity = Proof::decode(longer);
+  ASSERT_FALSE(unused_entity);
+  EXPECT_NE(unused_entity.error().message().find("an entity is on none"), std::string::npos)
+      << unused_entity.error().message();
+}
+
 TEST(Proof, with_a_broken_chain_is_refused) {
   World world;
   const auto first = world.grant("lab", "ann", {"read"}, "a", 5), second = world.grant("ann", "bob", {"read"}, "a", 5),

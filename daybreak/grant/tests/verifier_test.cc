@@ -241,6 +241,42 @@ TEST_F(VerifierTest, a_nonce_is_remembered_until_its_request_is_too_old) {
   }
 }
 
+TEST_F(VerifierTest, a_nonce_is_remembered_so_long_whenever_it_comes) {
+  // The memory of nonces turns over by the clock: the request comes at every phase of that.
+  for (int phase = 0; phase < 64; phase += 3) {
+    verifier = make();
+    world.env.advance_ns(100 * kSecond);
+    ASSERT_EQ(check(request("p3")), Reason::kAllowed);  // the memory turns here
+    world.env.advance_ns(phase * kSecond);
+    ASSERT_EQ(check(request("p3")), Reason::kAllowed);
+    world.env.jump_ns(30 * kSecond);
+    const RequestView early = request("p3");  // good for 60 s from now on
+    world.env.jump_ns(-30 * kSecond);
+    ASSERT_EQ(check(early), Reason::kAllowed);
+    for (int second = 0; second < 62; ++second) {
+      ASSERT_EQ(check(early), Reason::kReplayed) << phase << " " << second;
+      world.env.advance_ns(kSecond);
+    }
+  }
+}
+
+TEST_F(VerifierTest, nobody_uses_up_the_nonce_of_another_subject) {
+  const std::string other = world.prove({world.grant("lab", "other", {"predict"}, "models/pong/*")})->bytes();
+  const auto with_nonce = [&](const std::string& who, std::string_view proof_of_who, std::uint64_t seed) {
+    base::TestEnv same(seed);  // the same nonce from the same seed, at the world's time
+    same.jump_ns(world.env.unix_ns() - same.unix_ns());
+    const auto made =
+        *sign_request(world[who], {"server", "", ""}, "POST", "/predict", crypto::sha256("body"), proof_of_who, same);
+    return RequestView{"POST",     "/predict",    crypto::sha256("body"), proof_of_who, made.issued_at_ns,
+                       made.nonce, made.signature};
+  };
+  const RequestView first = with_nonce("other", other, 5), second = with_nonce("p3", proof, 5);
+  ASSERT_EQ(first.nonce, second.nonce);
+  EXPECT_EQ(check(first), Reason::kAllowed);
+  EXPECT_EQ(check(second), Reason::kAllowed);
+  EXPECT_EQ(check(second), Reason::kReplayed);
+}
+
 TEST_F(VerifierTest, that_began_anew_refuses_requests_from_before) {
   world.env.advance_ns(10 * kSecond);
   const RequestView used = request("p3");
