@@ -17,6 +17,17 @@ from daybreak.track.roots import init, root
 from daybreak.track.upkeep import GcReport, Stats, VerifyReport, gc, stats, verify
 from daybreak.track.writing import Run, delete, restore, run
 
+TYPE_CHECKING = False
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name in ("log", "start_run", "set_experiment", "autolog") or name.startswith(("log_", "set_tag")):
+            raise AttributeError(
+                f"daybreak.track has no {name!r}, since no run is the current one: with track.run(name) as run: run.log(...)"
+            )
+        raise AttributeError(f"module 'daybreak.track' has no attribute {name!r}")
+
+
 __all__ = [
     "Artifact",
     "ArtifactDiff",

@@ -120,7 +120,7 @@ def _tables(pa: Any, root: str, records: Sequence[reading.RunRecord], failed: li
         "params": table(
             run=([run for run, _, _ in params], text),
             name=([name for _, name, _ in params], text),
-            value=([value if isinstance(value, str) else json.dumps(value) for _, _, value in params], text),
+            value=([_text(value) for _, _, value in params], text),
             number=([_number(value) for _, _, value in params], number),
         ),
         "tags": table(
@@ -147,6 +147,10 @@ def _tables(pa: Any, root: str, records: Sequence[reading.RunRecord], failed: li
         ),
         "metrics": _metrics(pa, root, ids, failed),
     }
+
+
+def _text(value: object) -> str:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else json.dumps(value)
 
 
 def _number(value: object) -> float | None:

@@ -57,7 +57,7 @@ def _param_row(text: str) -> tuple[str, float | None, str | None]:
         return "number", None if math.isnan(number) else number, None
     if value is None:
         return "null", None, None
-    return "text", None, value if isinstance(value, str) else text
+    return "text", None, value.encode("utf-8", "replace").decode() if isinstance(value, str) else text
 
 
 class Catalog:

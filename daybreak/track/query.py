@@ -57,6 +57,12 @@ _ATTRIBUTES = {
     "start": "r.start_ns",
     "end": "r.end_ns",
 }
+# How people write it elsewhere, and how here.
+_ELSEWHERE = {
+    "run_id": "id", "run_name": "name", "start_time": "start", "end_time": "end", "status": "status", "param": "params.NAME",
+    "parameters": "params.NAME", "metric": "metrics.NAME", "tag": "tags.NAME",
+}  # fmt: skip
+_STATUSES = ("running", "finished", "failed", "killed")
 _METRIC_COLUMNS = {"last", "best", "min", "max", "count"}
 _COMPARISONS = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
@@ -185,6 +191,7 @@ class _Parser:
         self.at += 1
         token = self.token
         sql, values = self._side(field, token, value := self.value())
+        self._known_status(field, token, value)
         return f"({sql} {_COMPARISONS[operator.text]} ?)", [*values, self._comparable(field, token, value)]
 
     def _in(self, field: _Field, word: str) -> Sql:
@@ -196,6 +203,7 @@ class _Parser:
             token = self.token
             value = self.value()
             self._side(field, token, value)
+            self._known_status(field, token, value)
             comparable = self._comparable(field, token, value)
             (texts if isinstance(comparable, str) else numbers).append(comparable)
             if len(numbers) + len(texts) > MAX_VALUES:
@@ -217,6 +225,11 @@ class _Parser:
             kind = "a number" if isinstance(value, str) else "text"
             raise self.fail(token, f"this is compared with {kind}")
         return side
+
+    def _known_status(self, field: _Field, token: _Token, value: object) -> None:
+        """A word that no run ever has would silently find nothing."""
+        if field.presence[0] == _ATTRIBUTES["status"] and value not in _STATUSES:
+            raise self.fail(token, f"a status is one of {', '.join(map(repr, _STATUSES))}")
 
     def _comparable(self, field: _Field, token: _Token, value: object) -> object:
         if not field.time:
@@ -245,6 +258,8 @@ class _Parser:
         if token.word in ("true", "false"):
             return 1 if token.word == "true" else 0
         self.at -= 1
+        if token.word in ("nan", "null", "none"):
+            raise self.fail(token, "nothing equals what is missing (NaN is, too): 'is null' or 'is not null'")
         raise self.fail(token, "a value expected: a number, a text in quotes, true or false")
 
     def _clean(self, token: _Token, text: str) -> str:
@@ -282,6 +297,9 @@ class _Parser:
             time = kind in ("start", "end")
             return _Field(attribute if time else None, None if time else attribute, attribute, time)
         if not name or kind not in ("params", "tags", "metrics"):
+            elsewhere = _ELSEWHERE.get(name if kind == "attributes" else kind)
+            if elsewhere:
+                raise self.fail(token, f"here it is {elsewhere}")
             raise self.fail(token, f"a field expected: params.NAME, tags.NAME, metrics.NAME, {', '.join(_ATTRIBUTES)}")
         where: list[object] = [name]
         if kind == "params":

@@ -86,14 +86,19 @@ def redact(name: str, value: Any) -> Any:
     {'lr': 0.1, 'db': {'password': '[redacted]', 'url': 'postgres://me:[redacted]@host/db'}}
     """
     if isinstance(value, Mapping):
-        return {key: redact(str(key), item) for key, item in value.items()}
+        return {_unicode(key) if isinstance(key, str) else key: redact(str(key), item) for key, item in value.items()}
     if looks_secret(name) and value is not None and not isinstance(value, bool):
         return REDACTED
     if isinstance(value, str):
-        return redact_text(value)
+        return redact_text(_unicode(value))
     if isinstance(value, (list, tuple)):
         return type(value)(redact("", item) for item in value) if type(value) in (list, tuple) else value
     return value
+
+
+def _unicode(text: str) -> str:
+    """Without lone surrogates, which no file can hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:

@@ -85,6 +85,24 @@ def _checked_text(what: str, name: str, text: str) -> bytes:
     return data
 
 
+def _mapping(what: str, values: object) -> Mapping[str, Any]:
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        hint = ": give vars(it)" if hasattr(values, "__dict__") else ""
+        raise errors.InvalidArgumentError(f"{what} are a dict, not a {type(values).__name__}{hint}")
+    return values
+
+
+def _unchanged(known: Mapping[str, str], texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        if known.get(name, text) != text:
+            raise errors.AlreadyExistsError(
+                f"parameter {name!r} is {known[name][:200]} already and cannot become {text[:200]}: "
+                "use a tag for what changes"
+            )
+
+
 def _json(name: str, value: object) -> str:
     def plain(other: object) -> object:
         item = getattr(other, "item", None)  # scalars of numpy, torch, ...
@@ -96,6 +114,20 @@ def _json(name: str, value: object) -> str:
         return json.dumps(redact(name, value), default=plain, separators=(",", ":"), sort_keys=isinstance(value, dict))
     except (TypeError, ValueError, RecursionError) as error:
         raise errors.InvalidArgumentError(f"parameter {name!r}: {error}") from None
+
+
+def _param_texts(values: object) -> dict[str, str]:
+    texts = {_checked_name("parameter", name): _json(name, value) for name, value in _mapping("params", values).items()}
+    for name, text in texts.items():
+        _checked_text("parameter", name, text)
+    return texts
+
+
+def _tag_texts(values: object) -> dict[str, bytes]:
+    return {
+        _checked_name("tag", name): _checked_text("tag", name, str(redact(name, str(value))))
+        for name, value in _mapping("tags", values).items()
+    }
 
 
 class Run:
@@ -190,19 +222,14 @@ class Run:
         Values are what JSON holds (numbers, NaN too, text, booleans, None, lists and dicts of them; other objects as their
         text), at most 32 KiB each.
         """
-        texts = {_checked_name("parameter", name): _json(name, value) for name, value in values.items()}
+        texts = _param_texts(values)
         encoded = {name: _checked_text("parameter", name, text) for name, text in texts.items()}
         if not texts:
             return
         with self._alone():
             if any(name not in self._params for name in texts):
                 self._params.update(_core.RunFiles.open(self._root, self.id).state()["params"])
-            for name, text in texts.items():
-                if self._params.get(name, text) != text:
-                    raise errors.AlreadyExistsError(
-                        f"parameter {name!r} is {self._params[name][:200]} already and cannot become {text[:200]}: "
-                        "use a tag for what changes"
-                    )
+            _unchanged(self._params, texts)
             for name, data in encoded.items():
                 if name not in self._params:
                     self._event(_PARAM, name, data)
@@ -214,10 +241,7 @@ class Run:
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Sets tags: text, which may be set anew. Values whose names look like secrets are written as "[redacted]"."""
-        encoded = {
-            _checked_name("tag", name): _checked_text("tag", name, str(redact(name, str(value))))
-            for name, value in values.items()
-        }
+        encoded = _tag_texts(values)
         for name, data in encoded.items():
             self._event(_TAG, name, data)
 
@@ -241,6 +265,10 @@ class Run:
         taken out of an artifact.
         """
         name = _checked_artifact_name(name)
+        if isinstance(value, os.PathLike) and os.path.isdir(value):
+            raise errors.InvalidArgumentError(
+                f"{os.fspath(value)} is a folder: keep its files one by one, or an archive"
+            )
         description = _checked_text("meta of artifact", name, _json(name, dict(meta or {})))
         store = reading.store(self._root)
         stored = store.put(value, name=name, parent=self._parent_object(name))
@@ -340,11 +368,8 @@ def _begin(
     root: str, name: str, params: Mapping[str, Any] | None, tags: Mapping[str, Any] | None, parent: str = ""
 ) -> Run:
     _checked_name("run", name)
-    for key, value in (tags or {}).items():
-        _checked_text("tag", _checked_name("tag", key), str(value))
-    texts = {_checked_name("parameter", key): _json(key, value) for key, value in (params or {}).items()}
-    for key, text in texts.items():
-        _checked_text("parameter", key, text)
+    _tag_texts(tags)
+    texts = _param_texts(params)
     made = _kept(Run(root, _core.new_run_id(), name, owner=True, session=1, next_step=0))
     made._event(_START, name, parent)
     for key, text in texts.items():
@@ -417,6 +442,8 @@ def run(
     state = _core.RunFiles.open(root, resume).state()
     if name is not None and name != state["name"]:
         raise errors.InvalidArgumentError(f"run {resume} is called {state['name']!r}, not {name!r}")
+    texts = _param_texts(params)  # what is wrong is said before the run goes on
+    _tag_texts(tags)
     with reading.locked(root, resume):  # of two that resume at once one finds it running
         state = _core.RunFiles.open(root, resume).state()
         if state["status"] == "running":
@@ -425,6 +452,7 @@ def run(
             )
         if state["deleted"]:
             raise errors.FailedPreconditionError(f"run {resume} is deleted: track.restore(id) first")
+        _unchanged(state["params"], texts)
         next_step, session = _next_step(state), state["session"] + 1
         made = _kept(Run(root, resume, state["name"], owner=True, session=session, next_step=next_step))
         made._event(_STATUS, "running", "")

@@ -491,3 +491,66 @@ def test_artifacts_are_kept_as_changes_of_the_ones_before(monkeypatch: pytest.Mo
     assert [artifact.name for artifact in kept] == ["policy", "policy", "other/name"]
     assert kept[0].meta == {"epoch": 1} and kept[0].size_bytes == 1000
     assert {a.id for a in kept} <= track.live_objects()
+
+
+def test_a_run_that_cannot_be_resumed_as_asked_stays_as_it_was() -> None:
+    with track.run("x", params={"n": 3}) as run:
+        pass
+    for options in ({"params": {"n": 4}}, {"params": {"": 1}}, {"tags": {"a\n": 1}}, {"name": "y"}, {"params": [1]}):
+        with pytest.raises((errors.AlreadyExistsError, errors.InvalidArgumentError)):
+            track.run(resume=run, **options)
+        assert track.get(run).status == "finished"
+    assert track.runs("status = 'running'") == []
+
+
+def test_words_from_elsewhere_are_answered_with_ours() -> None:
+    import argparse
+
+    with track.run("x") as run:
+        with pytest.raises(AttributeError, match=r"use run\.log\(name, value, step=step\)"):
+            run.log_metric("a", 1)
+        with pytest.raises(AttributeError, match="has no 'nonsense'$"):
+            run.nonsense  # noqa: B018
+        with pytest.raises(errors.InvalidArgumentError, match=r"give vars\(it\)"):
+            run.params(argparse.Namespace(lr=1))  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"give pathlib\.Path\(it\) for a file"):
+            run.artifact("model", "model.pt")
+        with pytest.raises(errors.InvalidArgumentError, match="is a folder"):
+            run.artifact("model", Path(track.root()))
+    with pytest.raises(AttributeError, match="no run is the current one"):
+        track.start_run()
+    for where, hint in (
+        ("status = 'FINISHED'", "'finished'"),
+        ("status in ('running', 'Failed')", "a status is one of"),
+        ("attributes.start_time > 5", "here it is start"),
+        ("metrics.loss = nan", "is null"),
+    ):
+        with pytest.raises(errors.InvalidArgumentError, match=hint):
+            track.runs(where)
+
+
+def test_text_that_is_no_unicode_breaks_no_search() -> None:
+    with track.run("x", params={"a": "\ud800", "b": {"\udfff": ["\ud800"]}}, tags={"t": "\ud800"}) as run:
+        run._event(0x24, "raw", '"\\ud800"')  # as another writer may say it
+    assert track.get(run).params["a"] == "?" and track.get(run).params["b"] == {"?": ["?"]}
+    assert [record.id for record in track.runs("params.a = '?' and tags.t = '?'")] == [run.id]
+    assert track.sql("select count(*) as n from params")["n"].tolist() == [3]
+
+
+def test_names_in_every_script_are_kept_and_found() -> None:
+    with track.run("実験 ü", params={"学習率": 0.1}, tags={"ü": "ö"}) as run:
+        run.log({"損失": 1.0})
+        run.artifact("モデル/重み", b"x")
+    assert [record.id for record in track.runs("params.学習率 = 0.1 and metrics.損失 = 1 and tags.ü = 'ö'")] == [run.id]
+    assert track.get(run).artifact("モデル/重み").size_bytes == 1
+
+
+def test_artifacts_are_found_by_name_the_newest_first() -> None:
+    with track.run("x") as run:
+        first, second = run.artifact("a", b"1"), run.artifact("a", b"2")
+        assert run.artifacts == [first, second]
+    assert track.get(run).artifact("a") == second
+    with pytest.raises(errors.NotFoundError, match="no artifact 'b': there is 'a'"):
+        track.get(run).artifact("b")
+    with pytest.raises(errors.InvalidArgumentError, match="RunRecord"):
+        track.load(track.get(run))  # type: ignore[arg-type]

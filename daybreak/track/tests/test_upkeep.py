@@ -66,23 +66,25 @@ def test_verify_finds_a_flipped_bit(folder: Path, what: str, share: float, capsy
             from daybreak import track
             track.init(sys.argv[1])
             run = track.run("killed")
-            for step in range(8000):
+            for step in range(1500):
                 run.log("x", 1.5, step=step)
             run.sync()
             os.kill(os.getpid(), signal.SIGKILL)
         """
         command = [sys.executable, "-c", textwrap.dedent(code), str(folder)]
         subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
-        file = next(folder.glob("runs/*/*.log"))
-        used = file.read_bytes().rstrip(b"\0")
-        size = len(used)
+        file = min(folder.glob("runs/*/*.log"))
+        # The header, an event, a point, the last point. Behind the last event of an open block nothing is kept, so that
+        # nothing can be damaged there: it may be what a record in the making left.
+        last = len(file.read_bytes().rstrip(b"\0")) - 1
+        at = {0.001: 20, 0.3: 4096 + 60, 0.6: 4096 + 65_536 + 32 + 32 * 700, 0.999: last}[share]
     else:
         make(artifact=os.urandom(300_000))
         pattern = "runs/*/*.col" if what == "column" else "store/packs/*.pack"
         file = max(folder.glob(pattern), key=lambda path: path.stat().st_size)
-        size = file.stat().st_size
+        at = int(file.stat().st_size * share)
     assert track.verify().ok
-    flip(file, min(size - 1, int(size * share)))
+    flip(file, at)
     report = track.verify()
     assert not report.ok and any(file.name in damage for damage in report.damage), report
     assert cli.main(["track", "verify", "--root", str(folder)]) == 1

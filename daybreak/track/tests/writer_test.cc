@@ -398,4 +398,39 @@ TEST_F(WriterTest, kill_at_each_step_of_sealing_leaves_the_log_or_the_columns) {
 }
 
 }  // namespace
+TEST_F(RunLog, keeps_what_the_run_says_of_itself_and_verifies_every_page) {
+  const auto first = writer(options());
+  ASSERT_TRUE(say(*first, EventKind::kStart, {"x", ""}));
+  ASSERT_TRUE(say(*first, EventKind::kCapture, {"git", "{}"}));
+  ASSERT_TRUE(say(*first, EventKind::kText, {"stdout", "hello\n"}));
+  ASSERT_TRUE(say(*first, EventKind::kNotice, {"no git"}));
+  ASSERT_TRUE(say(*first, EventKind::kDeleted, {"1"}));
+  const auto series = first->series("loss");
+  ASSERT_TRUE(series);
+  for (int step = 0; step < 20'000; ++step) ASSERT_TRUE(first->log(*series, step, 0.5 * step));
+  for (const bool closed : {false, true}) {
+    if (closed) ASSERT_TRUE(first->close());
+    const RunReader read = reader();
+    ASSERT_EQ(read.state().captures.size(), 1u);
+    EXPECT_EQ(read.state().captures[0].topic, "git");
+    EXPECT_EQ(read.state().captures[0].session, 1u);
+    EXPECT_EQ(read.state().output, (std::vector<std::pair<std::string, std::string>>{{"stdout", "hello\n"}}));
+    EXPECT_EQ(read.state().notices, std::vector<std::string>{"no git"});
+    EXPECT_GT(read.state().deleted_ns, 0);
+    const auto verified = read.verify();
+    ASSERT_TRUE(verified);
+    EXPECT_EQ(verified->points, 20'000u);
+    EXPECT_TRUE(verified->problems.empty());
+  }
+  const std::string path = files(".col").front();
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(6000);  // in a page
+  file.put('\x5a');
+  file.close();
+  const auto verified = reader().verify();
+  ASSERT_TRUE(verified);
+  ASSERT_EQ(verified->problems.size(), 1u);
+  EXPECT_NE(verified->problems[0].to_string().find("page at byte"), std::string::npos);
+}
+
 }  // namespace daybreak::track
