@@ -45,8 +45,8 @@ ROWS = [
         "search_2000_runs",
         "searches/s",
         "higher",
-        "2,000 finished runs of 20 metrics: filter by a metric and a parameter, order by another one, all metrics of each found. "
-        "MLflow's data base is made once (minutes) and kept",
+        "2,000 finished runs of 20 metrics: filter by a metric and a parameter, order by another metric, all metrics of each "
+        "found. MLflow's data base is made once (minutes) and kept",
         must=20,
         rounds=3,
     ),

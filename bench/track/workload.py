@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 RUNS, METRICS = 2000, 20
-CHECK_POINTS = 1000
+CHECK_POINTS = 200
 ROWS = 1_000_000
 VERSION = 1  # of what is made once and kept: a new number makes it anew
 
