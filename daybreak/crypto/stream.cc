@@ -85,9 +85,9 @@ base::Status decrypt_stream(const Secret<32>& key, std::span<const std::uint8_t>
     encrypted = encrypted.subspan(chunk.size());
     unsigned long long got = 0;
     unsigned char tag = 0;
-    const bool opens =
-        crypto_secretstream_xchacha20poly1305_pull(&stream.state, out.data() + done, &got, &tag, internal::data_of(chunk),
-                                                   chunk.size(), internal::data_of(aad), aad.size()) == 0;
+    const bool opens = crypto_secretstream_xchacha20poly1305_pull(&stream.state, out.data() + done, &got, &tag,
+                                                                  internal::data_of(chunk), chunk.size(),
+                                                                  internal::data_of(aad), aad.size()) == 0;
     if (!opens || (tag == crypto_secretstream_xchacha20poly1305_TAG_FINAL) != encrypted.empty()) {
       wipe(out);
       return fail(Code::kDataLoss,
