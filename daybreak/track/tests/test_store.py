@@ -283,3 +283,16 @@ def test_a_bad_id_is_refused(tmp_path: Path) -> None:
             store.load(id)
     with pytest.raises(errors.NotFoundError):
         store.load("0" * 64)
+
+
+def test_a_pin_that_is_released_while_gc_asks_what_to_keep_still_counts(tmp_path: Path) -> None:
+    writer, collector = make_store(tmp_path), make_store(tmp_path)
+    stored = writer.put(b"recorded and released at this very moment")
+
+    def keep() -> list[str]:
+        writer.release(stored.id)  # the record that holds it was written a moment before, and is not in this answer
+        return []
+
+    assert collector.gc(keep).objects_removed == 0
+    assert collector.load(stored.id) == b"recorded and released at this very moment"
+    assert collector.gc(lambda: []).objects_removed == 1

@@ -203,8 +203,10 @@ def test_gc_never_takes_what_a_run_in_progress_holds(folder: Path) -> None:
     for collector in collectors:
         collector.join()
     assert not failures and collections > 2
+    there = set(upkeep.reading.store(str(folder)).objects())
     for n, run in enumerate(runs):
         kept = track.get(run).artifacts
+        assert [i for i, artifact in enumerate(kept) if artifact.id not in there] == []
         assert [track.load(artifact) for artifact in kept] == [f"{n} {i}".encode() * 500 for i in range(60)]
     assert track.verify().ok
 

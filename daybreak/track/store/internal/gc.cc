@@ -192,8 +192,9 @@ Result<GcReport> Store::Impl::gc(const std::function<Result<std::vector<Hash>>()
   writer_.abandon();
   DAYBREAK_ASSIGN(const auto lock, lock_store(FileLock::Mode::kExclusive));
   DAYBREAK_ASSIGN(const auto commit, lock_commit());
-  DAYBREAK_ASSIGN(const std::vector<Hash> kept, keep());
+  // Pins first: whoever releases one has written down before that he holds the artifact, so keep() sees it then.
   DAYBREAK_ASSIGN(std::set<Hash> live, pins_.collect(options_.pin_grace_ns));
+  DAYBREAK_ASSIGN(const std::vector<Hash> kept, keep());
   live.insert(kept.begin(), kept.end());
   GcReport report;
   Sweep sweep(*this);

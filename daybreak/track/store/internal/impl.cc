@@ -90,22 +90,25 @@ Status Store::Impl::check_process() {
 }
 
 Status Store::Impl::refresh(bool locked) {
-  DAYBREAK_ASSIGN(const RandomFile manifest, RandomFile::open(file("manifest")));
-  DAYBREAK_ASSIGN(const std::uint64_t identity, manifest.identity());
+  DAYBREAK_ASSIGN(RandomFile opened, RandomFile::open(file("manifest")));
+  DAYBREAK_ASSIGN(const std::uint64_t identity, opened.identity());
   if (identity != manifest_ || identity == 0) {
     index_.clear();
     bad_.clear();
     healed_.clear();
     found_again_.clear();
     std::string header(kManifestHeaderBytes, '\0');
-    DAYBREAK_TRY(manifest.read_at(0, header));
+    DAYBREAK_TRY(opened.read_at(0, header));
     if (!header.starts_with(kManifestMagic)) {
       // Its records may all be well: damage, reported by verify(), and healed by nobody but gc().
       bad_.push_back({0, kManifestHeaderBytes, {}});
     }
     read_to_ = kManifestHeaderBytes;
     manifest_ = identity;
+    manifest_file_.emplace(std::move(opened));
+    ++generation_;
   }
+  const RandomFile& manifest = *manifest_file_;
   DAYBREAK_ASSIGN(const std::uint64_t size, manifest.size());
   if (size <= read_to_) return {};
   std::string bytes(size - read_to_, '\0');

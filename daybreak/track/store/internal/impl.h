@@ -176,15 +176,18 @@ class Store::Impl {
   BlockCache cache_;
   std::atomic<std::uint64_t> bytes_read_{0}, bytes_unpacked_{0};
 
-  base::Mutex put_mutex_;              // one put, gc or verify of this Store at a time; taken before mutex_
-  PackWriter writer_;                  // of whoever holds put_mutex_
-  std::uint64_t writer_manifest_ = 0;  // the manifest that the writer's pack belongs to
+  base::Mutex put_mutex_;                // one put, gc or verify of this Store at a time; taken before mutex_
+  PackWriter writer_;                    // of whoever holds put_mutex_
+  std::uint64_t writer_generation_ = 0;  // of the manifest that the writer's pack belongs to
   Pins pins_;
   int pid_ = 0;
 
   base::Mutex mutex_;
   Index index_ DAYBREAK_GUARDED_BY(mutex_);
   std::uint64_t manifest_ DAYBREAK_GUARDED_BY(mutex_) = 0;  // identity of the file that was read
+  // It is kept open, so that no later manifest is given its inode.
+  std::optional<RandomFile> manifest_file_ DAYBREAK_GUARDED_BY(mutex_);
+  std::uint64_t generation_ DAYBREAK_GUARDED_BY(mutex_) = 0;  // one more for each manifest that was read anew
   std::uint64_t read_to_ DAYBREAK_GUARDED_BY(mutex_) = 0;
   std::vector<BadRegion> bad_ DAYBREAK_GUARDED_BY(mutex_);  // not healed
   std::vector<BadRegion> healed_ DAYBREAK_GUARDED_BY(mutex_);

@@ -367,8 +367,8 @@ Result<Stored> Store::Impl::put(Source& source, const PutOptions& options) {
   {
     MutexLock guard(mutex_);
     DAYBREAK_TRY(refresh(false));
-    if (writer_manifest_ != manifest_) writer_.abandon();  // a gc came by: its pack may be gone
-    writer_manifest_ = manifest_;
+    if (writer_generation_ != generation_) writer_.abandon();  // a gc came by: its pack may be gone
+    writer_generation_ = generation_;
   }
   const std::uint64_t before = writer_.written();
   Putting putting(*this, source, options);

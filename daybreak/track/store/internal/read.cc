@@ -215,7 +215,12 @@ Result<T> of_artifact(const ObjectEntry& object, Result<T> result) {
 }  // namespace
 
 Status Store::Impl::read(const Hash& id, std::uint64_t offset, std::span<std::byte> out) {
-  for (int attempt = 0;; ++attempt) {
+  constexpr int kAttempts = 4;
+  for (int attempt = 1;; ++attempt) {
+    const std::uint64_t before = [&] {
+      MutexLock lock(mutex_);
+      return generation_;
+    }();
     DAYBREAK_ASSIGN(const ObjectEntry object, info(id));
     if (offset > object.size || out.size() > object.size - offset) {
       return fail(Code::kOutOfRange, "bytes {} to {} of artifact {} were asked for: it has {}", offset,
@@ -223,12 +228,11 @@ Status Store::Impl::read(const Hash& id, std::uint64_t offset, std::span<std::by
     }
     const auto layout = of_artifact(object, layout_of(object));
     Status done = layout ? of_artifact(object, read_pieces(*layout, offset, out)) : std::unexpected(layout.error());
-    if (done || attempt > 0) return done;
-    // A gc may have moved what it needs while we read: look at the new manifest once.
+    if (done || attempt == kAttempts) return done;
+    // A gc may have moved what it needs while we read: look at the new manifest.
     MutexLock lock(mutex_);
-    const std::uint64_t before = manifest_;
     DAYBREAK_TRY(refresh(false));
-    if (manifest_ == before) return done;
+    if (generation_ == before) return done;
   }
 }
 
