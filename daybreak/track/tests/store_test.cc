@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "daybreak/base/failpoint.h"
+#include "daybreak/base/file.h"
 #include "daybreak/track/tests/store_fixture.h"
 
 namespace daybreak::track {
@@ -280,6 +281,54 @@ TEST(StoreDamaged, a_flipped_bit_anywhere_in_a_pack_is_found_and_only_what_needs
   EXPECT_GT(lost, 100u);
 }
 
+std::string bytes_in(const std::string& path) {
+  return base::read_file(path, 64u << 20, base::Env::real()).value_or("");
+}
+
+void overwrite(const std::string& path, std::size_t at, std::string_view bytes) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(at));
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+TEST(StoreDamaged, other_bytes_under_a_checksum_that_matches_are_found_by_their_hash) {
+  const TemporaryDirectory dir;
+  const std::string path = dir / "s";
+  const Hash id = put_text(*open_store(path, alone()), random_text(3000, 1))->id;
+  const std::string pack = pack_files(path).at(0), bytes = bytes_in(pack);
+  const auto head = parse_block_head(std::string_view(bytes).substr(kPackHeaderBytes));
+  ASSERT_TRUE(head && head->codec == Codec::kRaw);
+  const std::size_t size = kBlockHeaderBytes + head->meta_size + head->stored_size;
+  const auto view = parse_block(std::string_view(bytes).substr(kPackHeaderBytes, size));
+  std::string stored(view->stored);
+  stored[1234] ^= 1;
+  overwrite(pack, kPackHeaderBytes, write_block(*head, view->meta, stored));
+  const auto store = open_store(path, alone());
+  EXPECT_NE(load_text(*store, id).find("has another hash"), std::string::npos);
+  const auto report = store->verify();
+  ASSERT_EQ(report->damage.size(), 1u);
+  EXPECT_EQ(report->damage[0].objects, std::vector<Hash>{id});
+}
+
+TEST(StoreDamaged, pieces_in_another_order_under_a_checksum_that_matches_are_found_by_verify) {
+  const TemporaryDirectory dir;
+  const std::string path = dir / "s";
+  const Hash id = put_text(*open_store(path, alone()), random_text(3 << 20, 1))->id;
+  const std::string manifest = bytes_in(path + "/manifest");
+  constexpr std::size_t kHeader = 16;
+  const auto head = parse_record_head(std::string_view(manifest).substr(kHeader));
+  auto record = parse_record_body(*head, std::string_view(manifest).substr(kHeader + kRecordHeaderBytes));
+  ASSERT_TRUE(record && record->object->runs.size() > 1);
+  std::swap(record->object->runs[0], record->object->runs[1]);
+  const auto changed = write_record(*record);
+  ASSERT_EQ(kHeader + changed->size(), manifest.size());
+  overwrite(path + "/manifest", kHeader, *changed);
+  const auto report = open_store(path, alone())->verify();
+  ASSERT_EQ(report->damage.size(), 1u);
+  EXPECT_EQ(report->damage[0].objects, std::vector<Hash>{id});
+  EXPECT_NE(report->damage[0].what.find("another hash than its name"), std::string::npos);
+}
+
 // The real files, but so many bytes of room; then writes are short.
 class SmallDisk : public ForwardingEnv {
  public:
@@ -408,6 +457,73 @@ TEST(Store, threads_of_one_store_put_read_and_collect_at_once) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(store->objects()->size(), 15u);  // pinned
   EXPECT_TRUE(store->verify()->damage.empty());
+}
+
+// Says what it is told, and does something before.
+class ActingSource : public Source {
+ public:
+  ActingSource(std::string_view bytes, std::function<void()> act) : bytes_(bytes), act_(std::move(act)) {}
+  base::Result<std::size_t> read(std::span<std::byte> out) override {
+    act_();
+    const std::size_t n = std::min(out.size(), bytes_.size());
+    std::memcpy(out.data(), bytes_.data(), n);
+    bytes_.remove_prefix(n);
+    return n;
+  }
+
+ private:
+  std::string_view bytes_;
+  std::function<void()> act_;
+};
+
+TEST(Store, a_gc_waits_for_the_puts_of_others_and_they_for_it) {
+  const TemporaryDirectory dir;
+  StoreOptions impatient = alone();
+  impatient.lock_timeout_ns = 1'000'000;
+  const auto one = open_store(dir / "s", impatient), other = open_store(dir / "s", impatient);
+  const auto nothing = [] { return base::Result<std::vector<Hash>>(std::vector<Hash>{}); };
+  ActingSource source("some bytes", [&] {
+    const auto swept = other->gc(nothing);
+    ASSERT_FALSE(swept);
+    EXPECT_EQ(swept.error().code(), Code::kUnavailable) << swept.error().to_string();
+  });
+  ASSERT_TRUE(one->put(source, {}));
+  ASSERT_TRUE(other->gc([&]() -> base::Result<std::vector<Hash>> {
+    const auto put = put_text(*one, "more");
+    EXPECT_FALSE(put) << "a put began while a gc was under way";
+    EXPECT_FALSE(one->gc(nothing)) << "two at once";
+    return std::vector<Hash>{};
+  }));
+}
+
+TEST(Store, what_is_pinned_stays_and_a_release_undoes_one_put) {
+  const TemporaryDirectory dir;
+  const auto one = open_store(dir / "s", alone()), other = open_store(dir / "s", alone());
+  const auto nothing = [] { return base::Result<std::vector<Hash>>(std::vector<Hash>{}); };
+  const Hash id = put_text(*one, "twice")->id;
+  ASSERT_TRUE(put_text(*one, "twice"));  // there already: pinned all the same
+  ASSERT_TRUE(other->gc(nothing));
+  EXPECT_TRUE(other->info(id));
+  ASSERT_TRUE(one->release(id));
+  ASSERT_TRUE(other->gc(nothing));
+  EXPECT_TRUE(other->info(id));
+  ASSERT_TRUE(one->release(id));
+  ASSERT_TRUE(other->gc(nothing));
+  EXPECT_FALSE(other->info(id));
+}
+
+TEST(Store, a_text_that_changes_again_and_again_is_read_through_a_short_chain) {
+  const TemporaryDirectory dir;
+  std::string text = csv(3000, 1);
+  std::optional<Hash> parent;
+  const auto store = open_store(dir / "s");
+  for (std::size_t v = 0; v < 12; ++v) {
+    for (std::size_t at = 50 + v; at < text.size(); at += 5000) text[at] = 'x';
+    const auto stored = put_text(*store, text, parent);
+    ASSERT_TRUE(stored) << v << ": " << stored.error().to_string();
+    parent = stored->id;
+    ASSERT_TRUE(load_text(*open_store(dir / "s"), stored->id) == text) << v;
+  }
 }
 
 }  // namespace
