@@ -383,6 +383,46 @@ TEST_F(Encryption, without_memory_for_it_no_ciphertext_is_made) {
             base::Code::kInvalidArgument);
 }
 
+TEST_F(Encryption, opens_only_while_author_and_holder_prove_what_they_must) {
+  const std::string bytes = encrypted("text");
+  const std::string may_decrypt = proof_of(friend_, {"decrypt"}, "models/pong/rl");
+  const KeyRing ring = ring_of(friend_, *give(lab_, lab_ring(), friend_, {"models/pong/rl"}, epoch(), 1));
+  auto store = *DirectoryStore::create("/revoked", env_);
+  const auto attempt = [&](const std::string& ciphertext, const std::string& proof, const Hash* root = nullptr) {
+    const auto verifier = *Verifier::create({.namespace_id = root == nullptr ? lab_.id() : *root,
+                                             .server_id = "test",
+                                             .revocations = store,
+                                             .max_staleness_s = 0},
+                                            env_);
+    const auto parsed = Ciphertext::decode(ciphertext);
+    crypto::SecretBytes out(parsed->text_bytes());
+    const auto done = decrypt(*parsed, *verifier, friend_, proof, ring, out.writable(), env_);
+    EXPECT_EQ(done.has_value(), out.view() == "text") << "the text, or nothing of it";
+    return done ? Reason::kAllowed : done.error().reason;
+  };
+  EXPECT_EQ(attempt(bytes, may_decrypt), Reason::kAllowed);
+  EXPECT_EQ(attempt(bytes, ""), Reason::kNoProof);
+  EXPECT_EQ(attempt(bytes, proof_of(trainer_, {"decrypt"}, "models/pong/rl")), Reason::kNotGranted);
+  EXPECT_EQ(attempt(bytes, proof_of(friend_, {"publish"}, "models/pong/rl")), Reason::kNotGranted);
+  EXPECT_EQ(attempt(bytes, proof_of(friend_, {"decrypt"}, "models/pong/imitation")), Reason::kNotGranted);
+  EXPECT_EQ(attempt(bytes, may_decrypt, &friend_.id()), Reason::kNotGranted) << "of another namespace";
+  // Between header and body: the author's signature.
+  std::string forged = bytes;
+  const std::size_t in_signature = bytes.size() - Ciphertext::decode(bytes)->body().size() - 1;
+  forged[in_signature] = static_cast<char>(forged[in_signature] ^ 1);
+  EXPECT_EQ(attempt(forged, may_decrypt), Reason::kMalformed);
+
+  for (const std::string& proof : {std::string(Ciphertext::decode(bytes)->author_proof()), may_decrypt}) {
+    const auto secret = lab_.revocation_secret(Proof::decode(proof)->attestation(0));
+    ASSERT_TRUE(store->publish(*secret).has_value());
+    EXPECT_EQ(attempt(bytes, may_decrypt), Reason::kRevoked);
+    store = *DirectoryStore::create(fmt::format("/another/{}", proof == may_decrypt), env_);
+    EXPECT_EQ(attempt(bytes, may_decrypt), Reason::kAllowed);
+  }
+  env_.advance_ns(31 * kDay * 1'000'000'000);
+  EXPECT_EQ(attempt(bytes, may_decrypt), Reason::kExpired);
+}
+
 TEST_F(Encryption, owner_as_author_is_refused_when_revoked_or_out_of_time) {
   const std::string bytes = *encrypt(manifest(), "models/pong/rl", "text", lab_, {}, env_);
   const auto store = *DirectoryStore::create("/revoked", env_);

@@ -78,7 +78,7 @@ TEST_F(WalletKeys, that_a_member_made_up_stop_neither_opening_nor_handing_on) {
     const std::string suffix = liar_first ? " 1" : " 2", friend_name = "friend" + suffix, other = "other" + suffix;
     give("lab", "member", "predict", "apps/*", 3);
     if (liar_first) lie("member", friend_name);
-    give("lab", friend_name, "decrypt", "models/*", 1);
+    give("lab", friend_name, "decrypt", kModel, 1);
     if (!liar_first) lie("member", friend_name);
     EXPECT_EQ(keys_held(friend_name), 2u);
     EXPECT_EQ(opens(friend_name), Reason::kAllowed);
