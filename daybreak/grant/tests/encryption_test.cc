@@ -213,6 +213,9 @@ TEST_F(Encryption, key_bundle_is_bound_to_its_attestation_and_its_parties) {
     fits.terms.key_bundle = key_bundle_hash(altered);
     EXPECT_FALSE(open_keys(friend_, fits, altered, ring).has_value());
   }
+  // Genuine keys of the same parties for the same place, that go with another attestation.
+  const Granted later = *give(lab_, lab_ring(), friend_, {"models/pong/rl"}, epoch() + 1, 1);
+  EXPECT_FALSE(open_keys(friend_, granted.attestation, later.keys, ring).has_value());
   EXPECT_FALSE(open_keys(trainer_, granted.attestation, granted.keys, ring).has_value());
   Attestation other = granted.attestation;
   other.attester = trainer_.id();
