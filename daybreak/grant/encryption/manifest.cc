@@ -137,6 +137,7 @@ Result<Manifest> Manifest::make(const Entity& owner, const ManifestOptions& opti
 
 std::vector<std::string> Manifest::resources() const {
   std::vector<std::string> paths;
+  paths.reserve(keys_.size());
   for (const Keys& entry : keys_) paths.push_back(entry.path);
   return paths;
 }

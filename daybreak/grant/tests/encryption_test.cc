@@ -5,6 +5,7 @@
 
 #include "daybreak/base/file.h"
 #include "daybreak/base/test_env.h"
+#include "daybreak/crypto/stream.h"
 #include "daybreak/grant/encryption/ciphertext.h"
 #include "daybreak/grant/encryption/decrypt.h"
 
@@ -212,6 +213,9 @@ TEST_F(Encryption, key_bundle_is_bound_to_its_attestation_and_its_parties) {
     fits.terms.key_bundle = key_bundle_hash(altered);
     EXPECT_FALSE(open_keys(friend_, fits, altered, ring).has_value());
   }
+  // Genuine keys of the same parties for the same place, that go with another attestation.
+  const Granted later = *give(lab_, lab_ring(), friend_, {"models/pong/rl"}, epoch() + 1, 1);
+  EXPECT_FALSE(open_keys(friend_, granted.attestation, later.keys, ring).has_value());
   EXPECT_FALSE(open_keys(trainer_, granted.attestation, granted.keys, ring).has_value());
   Attestation other = granted.attestation;
   other.attester = trainer_.id();
@@ -416,11 +420,60 @@ TEST_F(Encryption, opens_only_while_author_and_holder_prove_what_they_must) {
     const auto secret = lab_.revocation_secret(Proof::decode(proof)->attestation(0));
     ASSERT_TRUE(store->publish(*secret).has_value());
     EXPECT_EQ(attempt(bytes, may_decrypt), Reason::kRevoked);
-    store = *DirectoryStore::create(fmt::format("/another/{}", proof.size()), env_);
+    store = *DirectoryStore::create(fmt::format("/another/{}", proof == may_decrypt), env_);
     EXPECT_EQ(attempt(bytes, may_decrypt), Reason::kAllowed);
   }
   env_.advance_ns(31 * kDay * 1'000'000'000);
   EXPECT_EQ(attempt(bytes, may_decrypt), Reason::kExpired);
+}
+
+TEST_F(Encryption, stranger_with_a_namespace_of_his_own_plants_nothing) {
+  // His manifest names the lab's public keys, so what he encrypts opens with the lab's keys, and he is its owner.
+  const Entity stranger = entity();
+  std::string body = manifest().encode();
+  body.resize(body.size() - 64);
+  body.replace(1, lab_.record().encode().size(), stranger.record().encode());
+  const auto signature = stranger.sign(std::string(tag("daybreak/grant/manifest/v1")) + body);
+  const auto stolen = Manifest::decode(body + std::string(view(signature)));
+  ASSERT_TRUE(stolen.has_value()) << stolen.error().message();
+  const std::string planted = *encrypt(*stolen, "models/pong/rl", "planted", stranger, {}, env_);
+  ASSERT_EQ(opened(planted, lab_ring()).value(), "planted");
+  const auto verifier = *Verifier::create({.namespace_id = lab_.id(), .server_id = "test"}, env_);
+  crypto::SecretBytes out(7);
+  const auto done = decrypt(*Ciphertext::decode(planted), *verifier, lab_, {}, lab_ring(), out.writable(), env_);
+  ASSERT_FALSE(done.has_value());
+  EXPECT_EQ(done.error().reason, Reason::kNotGranted);
+
+  // Or he puts his record and signature under the header of the lab's own ciphertext.
+  const std::string genuine = *encrypt(manifest(), "models/pong/rl", "text", lab_, {}, env_);
+  const auto parsed = *Ciphertext::decode(genuine);
+  std::string header = parsed.encode_header();
+  header.replace(header.size() - lab_.record().encode().size(), std::string::npos, stranger.record().encode());
+  const auto again = stranger.sign(std::string(tag("daybreak/grant/ciphertext/v1")) + header);
+  const auto refused = Ciphertext::decode(header + std::string(view(again)) + std::string(parsed.body()));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().message().find("not the namespace itself"), std::string::npos);
+}
+
+TEST_F(Encryption, reader_who_knows_the_content_key_cannot_put_another_body_under_the_authors_header) {
+  std::string bytes = encrypted("text");
+  const auto parsed = *Ciphertext::decode(bytes);
+  const std::size_t body_bytes = parsed.body().size();
+  Writer fields;
+  fields.text("models/pong/rl").varint(epochs_.seconds).varint(epoch());
+  const std::size_t bound = 1 + 32 + fields.bytes().size();
+  const std::string info = std::string(tag("daybreak/grant/content-key/v1")) + bytes.substr(0, bound);
+  const auto secret = std::move(lab_ring().key("models/pong/rl", epoch())->secret_key);
+  const auto key = crypto::open(secret, crypto::bytes_of(info), {}, crypto::bytes_of(bytes.substr(bound, 80)));
+  ASSERT_TRUE(key.has_value());
+  const std::string other = crypto::encrypt_stream(crypto::Secret<32>::copy_of(key->bytes().first<32>()),
+                                                   crypto::bytes_of(info), crypto::bytes_of("evil"));
+  bytes.replace(bytes.size() - body_bytes, body_bytes, other);
+  const auto altered = *Ciphertext::decode(bytes);
+  EXPECT_TRUE(altered.check_signature(trainer_.record().verify_key).has_value());
+  const auto refused = text_of(altered, secret);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().message().find("not the one that its author signed"), std::string::npos);
 }
 
 TEST_F(Encryption, owner_as_author_is_refused_when_revoked_or_out_of_time) {
