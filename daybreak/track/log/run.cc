@@ -168,6 +168,15 @@ base::Result<bool> RunReader::load_all(const std::string& root) {
     }
     tails_.push_back(std::move(tail));
   }
+  // A listing may miss a file that is renamed meanwhile, under both names.
+  DAYBREAK_ASSIGN(const auto again, base::Env::real().list_directory(directory));
+  for (const std::string& name : sort_names(again).columns) {
+    const std::string log = name.substr(0, name.size() - 4) + ".log";
+    const auto among = [](const std::vector<std::string>& all, const std::string& one) {
+      return std::find(all.begin(), all.end(), one) != all.end();
+    };
+    if (!among(names.columns, name) && !among(names.logs, log)) return false;
+  }
   if (whole_files == 0 && state_.problems.empty()) {
     return fail(Code::kNotFound, "run {} has no records", state_.id.to_string());
   }
