@@ -73,7 +73,7 @@ ROWS = [
         "restore_newest_seconds",
         "s",
         "lower",
-        "to write the newest of them to a file",
+        "to write the newest of them to a file; ours is synced and renamed, theirs are not",
         must=1.0,
         against="best",
         rounds=2,
