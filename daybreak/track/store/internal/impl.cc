@@ -167,7 +167,7 @@ Status Store::Impl::append_to_manifest(std::string_view bytes) {
   return done;
 }
 
-Status Store::Impl::commit(Record record) {
+Status Store::Impl::commit(const Record& record) {
   DAYBREAK_ASSIGN(const std::string bytes, write_record(record));
   DAYBREAK_ASSIGN(const auto lock, lock_commit());
   MutexLock guard(mutex_);

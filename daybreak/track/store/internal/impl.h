@@ -143,7 +143,7 @@ class Store::Impl {
   // -- the manifest (impl.cc)
   // Reads what is new. With the commit lock held (`locked`) a bad tail is known to be bad; else it may be on its way.
   base::Status refresh(bool locked) DAYBREAK_REQUIRES(mutex_);
-  base::Status commit(Record record);
+  base::Status commit(const Record& record);
   base::Result<FileLock> lock_store(FileLock::Mode mode);
   base::Result<FileLock> lock_commit();
   std::string file(std::string_view name) const { return path_ + "/" + std::string(name); }

@@ -391,7 +391,7 @@ Result<Stored> Store::Impl::put(Source& source, const PutOptions& options) {
     Record record;
     record.blocks = std::move(putting.blocks);
     record.object = object;
-    DAYBREAK_TRY(commit(std::move(record)));
+    DAYBREAK_TRY(commit(record));
     return Stored{object.id, object.kind, object.size, writer_.written() - before};
   };
   auto stored = store();
