@@ -117,7 +117,9 @@ TEST(StoreFormat, golden_bytes_do_not_change) {
   object.copy_pack = 0x0123456789abcdef;
   object.tensors.push_back({"t", "F32", 4, true, {1}, 0, 4});
   object.runs.push_back({head.id, 0, 1});
-  const std::string text = *write_record(record);
+  const auto written = write_record(record);
+  ASSERT_TRUE(written.has_value());
+  const std::string& text = *written;
   EXPECT_EQ(crypto::to_hex({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}),
             "44425243010100009500000000000000fd1e453439024e8b2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e"
             "73043362938b98244803651fc55ac220019595c9df90075148eb06860365df3358efcdab896745230110000100370001"
