@@ -488,10 +488,11 @@ TEST(Store, a_gc_waits_for_the_puts_of_others_and_they_for_it) {
     EXPECT_EQ(swept.error().code(), Code::kUnavailable) << swept.error().to_string();
   });
   ASSERT_TRUE(one->put(source, {}));
-  ASSERT_TRUE(other->gc([&]() -> base::Result<std::vector<Hash>> {
-    const auto put = put_text(*one, "more");
+  // The other way round, with the two in the same roles: their locks are never taken in opposite orders.
+  ASSERT_TRUE(one->gc([&]() -> base::Result<std::vector<Hash>> {
+    const auto put = put_text(*other, "more");
     EXPECT_FALSE(put) << "a put began while a gc was under way";
-    EXPECT_FALSE(one->gc(nothing)) << "two at once";
+    EXPECT_FALSE(other->gc(nothing)) << "two at once";
     return std::vector<Hash>{};
   }));
 }
