@@ -103,6 +103,7 @@ nb::dict verify(dt::Store& store) {
   nb::list damage;
   for (const dt::Damage& d : report.damage) {
     std::vector<std::string> ids;
+    ids.reserve(d.objects.size());
     for (const dt::Hash& id : d.objects) ids.push_back(hex_of(id));
     damage.append(nb::make_tuple(d.file, d.offset, d.what, ids));
   }
@@ -174,8 +175,8 @@ void bind_store(nb::module_& m) {
           nb::arg("path"), nb::arg("threads") = 2, nb::arg("pin_grace_s") = 3600.0)
       .def(
           "put_bytes",
-          [](dt::Store& self, Bytes bytes, const std::string& kind, const std::string& name, const std::string& meta,
-             const std::optional<std::string>& parent, bool sniff) {
+          [](dt::Store& self, const Bytes& bytes, const std::string& kind, const std::string& name,
+             const std::string& meta, const std::optional<std::string>& parent, bool sniff) {
             const auto source = dt::memory_source(std::as_bytes(std::span(bytes.data(), bytes.size())));
             return put(self, *source, kind, name, meta, parent, sniff);
           },
@@ -206,7 +207,7 @@ void bind_store(nb::module_& m) {
            })
       .def(
           "read_into",
-          [](dt::Store& self, const std::string& id, std::uint64_t offset, WritableBytes out) {
+          [](dt::Store& self, const std::string& id, std::uint64_t offset, const WritableBytes& out) {
             const auto span = std::as_writable_bytes(std::span(out.data(), out.size()));
             const dt::Hash hash = id_of(id);
             unlocked([&] { return self.read(hash, offset, span); });

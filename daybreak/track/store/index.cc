@@ -27,9 +27,8 @@ void Index::add(const BlockEntry& block) {
   blocks_.push_back(indexed);
 }
 
-void Index::add(ObjectEntry object) {
-  const Hash id = object.id;
-  objects_.try_emplace(id, std::move(object));
+void Index::add(const ObjectEntry& object) {
+  objects_.try_emplace(object.id, object);
 }
 
 const IndexedBlock* Index::find_block(const BlockId& id) const {

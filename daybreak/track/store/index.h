@@ -52,7 +52,7 @@ class Index {
   // A block that is there already is passed over: equal ids mean equal pieces.
   void add(const BlockEntry& block);
   // The first artifact of an id stays.
-  void add(ObjectEntry object);
+  void add(const ObjectEntry& object);
   void clear() { *this = Index(); }
 
   const IndexedBlock* find_block(const BlockId& id) const;

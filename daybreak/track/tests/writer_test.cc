@@ -409,7 +409,9 @@ TEST_F(RunLog, keeps_what_the_run_says_of_itself_and_verifies_every_page) {
   ASSERT_TRUE(series);
   for (int step = 0; step < 20'000; ++step) ASSERT_TRUE(first->log(*series, step, 0.5 * step));
   for (const bool closed : {false, true}) {
-    if (closed) ASSERT_TRUE(first->close());
+    if (closed) {
+      ASSERT_TRUE(first->close());
+    }
     const RunReader read = reader();
     ASSERT_EQ(read.state().captures.size(), 1u);
     EXPECT_EQ(read.state().captures[0].topic, "git");

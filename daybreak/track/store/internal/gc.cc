@@ -11,7 +11,6 @@
 
 namespace daybreak::track {
 
-using base::Code;
 using base::MutexLock;
 using base::Result;
 using base::Status;

@@ -76,6 +76,7 @@ Result<bool> Recovery::take(const Place& place, std::string_view block) {
   }
   DAYBREAK_ASSIGN(BlockEntry entry, name_pieces(block, meta, bases));
   std::vector<Hash> hashes;
+  hashes.reserve(entry.pieces.size());
   for (const auto& [hash, size] : entry.pieces) hashes.push_back(hash);
   if (block_id(hashes) != entry.id) return fail(Code::kDataLoss, "the block holds other pieces than its name says");
   entry.pack = place.pack;

@@ -64,8 +64,9 @@ Status PackWriter::begin() {
   DAYBREAK_ASSIGN(file_, env_.create_file(path));
   directory_changed_ = true;
   auto lock = FileLock::acquire(path, FileLock::Mode::kExclusive, 0);
-  if (lock) lock_.emplace(*std::move(lock));  // else another process goes on with it already: two names, one appender
+  // Another process goes on with it already: two names, one appender.
   if (!lock) return fail(Code::kUnavailable, "the new pack {} is taken: try again", path);
+  lock_.emplace(*std::move(lock));
   std::string header(kPackMagic);
   header.append(reinterpret_cast<const char*>(&pack_), sizeof pack_);
   DAYBREAK_TRY(file_->append(header));
