@@ -57,7 +57,7 @@ ROWS = [
         "all bytes on the disk after 20 epochs' checkpoints (2 M parameters with Adam state, 474 MB)",
         must=1.2,
         against="best",
-        rounds=2,
+        rounds=1,
     ),
     Row(
         "store_20_checkpoints_seconds",
@@ -67,7 +67,7 @@ ROWS = [
         "restic sync each archive too; git: as it comes",
         must=1.0,
         against="best",
-        rounds=2,
+        rounds=1,
     ),
     Row(
         "restore_newest_seconds",
@@ -76,7 +76,7 @@ ROWS = [
         "to write the newest of them to a file; ours is synced and renamed, theirs are not",
         must=1.0,
         against="best",
-        rounds=2,
+        rounds=1,
     ),
     Row("store_table_append", "MB", "lower", _TABLE + ": 1% more rows at the end", must=1.0, against="best", rounds=1),
     Row(
