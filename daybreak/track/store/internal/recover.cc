@@ -129,7 +129,7 @@ Result<std::vector<Record>> Recovery::run() {
         std::ranges::all_of(object.runs, [&](const PieceRun& run) { return index_.find_block(run.block) != nullptr; });
     if (!whole || index_.find_object(object.id) != nullptr) continue;
     records.emplace_back().object = object;
-    index_.add(std::move(object));
+    index_.add(object);
   }
   return records;
 }
