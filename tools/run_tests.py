@@ -145,7 +145,10 @@ def main() -> int:
         elif arguments.fuzz is None and program.name == f"daybreak_{room}_tests" and not pytest_options:
             total += run_gtest(program, f"{room} (C++)")
     if arguments.python:
-        elsewhere = {"tests": "tests", "bench": "bench/tests"}  # peers' files need what only their own environments have
+        elsewhere = {
+            "tests": "tests",
+            "bench": "bench/tests",
+        }  # peers' files need what only their own environments have
         paths = [elsewhere.get(room, f"daybreak/{room}") for room in rooms]
         total += run_pytest(paths, pytest_options)
     print(total, flush=True)
