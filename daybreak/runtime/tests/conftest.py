@@ -23,6 +23,15 @@ def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> bool:
     return bool(condition())
 
 
+def ended(pid: int) -> bool:
+    """Whether the process is gone, or a zombie that waits for its parent."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):  # gone before the open, or between open and read
+        return True
+
+
 def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 

@@ -17,7 +17,7 @@ import daybreak
 from daybreak import exceptions as ex
 from daybreak._core import runtime as native
 
-from .conftest import eventually, open_files, zombies_and_children
+from .conftest import ended, eventually, open_files, zombies_and_children
 
 
 def workers() -> list[int]:
@@ -179,7 +179,7 @@ def test_a_process_that_a_task_started_ends_with_the_runtime() -> None:
     pids = daybreak.get(starts.remote(), timeout=20)
     daybreak.shutdown()
     for pid in pids:
-        assert eventually(lambda pid=pid: not os.path.exists(f"/proc/{pid}"))
+        assert eventually(lambda pid=pid: ended(pid))
 
 
 def test_actor_killed_from_outside(no_leak: Any) -> None:
@@ -292,11 +292,7 @@ def test_no_process_is_left_when_the_driver_ends(how: str) -> None:
         process.terminate()
     process.wait(timeout=20)
     for pid in pids:
-        assert eventually(
-            lambda pid=pid: (
-                not os.path.exists(f"/proc/{pid}") or "Z" in open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1][:3]
-            )
-        )
+        assert eventually(lambda pid=pid: ended(pid))
     process.communicate()
 
 
@@ -321,11 +317,7 @@ except KeyboardInterrupt:
     assert time.monotonic() - begin < 1.0
     process.wait(timeout=20)
     for pid in pids:
-        assert eventually(
-            lambda pid=pid: (
-                not os.path.exists(f"/proc/{pid}") or "Z" in open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1][:3]
-            )
-        )
+        assert eventually(lambda pid=pid: ended(pid))
     process.communicate()
 
 
