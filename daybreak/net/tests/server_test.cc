@@ -1,0 +1,409 @@
+#include "daybreak/net/server.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "daybreak/net/client.h"
+
+namespace daybreak::net {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::unique_ptr<Server> serve(Handler handler, ServerOptions options = {}) {
+  if (options.threads == 0) options.threads = 2;
+  if (!options.access_log) options.access_log = [](const Access&) {};
+  auto server = Server::start(options, std::move(handler));
+  EXPECT_TRUE(server.has_value()) << server.error().message();
+  return std::move(*server);
+}
+
+void echo(const std::shared_ptr<Exchange>& exchange) {
+  const Request& request = exchange->request();
+  exchange->respond(Response::text(200, fmt::format("{} {} {}", request.method, request.target, request.body)));
+}
+
+// A socket on which a test says what it likes.
+class Raw {
+ public:
+  explicit Raw(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+    port_ = port;
+  }
+  ~Raw() { ::close(fd_); }
+  Raw(const Raw&) = delete;
+  Raw& operator=(const Raw&) = delete;
+
+  // "@" in the text is the server's Host header.
+  Raw& say(std::string text) {
+    for (std::size_t at; (at = text.find('@')) != std::string::npos;)
+      text.replace(at, 1, fmt::format("Host: 127.0.0.1:{}\r\n", port_));
+    for (std::size_t done = 0; done < text.size();) {
+      const ssize_t sent = ::send(fd_, text.data() + done, text.size() - done, MSG_NOSIGNAL);
+      if (sent <= 0) break;
+      done += static_cast<std::size_t>(sent);
+    }
+    return *this;
+  }
+  // Reads until the server closes, or until the text is there.
+  std::string hear(std::string_view until = {}, std::chrono::milliseconds limit = 5s) {
+    const auto end = std::chrono::steady_clock::now() + limit;
+    while (until.empty() || heard_.find(until) == std::string::npos) {
+      pollfd waiting{fd_, POLLIN, 0};
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+      if (left.count() <= 0 || ::poll(&waiting, 1, static_cast<int>(left.count())) <= 0) return heard_ + "[silence]";
+      char bytes[65536];
+      const ssize_t got = ::recv(fd_, bytes, sizeof bytes, 0);
+      if (got <= 0) return until.empty() ? heard_ : heard_ + "[closed]";
+      heard_.append(bytes, static_cast<std::size_t>(got));
+    }
+    return heard_;
+  }
+  std::string status() { return hear("\r\n").substr(0, 12); }
+
+ private:
+  int fd_;
+  std::uint16_t port_ = 0;
+  std::string heard_;
+};
+
+TEST(Server, answers_one_request_after_the_other_on_one_connection) {
+  const auto server = serve(echo);
+  auto client = Client::connect("127.0.0.1", server->port());
+  ASSERT_TRUE(client.has_value()) << client.error().message();
+  for (int i = 0; i < 100; ++i) {
+    const auto response = (*client)->post(fmt::format("/p?{}", i), std::string(static_cast<std::size_t>(i) * 100, 'x'));
+    ASSERT_TRUE(response.has_value()) << response.error().message();
+    EXPECT_EQ(response->status, 200);
+    EXPECT_EQ(response->body, fmt::format("POST /p?{} {}", i, std::string(static_cast<std::size_t>(i) * 100, 'x')));
+    EXPECT_EQ(response->headers.get("content-type"), "text/plain; charset=utf-8");
+    EXPECT_FALSE(response->headers.get("Date").empty());
+  }
+  EXPECT_EQ(server->connections(), 1u);
+}
+
+TEST(Server, pipelined_requests_are_answered_in_their_order_whoever_answers_first) {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<Exchange>> waiting;
+  std::vector<std::thread> threads;
+  const auto server = serve([&](const std::shared_ptr<Exchange>& exchange) {
+    const std::lock_guard lock(mutex);
+    waiting.push_back(exchange);
+    if (waiting.size() < 20) return;
+    threads.emplace_back([all = std::exchange(waiting, {})] {
+      for (auto it = all.rbegin(); it != all.rend(); ++it)
+        (*it)->respond(Response::text(200, std::string((*it)->request().path())));
+    });
+  });
+  Raw raw(server->port());
+  std::string all, wanted;
+  for (int i = 0; i < 20; ++i)
+    all += fmt::format("GET /{}. HTTP/1.1\r\n@{}\r\n", i, i == 19 ? "Connection: close\r\n" : "");
+  const std::string heard = raw.say(all).hear();
+  std::size_t at = 0;
+  for (int i = 0; i < 20; ++i) {
+    at = heard.find(fmt::format("\r\n\r\n/{}.", i), at);
+    ASSERT_NE(at, std::string::npos) << i;
+  }
+  for (auto& thread : threads) thread.join();
+}
+
+TEST(Server, more_pipelined_requests_than_the_limit_wait_in_the_socket) {
+  std::atomic<int> open{0}, most{0};
+  ServerOptions options;
+  options.limits.pipelined = 4;
+  std::mutex mutex;
+  std::vector<std::shared_ptr<Exchange>> waiting;
+  const auto server = serve(
+      [&](const std::shared_ptr<Exchange>& exchange) {
+        most = std::max<int>(most, ++open);
+        const std::lock_guard lock(mutex);
+        waiting.push_back(exchange);
+      },
+      options);
+  Raw raw(server->port());
+  std::string all;
+  for (int i = 0; i < 50; ++i) all += "GET / HTTP/1.1\r\n@\r\n";
+  raw.say(all);
+  for (int answered = 0; answered < 50;) {
+    std::vector<std::shared_ptr<Exchange>> now;
+    {
+      const std::lock_guard lock(mutex);
+      now.swap(waiting);
+    }
+    for (const auto& exchange : now) {
+      --open;
+      exchange->respond(Response::text(200, "x"));
+    }
+    answered += static_cast<int>(now.size());
+    std::this_thread::yield();
+  }
+  EXPECT_LE(most, 4);
+}
+
+TEST(Server, exchange_that_nobody_answers_is_a_500) {
+  const auto server = serve([](const std::shared_ptr<Exchange>&) {});
+  EXPECT_EQ((*Client::connect("127.0.0.1", server->port()))->get("/")->status, 500);
+}
+
+TEST(Server, only_the_first_answer_counts) {
+  const auto server = serve([](const std::shared_ptr<Exchange>& exchange) {
+    exchange->respond(Response::text(200, "first"));
+    exchange->respond(Response::text(500, "second"));
+  });
+  auto client = Client::connect("127.0.0.1", server->port());
+  EXPECT_EQ((*client)->get("/")->body, "first");
+  EXPECT_EQ((*client)->get("/")->body, "first");
+}
+
+TEST(Server, head_and_204_have_no_body) {
+  const auto server = serve([](const std::shared_ptr<Exchange>& exchange) {
+    exchange->respond(exchange->request().path() == "/none" ? Response{204, "", "", {}} : Response::text(200, "body"));
+  });
+  Raw raw(server->port());
+  const std::string heard = raw.say("HEAD / HTTP/1.1\r\n@\r\nGET /none HTTP/1.1\r\n@Connection: close\r\n\r\n").hear();
+  EXPECT_NE(heard.find("Content-Length: 4\r\n\r\nHTTP/1.1 204"), std::string::npos) << heard;
+  EXPECT_EQ(heard.substr(heard.size() - 4), "\r\n\r\n");
+}
+
+TEST(Server, header_of_an_answer_cannot_end_its_line) {
+  const auto server = serve([](const std::shared_ptr<Exchange>& exchange) {
+    Response response = Response::text(200, "x");
+    response.headers.add("X-Good", "yes");
+    response.headers.add("X-Bad", "a\r\nSet-Cookie: evil");
+    response.headers.add("X:Bad\n", "b");
+    exchange->respond(std::move(response));
+  });
+  const std::string heard = Raw(server->port()).say("GET / HTTP/1.1\r\n@Connection: close\r\n\r\n").hear();
+  EXPECT_NE(heard.find("X-Good: yes"), std::string::npos);
+  EXPECT_EQ(heard.find("evil"), std::string::npos);
+  EXPECT_EQ(heard.find("Bad"), std::string::npos);
+}
+
+TEST(Server, what_is_beyond_a_limit_gets_its_status_and_the_connection_ends) {
+  ServerOptions options;
+  options.limits.target_bytes = 100;
+  options.limits.header_bytes = 1000;
+  options.limits.body_bytes = 1000;
+  const auto server = serve(echo, options);
+  const auto answer = [&](const std::string& text) {
+    Raw raw(server->port());
+    const std::string heard = raw.say(text).hear();
+    return heard.substr(0, 12) + (heard.ends_with("[silence]") ? " open" : "");
+  };
+  EXPECT_EQ(answer("GET /" + std::string(99, 'x') + " HTTP/1.1\r\n@Connection: close\r\n\r\n"), "HTTP/1.1 200");
+  EXPECT_EQ(answer("GET /" + std::string(100, 'x') + " HTTP/1.1\r\n@\r\n"), "HTTP/1.1 414");
+  EXPECT_EQ(answer("GET / HTTP/1.1\r\n@X: " + std::string(1000, 'x') + "\r\n\r\n"), "HTTP/1.1 431");
+  EXPECT_EQ(answer("GET / HTTP/1.1\r\n@X: " + std::string(200'000, 'x')), "HTTP/1.1 431");
+  EXPECT_EQ(answer("POST / HTTP/1.1\r\n@Content-Length: 1001\r\n\r\n" + std::string(1001, 'x')), "HTTP/1.1 413");
+  EXPECT_EQ(answer("POST / HTTP/1.1\r\n@Content-Length: 99999999999999\r\n\r\n"), "HTTP/1.1 413");
+  EXPECT_EQ(answer("POST / HTTP/1.1\r\n@Transfer-Encoding: chunked\r\n\r\n400\r\n" + std::string(1024, 'x') +
+                   "\r\n0\r\n\r\n"),
+            "HTTP/1.1 413");
+  EXPECT_EQ(answer("POST / HTTP/1.1\r\n@Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+            "HTTP/1.1 200");
+}
+
+TEST(Server, what_is_no_request_is_refused) {
+  const auto server = serve(echo);
+  const auto answer = [&](const std::string& text) { return Raw(server->port()).say(text).hear().substr(0, 12); };
+  EXPECT_EQ(answer("hello\r\n\r\n"), "HTTP/1.1 400");
+  EXPECT_EQ(answer(std::string(100, '\0')), "HTTP/1.1 400");
+  EXPECT_EQ(answer("GET / HTTP/2.0\r\n@\r\n"), "HTTP/1.1 505");
+  EXPECT_EQ(answer("GET / HTTP/1.1\r\n\r\n"), "HTTP/1.1 400") << "no Host";
+  EXPECT_EQ(answer("GET / HTTP/1.1\r\n@@\r\n"), "HTTP/1.1 400") << "two of them";
+  EXPECT_EQ(answer("GET / HTTP/1.1\r\n@Bad Header: x\r\n\r\n"), "HTTP/1.1 400");
+  EXPECT_EQ(answer("POST / HTTP/1.1\r\n@Content-Length: x\r\n\r\n"), "HTTP/1.1 400");
+  EXPECT_EQ(answer("POST / HTTP/1.1\r\n@Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            "HTTP/1.1 400")
+      << "two lengths: the beginning of request smuggling";
+  EXPECT_EQ(answer("POST / HTTP/1.1\r\n@Transfer-Encoding: chunked\r\n\r\nzz\r\n"), "HTTP/1.1 400");
+}
+
+TEST(Server, slow_clients_get_408_and_idle_ones_are_closed_without_a_word) {
+  ServerOptions options;
+  options.limits.header_time = 300ms;
+  options.limits.body_time = 300ms;
+  options.limits.idle_time = 300ms;
+  const auto server = serve(echo, options);
+  EXPECT_EQ(Raw(server->port()).say("GET / HT").hear().substr(0, 12), "HTTP/1.1 408");
+  EXPECT_EQ(Raw(server->port()).say("POST / HTTP/1.1\r\n@Content-Length: 10\r\n\r\nabc").hear().substr(0, 12),
+            "HTTP/1.1 408");
+  EXPECT_EQ(Raw(server->port()).hear(), "");
+  Raw drips(server->port());  // a byte now and then does not help
+  const auto began = std::chrono::steady_clock::now();
+  for (const char c : std::string("GET / HTTP/1.1\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy")) {
+    drips.say(std::string(1, c));
+    std::this_thread::sleep_for(30ms);
+    if (std::chrono::steady_clock::now() - began > 1200ms) break;
+  }
+  EXPECT_EQ(drips.status(), "HTTP/1.1 408");
+}
+
+TEST(Server, client_that_does_not_read_is_closed) {
+  ServerOptions options;
+  options.limits.write_time = 300ms;
+  const auto server = serve(
+      [](const std::shared_ptr<Exchange>& exchange) {
+        exchange->respond(Response::text(200, std::string(64 << 20, 'x')));
+      },
+      options);
+  Raw raw(server->port());
+  raw.say("GET / HTTP/1.1\r\n@\r\n");
+  for (int i = 0; i < 100 && server->connections() != 1; ++i) std::this_thread::sleep_for(10ms);
+  for (int i = 0; i < 300 && server->connections() != 0; ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_EQ(server->connections(), 0u);
+}
+
+TEST(Server, connections_and_requests_beyond_their_limits_are_told_to_come_later) {
+  ServerOptions options;
+  options.limits.connections = 3;
+  options.limits.requests_per_s = 5;
+  options.threads = 1;
+  const auto server = serve(echo, options);
+  std::vector<std::unique_ptr<Raw>> few;
+  for (int i = 0; i < 3; ++i) {
+    few.push_back(std::make_unique<Raw>(server->port()));
+    EXPECT_EQ(few.back()->say("GET / HTTP/1.1\r\n@\r\n").status(), "HTTP/1.1 200");
+  }
+  EXPECT_EQ(Raw(server->port()).hear().substr(0, 12), "HTTP/1.1 503");
+  few.pop_back();
+  for (int i = 0; i < 200 && server->connections() > 2; ++i) std::this_thread::sleep_for(5ms);
+  auto client = Client::connect("127.0.0.1", server->port());
+  int refused = 0;
+  for (int i = 0; i < 30; ++i) {
+    const auto response = (*client)->get("/");
+    if (response->status == 429 && response->headers.get("Retry-After") == "1") ++refused;
+  }
+  EXPECT_GE(refused, 15);
+}
+
+TEST(Server, other_names_and_other_pages_are_refused) {
+  ServerOptions options;
+  options.hosts = {"models.example:8443"};
+  options.origins = {"https://friend.example"};
+  const auto server = serve(echo, options);
+  const auto answer = [&](const std::string& headers) {
+    return Raw(server->port()).say("GET / HTTP/1.1\r\n" + headers + "Connection: close\r\n\r\n").hear().substr(9, 3);
+  };
+  const std::string own = fmt::format("127.0.0.1:{}", server->port());
+  EXPECT_EQ(answer("@"), "200");
+  EXPECT_EQ(answer(fmt::format("Host: LocalHost:{}\r\n", server->port())), "200");
+  EXPECT_EQ(answer("Host: models.example:8443\r\n"), "200");
+  EXPECT_EQ(answer("Host: evil.example\r\n"), "421");
+  EXPECT_EQ(answer("Host: 127.0.0.1\r\n"), "421") << "another port is another server";
+  EXPECT_EQ(answer("Host: 127.0.0.1:1@evil.example\r\n").substr(0, 1), "4");
+  EXPECT_EQ(answer("@Origin: http://" + own + "\r\n"), "200");
+  EXPECT_EQ(answer("@Origin: https://friend.example\r\n"), "200");
+  EXPECT_EQ(answer("@Origin: https://" + own + "\r\n"), "403") << "another scheme is another origin";
+  EXPECT_EQ(answer("@Origin: http://evil.example\r\n"), "403");
+  EXPECT_EQ(answer("@Origin: null\r\n"), "403");
+}
+
+TEST(Server, continue_is_said_to_who_waits_for_it) {
+  const auto server = serve(echo);
+  Raw raw(server->port());
+  raw.say("POST /x HTTP/1.1\r\n@Content-Length: 3\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n");
+  EXPECT_NE(raw.hear("100 Continue\r\n\r\n").find("HTTP/1.1 100"), std::string::npos);
+  EXPECT_NE(raw.say("abc").hear().find("POST /x abc"), std::string::npos);
+}
+
+TEST(Server, log_has_the_path_and_not_the_query) {
+  std::promise<std::string> logged;
+  ServerOptions options;
+  options.access_log = [&](const Access& access) {
+    logged.set_value(fmt::format("{} {} {} {}", access.method, access.path, access.status, access.request_bytes));
+  };
+  const auto server = serve(echo, options);
+  ASSERT_TRUE((*Client::connect("127.0.0.1", server->port()))->post("/a/b?token=secret", "12345").has_value());
+  EXPECT_EQ(logged.get_future().get(), "POST /a/b 200 5");
+}
+
+TEST(Server, draining_answers_what_is_here_and_takes_nothing_more) {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<Exchange>> waiting;
+  std::promise<void> arrived;
+  const auto server = serve([&](const std::shared_ptr<Exchange>& exchange) {
+    const std::lock_guard lock(mutex);
+    waiting.push_back(exchange);
+    arrived.set_value();
+  });
+  Raw busy(server->port()), idle(server->port());
+  busy.say("GET / HTTP/1.1\r\n@\r\n");
+  arrived.get_future().wait();
+  auto drained = std::async(std::launch::async, [&] { return server->drain(5s); });
+  EXPECT_EQ(idle.hear(), "");
+  {
+    const std::lock_guard lock(mutex);
+    waiting[0]->respond(Response::text(200, "done"));
+  }
+  const std::string heard = busy.hear();
+  EXPECT_NE(heard.find("Connection: close\r\n"), std::string::npos);
+  EXPECT_TRUE(heard.ends_with("done"));
+  EXPECT_TRUE(drained.get());
+  EXPECT_FALSE(Client::connect("127.0.0.1", server->port()).has_value());
+}
+
+TEST(Server, drain_that_takes_too_long_says_so_and_stop_ends_it) {
+  std::shared_ptr<Exchange> held;
+  std::promise<void> arrived;
+  const auto server = serve([&](const std::shared_ptr<Exchange>& exchange) {
+    held = exchange;
+    arrived.set_value();
+  });
+  Raw raw(server->port());
+  raw.say("GET / HTTP/1.1\r\n@\r\n");
+  arrived.get_future().wait();
+  EXPECT_FALSE(server->drain(50ms));
+  server->stop();
+  EXPECT_EQ(raw.hear(), "");
+  held->respond(Response::text(200, "too late"));  // nobody hears it, and nothing breaks
+}
+
+TEST(Server, address_that_is_taken_or_none_is_an_error_that_names_it) {
+  const auto server = serve(echo);
+  ServerOptions same;
+  same.port = server->port();
+  const auto taken = Server::start(same, echo);
+  ASSERT_FALSE(taken.has_value());
+  EXPECT_EQ(taken.error().code(), base::Code::kUnavailable);
+  EXPECT_NE(taken.error().message().find(std::to_string(same.port)), std::string::npos);
+  ServerOptions nowhere;
+  nowhere.address = "not an address";
+  EXPECT_EQ(Server::start(nowhere, echo).error().code(), base::Code::kInvalidArgument);
+}
+
+TEST(Server, many_connections_at_once_are_all_answered) {
+  const auto server = serve(echo);
+  std::vector<std::thread> threads;
+  std::atomic<int> right{0};
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int c = 0; c < 10; ++c) {
+        auto client = Client::connect("127.0.0.1", server->port());
+        for (int i = 0; i < 20; ++i) {
+          const auto response = (*client)->post("/", fmt::format("{}-{}-{}", t, c, i));
+          right += response.has_value() && response->body == fmt::format("POST / {}-{}-{}", t, c, i);
+        }
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(right, 4 * 10 * 20);
+}
+
+}  // namespace
+}  // namespace daybreak::net
