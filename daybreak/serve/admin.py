@@ -216,7 +216,7 @@ CLIPPER_PATHS: dict[str, tuple[dict[str, str], Callable[..., Any]]] = {
     "/admin/get_container": ({**_MODEL_ID, "replica_id": "int"}, _get_container),
     "/admin/get_state": ({"app_name": "string", "uid": "int"}, _get_state),
 }
-_SLOW = ("/admin/add_model", "/admin/delete_versioned_model", *api.SLOW_PATHS)
+_SLOW = ("/admin/add_model", "/admin/delete_versioned_model")
 
 
 def _text(status: int, text: str) -> Answer:
@@ -237,7 +237,7 @@ def _clipper(server: Server, path: str, body: bytes) -> Answer:
 def answer(server: Server, request: Any) -> Answer:
     """What is answered to a request whose token was right, or that a grant allows to deploy to one app."""
     granted = request.header("x-daybreak-granted")
-    if granted and request.path != api.DEPLOY_PATH:
+    if granted and not request.path.startswith(api.DEPLOY_PATH):
         return api.failure(errors.PermissionDeniedError("A grant allows to deploy to its app and nothing else here."))
     if request.path == "/admin/ping":
         return _text(200, "PONG") if request.method == "GET" else _text(405, "This path takes GET.")
@@ -245,7 +245,7 @@ def answer(server: Server, request: Any) -> Answer:
         if request.method != "POST":
             return _text(405, "This path takes POST.")
         return _clipper(server, request.path, request.body)
-    if request.path in api.PATHS:
+    if request.path in api.PATHS or request.path.startswith(api.DEPLOY_PATH):
         return api.answer(server, request, granted)
     if request.path.startswith(api.PREFIX):
         return api.failure(errors.NotFoundError("There is nothing at this path."))
@@ -285,7 +285,7 @@ class AdminLoop:
                 continue  # whoever asked has gone
 
     def _answer(self, request: Any) -> Answer:
-        if request.path not in _SLOW:
+        if request.path not in _SLOW and not api.is_slow(request.path):
             return answer(self._server, request)
         if not self._slow.acquire(blocking=False):
             return api.failure(

@@ -15,12 +15,13 @@ from daybreak.serve.payload import Payload, payload_of
 if TYPE_CHECKING:
     from daybreak.serve.server import Server
 
-__all__ = ["DEPLOY_PATH", "PATHS", "PREFIX", "SLOW_PATHS", "answer", "code_of", "failure"]
+__all__ = ["DEPLOY_PATH", "MAX_MODEL_BYTES", "PATHS", "PREFIX", "answer", "code_of", "failure", "is_slow"]
 
 PREFIX = "/daybreak/v1/"
-DEPLOY_PATH = PREFIX + "deploy"
+DEPLOY_PATH = PREFIX + "deploy/"  # and the name of the app
 PLACE_PATH = PREFIX + "replicas"
 MAX_QUERY_FIELDS = 32
+MAX_MODEL_BYTES = 64 << 20  # that are deployed over HTTP
 MAX_DRAIN_S = 3600
 _JSON = "application/json"
 
@@ -80,7 +81,6 @@ def _int(text: str) -> int:
 
 
 _DEPLOY: dict[str, Callable[[str], Any]] = {
-    "name": str,
     "version": str,
     "kind": str,
     "input_type": str,
@@ -96,10 +96,10 @@ _DEPLOY: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _deploy(server: Server, query: str, body: bytes, granted: str) -> Any:
-    fields = _query(query, _DEPLOY, ("name", "version"))
+def _deploy(server: Server, name: str, query: str, body: bytes, granted: str) -> Any:
+    checks.checked_name(name, "the app")
+    fields = _query(query, _DEPLOY, ("version",))
     kind = fields.pop("kind", "pickle")
-    name = fields.pop("name")
     if granted:
         if granted != f"deploy apps/{name}":
             raise errors.PermissionDeniedError("The grant allows to deploy to another app.")
@@ -190,23 +190,31 @@ _POSTS: dict[str, tuple[dict[str, str], Callable[..., Any]]] = {
     "delete_app": ({"app": "string"}, _delete_app),
     "drain": ({"timeout_s": "int"}, _drain),
 }
-PATHS = {PREFIX + name for name in (*_POSTS, "status", "logs", "deploy", "replicas")}
-SLOW_PATHS = (DEPLOY_PATH, PLACE_PATH, PREFIX + "scale", PREFIX + "delete")
+PATHS = {PREFIX + name for name in (*_POSTS, "status", "logs", "replicas")}
+_SLOW_PATHS = (PLACE_PATH, PREFIX + "scale", PREFIX + "delete")
+
+
+def is_slow(path: str) -> bool:
+    """Whether the request may wait for replicas."""
+    return path in _SLOW_PATHS or path.startswith(DEPLOY_PATH)
 
 
 def answer(server: Server, request: Any, granted: str) -> Answer:
-    """To a request for one of PATHS."""
+    """To a request for one of PATHS, or to deploy."""
     name = request.path.removeprefix(PREFIX)
     wanted = "GET" if name in ("status", "logs") else "POST"
     if request.method != wanted:
         return 405, _JSON, json.dumps({"error": "method", "message": f"This path takes {wanted}."}).encode()
+    if len(request.body) > MAX_MODEL_BYTES:
+        message = f"The body has {len(request.body):,} bytes; at most {MAX_MODEL_BYTES:,} are allowed."
+        return 413, _JSON, json.dumps({"error": "too_large", "message": message}).encode()
     try:
         if name == "status":
             found = server.status()
         elif name == "logs":
             found = _logs(server, request.query)
-        elif name == "deploy":
-            found = _deploy(server, request.query, request.body, granted)
+        elif request.path.startswith(DEPLOY_PATH):
+            found = _deploy(server, request.path.removeprefix(DEPLOY_PATH), request.query, request.body, granted)
         elif name == "replicas":
             found = _place(server, request.query, request.body)
         else:

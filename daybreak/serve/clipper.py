@@ -22,8 +22,9 @@ from typing import Any
 
 from daybreak.base import errors
 from daybreak.serve import checks
+from daybreak.serve.api import MAX_MODEL_BYTES
 from daybreak.serve.client import AdminClient
-from daybreak.serve.server import MAX_BODY_BYTES, Server, start
+from daybreak.serve.server import Server, start
 
 __all__ = ["ContainerManager", "connection_class"]
 
@@ -107,14 +108,14 @@ class ContainerManager:
         path = Path(directory) / FUNCTION_FILE
         try:
             with open(path, "rb") as file:
-                data = file.read(MAX_BODY_BYTES + 1)
+                data = file.read(MAX_MODEL_BYTES + 1)
         except OSError as error:
             raise errors.InvalidArgumentError(
                 f"no {FUNCTION_FILE} in {directory} ({error.strerror}): only Python closures can be deployed here"
             ) from error
-        if not data or len(data) > MAX_BODY_BYTES:
+        if not data or len(data) > MAX_MODEL_BYTES:
             raise errors.InvalidArgumentError(
-                f"{path} has {len(data):,} bytes or more; 1 to {MAX_BODY_BYTES:,} are allowed"
+                f"{path} has {len(data):,} bytes or more; 1 to {MAX_MODEL_BYTES:,} are allowed"
             )
         image = f"{self.cluster_identifier}-{name}:{version}"
         image = image if registry is None else f"{registry}/{image}"

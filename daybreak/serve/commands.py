@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from daybreak.base import errors
+from daybreak.serve import checks
 from daybreak.serve import server as serving
 from daybreak.serve.client import AdminClient
 
@@ -219,9 +220,8 @@ def deploy(
         data, lineage = _artifact(artifact)
         kind = "policy"
     client.send(
-        "deploy",
+        f"deploy/{checks.checked_name(name, 'the app')}",
         data,
-        name=name,
         version=version,
         kind=kind,
         input_type=input_type,

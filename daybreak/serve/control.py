@@ -4,147 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from daybreak.base import errors
 from daybreak.serve import checks
-from daybreak.serve.fleet import Fleet, Spec
-from daybreak.serve.output import Logs
-from daybreak.serve.payload import Runnable
-from daybreak.serve.state import App, Model, State, Store, Version
+from daybreak.serve.fleet import Spec
+from daybreak.serve.mirror import Mirror
+from daybreak.serve.state import App, Model, State, Version
 
 __all__ = ["DEFAULT_SLO_MS", "DRAIN_S", "Control"]
 
 DRAIN_S = 30.0  # for what a replica holds when it is removed
 DEFAULT_SLO_MS = 100.0
 
-_Effect = tuple[Callable[[], object], Callable[[], object]]  # do it, undo it
 
 
-class Control:
+
+class Control(Mirror):
     """The operations. Safe to use from many threads: state changes under one lock, slow work (replicas that load) outside."""
-
-    def __init__(self, core: Any, store: Store, logs: Logs, fleet: Fleet, gates: Mapping[str, Any] | Any) -> None:
-        self._core = core
-        self._store = store
-        self._logs = logs
-        self._fleet = fleet
-        self._gates = gates  # one for all apps, or by app
-        self._lock = threading.RLock()
-        self._claims: set[tuple[str, str]] = set()  # versions that somebody changes at the moment
-        self._in_core: set[tuple[str, str]] = set()  # versions that the core has
-        self._open_apps: dict[str, Any] = {}  # apps that the core has, with their gate
-        self._linked: set[tuple[str, str]] = set()  # links that the core has
-        self._runs: dict[tuple[str, str], Runnable] = {}
-        self._why_not: dict[tuple[str, str], str] = {}  # versions that cannot run here, and why
-
-    # Looking.
-
-    @property
-    def state(self) -> State:
-        return self._store.state
-
-    def _app(self, name: object) -> App:
-        found = self.state.apps.get(checks.checked_name(name, "the app"))
-        if found is None:
-            raise errors.NotFoundError(f"No app with name {name} exists.")
-        return found
-
-    def _model(self, name: object) -> Model:
-        found = self.state.models.get(checks.checked_name(name, "the model"))
-        if found is None or not any(version.registered for version in found.versions.values()):
-            raise errors.NotFoundError(f"No model with name {name} exists.")
-        return found
-
-    def _version(self, model: object, version: object, *, registered: bool = True) -> Version:
-        checks.checked_name(model, "the model")
-        checks.checked_name(version, "the version")
-        known = self.state.models.get(str(model))
-        found = known.versions.get(str(version)) if known is not None else None
-        if found is None or (registered and not found.registered):
-            raise errors.NotFoundError(f"Version {version} does not exist for model {model}.")
-        return found
-
-    def _apps_of(self, model: str) -> list[tuple[str, App]]:
-        return [(name, app) for name, app in self.state.apps.items() if model in app.models]
-
-    def _check_types(self, model: str, input_type: str) -> None:
-        for name, app in self._apps_of(model):
-            if app.input_type != input_type:
-                raise errors.FailedPreconditionError(
-                    f"Model {model} takes {input_type}, and app {name}, which is linked to it, takes {app.input_type}."
-                )
-
-    # Changing: the disk first, then the core; back if the core refuses.
-
-    def _commit(self, change: Callable[[State], object], *effects: _Effect) -> None:
-        before = self.state
-        after = before.copy()
-        change(after)
-        self._store.save(after)
-        done: list[Callable[[], object]] = []
-        try:
-            for do, undo in effects:
-                do()
-                done.append(undo)
-        except BaseException:
-            for undo in reversed(done):
-                with contextlib.suppress(errors.Error):
-                    undo()
-            self._store.save(before)
-            raise
-
-    def _gate_of(self, name: str, given: Any = None) -> Any:
-        if given is not None:
-            return given
-        return self._gates.get(name) if isinstance(self._gates, Mapping) else self._gates
-
-    def _open_app(self, name: str, app: App, gate: Any) -> _Effect:
-        def do() -> None:
-            self._core.add_app(
-                name,
-                input_type=app.input_type,
-                default_output=app.default_output,
-                slo_us=app.slo_us,
-                overload=app.overload,
-                gate=gate,
-            )
-            self._open_apps[name] = gate
-
-        return do, self._close_app(name)[0]
-
-    def _close_app(self, name: str) -> _Effect:
-        def do() -> None:
-            if name in self._open_apps:
-                del self._open_apps[name]
-                self._linked = {link for link in self._linked if link[0] != name}
-                self._core.delete_app(name)
-
-        return do, _nothing
-
-    def _link_effect(self, app: str, model: str) -> _Effect:
-        def do() -> None:
-            # An app that is closed for want of its gate, or a model that has no version, is linked when that changes.
-            if app in self._open_apps and (app, model) not in self._linked and self._known_to_core(model):
-                self._core.link(app, model)
-                self._linked.add((app, model))
-
-        def undo() -> None:
-            if (app, model) in self._linked:
-                self._linked.discard((app, model))
-                self._core.unlink(app, model)
-
-        return do, undo
-
-    def _known_to_core(self, model: str) -> bool:
-        return any(name == model for name, _ in self._in_core)
-
-    def _current_effect(self, model: str, version: str) -> _Effect:
-        before = self.state.models[model].current if model in self.state.models else None
-        back = (lambda: self._core.set_current(model, before)) if before is not None else _nothing
-        return lambda: self._core.set_current(model, version), back
 
     # Apps and links.
 
@@ -210,6 +88,8 @@ class Control:
                 raise errors.FailedPreconditionError(
                     f"App {app} takes {found.input_type}, and model {model} takes {linked.versions[current].input_type}."
                 )
+            if current is not None:
+                self._ensure_in_core(model, current)
             self._commit(lambda state: state.apps[app].models.append(model), self._link_effect(app, model))
 
     def unlink(self, app: str, model: str) -> None:
@@ -291,6 +171,7 @@ class Control:
             self._model(model)
             found = self._version(model, version)
             self._check_types(model, found.input_type)
+            self._ensure_in_core(model, version)
             self._commit(lambda state: state.models[model].set_current(version), self._current_effect(model, version))
 
     def rollback(self, model: str) -> str:
@@ -301,6 +182,7 @@ class Control:
                 raise errors.FailedPreconditionError(f"No version of {model} was current before: set one by its name.")
             version = history[-1]
             self._check_types(model, self.state.models[model].versions[version].input_type)
+            self._ensure_in_core(model, version)
 
             def change(state: State) -> None:
                 state.models[model].history.pop()
@@ -377,40 +259,6 @@ class Control:
                 self._fleet.remove(new, 0.0)
                 raise
             self._fleet.supervise(new)
-
-    # The core's versions.
-
-    def _core_add(self, model: str, version: str, made: Version) -> None:
-        lineage = json.dumps(made.lineage) if made.lineage is not None else ""
-        self._core.add_version(model, version, input_type=made.input_type, batch_size=made.batch_size, lineage=lineage)
-        self._in_core.add((model, version))
-
-    def _core_remove(self, model: str, version: str) -> None:
-        self._runs.pop((model, version), None)
-        if (model, version) in self._in_core:
-            self._in_core.discard((model, version))
-            with contextlib.suppress(errors.NotFoundError):
-                self._core.delete_version(model, version)
-
-    def _replace_in_core(self, model: str, version: str, made: Version) -> None:
-        """Takes another batch size for replicas that no request knows yet: they are started again, and waited for."""
-        slots = self._fleet.of(model, version)
-        self._fleet.remove(slots, 0.0)
-        with self._lock:
-            run = self._runs.get((model, version))
-            self._core_remove(model, version)
-            self._core_add(model, version, made)
-            if run is None:
-                return
-            self._runs[(model, version)] = run
-            new = self._fleet.add(Spec(model, version, run, made.batch, made.output), len(slots), supervised=True)
-        with contextlib.suppress(errors.FailedPreconditionError):
-            self._fleet.wait(new)
-
-
-def _nothing() -> None:
-    return None
-
 
 def _drop(state: State, model: str, version: str) -> None:
     state.models[model].drop(version)

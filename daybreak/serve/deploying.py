@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -268,14 +267,17 @@ class Deploying(Control):
                     self._link_effect(name, linked)[0]()
 
     def _restore_version(self, name: str, version: str, made: Version, open_sealed: Open | None) -> None:
-        self._core_add(name, version, made)
+        """The core has the versions of one input type: those of the current one, or of the first."""
+        model = self.state.models[name]
+        leading = model.versions[model.current or next(iter(model.versions))]
+        if made.input_type == leading.input_type:
+            self._core_add(name, version, made)
         if made.blob is None:
             return
         try:
-            run = reopened(self._store, made.blob, open_sealed, made.lineage)
+            self._runs[(name, version)] = reopened(self._store, made.blob, open_sealed, made.lineage)
         except errors.Error as error:
             self._why_not[(name, version)] = str(error)
             return
-        self._runs[(name, version)] = run
-        with contextlib.suppress(errors.Error):
-            self._fleet.add(Spec(name, version, run, made.batch, made.output), made.replicas, supervised=True)
+        if (name, version) in self._in_core:
+            self._start_replicas(name, version, made)

@@ -22,13 +22,13 @@ from daybreak.serve.output import Logs
 from daybreak.serve.payload import Open
 from daybreak.serve.state import Store
 
-__all__ = ["ADMIN_PORT", "MAX_BODY_BYTES", "METRICS_PORT", "QUERY_PORT", "READY_TIMEOUT_S", "Server", "last", "start"]
+__all__ = ["ADMIN_PORT", "METRICS_PORT", "QUERY_PORT", "READY_TIMEOUT_S", "Server", "last", "start"]
 
 QUERY_PORT = 1337
 ADMIN_PORT = 1338
 METRICS_PORT = 1390
 READY_TIMEOUT_S = 60.0
-MAX_BODY_BYTES = 64 << 20  # of a request, a model that is deployed included
+MAX_BODY_BYTES = 16 << 20  # of a prediction
 _last: weakref.ref[Server] | None = None
 
 
@@ -102,7 +102,6 @@ def start(
         from daybreak._core import serve as _core
 
         daybreak.init(ignore_reinit_error=True)
-        options: dict[str, Any] = {} if deploy_gate is None else {"deploy_gate": deploy_gate}
         core = _core.Core(
             host=host,
             query_port=query_port,
@@ -117,7 +116,7 @@ def start(
             threads=threads,
             body_bytes=MAX_BODY_BYTES,
             server_id=server_id,
-            **options,
+            deploy_gate=deploy_gate,
         )
         cleanup.callback(core.stop)
         server = Server(core, store, host, gate, ready_timeout_s, tls is not None, cleanup)
@@ -231,6 +230,8 @@ class Server(Deploying):
         slots = self._fleet.of(model, version)
         ready = sum(slot.state == "ready" for slot in slots)
         why = self._why_not.get((model, version), "")
+        if not why and (model, version) not in self._in_core:
+            why = "it takes another input type than the current version: set_version starts it"
         if not why and not ready:
             errors_seen = [slot.error for slot in slots if slot.error]
             why = errors_seen[-1] if errors_seen else "no replica is ready yet" if slots else "it has no replicas"

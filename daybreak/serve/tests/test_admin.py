@@ -98,9 +98,21 @@ CASES: list[tuple[str, list[tuple[str, Any]], tuple[str, Any], int, Any]] = [
         400,
         "already linked to another model, mymodelname",
     ),
-    ("AddTwoModelLinks", [ADD_APP, ADD_MODEL], ("add_model_links", {**LINK, "model_names": ["a", "b"]}), 400, "Exactly 1"),
+    (
+        "AddTwoModelLinks",
+        [ADD_APP, ADD_MODEL],
+        ("add_model_links", {**LINK, "model_names": ["a", "b"]}),
+        400,
+        "Exactly 1",
+    ),
     ("AddModelLinkToNonexistentApp", [ADD_MODEL], ADD_LINK, 400, "No app with name myappname exists"),
-    ("AddModelLinkMalformedJson", [], ("add_model_links", b'{"app_name": "a" "model_names": ["m"]}'), 400, "Error parsing"),
+    (
+        "AddModelLinkMalformedJson",
+        [],
+        ("add_model_links", b'{"app_name": "a" "model_names": ["m"]}'),
+        400,
+        "Error parsing",
+    ),
     ("AddModelLinkMissingField", [], ("add_model_links", {"app_name": "myappname"}), 400, "model_names is missing"),
     ("GetModelLinksNone", [ADD_APP], ("get_linked_models", {"app_name": "myappname"}), 200, []),
     (
@@ -163,7 +175,9 @@ def shared_call(shared: serve.Server, caller: Any) -> Any:
     return caller(shared)
 
 
-@pytest.mark.parametrize(("first", "request_", "status", "part"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(
+    ("first", "request_", "status", "part"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
 def test_clippers_management_cases(
     shared_call: Any, first: list[tuple[str, Any]], request_: tuple[str, Any], status: int, part: Any
 ) -> None:
@@ -245,7 +259,10 @@ def test_a_header_of_the_wire_does_not_grant(shared_call: Any) -> None:
     """Only the core says that a proof was good."""
     headers = {"X-Daybreak-Granted": "deploy apps/pong"}
     server = shared_call.server
-    assert shared_call.raw(server.admin_address, "POST", "/daybreak/v1/deploy?name=pong&version=1", b"x", headers)[0] in (401, 403)
+    assert shared_call.raw(server.admin_address, "POST", "/daybreak/v1/deploy/pong?version=1", b"x", headers)[0] in (
+        401,
+        403,
+    )
     with_token = {**headers, "Authorization": f"Bearer {shared_call.token}"}
     status, body, _ = shared_call.raw(server.admin_address, "GET", "/daybreak/v1/status", b"", with_token)
     assert status == 200 and b"apps" in body
@@ -272,60 +289,56 @@ def test_a_grant_deploys_to_its_app_and_does_nothing_else(server: serve.Server) 
     server.add_app("pong", default="0")
     server.add_app("other", default="0")
 
-    def ask(path: str, query: str, granted: str = "deploy apps/pong") -> int:
-        return answer(server, Granted(path, query, model, granted))[0]
+    def ask(path: str, granted: str = "deploy apps/pong") -> int:
+        return answer(server, Granted(path, "version=1", model, granted))[0]
 
-    assert ask(api.DEPLOY_PATH, "name=other&version=1") == 403
-    assert ask(api.DEPLOY_PATH, "name=pong&version=1", "deploy apps/*") == 403
-    assert ask(api.DEPLOY_PATH, "name=pong&version=1", "predict apps/pong") == 403
-    for path in [*CLIPPER_PATHS, *(api.PATHS - {api.DEPLOY_PATH}), "/admin/ping"]:
-        assert ask(path, "") == 403
+    assert ask(api.DEPLOY_PATH + "other") == 403
+    assert ask(api.DEPLOY_PATH + "pong", "deploy apps/*") == 403
+    assert ask(api.DEPLOY_PATH + "pong", "predict apps/pong") == 403
+    for path in [*CLIPPER_PATHS, *api.PATHS, "/admin/ping", "/daybreak/v1/deploy"]:
+        assert ask(path) == 403
     assert server.models() == []
-    assert ask(api.DEPLOY_PATH, "name=pong&version=1") == 200
+    assert ask(api.DEPLOY_PATH + "pong") == 200
     assert server.models()[0]["current"] == "1"
-    assert ask(api.DEPLOY_PATH, "name=none&version=1", "deploy apps/none") == 404  # it does not make apps
+    assert ask(api.DEPLOY_PATH + "none", "deploy apps/none") == 404  # it does not make apps
 
 
 @pytest.mark.parametrize(
     ("query", "part"),
     [
-        ("", "name is missing"),
-        ("name=a", "version is missing"),
-        ("name=a&version=1&name=b", "given twice"),
-        ("name=a&version=1&more=2", "not known"),
-        ("name=a&version=1&replicas=x", "cannot be read"),
-        ("name=a&version=1&replicas=" + "9" * 5000, "cannot be read"),
-        ("name=a&version=1&replicas=65", "0 to 64"),
-        ("name=a&version=1&slo_ms=nan", "slo_ms"),
-        ("name=a&version=1&slo_ms=-1", "slo_ms"),
-        ("name=a&version=1&live=yes", "cannot be read"),
-        ("name=a&version=1&kind=exe", "pickle or policy"),
-        ("name=a&version=1&lineage=[1]", "JSON object"),
-        ("name=a&version=1&lineage=" + "[" * 3000, "cannot be read"),
-        ("name=a%2Fb&version=1", "not allowed"),
-        ("name=a&version=1%2C2", "not allowed"),
-        ("name=a&version=1&batch=tuple", "batch is"),
-        ("name=a&version=1&overload=drop", "overload"),
+        ("", "version is missing"),
+        ("version=1&version=2", "given twice"),
+        ("version=1&more=2", "not known"),
+        ("version=1&replicas=x", "cannot be read"),
+        ("version=1&replicas=" + "9" * 5000, "cannot be read"),
+        ("version=1&replicas=65", "0 to 64"),
+        ("version=1&slo_ms=nan", "slo_ms"),
+        ("version=1&slo_ms=-1", "slo_ms"),
+        ("version=1&live=yes", "cannot be read"),
+        ("version=1&kind=exe", "pickle or policy"),
+        ("version=1&lineage=[1]", "JSON object"),
+        ("version=1&lineage=" + "[" * 3000, "cannot be read"),
+        ("version=1%2C2", "not allowed"),
+        ("version=1&batch=tuple", "batch is"),
+        ("version=1&overload=drop", "overload"),
         ("&".join(f"x{i}=1" for i in range(100)), "cannot be read"),
     ],
 )
 def test_a_bad_deploy_request_is_told_what_is_wrong(shared_call: Any, query: str, part: str) -> None:
-    status, found = shared_call.admin(f"/daybreak/v1/deploy?{query}", b"x")
+    status, found = shared_call.admin(f"/daybreak/v1/deploy/a?{query}", b"x")
     assert status == 400 and found["error"] == "invalid_argument", found
     assert part in found["message"]
+    assert shared_call.admin("/daybreak/v1/deploy/a%2Fb?version=1", b"x")[0] == 400
+    assert shared_call.admin("/daybreak/v1/deploy/?version=1", b"x")[0] == 400
     assert shared_call.server.state.apps == {} and shared_call.server.state.models == {}
 
 
 def test_a_body_beyond_the_limit_is_refused(shared_call: Any) -> None:
-    import http.client
-
-    connection = http.client.HTTPConnection(shared_call.server.admin_address, timeout=30)
-    connection.putrequest("POST", "/daybreak/v1/deploy?name=a&version=1")
-    connection.putheader("Authorization", f"Bearer {shared_call.token}")
-    connection.putheader("Content-Length", str(100 << 20))
-    connection.endheaders()
-    assert connection.getresponse().status == 413
-    connection.close()
+    path = "/daybreak/v1/deploy/a?version=1"
+    status, found = shared_call.admin(path, bytes(100_000_000))
+    assert status == 413 and "67,108,864" in found["message"]
+    headers = {"Authorization": f"Bearer {shared_call.token}", "Content-Length": str(1 << 30)}
+    assert shared_call.raw(shared_call.server.admin_address, "POST", path, b"", headers)[0] == 413  # before it is sent
     status, text = shared_call.admin("/admin/add_app", b" " * (2 << 20))
     assert status == 413
 
@@ -350,8 +363,8 @@ def test_our_own_paths_do_what_the_methods_do(server: serve.Server, call: Any) -
 
     for version in ("1", "2"):
         model = cloudpickle.dumps(lambda inputs, version=version: [float(version) for _ in inputs])
-        query = f"name=pong&version={version}&default=0&slo_ms=5000&lineage={json.dumps({'run': version})}"
-        assert call.admin(f"/daybreak/v1/deploy?{query.replace(' ', '%20')}", model)[0] == 200
+        query = f"version={version}&default=0&slo_ms=5000&lineage={json.dumps({'run': version})}"
+        assert call.admin(f"/daybreak/v1/deploy/pong?{query.replace(' ', '%20')}", model)[0] == 200
     assert call.predict("pong", [1.0])["output"] == 2.0
     assert post("rollback", model="pong") == (200, {"model": "pong", "version": "1"})
     assert call.predict("pong", [1.0])["output"] == 1.0
@@ -375,7 +388,7 @@ def test_our_own_paths_do_what_the_methods_do(server: serve.Server, call: Any) -
     assert call.admin("/daybreak/v1/logs?model=pong", method="GET")[0] == 200
     assert call.admin("/daybreak/v1/logs?model=none", method="GET")[0] == 404
     assert call.admin("/daybreak/v1/logs?model=../x", method="GET")[0] == 400
-    assert call.admin("/daybreak/v1/deploy", method="GET")[0] == 405
+    assert call.admin("/daybreak/v1/deploy/pong", method="GET")[0] == 405
     assert post("drain", timeout_s=-1)[0] == 400
     assert post("drain", timeout_s=1)[0] == 200
     assert server.wait(30)
@@ -403,7 +416,7 @@ def test_a_rollback_does_not_wait_behind_deploys(start: Callable[..., serve.Serv
     statuses: list[int] = []
 
     def deploy(i: int) -> None:
-        statuses.append(call.admin(f"/daybreak/v1/deploy?name=pong&version=h{i}", model)[0])
+        statuses.append(call.admin(f"/daybreak/v1/deploy/pong?version=h{i}", model)[0])
 
     threads = [threading.Thread(target=deploy, args=(i,)) for i in range(12)]
     for thread in threads:

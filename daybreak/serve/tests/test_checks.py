@@ -14,7 +14,8 @@ def test_good_names_pass(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "a/b", "../x", "a,b", "a:b", "-a", "a-", "_a", "a b", "A", "ä", "a\n", "a\0", "a" * 129, 7, None]
+    "name",
+    ["", ".", "..", "a/b", "../x", "a,b", "a:b", "-a", "a-", "_a", "a b", "A", "ä", "a\n", "a\0", "a" * 129, 7, None],
 )
 def test_bad_names_are_refused_with_what_is_allowed(name: object) -> None:
     with pytest.raises(errors.InvalidArgumentError, match=r"the app"):

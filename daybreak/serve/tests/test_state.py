@@ -20,7 +20,9 @@ def example() -> State:
     """With every field used, as docs/formats/serve-state.md shows it."""
     blob = Blob("ab" * 32, "policy", 1234, "daybreak.rl.policy:Policy")
     first = Version("doubles", labels=["v1"], replicas=2, blob=blob, lineage={"run": "r1", "artifact": "a1"})
-    second = Version("doubles", container_name="c-pong:2", model_data_path="/m", batch_size=8, batch="array", output="str")
+    second = Version(
+        "doubles", container_name="c-pong:2", model_data_path="/m", batch_size=8, batch="array", output="str"
+    )
     placed = Version("doubles", registered=False, replicas=1, blob=Blob("cd" * 32, "pickle", 9))
     return State(
         {"pong": App("doubles", "0", 100_000, gated=True, models=["pong"]), "idle": App("strings", None, 1, "503")},
