@@ -2,7 +2,7 @@
 // opened again when they break. When the server says no for good, it has ended.
 import { Refusal, type Server, type Session } from "./api.js";
 import type { Bytes } from "./bytes.js";
-import { type Identity, keep } from "./identity.js";
+import { type Identity, endsSoon, keep, ownIdentity } from "./identity.js";
 import { type Answer, Link } from "./link.js";
 
 const RENEW_AT = 0.7; // of a session's life
@@ -31,12 +31,18 @@ export class Door {
 
   constructor(
     private readonly server: Server,
-    readonly identity: Identity,
+    public identity: Identity,
     private readonly events: DoorEvents,
   ) {}
 
   get token(): string | null {
     return this.session?.token ?? null;
+  }
+
+  // Before something is granted to it: a page may have been open for a day.
+  async freshIdentity(): Promise<Identity> {
+    if (endsSoon(this.identity)) this.identity = await ownIdentity();
+    return this.identity;
   }
 
   async keepProof(proof: Bytes): Promise<void> {
@@ -82,8 +88,9 @@ export class Door {
     const [oldLink, oldSession] = [this.link, this.session];
     this.link = link;
     this.session = session;
-    oldLink?.close();
-    if (oldSession) void this.server.closeSession(oldSession.token);
+    oldLink?.retire(() => {
+      if (oldSession) void this.server.closeSession(oldSession.token);
+    });
     if (session) this.renewIn(session.expiresInS * RENEW_AT);
     if (!link.open) throw new Error("the connection was closed at once");
   }

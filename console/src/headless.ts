@@ -1,6 +1,6 @@
 // Plays without a browser: node headless.mjs ws://127.0.0.1:PORT/pong/predict [--token T] [--points N] [--seed S] [--version V]
 // The model has the left paddle, a scripted player that follows the ball the right one. The game waits for each answer. Prints one
-// line of JSON: balls that came to the model, how many it returned, the answers' latencies. Exit status 1 says why on stderr.
+// line of JSON: balls that came to the model, how many it returned, the last 600 answers' latencies. Exit status 1 says why on stderr.
 import { parseArgs } from "node:util";
 import WebSocket from "ws";
 import { type Action, Game, seeded, steer, track } from "./game.js";
@@ -88,11 +88,10 @@ async function main(): Promise<void> {
     since = point ? 0 : since + 1;
   }
   connection.close();
-  const of = (window: Window): Record<string, number | null> => ({
-    p50: window.percentile(0.5),
-    p99: window.percentile(0.99),
-    max: window.percentile(1),
-  });
+  const of = (window: Window): Record<string, number> => {
+    const at = (share: number): number => Number((window.percentile(share) ?? 0).toFixed(3));
+    return { p50: at(0.5), p99: at(0.99), max: at(1) };
+  };
   const rate = told.balls ? told.returned / told.balls : 0;
   console.log(
     JSON.stringify({ ...told, rate, score: game.score, versions: [...versions], round_trip_ms: of(trip), server_ms: of(server) }),

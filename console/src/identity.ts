@@ -5,7 +5,7 @@ import { encodeEntity, entityId, revocationCommitment } from "./grant.js";
 
 const VALID_BEFORE_S = 3600; // the clocks of others may be behind
 const VALID_FOR_S = 86_400;
-const RENEW_BEFORE_S = 3600; // an identity that ends sooner is replaced at load
+const RENEW_BEFORE_S = 3600; // an identity that ends sooner is replaced before it is granted anything
 
 export interface Identity {
   key: CryptoKeyPair;
@@ -32,6 +32,10 @@ export async function sign(identity: Pick<Identity, "key">, message: Bytes): Pro
   return new Uint8Array(await crypto.subtle.sign("Ed25519", identity.key.privateKey, message));
 }
 
+export function endsSoon(identity: Identity): boolean {
+  return identity.until - Date.now() / 1000 < RENEW_BEFORE_S;
+}
+
 // The identity of this browser: the one that is kept, or a new one.
 export async function ownIdentity(): Promise<Identity> {
   if (!globalThis.crypto?.subtle) {
@@ -40,7 +44,7 @@ export async function ownIdentity(): Promise<Identity> {
     );
   }
   const kept = await load();
-  if (kept && kept.until - Date.now() / 1000 > RENEW_BEFORE_S) return kept;
+  if (kept && !endsSoon(kept)) return kept;
   try {
     const made = await createIdentity();
     await keep(made);

@@ -58,6 +58,7 @@ export class Link {
   private nextId = 1;
   private sent: Sent | null = null;
   private done = false;
+  private retired: (() => void) | null = null;
 
   private constructor(
     private readonly socket: WebSocket,
@@ -103,6 +104,14 @@ export class Link {
   close(): void {
     this.done = true;
     this.socket.close(1000);
+    this.retired?.();
+    this.retired = null;
+  }
+
+  // Ends it when the question under way has its answer; then calls `gone`.
+  retire(gone: () => void): void {
+    this.retired = gone;
+    if (!this.sent || this.done) this.close();
   }
 
   private onMessage(text: string): void {
@@ -111,11 +120,14 @@ export class Link {
     if (!answer) return;
     this.sent = null;
     this.events.answer(answer);
+    if (this.retired) this.close();
   }
 
   private end(code: number, reason: string): void {
     if (this.done) return;
     this.done = true;
+    this.retired?.();
+    this.retired = null;
     this.events.closed(code, reason);
   }
 }

@@ -28,6 +28,7 @@ class Page {
   private readonly match: Match;
   private door: Door | null = null;
   private phase: Phase = "loading";
+  private connected = false;
   private revokedAt: number | null = null; // when the player asked for it
 
   constructor() {
@@ -58,8 +59,7 @@ class Page {
       this.notice("outside", { title: "This browser cannot hold a key", text: error.message });
       return;
     }
-    view.text("identity", identity.id.slice(0, 16));
-    view.find("identity").title = identity.id;
+    this.showIdentity(identity);
     this.door = new Door(this.server, identity, {
       answer: (answer) => this.answered(answer),
       late: () => {
@@ -85,7 +85,7 @@ class Page {
     const help = canAsk
       ? undefined
       : (agent?.message ??
-        "Only the lab can let you in. Its address for this page ends in #agent=…: `./dev demo` prints it. Open that one, or ask whoever runs the lab.");
+        "Only the lab can let you in. It prints an address of this page that ends in #agent=…: open that one, or ask whoever runs the lab for it.");
     view.state("stranger");
     if (error instanceof Refusal) {
       this.notice("outside", {
@@ -108,7 +108,9 @@ class Page {
     view.busy("ask", true);
     view.text("ask", "Asking…");
     try {
-      const granted = await agent.grant(door.identity.record, APP);
+      const identity = await door.freshIdentity();
+      this.showIdentity(identity);
+      const granted = await agent.grant(identity.record, APP);
       await door.keepProof(granted.proof);
       await door.enter(granted.proof);
       const until = new Date(granted.validUntil * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
@@ -133,6 +135,7 @@ class Page {
 
   private entered(granted: string): void {
     this.revokedAt = null;
+    this.connected = true;
     view.state("player");
     view.text("granted", granted);
     this.match.modelPlays = true;
@@ -160,6 +163,10 @@ class Page {
       this.showScore();
     }
     if (this.phase === "ready" || this.phase === "paused" || this.phase === "over") {
+      if (!this.connected) {
+        this.wait();
+        return;
+      }
       this.notice("playing", {});
       view.find("court").focus({ preventScroll: true });
       this.match.run();
@@ -214,14 +221,19 @@ class Page {
 
   private connection(state: "open" | "opening" | "closed", text: string): void {
     view.connection(state, text);
+    this.connected = state === "open";
     if (state === "open" && this.phase === "waiting") {
       this.notice("playing", {});
       this.match.run();
     } else if (state !== "open" && this.phase === "playing" && document.body.dataset["state"] === "player") {
-      this.match.action = 0;
-      this.match.pause();
-      this.notice("waiting", { title: "The connection is gone", text: "Trying again; the game goes on when it is back." });
+      this.wait();
     }
+  }
+
+  private wait(): void {
+    this.match.action = 0;
+    this.match.pause();
+    this.notice("waiting", { title: "The connection is gone", text: "Trying again; the game goes on when it is back." });
   }
 
   private async revoke(): Promise<void> {
@@ -294,6 +306,11 @@ class Page {
           ? ` For everyone so far: ${metrics.predictions} predictions, ${metrics.deadline_misses} deadline misses, ${metrics.defaults} defaults.`
           : ""),
     );
+  }
+
+  private showIdentity(identity: Identity): void {
+    view.text("identity", identity.id.slice(0, 16));
+    view.find("identity").title = identity.id;
   }
 
   private showScore(): void {

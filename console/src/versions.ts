@@ -97,8 +97,9 @@ export class VersionList {
     show.dataset["show"] = one.version;
     show.dataset["key"] = `show-${one.version}`;
     show.setAttribute("aria-expanded", String(open));
+    if (one.lineage?.name) show.append(element("span", "named", String(one.lineage.name)));
     if (one.version === this.info?.current) show.append(element("span", "badge live", "live"));
-    if (one.version === this.served) show.append(element("span", "badge", "answering"));
+    if (one.version === this.served && one.version !== this.info?.current) show.append(element("span", "badge", "answering"));
     if (!one.ready) show.append(element("span", "badge", "not ready"));
     row.append(show, this.switchTo(one.version));
     if (open) row.append(details(one));
@@ -114,7 +115,8 @@ function details(one: Version): HTMLElement {
     return box;
   }
   const facts = element("dl", "");
-  for (const [name, value] of factsOf(lineage, one.replicas)) {
+  for (const [name, value] of [["run", lineage.run], ["artifact", lineage.artifact]] as const) {
+    if (typeof value !== "string") continue;
     const told = element("dd", "");
     told.append(element("code", "", value));
     told.title = value;
@@ -126,15 +128,6 @@ function details(one: Version): HTMLElement {
   const params = paramsOf(lineage);
   if (params.length) box.append(element("p", "note params", params.join(" · ")));
   return box;
-}
-
-function factsOf(lineage: Lineage, replicas: number): [string, string][] {
-  const facts: [string, string][] = [];
-  if (lineage.name) facts.push(["name", String(lineage.name)]);
-  if (lineage.run) facts.push(["run", String(lineage.run)]);
-  if (lineage.artifact) facts.push(["artifact", String(lineage.artifact)]);
-  facts.push(["replicas", String(replicas)]);
-  return facts;
 }
 
 function paramsOf(lineage: Lineage): string[] {
