@@ -7,7 +7,10 @@ const CODES: Record<string, string> = {
   revoked: "The lab took your grant back. The model does not answer you any more.",
   revocation_stale: "The server cannot tell whether grants were revoked, so it lets nobody in. Try again in a moment.",
   replayed: "The server has seen this very request before.",
-  malformed: "The server could not read the proof.",
+  malformed: "The server could not read the proof, or it was made for another place.",
+  too_many_proofs: "The server has too many proofs to check. Try again in a moment.",
+  overloaded: "The server has too much to do. Try again in a moment.",
+  no_such_app: "Nothing is deployed under this name.",
 };
 
 export function explain(code: string): string {

@@ -1,6 +1,8 @@
-// Plays without a browser: node headless.mjs ws://127.0.0.1:PORT/pong/predict [--token T] [--points N] [--seed S] [--version V]
+// Plays without a browser:
+//   node headless.mjs ws://127.0.0.1:PORT/pong/predict [--token T] [--points N] [--pace STEPS_A_SECOND] [--seed S] [--version V]
 // The model has the left paddle, a scripted player that follows the ball the right one. The game waits for each answer. Prints one
 // line of JSON: balls that came to the model, how many it returned, the last 600 answers' latencies. Exit status 1 says why on stderr.
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import WebSocket from "ws";
 import { type Action, Game, seeded, steer, track } from "./game.js";
@@ -9,6 +11,7 @@ import { type Answer, readAnswer } from "./link.js";
 
 const MAX_STEPS_A_POINT = 20_000; // two that never miss would play for ever
 const ANSWER_TIMEOUT_MS = 10_000;
+const BURST_MS = 50; // how far ahead of its pace it may get
 
 class Connection {
   private waiting: { id: number; at: number; resolve: (answer: Answer) => void; reject: (error: Error) => void } | null = null;
@@ -58,13 +61,14 @@ async function main(): Promise<void> {
     options: {
       token: { type: "string" },
       points: { type: "string", default: "5" },
+      pace: { type: "string", default: "1000" },
       seed: { type: "string", default: "1" },
       version: { type: "string" },
     },
   });
   const [url] = positionals;
-  const points = Number(values.points);
-  if (url === undefined || !(points >= 1)) throw new Error("usage: headless.mjs ws://HOST:PORT/APP/predict [--token T] [--points N]");
+  const [points, pace] = [Number(values.points), Number(values.pace)];
+  if (url === undefined || !(points >= 1) || !(pace > 0)) throw new Error("usage: headless.mjs ws://HOST:PORT/APP/predict [--token T] [--points N]");
 
   const connection = await Connection.open(url, values.token);
   const game = new Game(seeded(Number(values.seed)), points);
@@ -72,8 +76,11 @@ async function main(): Promise<void> {
   const server = new Window();
   const told = { balls: 0, returned: 0, steps: 0, misses: 0 };
   const versions = new Set<string>();
+  const began = performance.now();
   let since = 0;
   while (game.score.left + game.score.right < points && since < MAX_STEPS_A_POINT) {
+    const ahead = (told.steps * 1000) / pace - (performance.now() - began);
+    if (ahead > BURST_MS) await sleep(ahead); // a server takes too many messages a second for a flood
     const answer = await connection.ask(game.observe(), values.version);
     trip.add(answer.roundTripMs);
     if (answer.serverMs !== null) server.add(answer.serverMs);

@@ -35,7 +35,7 @@ export function readAnswer(text: string, sent: Sent, now: number): Answer | null
   }
   if (typeof said !== "object" || said === null || said["id"] !== sent.id) return null;
   const timing = {
-    version: typeof said["version"] === "string" ? said["version"] : null,
+    version: typeof said["version"] === "string" && said["version"] !== "" ? said["version"] : null,
     roundTripMs: now - sent.at,
     serverMs: typeof said["latency_us"] === "number" ? said["latency_us"] / 1000 : null,
   };

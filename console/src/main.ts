@@ -29,6 +29,7 @@ class Page {
   private door: Door | null = null;
   private phase: Phase = "loading";
   private connected = false;
+  private polledAt = 0; // the list of versions
   private revokedAt: number | null = null; // when the player asked for it
 
   constructor() {
@@ -113,7 +114,12 @@ class Page {
       const granted = await agent.grant(identity.record, APP);
       await door.keepProof(granted.proof);
       await door.enter(granted.proof);
-      const until = new Date(granted.validUntil * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+      const until = new Date(granted.validUntil * 1000).toLocaleString([], {
+        weekday: "short",
+        hour: "2-digit",
+        minute: "2-digit",
+        hour12: false,
+      });
       this.entered(`${granted.permission} on ${granted.resource}, until ${until}`);
     } catch (error) {
       this.outside(error);
@@ -198,7 +204,7 @@ class Page {
       version.dataset["version"] = answer.version;
       view.text("version", `version ${answer.version}`);
       this.versions.serves(answer.version);
-      if (this.counts.moves > 1 && !this.versions.knows(answer.version)) void this.poll();
+      if (!this.versions.knows(answer.version) && performance.now() - this.polledAt > POLL_MS / 4) void this.poll();
     }
   }
 
@@ -288,11 +294,13 @@ class Page {
   private async poll(): Promise<void> {
     const door = this.door;
     if (!door || document.hidden || document.body.dataset["state"] !== "player") return;
+    this.polledAt = performance.now();
     try {
       const info = await this.server.info(door.token);
       if (document.body.dataset["state"] === "player") this.showInfo(info);
-    } catch {
-      // The link tells when the server is gone or has refused.
+    } catch (error) {
+      // The link tells when the server is gone; here only the list is missing.
+      if (error instanceof Refusal) view.text("versions-note", `The server does not list its versions: ${error.short}.`);
     }
   }
 
