@@ -1,0 +1,461 @@
+#include "daybreak/serve/replicas.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <limits>
+
+#include "daybreak/base/log.h"
+#include "daybreak/crypto/hash.h"
+#include "daybreak/crypto/secret.h"
+#include "daybreak/serve/internal/handover.h"
+#include "daybreak/serve/internal/native.h"
+
+namespace daybreak::serve {
+
+using base::Code;
+using base::fail;
+
+namespace {
+
+// What a server says to a replica, with the type of its inputs behind.
+constexpr std::string_view kHello = "daybreak.serve.1 ";
+constexpr Nanos kFar = std::numeric_limits<Nanos>::max();
+constexpr Nanos kTickNs = 1'000'000'000;  // hung replicas and slow attachments are looked for so often
+
+enum class Kind : std::uint64_t { kWake, kTimer, kListener, kPending, kEvent, kLink };
+
+std::uint64_t key_of(Kind kind, std::uint64_t id) {
+  return static_cast<std::uint64_t>(kind) << 56 | id;
+}
+
+std::string random_text() {
+  const auto bytes = crypto::Secret<16>::random();
+  return crypto::to_hex(bytes.bytes());
+}
+
+// Whether the process is still to be killed; not by number, which may be another's by now.
+void kill_process(int pidfd) {
+  if (pidfd >= 0) syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+}
+
+}  // namespace
+
+class Replicas::Impl {
+ public:
+  explicit Impl(Apps& apps) : apps_(apps) {}
+
+  ~Impl() {
+    stop();
+    for (const int fd : {epoll_, wake_, timer_, listener_}) {
+      if (fd >= 0) close(fd);
+    }
+  }
+
+  base::Status begin() {
+    epoll_ = epoll_create1(EPOLL_CLOEXEC);
+    wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    timer_ = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (epoll_ < 0 || wake_ < 0 || timer_ < 0) return base::fail_errno("cannot watch replicas", errno);
+    DAYBREAK_ASSIGN(listener_, listen_abstract(name_));
+    watch(wake_, Kind::kWake, 0);
+    watch(timer_, Kind::kTimer, 0);
+    watch(listener_, Kind::kListener, 0);
+    thread_ = std::thread([this] { run(); });
+    return {};
+  }
+
+  base::Result<std::uint64_t> add_native(const std::string& model_name, const std::string& version,
+                                         const daybreak_model_v1* native) {
+    if (native == nullptr || native->size_bytes < sizeof(daybreak_model_v1))
+      return fail(Code::kInvalidArgument, "the model is of an older {}: build both sides again", DAYBREAK_MODEL_V1);
+    DAYBREAK_ASSIGN(auto entry, make(model_name));
+    auto runner = std::make_shared<NativeRunner>(native);
+    const std::shared_ptr<Model> model = entry.model;
+    const std::shared_ptr<Replica> replica = entry.replica;
+    replica->native = true;
+    {
+      const base::MutexLock lock(mutex_);
+      DAYBREAK_TRY(entry.model->add_replica(version, replica));
+      entry.thread =
+          std::thread([runner, mapping = entry.mapping, slab = entry.model->slab(), event = replica->event_fd,
+                       type = entry.model->input_type(version)] { runner->run(mapping, *slab, event, type); });
+      watch(replica->event_fd, Kind::kEvent, replica->id);
+      entries_.emplace(replica->id, std::move(entry));
+    }
+    model->set_input_elements(version, native->input_elements);
+    model->replica_ready(replica->id, getpid());
+    tell("ready", replica->id);
+    return replica->id;
+  }
+
+  base::Result<Channel> add_process(const std::string& model_name, const std::string& version) {
+    DAYBREAK_ASSIGN(auto entry, make(model_name));
+    entry.version = version;
+    entry.token = random_text();
+    const std::shared_ptr<Replica> replica = entry.replica;
+    replica->end = [this, id = replica->id](bool force) { let_go(id, force); };
+    const base::MutexLock lock(mutex_);
+    DAYBREAK_TRY(entry.model->add_replica(version, replica));
+    watch(replica->event_fd, Kind::kEvent, replica->id);
+    const std::string address = name_ + "/" + entry.token;
+    entries_.emplace(replica->id, std::move(entry));
+    return Channel{replica->id, address};
+  }
+
+  bool remove(std::uint64_t id, std::chrono::milliseconds limit) {
+    std::shared_ptr<Model> model;
+    {
+      const base::MutexLock lock(mutex_);
+      const auto found = entries_.find(id);
+      if (found == entries_.end()) return false;
+      model = found->second.model;
+    }
+    const bool clean = model->remove_replica(id, limit);
+    forget(id);
+    return clean;
+  }
+
+  std::optional<ReplicaEvent> wait_event(std::chrono::milliseconds limit) {
+    const base::MutexLock lock(mutex_);
+    const Nanos end = steady_now() + std::chrono::nanoseconds(limit).count();
+    while (events_.empty() && !stopping_) {
+      const Nanos left = end - steady_now();
+      if (left <= 0) return std::nullopt;
+      told_.wait_for(mutex_, left);
+    }
+    if (events_.empty()) return std::nullopt;
+    ReplicaEvent event = std::move(events_.front());
+    events_.pop_front();
+    return event;
+  }
+
+  // Only when it would come too late: a timer that is set too early costs one look at the queues.
+  void wake(Nanos deadline) {
+    if (deadline >= armed_.load(std::memory_order_seq_cst)) return;
+    sooner_.store(true, std::memory_order_seq_cst);
+    const std::uint64_t one = 1;
+    (void)!write(wake_, &one, sizeof one);
+  }
+
+  void stop() {
+    std::vector<std::uint64_t> ids;
+    {
+      const base::MutexLock lock(mutex_);
+      if (stopping_) return;
+      stopping_ = true;
+      told_.notify_all();
+      for (const auto& [id, entry] : entries_) ids.push_back(id);
+    }
+    for (const std::uint64_t id : ids) remove(id, std::chrono::milliseconds(0));
+    if (!thread_.joinable()) return;
+    const std::uint64_t one = 1;
+    (void)!write(wake_, &one, sizeof one);
+    thread_.join();
+    for (const auto& [fd, since] : pending_) close(fd);
+    pending_.clear();
+  }
+
+ private:
+  struct Entry {
+    std::shared_ptr<Model> model;
+    std::shared_ptr<Replica> replica;
+    std::shared_ptr<ChannelMapping> mapping;
+    std::thread thread;  // of a native one
+    std::string version;
+    std::string token;  // of a process that has not attached
+    int socket = -1;    // of one that has
+    int pidfd = -1;
+    int pid = 0;
+  };
+
+  base::Result<Entry> make(const std::string& model_name) {
+    Entry entry;
+    DAYBREAK_ASSIGN(entry.model, apps_.model(model_name));
+    DAYBREAK_ASSIGN(entry.mapping, ChannelMapping::create());
+    const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (event < 0) return base::fail_errno("cannot make an event for a replica", errno);
+    const base::MutexLock lock(mutex_);
+    entry.replica = std::make_shared<Replica>(++last_id_, entry.mapping, event);
+    if (stopping_) return fail(Code::kUnavailable, "the server is stopping");
+    if (entries_.size() >= kMaxReplicas)
+      return fail(Code::kResourceExhausted, "there are {} replicas, the most", kMaxReplicas);
+    return entry;
+  }
+
+  void watch(int fd, Kind kind, std::uint64_t id) const {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = key_of(kind, id);
+    epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
+  }
+
+  void tell(std::string what, std::uint64_t id) {
+    const base::MutexLock lock(mutex_);
+    events_.push_back({std::move(what), id});
+    while (events_.size() > kMaxReplicas) events_.pop_front();
+    told_.notify_all();
+  }
+
+  // The replica's process need not live any more.
+  void let_go(std::uint64_t id, bool force) {
+    const base::MutexLock lock(mutex_);
+    const auto found = entries_.find(id);
+    if (found == entries_.end()) return;
+    if (force) kill_process(found->second.pidfd);
+    if (found->second.socket >= 0) shutdown(found->second.socket, SHUT_RDWR);
+  }
+
+  void forget(std::uint64_t id) {
+    Entry entry;
+    {
+      const base::MutexLock lock(mutex_);
+      const auto found = entries_.find(id);
+      if (found == entries_.end()) return;
+      entry = std::move(found->second);
+      entries_.erase(found);
+      epoll_ctl(epoll_, EPOLL_CTL_DEL, entry.replica->event_fd, nullptr);
+      if (entry.socket >= 0) epoll_ctl(epoll_, EPOLL_CTL_DEL, entry.socket, nullptr);
+    }
+    if (entry.thread.joinable()) entry.thread.join();
+    if (entry.socket >= 0) close(entry.socket);
+    if (entry.pidfd >= 0) close(entry.pidfd);
+  }
+
+  void run() {
+    std::array<epoll_event, 64> events;
+    Nanos next_tick = steady_now() + kTickNs;
+    for (;;) {
+      const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 1000);
+      {
+        const base::MutexLock lock(mutex_);
+        if (stopping_ && entries_.empty()) return;
+      }
+      bool timers = false;
+      for (int i = 0; i < count; ++i) {
+        const std::uint64_t key = events[static_cast<std::size_t>(i)].data.u64;
+        timers = handle(static_cast<Kind>(key >> 56), key & ((1ull << 56) - 1)) || timers;
+      }
+      const Nanos now = steady_now();
+      if (timers || now >= armed_.load(std::memory_order_seq_cst)) expire(now);
+      if (now >= next_tick) {
+        tick(now);
+        next_tick = now + kTickNs;
+      }
+    }
+  }
+
+  // Whether deadlines must be looked at.
+  bool handle(Kind kind, std::uint64_t id) {
+    std::uint64_t value;
+    switch (kind) {
+      case Kind::kWake: (void)!read(wake_, &value, sizeof value); return sooner_.exchange(false);
+      case Kind::kTimer: (void)!read(timer_, &value, sizeof value); return true;
+      case Kind::kListener: take_connection(); return false;
+      case Kind::kPending: identify(static_cast<int>(id)); return false;
+      case Kind::kEvent: rang(id); return false;
+      case Kind::kLink: heard(id); return false;
+    }
+    return false;
+  }
+
+  void expire(Nanos now) {
+    // From here on whoever has a deadline wakes us, until it is known what the next one is.
+    armed_.store(kFar, std::memory_order_seq_cst);
+    Nanos next = kFar;
+    for (const auto& model : apps_.models()) next = std::min(next, model->expire(now));
+    if (next == kFar) return;
+    armed_.store(next, std::memory_order_seq_cst);
+    itimerspec time{};
+    time.it_value.tv_sec = next / 1'000'000'000;
+    time.it_value.tv_nsec = next % 1'000'000'000;
+    timerfd_settime(timer_, TFD_TIMER_ABSTIME, &time, nullptr);
+  }
+
+  void rang(std::uint64_t id) {
+    std::shared_ptr<Model> model;
+    {
+      const base::MutexLock lock(mutex_);
+      const auto found = entries_.find(id);
+      if (found == entries_.end()) return;
+      std::uint64_t value;
+      (void)!read(found->second.replica->event_fd, &value, sizeof value);
+      model = found->second.model;
+    }
+    model->replica_rang(id);
+  }
+
+  void take_connection() {
+    const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) return;
+    if (peer_pid(fd) == 0 || pending_.size() >= 64) {
+      close(fd);
+      return;
+    }
+    pending_.emplace(fd, steady_now());
+    watch(fd, Kind::kPending, static_cast<std::uint64_t>(fd));
+  }
+
+  // Somebody says whose process it is.
+  void identify(int fd) {
+    const std::string token = receive_message(fd, nullptr, false);
+    epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+    pending_.erase(fd);
+    const base::MutexLock lock(mutex_);
+    for (auto& [id, entry] : entries_) {
+      if (entry.token.empty() || entry.token.size() != token.size()) continue;
+      const auto bytes = [](const std::string& text) {
+        return std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
+      };
+      if (!crypto::constant_time_equal(bytes(entry.token), bytes(token))) continue;
+      entry.token.clear();
+      const std::array<int, 3> fds = {entry.mapping->fd(), entry.model->slab()->readable_fd(), entry.replica->event_fd};
+      const std::string hello = fmt::format("{}{}", kHello, input_type_name(entry.model->input_type(entry.version)));
+      if (!send_message(fd, hello, fds)) break;
+      entry.socket = fd;
+      entry.pid = peer_pid(fd);
+      entry.pidfd = static_cast<int>(syscall(SYS_pidfd_open, entry.pid, 0));
+      watch(fd, Kind::kLink, id);
+      return;
+    }
+    close(fd);
+  }
+
+  // A replica's process says that it is ready, or has ended.
+  void heard(std::uint64_t id) {
+    std::shared_ptr<Model> model;
+    int pid = 0;
+    bool ready = false;
+    {
+      const base::MutexLock lock(mutex_);
+      const auto found = entries_.find(id);
+      if (found == entries_.end()) return;
+      model = found->second.model;
+      pid = found->second.pid;
+      ready = receive_message(found->second.socket, nullptr, false) == "ready";
+      if (!ready) epoll_ctl(epoll_, EPOLL_CTL_DEL, found->second.socket, nullptr);
+    }
+    if (ready) {
+      model->replica_ready(id, pid);
+      return tell("ready", id);
+    }
+    model->replica_rang(id);  // what it finished before it ended
+    if (model->replica_died(id, "its process ended")) tell("dead", id);
+    forget(id);
+  }
+
+  void tick(Nanos now) {
+    for (const auto& model : apps_.models()) {
+      for (const auto& replica : model->hung(now, kHungNs)) {
+        base::log_error("a replica has computed one batch for too long and is killed",
+                        {{"model", model->name()}, {"replica", replica->id}, {"limit_s", kHungNs / 1'000'000'000}});
+        let_go(replica->id, true);
+      }
+    }
+    std::erase_if(pending_, [&](const auto& each) {
+      if (now - each.second < kAttachNs) return false;
+      close(each.first);
+      return true;
+    });
+  }
+
+  Apps& apps_;
+  const std::string name_ = "daybreak-serve-" + random_text();
+  int epoll_ = -1, wake_ = -1, timer_ = -1, listener_ = -1;
+  std::thread thread_;
+  std::atomic<Nanos> armed_{kFar};
+  std::atomic<bool> sooner_{false};
+  std::unordered_map<int, Nanos> pending_;  // on the thread
+  base::Mutex mutex_;
+  base::CondVar told_;
+  std::uint64_t last_id_ DAYBREAK_GUARDED_BY(mutex_) = 0;
+  std::unordered_map<std::uint64_t, Entry> entries_ DAYBREAK_GUARDED_BY(mutex_);
+  std::deque<ReplicaEvent> events_ DAYBREAK_GUARDED_BY(mutex_);
+  bool stopping_ DAYBREAK_GUARDED_BY(mutex_) = false;
+};
+
+Replicas::Replicas(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Replicas::~Replicas() = default;
+
+base::Result<std::unique_ptr<Replicas>> Replicas::start(Apps& apps) {
+  auto impl = std::make_unique<Impl>(apps);
+  DAYBREAK_TRY(impl->begin());
+  return std::unique_ptr<Replicas>(new Replicas(std::move(impl)));
+}
+
+base::Result<std::uint64_t> Replicas::add_native(const std::string& model, const std::string& version,
+                                                 const daybreak_model_v1* native) {
+  return impl_->add_native(model, version, native);
+}
+base::Result<Replicas::Channel> Replicas::add_process(const std::string& model, const std::string& version) {
+  return impl_->add_process(model, version);
+}
+bool Replicas::remove(std::uint64_t id, std::chrono::milliseconds limit) {
+  return impl_->remove(id, limit);
+}
+std::optional<ReplicaEvent> Replicas::wait_event(std::chrono::milliseconds limit) {
+  return impl_->wait_event(limit);
+}
+void Replicas::wake(Nanos deadline) {
+  impl_->wake(deadline);
+}
+void Replicas::stop() {
+  impl_->stop();
+}
+
+// ---- in the replica's process
+
+base::Result<std::unique_ptr<Attached>> Attached::attach(const std::string& address) {
+  const std::size_t slash = address.find('/');
+  if (slash == std::string::npos) return fail(Code::kInvalidArgument, "this is no address of a server");
+  std::unique_ptr<Attached> attached(new Attached);
+  DAYBREAK_ASSIGN(attached->socket_, connect_abstract(address.substr(0, slash)));
+  std::vector<int> fds;
+  std::string hello;
+  if (send_message(attached->socket_, address.substr(slash + 1)))
+    hello = receive_message(attached->socket_, &fds, true);
+  if (!hello.starts_with(kHello) || fds.size() != 3) {
+    for (const int fd : fds) close(fd);
+    return fail(Code::kPermissionDenied, "the server does not know this replica, or knows it already");
+  }
+  attached->event_ = fds[2];
+  DAYBREAK_ASSIGN(attached->input_type_, parse_input_type(std::string_view(hello).substr(kHello.size())));
+  struct stat about{};
+  fstat(fds[1], &about);
+  const auto size = static_cast<std::size_t>(about.st_size);
+  void* slab = mmap(nullptr, size, PROT_READ, MAP_SHARED, fds[1], 0);
+  close(fds[1]);
+  auto mapping = ChannelMapping::open(fds[0]);
+  if (slab == MAP_FAILED || !mapping) return fail(Code::kInternal, "cannot map the server's memory");
+  attached->slab_ = {static_cast<const std::byte*>(slab), size};
+  attached->side_.emplace(std::move(*mapping), attached->slab_, attached->event_);
+  return attached;
+}
+
+Attached::~Attached() {
+  side_.reset();
+  // The inputs stay mapped: a model may still hold views of them.
+  if (event_ >= 0) close(event_);
+  if (socket_ >= 0) close(socket_);
+}
+
+base::Status Attached::ready() {
+  if (send_message(socket_, "ready")) return {};
+  return fail(Code::kUnavailable, "the server is gone");
+}
+
+bool Attached::connected() const {
+  pollfd poll_for{socket_, POLLIN | POLLHUP, 0};
+  return poll(&poll_for, 1, 0) == 0;  // the server never sends anything more
+}
+
+}  // namespace daybreak::serve
