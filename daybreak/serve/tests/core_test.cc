@@ -240,6 +240,16 @@ TEST_F(Gated, a_session_passes_and_the_codes_go_on_the_wire) {
     EXPECT_NE(ask({{"Authorization", token}}).status, 200);
 }
 
+TEST_F(Gated, a_pages_own_get_has_the_pages_origin) {
+  const auto origin_seen = [&](const char* site) {
+    send("GET", "/daybreak/v1/apps/g", "", {{"Authorization", "Bearer " + kSession}, {"Sec-Fetch-Site", site}});
+    return gate_.last;
+  };
+  EXPECT_EQ(origin_seen("same-origin"), fmt::format("predict apps/g g http://127.0.0.1:{}  ", core_->query_port()));
+  EXPECT_EQ(origin_seen("cross-site"), "predict apps/g g   ");
+  EXPECT_EQ(origin_seen("same-site"), "predict apps/g g   ");
+}
+
 TEST_F(Gated, a_signed_request_passes_once) {
   EXPECT_EQ(ask(signed_headers("AAAA")).status, 200);
   EXPECT_EQ(gate_.last, "predict apps/g g  POST /g/predict");
