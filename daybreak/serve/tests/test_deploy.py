@@ -256,7 +256,9 @@ def test_an_app_that_is_there_keeps_what_it_has(server: serve.Server) -> None:
         server.deploy("other", constant(1))
 
 
-def test_a_state_that_cannot_be_written_changes_nothing(server: serve.Server, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_that_cannot_be_written_changes_nothing(
+    server: serve.Server, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.deploy("pong", constant(1), default="0", slo_ms=5000)
     store = server._store
 
@@ -276,7 +278,9 @@ def test_a_state_that_cannot_be_written_changes_nothing(server: serve.Server, ca
     assert [each["version"] for each in server.models()[0]["versions"]] == ["1"]
 
 
-def test_a_core_that_refuses_takes_the_state_back(server: serve.Server, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_core_that_refuses_takes_the_state_back(
+    server: serve.Server, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.deploy("pong", constant(1), default="0", slo_ms=5000)
     before = server.state.copy()
 
@@ -445,7 +449,11 @@ def test_an_app_whose_gate_is_not_given_again_stays_closed(start: Start, caller:
 
 
 def test_other_machines_are_served_only_with_tls_and_a_gate() -> None:
-    for options, missing in [({}, "tls and gate are"), ({"tls": ("c", "k")}, "gate is"), ({"gate": object()}, "tls is")]:
+    for options, missing in [
+        ({}, "tls and gate are"),
+        ({"tls": ("c", "k")}, "gate is"),
+        ({"gate": object()}, "tls is"),
+    ]:
         for host in ("0.0.0.0", "192.0.2.1", "::", "example.org"):
             with pytest.raises(errors.InvalidArgumentError, match=missing):
                 serve.start(host=host, **options)  # type: ignore[arg-type]
