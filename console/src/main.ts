@@ -268,6 +268,7 @@ class Page {
     view.text("granted", revoked ? "taken back" : "nothing");
     view.connection("closed", "refused");
     this.versions.serves(null);
+    this.showLatency();
     if (!revoked) {
       this.match.pause();
       this.outside(new Refusal(ending.status, ending.code));
