@@ -4,6 +4,7 @@ from daybreak._core import (
     grant as grant,
     rl as rl,
     runtime as runtime,
+    serve as serve,
     tensor as tensor,
     track as track
 )

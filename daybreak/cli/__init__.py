@@ -31,6 +31,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("daybreak.demo.commands", "Watch the systems work together: train a Pong agent.", "rl"),
     "runs": Command("daybreak.track.commands", "Look at what was recorded: list, show, diff, plot, export."),
     "track": Command("daybreak.track.root_commands", "Check, clean and measure what was recorded."),
+    "serve": Command("daybreak.serve.commands", "Serve models under a deadline: start, deploy, list, roll back."),
     "grant": Command("daybreak.grant.commands", "Keys, grants, proofs; encrypt files to a resource, and open them."),
 }
 

@@ -1,0 +1,205 @@
+"""What the core has of the state: apps, links, versions, and how each change of the one is made in the other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from daybreak.base import errors
+from daybreak.serve import checks
+from daybreak.serve.fleet import Fleet, Slot, Spec
+from daybreak.serve.output import Logs
+from daybreak.serve.payload import Runnable
+from daybreak.serve.state import App, Model, State, Store, Version
+
+__all__ = ["Mirror"]
+
+_Effect = tuple[Callable[[], object], Callable[[], object]]  # do it, undo it
+
+
+class Mirror:
+    """The core beside the state. What begins with an underscore and changes something is called under the lock.
+
+    The versions of a model that the core has share one input type. A model may have versions of several types, as long as
+    no app is linked to those of another than its own: the core has those of the current one's type, the others wait.
+    """
+
+    def __init__(self, core: Any, store: Store, logs: Logs, fleet: Fleet, gates: Mapping[str, Any] | Any) -> None:
+        self._core = core
+        self._store = store
+        self._logs = logs
+        self._fleet = fleet
+        self._gates = gates  # one for all apps, or by app
+        self._lock = threading.RLock()
+        self._claims: set[tuple[str, str]] = set()  # versions that somebody changes at the moment
+        self._in_core: dict[tuple[str, str], str] = {}  # versions that the core has, with their input type
+        self._open_apps: dict[str, Any] = {}  # apps that the core has, with their gate
+        self._linked: set[tuple[str, str]] = set()  # links that the core has
+        self._runs: dict[tuple[str, str], Runnable] = {}
+        self._why_not: dict[tuple[str, str], str] = {}  # versions that cannot run here, and why
+
+    # Looking.
+
+    @property
+    def state(self) -> State:
+        return self._store.state
+
+    def _app(self, name: object) -> App:
+        found = self.state.apps.get(checks.checked_name(name, "the app"))
+        if found is None:
+            raise errors.NotFoundError(f"No app with name {name} exists.")
+        return found
+
+    def _model(self, name: object) -> Model:
+        found = self.state.models.get(checks.checked_name(name, "the model"))
+        if found is None or not any(version.registered for version in found.versions.values()):
+            raise errors.NotFoundError(f"No model with name {name} exists.")
+        return found
+
+    def _version(self, model: object, version: object, *, registered: bool = True) -> Version:
+        checks.checked_name(model, "the model")
+        checks.checked_name(version, "the version")
+        known = self.state.models.get(str(model))
+        found = known.versions.get(str(version)) if known is not None else None
+        if found is None or (registered and not found.registered):
+            raise errors.NotFoundError(f"Version {version} does not exist for model {model}.")
+        return found
+
+    def _apps_of(self, model: str) -> list[tuple[str, App]]:
+        return [(name, app) for name, app in self.state.apps.items() if model in app.models]
+
+    def _check_types(self, model: str, input_type: str) -> None:
+        for name, app in self._apps_of(model):
+            if app.input_type != input_type:
+                raise errors.FailedPreconditionError(
+                    f"Model {model} takes {input_type}, and app {name}, which is linked to it, takes {app.input_type}."
+                )
+
+    # Changing: the disk first, then the core; back if the core refuses.
+
+    def _commit(self, change: Callable[[State], object], *effects: _Effect) -> None:
+        before = self.state
+        after = before.copy()
+        change(after)
+        self._store.save(after)
+        done: list[Callable[[], object]] = []
+        try:
+            for do, undo in effects:
+                do()
+                done.append(undo)
+        except BaseException:
+            for undo in reversed(done):
+                with contextlib.suppress(errors.Error):
+                    undo()
+            self._store.save(before)
+            raise
+
+    def _gate_of(self, name: str, given: Any = None) -> Any:
+        if given is not None:
+            return given
+        return self._gates.get(name) if isinstance(self._gates, Mapping) else self._gates
+
+    def _open_app(self, name: str, app: App, gate: Any) -> _Effect:
+        def do() -> None:
+            self._core.add_app(
+                name,
+                input_type=app.input_type,
+                default_output=app.default_output,
+                slo_us=app.slo_us,
+                overload=app.overload,
+                gate=gate,
+            )
+            self._open_apps[name] = gate
+
+        return do, self._close_app(name)[0]
+
+    def _close_app(self, name: str) -> _Effect:
+        def do() -> None:
+            if name in self._open_apps:
+                del self._open_apps[name]
+                self._linked = {link for link in self._linked if link[0] != name}
+                self._core.delete_app(name)
+
+        return do, _nothing
+
+    def _link_effect(self, app: str, model: str) -> _Effect:
+        def do() -> None:
+            # An app that is closed for want of its gate, or a model that has no version, is linked when that changes.
+            known = any(name == model for name, _ in self._in_core)
+            if known and app in self._open_apps and (app, model) not in self._linked:
+                self._core.link(app, model)
+                self._linked.add((app, model))
+
+        def undo() -> None:
+            if (app, model) in self._linked:
+                self._linked.discard((app, model))
+                self._core.unlink(app, model)
+
+        return do, undo
+
+    def _current_effect(self, model: str, version: str) -> _Effect:
+        before = self.state.models[model].current if model in self.state.models else None
+        back = (lambda: self._core.set_current(model, before)) if before is not None else _nothing
+        return lambda: self._core.set_current(model, version), back
+
+    # The core's versions.
+
+    def _core_add(self, model: str, version: str, made: Version) -> None:
+        """NotFoundError and the like never; FailedPreconditionError when an app is linked to versions of another type."""
+        others = [each for (name, each), kind in self._in_core.items() if name == model and kind != made.input_type]
+        if others:
+            for app, _ in self._apps_of(model):
+                raise errors.FailedPreconditionError(
+                    f"Version {version} of {model} takes {made.input_type}, and app {app}, which is linked to it, does not."
+                )
+        for each in others:
+            self._fleet.remove(self._fleet.of(model, each), 0.0)
+            self._core_forget(model, each)
+        lineage = json.dumps(made.lineage)
+        self._core.add_version(model, version, input_type=made.input_type, batch_size=made.batch_size, lineage=lineage)
+        self._in_core[(model, version)] = made.input_type
+
+    def _core_forget(self, model: str, version: str) -> None:
+        if self._in_core.pop((model, version), None) is not None:
+            with contextlib.suppress(errors.NotFoundError):
+                self._core.delete_version(model, version)
+
+    def _core_remove(self, model: str, version: str) -> None:
+        self._runs.pop((model, version), None)
+        self._core_forget(model, version)
+
+    def _ensure_in_core(self, model: str, version: str) -> None:
+        """Brings a version back that waited because of its type, and all others of that type."""
+        if (model, version) in self._in_core:
+            return
+        known = self.state.models[model].versions
+        for name, made in known.items():
+            if made.input_type == known[version].input_type and (model, name) not in self._in_core:
+                self._core_add(model, name, made)
+                self._start_replicas(model, name, made)
+
+    def _start_replicas(self, model: str, version: str, made: Version) -> list[Slot]:
+        run = self._runs.get((model, version))
+        if run is None:
+            return []
+        return self._fleet.add(Spec(model, version, run, made.batch, made.output), made.replicas, supervised=True)
+
+    def _replace_in_core(self, model: str, version: str, made: Version) -> None:
+        """Takes another batch size for replicas that no request knows yet: they are started again, and waited for."""
+        slots = self._fleet.of(model, version)
+        self._fleet.remove(slots, 0.0)
+        with self._lock:
+            self._core_forget(model, version)
+            self._core_add(model, version, made)
+            new = self._start_replicas(model, version, made)
+        with contextlib.suppress(errors.FailedPreconditionError):
+            self._fleet.wait(new)
+
+
+def _nothing() -> None:
+    return None
+
+
