@@ -19,8 +19,6 @@ DRAIN_S = 30.0  # for what a replica holds when it is removed
 DEFAULT_SLO_MS = 100.0
 
 
-
-
 class Control(Mirror):
     """The operations. Safe to use from many threads: state changes under one lock, slow work (replicas that load) outside."""
 
@@ -259,6 +257,7 @@ class Control(Mirror):
                 self._fleet.remove(new, 0.0)
                 raise
             self._fleet.supervise(new)
+
 
 def _drop(state: State, model: str, version: str) -> None:
     state.models[model].drop(version)

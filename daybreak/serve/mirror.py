@@ -201,5 +201,3 @@ class Mirror:
 
 def _nothing() -> None:
     return None
-
-
