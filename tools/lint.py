@@ -37,6 +37,7 @@ def steps() -> list[tuple[str, list[str]]]:
         ("arrows in Python", [f"{BIN}/lint-imports"]),
         ("clang-format", [CLANG_FORMAT, "--dry-run", "-Werror", *cpp_sources()]),
         ("stubs", [sys.executable, "tools/stubs.py"]),
+        ("page", [sys.executable, "tools/page.py"]),
         ("mypy", [f"{BIN}/mypy", "--strict", *TYPED]),
         ("clang-tidy", [sys.executable, "tools/tidy.py"]),
     ]

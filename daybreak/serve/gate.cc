@@ -1,5 +1,7 @@
 #include "daybreak/serve/gate.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <vector>
 
@@ -17,6 +19,14 @@ constexpr std::string_view kTokenProtocol = "daybreak.token.";
 
 daybreak_bytes bytes_of(const std::string& text) {
   return {text.data(), text.size()};
+}
+
+// Whose page asks: a part of what a session was opened for. Browsers leave Origin out of a GET to the page's own
+// origin, and say so in Sec-Fetch-Site, which no page can set.
+std::string origin_of(const net::Request& request) {
+  const std::string_view origin = request.headers.get("Origin");
+  if (!origin.empty() || request.headers.get("Sec-Fetch-Site") != "same-origin") return std::string(origin);
+  return fmt::format("{}://{}", request.tls ? "https" : "http", request.headers.get("Host"));
 }
 
 // The token that a browser's WebSocket carries among its protocols, since it can set no header.
@@ -81,7 +91,7 @@ Claim claim_of(const net::Request& request, std::string permission, std::string 
   claim.permission = std::move(permission);
   claim.resource = std::move(resource);
   claim.app = std::move(app);
-  claim.origin = std::string(request.headers.get("Origin"));
+  claim.origin = origin_of(request);
   std::string_view token = request.headers.get("Authorization");
   if (token.size() > 7 && net::equal_ignoring_case(token.substr(0, 7), "Bearer ")) {
     token.remove_prefix(7);

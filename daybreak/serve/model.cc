@@ -470,6 +470,7 @@ void Model::take_results(VersionState& version, Replica& replica, std::int64_t t
     }
   }
   flight.clear();
+  forget_done(nullptr);
   ++replica.batches;
   replica.began_ns = now;
   if (computed > 0) {

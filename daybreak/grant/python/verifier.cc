@@ -210,6 +210,12 @@ void bind_verifier(nb::module_& m) {
           [](std::shared_ptr<Self> self) {
             return nb::capsule(make_gate(std::move(self)), DAYBREAK_GATE_V1, release_gate);
           },
-          "As the capsule daybreak.gate.v1, for native code of other rooms.");
+          "As the capsule daybreak.gate.v1, for native code of other rooms.")
+      .def(
+          "__daybreak_gate_v1__",
+          [](std::shared_ptr<Self> self) {
+            return nb::capsule(make_gate(std::move(self)), DAYBREAK_GATE_V1, release_gate);
+          },
+          "gate(), under the name by which other rooms ask for it.");
   bind_verifier_sessions(cls);
 }
