@@ -15,27 +15,23 @@ import hashlib
 import json
 import os
 import secrets
-import signal
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from daybreak.base import errors
 from daybreak.serve import checks
+from daybreak.serve.steps import step
 
 __all__ = [
     "ADDRESS_FILE",
     "BLOB_KINDS",
-    "FAILPOINT",
-    "STEPS",
     "App",
     "Blob",
     "Model",
     "State",
     "Store",
     "Version",
-    "step",
 ]
 
 FORMAT = "daybreak.serve.state"
@@ -45,34 +41,6 @@ MAX_BLOB_BYTES = 1 << 30
 MAX_HISTORY = 32  # versions that were current before, for rollback
 BLOB_KINDS = {"pickle": "pkl", "policy": "policy", "sealed": "sealed"}
 ADDRESS_FILE = "address.json"
-FAILPOINT = "DAYBREAK_SERVE_FAILPOINT"
-
-# The steps of a deploy. At each of them a test kills the process (`kill -9`) and looks what a restart finds.
-STEPS = (
-    "deploy.begun",
-    "blob.written",
-    "blob.synced",
-    "blob.placed",
-    "deploy.blob",
-    "deploy.version",
-    "deploy.replicas",
-    "deploy.ready",
-    "state.written",
-    "state.synced",
-    "state.placed",
-    "deploy.journalled",
-    "deploy.switched",
-    "deploy.done",
-)
-on_step: Callable[[str], None] | None = None
-
-
-def step(name: str) -> None:
-    """Marks that this step was reached: kills the process if the environment's `DAYBREAK_SERVE_FAILPOINT` names it."""
-    if on_step is not None:
-        on_step(name)
-    if os.environ.get(FAILPOINT) == name:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
