@@ -3,17 +3,20 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from daybreak import grant, rl, track
+import daybreak
+from daybreak import grant, rl, serve, track
 from daybreak.demo import games, lab
 
 DEMO = [sys.executable, "-m", "daybreak.cli", "demo", "pong"]
@@ -31,7 +34,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 def test_check_says_a_line_a_step_and_two_at_the_end(shown: tuple[str, Path]) -> None:
     output, out = shown
     lines = output.splitlines()
-    assert len(lines) == 22, output
+    assert len(lines) == 30, output
     assert all(line.startswith("ok ") for line in lines[:-2])
     assert lines[-2].startswith("Shown: ") and lines[-1].startswith("Next: ")
     assert str(out / "match.gif") in lines[-1]
@@ -50,6 +53,8 @@ def test_result_holds_what_was_asked_for_and_found(shown: tuple[str, Path]) -> N
     story = {"train", "imitate", "diff", "policy_file", "mean_return", "win_rate", "beats_imitation", "pictures"}
     assert story | {"parties", "encrypt", "refused", "granted", "attenuated", "granted_rl"} <= set(checks)
     assert {"planted", "revoked", "tracked", "canaries"} <= set(checks)
+    assert {"serve", "stage", "stranger", "player", "rally", "switch", "lineage", "player_revoked"} <= set(checks)
+    assert checks["player_revoked"]["seconds"] <= lab.STALENESS_S + 1
     assert checks["revoked"]["seconds"] <= lab.STALENESS_S + 1
     wins = result["imitation_win_rates"]
     assert wins["dirty"] < wins["clean"] < result["win_rate"]
@@ -93,7 +98,7 @@ def test_runs_can_be_asked_afterwards(shown: tuple[str, Path]) -> None:
         track.init(before)
 
 
-def test_stranger_and_revoked_deployer_stay_out_after_the_demo(shown: tuple[str, Path]) -> None:
+def test_the_stranger_stays_out_after_the_demo_and_who_was_granted_again_opens(shown: tuple[str, Path]) -> None:
     out = shown[1]
     public = out / "public"
     manifest = grant.Manifest((public / "manifest").read_bytes())
@@ -110,7 +115,7 @@ def test_stranger_and_revoked_deployer_stay_out_after_the_demo(shown: tuple[str,
             except grant.Denied as denied:
                 opened[party, name] = denied.code
     assert opened == {
-        ("deployer", "imitation"): "revoked",
+        ("deployer", "imitation"): "bc",  # revoked, and granted again to be served
         ("deployer", "rl"): "ppo",
         ("stranger", "imitation"): "not_granted",
         ("stranger", "rl"): "not_granted",
@@ -124,7 +129,8 @@ def test_no_policy_and_no_secret_lies_outside_the_labs_folder(shown: tuple[str, 
     seeds = {f"{name}'s key": lab.secret_of(out / name) for name in ("lab", "trainer", "deployer", "stranger")}
     assert all(len(set(seed)) > 8 for seed in seeds.values())  # they are seeds
     assert lab.leaks(out / "lab", canaries) and lab.leaks(out / "lab", seeds)  # and are found where they lie
-    for name in ("trainer", "deployer", "stranger", "public"):
+    assert list((out / "server").rglob("*")), "the server kept nothing"
+    for name in ("trainer", "deployer", "stranger", "public", "server"):
         others = {of: seed for of, seed in seeds.items() if of != f"{name}'s key"}
         assert lab.leaks(out / name, canaries | others) == []
     for path in [*out.glob("*.*"), *Path("/dev/shm").glob("*"), *Path.cwd().glob("core*")]:
@@ -139,6 +145,52 @@ def test_folders_of_the_parties_are_theirs_alone(shown: tuple[str, Path]) -> Non
     for name in ("lab", "trainer", "deployer", "stranger"):
         assert (shown[1] / name).stat().st_mode & 0o077 == 0
         assert (shown[1] / name / "entity.key").stat().st_mode & 0o177 == 0
+
+
+def test_the_server_keeps_ciphertexts_and_the_deployer_alone_opens_them_again(shown: tuple[str, Path]) -> None:
+    out = shown[1]
+    blobs = {path.read_bytes() for path in (out / "server").rglob("*") if path.is_file()}
+    assert {(out / "public" / f"{name}.enc").read_bytes() for name in lab.MODELS} <= blobs
+    manifest = grant.Manifest((out / "public" / "manifest").read_bytes())
+    revocations = grant.RevocationStore(str(out / "public" / "revocations"))
+    verifier = grant.Verifier(namespace=manifest.namespace, server="again", revocations=revocations)
+
+    def opener(who: str):  # type: ignore[no-untyped-def]
+        wallet = grant.Wallet(grant.Entity.load(str(out / who / "entity.key")), str(out / who / "wallet"))
+        return lambda data, _: rl.Policy.load(grant.decrypt(data, wallet=wallet, verifier=verifier))
+
+    ready = {}
+    for who in ("stranger", "deployer"):
+        ports = {"query_port": 0, "admin_port": 0, "metrics_port": 0}
+        with serve.start(out / "server", **ports, gate=verifier, open=opener(who)) as server:
+            server.wait_ready(10)
+            [model] = server.models()
+            assert model["current"] == "2" and model["history"]
+            ready[who] = {entry["version"]: entry["ready"] for entry in model["versions"]}
+    assert ready == {"stranger": {"1": 0, "2": 0}, "deployer": {"1": 1, "2": 1}}
+    daybreak.shutdown()
+
+
+def test_it_serves_until_ctrl_c_and_says_where(tmp_path: Path) -> None:
+    command = [*DEMO, "--out", str(tmp_path), "--max-steps", "16384", "--episodes", "20", "--port", "0"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    output = ""
+    for line in process.stdout:
+        output += line
+        if "Ctrl-C ends the server" in line:
+            break
+    found = re.search(r"http://127\.0\.0\.1:(\d+)/#agent=http://127\.0\.0\.1:(\d+)&token=(\S+)", output)
+    assert found is not None and f"ssh -L {found[1]}:127.0.0.1:{found[1]} -L {found[2]}:" in output, output
+    with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/", timeout=10) as page:
+        assert b"Daybreak" in page.read() and "default-src 'self'" in page.headers["Content-Security-Policy"]
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate(timeout=60)[0]
+    assert "the server has stopped" in rest and "Traceback" not in rest, rest
+    assert process.returncode == 1  # the checks of too little training have failed, not the serving
+    assert _group_is_empty(process.pid), "processes of the demo are left"
 
 
 def test_too_little_training_fails_the_check_and_says_so(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ class Page {
         minute: "2-digit",
         hour12: false,
       });
-      this.entered(`${granted.permission} on ${granted.resource}, until ${until}`);
+      this.entered(`${granted.permission} on ${granted.resource} until ${until}`);
     } catch (error) {
       this.outside(error);
     } finally {
@@ -132,7 +132,7 @@ class Page {
   private async enterWith(identity: Identity): Promise<void> {
     try {
       await this.door!.enter(identity.proof);
-      this.entered(`predict on apps/${APP}, by the proof of your last visit`);
+      this.entered(`predict, by the proof of your last visit`);
     } catch (error) {
       if (error instanceof Refusal && error.code === "revoked") this.ended({ status: error.status, code: error.code });
       else this.outside(error);
@@ -268,6 +268,7 @@ class Page {
     view.text("granted", revoked ? "taken back" : "nothing");
     view.connection("closed", "refused");
     this.versions.serves(null);
+    this.showLatency();
     if (!revoked) {
       this.match.pause();
       this.outside(new Refusal(ending.status, ending.code));

@@ -122,9 +122,9 @@ class Wallet:
     def attestations(self) -> list[Attestation]:
         """All that are known."""
 
-    def prove(self, required: Sequence[tuple[str, str]], *, namespace: str, revocations: RevocationStore | None = None) -> bytes:
+    def prove(self, required: Sequence[tuple[str, str]], *, namespace: str, subject: str | None = None, revocations: RevocationStore | None = None) -> bytes:
         """
-        A proof that the owner has all (permission, resource) pairs, by grants that are not revoked in the store. Denied says which link is missing.
+        A proof that the owner has all (permission, resource) pairs, by grants that are not revoked in the store; or that another subject (an id) has them, who alone can use it. Denied says which link is missing.
         """
 
     def explain(self, required: Sequence[tuple[str, str]], *, namespace: str, subject: str | None = None, revocations: RevocationStore | None = None) -> str:
@@ -230,6 +230,9 @@ class Verifier:
 
     def gate(self) -> CapsuleType:
         """As the capsule daybreak.gate.v1, for native code of other rooms."""
+
+    def __daybreak_gate_v1__(self) -> CapsuleType:
+        """gate(), under the name by which other rooms ask for it."""
 
     def challenge(self, origin: str = '', app: str = '') -> bytes:
         """32 bytes, good once and for 30 s."""

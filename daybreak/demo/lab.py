@@ -68,10 +68,10 @@ class Lab:
         (self.public / f"{name}.enc").write_bytes(ciphertext)
         return ciphertext
 
-    def verifier(self) -> grant.Verifier:
-        """What a careful reader of the lab's models asks."""
+    def verifier(self, server: str = "deployer") -> grant.Verifier:
+        """What a careful reader of the lab's models asks, and the server's gate. Knows what is public alone."""
         return grant.Verifier(
-            namespace=self.namespace, server="deployer", revocations=self.revocations, max_staleness_s=STALENESS_S
+            namespace=self.namespace, server=server, revocations=self.revocations, max_staleness_s=STALENESS_S
         )
 
 
@@ -80,6 +80,8 @@ class Guarded:
     """What the lab published."""
 
     lab: Lab
+    deployer: Party
+    stranger: Party
     ciphertexts: dict[str, bytes]
 
 
@@ -144,7 +146,7 @@ def guard(steps: Steps, out: Path, policies: dict[str, rl.Policy], keep: Callabl
         still = attempt(deployer, "rl") is None
         found.passed = denied is not None and denied.code == "revoked" and seconds <= STALENESS_S and still
         found.text = f"refused after {seconds:.2f} s (bound {STALENESS_S} s), {RL} still opens: {denied}"
-    return Guarded(lab, ciphertexts)
+    return Guarded(lab, deployer, stranger, ciphertexts)
 
 
 def _plant(stranger: Party, lab: Lab, policy: rl.Policy, genuine: bytes) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import daybreak
 from daybreak import rl, track
 
-from . import games, lab, recordings, render
+from . import games, lab, recordings, render, serving
 from .steps import Reporter, Steps
 from .training import HELD_OUT_SEED, RECORDED_SEED, Trained, imitate, train
 
@@ -37,6 +38,7 @@ class Options:
     workers: int = 2
     max_steps: int = 5_000_000  # of training, if the aim is not reached before
     episodes: int = 200  # held-out games
+    port: int = 1337  # of the served policy and its page; another one when it is taken
 
 
 @dataclass
@@ -144,7 +146,7 @@ class Story:
         self.undecided = undecided
 
     def guard(self) -> None:
-        """The policies are encrypted, and who may open them is shown; in the end nothing lies in the clear but in the lab."""
+        """The policies are encrypted, and who may open them is shown."""
         out = self.options.out
         learned = {"imitation": self.imitators["clean"], "rl": self.agent}
 
@@ -153,16 +155,38 @@ class Story:
                 run.artifact("policy", ciphertext)
 
         policies = {name: item.policy for name, item in learned.items()}
-        guarded = lab.guard(self.steps, out, policies, keep)
+        self.policies = policies
+        self.guarded = guarded = lab.guard(self.steps, out, policies, keep)
         with self.steps.step("tracked", "read the encrypted policies back from their runs") as found:
             kept = {name: track.load(_artifact(item.run_id, "policy")) for name, item in learned.items()}
             found.passed = kept == guarded.ciphertexts
             found.text = "the same bytes, found by run and name"
-        with self.steps.step("canaries", "look for policies and secrets outside the lab's folder") as found:
-            canaries = {name: _weights(policy) for name, policy in policies.items()}
+
+    def serve(self) -> serving.Stand:
+        """Both policies are served behind the gate, and somebody plays. The caller closes what is returned."""
+        lineages = {
+            "imitation": serving.lineage(self.imitators["clean"].run_id, "validation_accuracy"),
+            "rl": serving.lineage(self.agent.run_id, "episode_reward_mean"),
+        }
+        stand = serving.open_stand(self.steps, self.guarded, self.options.out, lineages, self.options.port)
+        try:
+            serving.play_and_be_revoked(self.steps, stand, self.guarded)
+        except BaseException:
+            stand.close()
+            raise
+        return stand
+
+    def search(self) -> None:
+        """In the end nothing lies in the clear but in the lab."""
+        out = self.options.out
+        with self.steps.step(
+            "canaries", "look for policies and secrets outside the lab's folder, in the server's too"
+        ) as found:
+            canaries = {name: _weights(policy) for name, policy in self.policies.items()}
             parties = ("lab", "trainer", "deployer", "stranger")
             keys = {f"{name}'s key": lab.secret_of(out / name) for name in parties}
             leaked = lab.leaks(out / "public", canaries | keys)
+            leaked += lab.leaks(out / "server", canaries | keys)
             for name in parties[1:]:
                 leaked += lab.leaks(
                     out / name, canaries | {of: key for of, key in keys.items() if of != f"{name}'s key"}
@@ -226,14 +250,24 @@ def _training_text(trained: Trained) -> str:
     return f"{text}; {trained.worker_deaths} actors died and were replaced" if trained.worker_deaths else text
 
 
-def run(options: Options, reporter: Reporter) -> dict[str, Any]:
+def run(
+    options: Options, reporter: Reporter, stay: Callable[[serving.Stand, dict[str, Any]], None] | None = None
+) -> dict[str, Any]:
     """The whole demo. Returns what it also writes to `result.json`; its `passed` says whether every check did.
 
     Writes into `options.out`: learning_curve.png, match.gif, result.json, and a folder for each party: `lab` (the tracked runs, the
-    policies in the clear, the keys of the namespace), `trainer`, `deployer`, `stranger`, and `public`.
+    policies in the clear, the keys of the namespace), `trainer`, `deployer`, `stranger`, `server`, and `public`. The server is there
+    until `stay(stand, result)` returns.
     """
     out = options.out
-    for name in ("lab", "trainer", "deployer", "stranger", "public"):  # an older story must not pass for this one
+    for name in (
+        "lab",
+        "trainer",
+        "deployer",
+        "stranger",
+        "server",
+        "public",
+    ):  # an older story must not pass for this one
         shutil.rmtree(out / name, ignore_errors=True)
     (out / "lab").mkdir(mode=0o700, parents=True)
     (out / "result.json").unlink(missing_ok=True)
@@ -244,8 +278,18 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
     story.compare()
     story.guard()
     story.draw()
-    result = story.summary()
-    (out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    try:
+        stand = story.serve()
+        try:
+            story.search()
+            result = story.summary()
+            (out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+            if stay is not None:
+                stay(stand, result)
+        finally:
+            stand.close()
+    finally:
+        daybreak.shutdown()
     return result
 
 

@@ -256,19 +256,23 @@ void bind_wallet(nb::module_& m) {
   bind_wallet_grants(cls);
   cls.def(
          "prove",
-         [](const Self& self, const PyPairs& required, const std::string& namespace_id, DirectoryStore* revocations) {
+         [](const Self& self, const PyPairs& required, const std::string& namespace_id,
+            const std::optional<std::string>& subject, DirectoryStore* revocations) {
            const Policy policy = policy_of(required);
            const Hash root = id_of(namespace_id, "namespace");
+           const Hash whose = subject ? id_of(*subject, "subject") : self.owner().id();
            const auto revoked = revoked_in(revocations);
            Checked<Proof> proof = [&] {
              const nb::gil_scoped_release release;
-             return self.prove(root, policy, nullptr, revoked.get());
+             return self.prove(root, policy, &whose, revoked.get());
            }();
            return py_bytes(value_or_denied(std::move(proof)).bytes());
          },
-         nb::arg("required"), nb::kw_only(), nb::arg("namespace"), nb::arg("revocations") = nb::none(),
-         "A proof that the owner has all (permission, resource) pairs, by grants that are not revoked in the store. "
-         "Denied says which link is missing.")
+         nb::arg("required"), nb::kw_only(), nb::arg("namespace"), nb::arg("subject") = nb::none(),
+         nb::arg("revocations") = nb::none(),
+         "A proof that the owner has all (permission, resource) pairs, by grants that are not revoked in the store; or "
+         "that "
+         "another subject (an id) has them, who alone can use it. Denied says which link is missing.")
       .def(
           "explain",
           [](const Self& self, const PyPairs& required, const std::string& namespace_id,

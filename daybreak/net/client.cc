@@ -123,7 +123,7 @@ void close_quietly(Tls& stream) {
 template <typename Message>
 void set_headers(Message& message, const Headers& headers, const std::string& host) {
   message.set(http::field::host, host);
-  for (const Header& header : headers) message.set(header.name, header.value);
+  for (const Header header : headers) message.set(header.name, header.value);
 }
 
 }  // namespace
@@ -186,8 +186,7 @@ class Client::Impl {
     Response response;
     response.status = static_cast<int>(answer.result_int());
     response.content_type = std::string(answer[http::field::content_type]);
-    for (const auto& field : answer.base())
-      response.headers.add(std::string(field.name_string()), std::string(field.value()));
+    for (const auto& field : answer.base()) response.headers.add(field.name_string(), field.value());
     response.body = std::move(answer.body());
     if (!keep) stream_ = std::monostate();
     return response;
@@ -273,6 +272,7 @@ class WebSocketClient::Impl {
     });
   }
 
+  const Headers& answer() const { return answer_; }
   std::uint16_t code() const { return code_; }
   const std::string& reason() const { return reason_; }
 
@@ -280,7 +280,7 @@ class WebSocketClient::Impl {
   template <typename Stream>
   base::Status handshake(Stream& stream, const std::string& target, const Headers& headers) {
     stream.set_option(websocket::stream_base::decorator([headers](websocket::request_type& request) {
-      for (const Header& header : headers) request.set(header.name, header.value);
+      for (const Header header : headers) request.set(header.name, header.value);
     }));
     stream.read_message_max(link_.options().max_response_bytes);
     websocket::response_type answer;
@@ -292,10 +292,17 @@ class WebSocketClient::Impl {
                   answer.body());
     }
     if (error) return std::unexpected(transport_error(target, error, link_.options().timeout));
+    for (const auto& field : answer.base()) answer_.add(field.name_string(), field.value());
+    const std::string_view chosen = answer_.get("Sec-WebSocket-Protocol");
+    if (!chosen.empty() && !headers.lists("Sec-WebSocket-Protocol", chosen)) {
+      return fail(Code::kFailedPrecondition, "the server chose the WebSocket protocol '{}', which was not asked for",
+                  chosen);
+    }
     return {};
   }
 
   Link link_;
+  Headers answer_;
   std::optional<websocket::stream<Plain>> plain_;
   std::optional<websocket::stream<Tls>> tls_;
   std::uint16_t code_ = 0;
@@ -322,6 +329,9 @@ base::Result<WebSocketMessage> WebSocketClient::receive() {
 }
 void WebSocketClient::close() {
   impl_->close();
+}
+const Headers& WebSocketClient::answer() const {
+  return impl_->answer();
 }
 std::uint16_t WebSocketClient::close_code() const {
   return impl_->code();

@@ -54,7 +54,8 @@ struct WebSocketMessage {
 // The same for a WebSocket.
 class WebSocketClient {
  public:
-  // kPermissionDenied with the status and body of the answer when the server does not open it.
+  // `headers` go with the request: Origin, Sec-WebSocket-Protocol... kPermissionDenied with the status and body of the
+  // answer when the server does not open it, kFailedPrecondition when it chose a protocol that was not asked for.
   static base::Result<std::unique_ptr<WebSocketClient>> connect(const std::string& host, std::uint16_t port,
                                                                 const std::string& target, const Headers& headers = {},
                                                                 const ClientOptions& options = {});
@@ -65,6 +66,9 @@ class WebSocketClient {
   base::Result<WebSocketMessage> receive();
   // Says goodbye, 1000.
   void close();
+  // The headers with which the server opened it, and the protocol that it chose; empty: none.
+  const Headers& answer() const;
+  std::string_view protocol() const { return answer().get("Sec-WebSocket-Protocol"); }
   std::uint16_t close_code() const;
   std::string close_reason() const;
 

@@ -1,5 +1,7 @@
 #include "daybreak/net/http.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace daybreak::net {
@@ -20,15 +22,24 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
 }
 
+void Headers::add(std::string_view name, std::string_view value) {
+  if (places_.empty()) {
+    text_.reserve(256);
+    places_.reserve(8);
+  }
+  places_.push_back({text_.size(), name.size(), value.size()});
+  text_.append(name).append(value);
+}
+
 std::string_view Headers::get(std::string_view name) const {
-  for (const Header& header : headers_) {
+  for (const Header header : *this) {
     if (equal_ignoring_case(header.name, name)) return header.value;
   }
   return {};
 }
 
 bool Headers::lists(std::string_view name, std::string_view word) const {
-  for (const Header& header : headers_) {
+  for (const Header header : *this) {
     if (!equal_ignoring_case(header.name, name)) continue;
     for (std::string_view rest = header.value; !rest.empty();) {
       const std::size_t comma = rest.find(',');
@@ -86,23 +97,35 @@ std::string_view reason_phrase(int status) {
   }
 }
 
-std::string encode_head(const Response& response, bool close, std::string_view date) {
-  fmt::memory_buffer out;
-  const auto at = std::back_inserter(out);
-  fmt::format_to(at, "HTTP/1.1 {} {}\r\n", response.status, reason_phrase(response.status));
-  if (!date.empty()) fmt::format_to(at, "Date: {}\r\n", date);
-  if (!response.content_type.empty() && plain(response.content_type))
-    fmt::format_to(at, "Content-Type: {}\r\n", response.content_type);
-  for (const Header& header : response.headers) {
-    if (!header.name.empty() && plain(header.name) && header.name.find(':') == std::string::npos && plain(header.value))
-      fmt::format_to(at, "{}: {}\r\n", header.name, header.value);
+bool is_sendable(const Header& header) {
+  return !header.name.empty() && plain(header.name) && header.name.find(':') == std::string_view::npos &&
+         plain(header.value);
+}
+
+void encode_head(const Response& response, bool close, std::string_view date, std::string& out) {
+  const auto number = [&](std::size_t value) {
+    const fmt::format_int digits(value);
+    out.append(digits.data(), digits.size());
+  };
+  const auto line = [&](std::string_view name, std::string_view value) {
+    out.append(name).append(": ").append(value).append("\r\n");
+  };
+  out.append("HTTP/1.1 ");
+  number(static_cast<std::size_t>(response.status));
+  out.append(" ").append(reason_phrase(response.status)).append("\r\n");
+  if (!date.empty()) line("Date", date);
+  if (!response.content_type.empty() && plain(response.content_type)) line("Content-Type", response.content_type);
+  for (const Header header : response.headers) {
+    if (is_sendable(header)) line(header.name, header.value);
   }
   // HEAD says how long the body would be; 204 and 304 have none.
-  if (response.status != 204 && response.status != 304)
-    fmt::format_to(at, "Content-Length: {}\r\n", response.body.size());
-  if (close) fmt::format_to(at, "Connection: close\r\n");
-  fmt::format_to(at, "\r\n");
-  return fmt::to_string(out);
+  if (response.status != 204 && response.status != 304) {
+    out.append("Content-Length: ");
+    number(response.body.size());
+    out.append("\r\n");
+  }
+  if (close) line("Connection", "close");
+  out.append("\r\n");
 }
 
 }  // namespace daybreak::net

@@ -10,29 +10,71 @@
 
 namespace daybreak::net {
 
+// A view of a name and its value.
 struct Header {
-  std::string name;
-  std::string value;
+  std::string_view name;
+  std::string_view value;
   bool operator==(const Header&) const = default;
 };
 
+// In the order in which they were added, all in one piece of memory. Views of them hold until the next add().
 class Headers {
  public:
+  class Iterator;
+
   Headers() = default;
-  Headers(std::initializer_list<Header> headers) : headers_(headers) {}
+  Headers(std::initializer_list<Header> headers) {
+    for (const Header& header : headers) add(header.name, header.value);
+  }
 
   // The first of that name, whose case does not matter; empty when there is none.
   std::string_view get(std::string_view name) const;
   // Whether the comma-separated values of that name hold this word, in any case.
   bool lists(std::string_view name, std::string_view word) const;
-  void add(std::string name, std::string value) { headers_.push_back({std::move(name), std::move(value)}); }
-  auto begin() const { return headers_.begin(); }
-  auto end() const { return headers_.end(); }
-  std::size_t size() const { return headers_.size(); }
+  void add(std::string_view name, std::string_view value);
+  Iterator begin() const;
+  Iterator end() const;
+  std::size_t size() const { return places_.size(); }
+  Header operator[](std::size_t i) const {
+    const Place& place = places_[i];
+    const std::string_view all = text_;
+    return {all.substr(place.at, place.name_bytes), all.substr(place.at + place.name_bytes, place.value_bytes)};
+  }
 
  private:
-  std::vector<Header> headers_;
+  struct Place {
+    std::size_t at, name_bytes, value_bytes;
+  };
+  std::string text_;
+  std::vector<Place> places_;
 };
+
+class Headers::Iterator {
+ public:
+  using value_type = Header;
+  using difference_type = std::ptrdiff_t;
+
+  Iterator() = default;
+  Iterator(const Headers* headers, std::size_t i) : headers_(headers), i_(i) {}
+  Header operator*() const { return (*headers_)[i_]; }
+  Iterator& operator++() {
+    ++i_;
+    return *this;
+  }
+  Iterator operator++(int) { return {headers_, i_++}; }
+  bool operator==(const Iterator&) const = default;
+
+ private:
+  const Headers* headers_ = nullptr;
+  std::size_t i_ = 0;
+};
+
+inline Headers::Iterator Headers::begin() const {
+  return {this, 0};
+}
+inline Headers::Iterator Headers::end() const {
+  return {this, places_.size()};
+}
 
 struct Request {
   std::string method;  // "POST"
@@ -64,8 +106,12 @@ std::string_view reason_phrase(int status);
 
 bool equal_ignoring_case(std::string_view a, std::string_view b);
 
-// The bytes up to the body. A header whose name or value holds a control character is left out: nobody writes headers
-// of his own into somebody else's response. `date`: of the Date header, or empty.
-std::string encode_head(const Response& response, bool close, std::string_view date);
+// Whether it may be sent: a name without a colon, and no control character in either. Nobody writes headers of his own
+// into somebody else's response.
+bool is_sendable(const Header& header);
+
+// The bytes up to the body, at the end of `out`. Headers that are not sendable are left out. `date`: of the Date
+// header, or empty.
+void encode_head(const Response& response, bool close, std::string_view date, std::string& out);
 
 }  // namespace daybreak::net

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kSweepInterval{250};
 constexpr int kMaxLoops = 256;
+constexpr std::size_t kKeptAnswers = 256;
 
 std::string lower_case(std::string text) {
   std::ranges::transform(text, text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
@@ -61,7 +62,7 @@ void Loop::watch() {
   sweep.async_wait([this](const error_code& error) {  // while it is under way the loop runs, so it is there
     sweeping = false;
     if (error) return;
-    const auto now = Clock::now();
+    const auto now = coarse_now();
     // A connection that ends while it is looked at takes itself out of the set.
     std::vector<std::shared_ptr<ConnectionBase>> all;
     for (ConnectionBase* connection : connections) {
@@ -83,10 +84,29 @@ void ConnectionBase::leave() {
   if (loop_->connections.erase(this) > 0) loop_->shared->connections.fetch_sub(1);
 }
 
-void ConnectionBase::answer(std::uint64_t sequence, Response response) {
-  loop_->run([self = shared_from_this(), sequence, response = std::move(response)]() mutable {
-    self->answered(sequence, std::move(response));
+void Loop::deliver(std::shared_ptr<ConnectionBase> to, std::uint64_t sequence, Response response) {
+  if (io.get_executor().running_in_this_thread()) {
+    to->answered(sequence, std::move(response));
+    return to->flush();
+  }
+  const base::MutexLock lock(mutex);
+  if (stopped) return;
+  answers.push_back({std::move(to), sequence, std::move(response)});
+  if (answers.size() > 1) return;  // the one that was first has woken the loop
+  asio::post(io, [self = shared_from_this()] {
+    std::vector<Answer> all;
+    {
+      const base::MutexLock held(self->mutex);
+      all.swap(self->answers);
+      self->answers.reserve(std::min(all.size(), kKeptAnswers));
+    }
+    for (Answer& one : all) one.to->answered(one.sequence, std::move(one.response));
+    for (const Answer& one : all) one.to->flush();
   });
+}
+
+void ConnectionBase::answer(std::uint64_t sequence, Response response) {
+  loop_->deliver(shared_from_this(), sequence, std::move(response));
 }
 
 void ConnectionBase::upgrade(std::uint64_t sequence, WebSocketHandlers handlers, Headers headers) {
@@ -96,15 +116,11 @@ void ConnectionBase::upgrade(std::uint64_t sequence, WebSocketHandlers handlers,
       });
 }
 
-void ConnectionBase::expire(Clock::time_point now) {
-  if (now < read_deadline_ && now < write_deadline_) return;
-  timed_out_ = true;
-  read_deadline_ = write_deadline_ = Clock::time_point::max();
-  cancel();
-}
-
 Exchange::Exchange(std::shared_ptr<ConnectionBase> connection, std::uint64_t sequence, Request request)
-    : connection_(std::move(connection)), sequence_(sequence), request_(std::move(request)) {}
+    : connection_(std::move(connection)),
+      loop_(connection_->loop_index()),
+      sequence_(sequence),
+      request_(std::move(request)) {}
 
 Exchange::~Exchange() {
   if (connection_) respond(Response::text(500, "no answer was given\n"));
@@ -125,6 +141,7 @@ class Server::Impl {
     shared_->options = options;
     shared_->handler = std::move(handler);
     if (!shared_->options.access_log) {
+      shared_->logs = base::Logger::standard().writes(base::Level::kInfo);
       shared_->options.access_log = [](const Access& access) {
         base::log_info("access", {{"remote", access.remote},
                                   {"method", access.method},
@@ -137,7 +154,7 @@ class Server::Impl {
     }
     const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     const int threads = std::clamp(options.threads > 0 ? options.threads : cores, 1, kMaxLoops);
-    for (int i = 0; i < threads; ++i) loops_.push_back(std::make_shared<Loop>(shared_));
+    for (int i = 0; i < threads; ++i) loops_.push_back(std::make_shared<Loop>(shared_, i));
   }
 
   ~Impl() { stop(); }
@@ -171,6 +188,8 @@ class Server::Impl {
 
   std::uint16_t port() const { return port_; }
   std::size_t connections() const { return shared_->connections.load(); }
+  int loops() const { return static_cast<int>(loops_.size()); }
+  void post(int loop, std::function<void()> what) { loops_.at(static_cast<std::size_t>(loop))->run(std::move(what)); }
 
   bool drain(milliseconds limit) {
     close_acceptor();
@@ -190,9 +209,11 @@ class Server::Impl {
     const auto end = Clock::now() + std::chrono::seconds(1);
     while (connections() > 0 && Clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     for (const auto& loop : loops_) {
+      std::vector<Loop::Answer> late;  // for nobody
       {
         const base::MutexLock lock(loop->mutex);
         loop->stopped = true;
+        late.swap(loop->answers);
       }
       loop->io.stop();
       if (loop->thread.joinable()) loop->thread.join();
@@ -222,7 +243,7 @@ class Server::Impl {
 
   void accept() {
     const std::shared_ptr<Loop> loop = loops_[next_++ % loops_.size()];
-    acceptor_->async_accept(loop->io, [this, loop](const error_code& error, tcp::socket socket) {
+    acceptor_->async_accept(loop->io, [this, loop](const error_code& error, Socket socket) {
       if (error == asio::error::operation_aborted || !acceptor_->is_open()) return;
       if (!error) {
         asio::post(loop->io,
@@ -293,6 +314,13 @@ std::uint16_t Server::port() const {
 }
 std::size_t Server::connections() const {
   return impl_->connections();
+}
+int Server::loops() const {
+  return impl_->loops();
+}
+void Server::post(int loop, std::function<void()> what) {
+  DAYBREAK_CHECK(loop >= 0 && loop < impl_->loops());
+  impl_->post(loop, std::move(what));
 }
 bool Server::drain(milliseconds limit) {
   return impl_->drain(limit);

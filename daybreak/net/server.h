@@ -37,6 +37,7 @@ struct Limits {
   milliseconds write_time{30'000};       // of a response that the client does not read: closed
   std::size_t message_bytes = 1u << 20;  // of a WebSocket: closed with 1009
   double messages_per_s = 0;             // of one WebSocket, twice as many at once: closed with 1008; 0 = no limit
+  milliseconds close_time{5'000};        // of a WebSocket, for its client's goodbye: then it is closed without
   std::size_t queued_bytes = 8u << 20;   // of messages that a WebSocket's client does not read: closed with 1008
 };
 
@@ -82,11 +83,14 @@ class Exchange {
   Request& request() { return request_; }
   void respond(Response response);
   // Makes a WebSocket of the connection (request().is_upgrade()), which then calls these handlers on its loop. The
-  // client gets 101, with these headers too.
+  // client gets 101, with these headers too: Sec-WebSocket-Protocol names the one of the client's that was chosen.
   void accept(WebSocketHandlers handlers, Headers headers = {});
+  // The number of the loop on which the request came: answers from Server::post() to it wake nobody.
+  int loop() const { return loop_; }
 
  private:
   std::shared_ptr<ConnectionBase> connection_;
+  const int loop_;
   const std::uint64_t sequence_;
   Request request_;
 };
@@ -107,6 +111,9 @@ class Server {
 
   std::uint16_t port() const;
   std::size_t connections() const;
+  int loops() const;
+  // Calls `what` on that loop: at once when this is its thread. Dropped when the server has stopped.
+  void post(int loop, std::function<void()> what);
   // Takes no connection any more, lets the requests that are here be answered, closes idle connections and tells
   // WebSockets 1001. Waits until all are gone, at most `limit`; returns whether they are.
   bool drain(milliseconds limit);

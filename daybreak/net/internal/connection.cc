@@ -1,44 +1,37 @@
 #include "daybreak/net/internal/connection.h"
 
 #include <algorithm>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <boost/asio/redirect_error.hpp>
+#include <array>
 #include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http.hpp>
 #include <deque>
 
 #include "daybreak/net/internal/bucket.h"
-#include "daybreak/net/internal/origin.h"
+#include "daybreak/net/internal/request_reader.h"
 #include "daybreak/net/internal/websocket_session.h"
 
 namespace daybreak::net {
 
-namespace beast = boost::beast;
-namespace http = beast::http;
 using error_code = boost::system::error_code;
-using TlsStream = asio::ssl::stream<tcp::socket>;
 
 namespace {
 
-constexpr std::size_t kReadBytes = 16 * 1024;
 // After an error the client may still be sending: what it sends is read for so long, so that it gets to read our answer
 // instead of a reset.
 constexpr std::chrono::milliseconds kLinger{1000};
 constexpr std::size_t kLingerBytes = 4u << 20;
+// A body up to this size is copied behind its head, so that both are one piece.
+constexpr std::size_t kCopiedBody = 16 * 1024;
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-tcp::socket& socket_of(tcp::socket& socket) {
+Socket& socket_of(Socket& socket) {
   return socket;
 }
-tcp::socket& socket_of(TlsStream& stream) {
+Socket& socket_of(TlsStream& stream) {
   return stream.next_layer();
 }
 
-std::string address_of(const tcp::socket& socket) {
+std::string address_of(const Socket& socket) {
   error_code error;
   const auto end = socket.remote_endpoint(error);
   if (error) return "?";
@@ -58,7 +51,7 @@ std::string http_date() {
 const std::string& date_now() {
   thread_local std::string text;
   thread_local Clock::time_point until;
-  const auto now = Clock::now();
+  const auto now = coarse_now();
   if (now >= until) {
     text = http_date();
     until = now + std::chrono::seconds(1);
@@ -66,308 +59,369 @@ const std::string& date_now() {
   return text;
 }
 
+// The loop calls it in turns; it never waits. Whatever happens ends in advance(), which does all that can be done now.
 template <typename Stream>
 class Connection final : public ConnectionBase {
+  static constexpr bool kTls = std::is_same_v<Stream, TlsStream>;
+
  public:
   Connection(const std::shared_ptr<Loop>& loop, Stream stream)
       : ConnectionBase(loop),
+        limits_(loop->shared->options.limits),
         stream_(std::move(stream)),
         remote_(address_of(socket_of(stream_))),
-        limits_(loop->shared->options.limits),
-        buffer_(limits_.header_bytes + kReadBytes),
-        changed_(loop->io),
+        reader_(limits_, loop->shared->hosts, loop->shared->options.origins, kTls),
         requests_(limits_.requests_per_s) {}
 
   void start() override {
-    asio::co_spawn(loop_->io, [self = self()]() -> asio::awaitable<void> { co_await self->run(); }, asio::detached);
+    error_code ignored;
+    socket_of(stream_).set_option(tcp::no_delay(true), ignored);
+    socket_of(stream_).non_blocking(true, ignored);
+    const bool full = loop_->shared->connections.load() > limits_.connections;
+    if constexpr (kTls) {
+      if (full) return end();
+      read_deadline_ = after(limits_.header_time);
+      reading_ = handshaking_ = true;
+      stream_.async_handshake(asio::ssl::stream_base::server, [self = self()](const error_code& error) {
+        self->reading_ = self->handshaking_ = false;
+        self->broken_ = self->broken_ || static_cast<bool>(error);
+        self->advance();
+      });
+    } else {
+      if (full) refuse(503, "too many connections\n");
+      advance();
+    }
+  }
+
+  void answered(std::uint64_t sequence, Response response) override {
+    if (ended_ || slots_.empty() || sequence - slots_.front().sequence >= slots_.size()) return;
+    Slot& slot = slots_[sequence - slots_.front().sequence];
+    if (slot.ready) return;
+    if (upgrade_ && sequence == slots_.back().sequence) upgrade_.reset();
+    fill(slot, std::move(response));
+  }
+
+  void flush() override { advance(); }
+
+  void expire(Clock::time_point now) override {
+    if (websocket_ || ended_) return;  // a WebSocket looks at its own
+    if (now >= write_deadline_) return end();
+    if (now < read_deadline_) return;
+    read_deadline_ = Clock::time_point::max();
+    if (goodbye_ || handshaking_) return end();
+    if (reader_.phase() != RequestReader::Phase::kIdle) {
+      refuse(408, "the request did not arrive in time\n");
+    } else if (slots_.empty()) {
+      closing_ = true;
+    } else {
+      read_deadline_ = now + limits_.idle_time;  // it is we who are slow
+    }
+    advance();
   }
 
   void drain() override {
-    if (websocket_) return websocket_->close(1001, "the server is going away");
     draining_ = true;
-    if (idle_) cancel();
+    if (websocket_) return websocket_->close(1001, "the server is going away");
+    if (slots_.empty() && reader_.phase() == RequestReader::Phase::kIdle) closing_ = true;
+    advance();
   }
 
   void abort() override {
-    broken_ = true;
-    cancel();
-  }
-
-  void cancel() override {
     if (websocket_) return websocket_->abort();
-    error_code ignored;
-    socket_of(stream_).cancel(ignored);
-    changed_.cancel();
+    end();
   }
 
  private:
   // An answer that is awaited, or that waits for those before it.
   struct Slot {
-    std::uint64_t sequence;
+    std::uint64_t sequence = 0;
     bool ready = false;
     bool close = false;
     bool head_request = false;
-    std::string head;
-    std::string body;
+    int status = 0;
+    std::string bytes;  // the head, and the body when it is small
+    std::string body;   // when it is not
     // for the log
     std::string method, path;
-    int status = 0;
     std::size_t request_bytes = 0;
     Clock::time_point began;
   };
 
   std::shared_ptr<Connection> self() { return std::static_pointer_cast<Connection>(shared_from_this()); }
-  static auto into(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
-  Clock::time_point after(milliseconds time) const { return Clock::now() + time; }
+  static Clock::time_point after(milliseconds time) { return coarse_now() + time; }
+  bool takes_requests() const { return !closing_ && !broken_ && !upgrade_ && slots_.size() < limits_.pipelined; }
 
-  asio::awaitable<void> run() {
-    const auto held = self();
-    error_code error;
-    if (loop_->shared->connections.load() > limits_.connections) {
-      refuse(503, "too many connections\n");
-    } else if (co_await handshake()) {
-      while (!closing_ && co_await read_one()) {
+  void advance() {
+    if (advancing_ || websocket_ || ended_) return;
+    advancing_ = true;  // handlers may answer while we are here
+    do {
+      take_requests();
+      write();
+    } while (takes_requests() && reader_.buffered() > 0 && !waits_for_more_);
+    advancing_ = false;
+    if (broken_) return end();
+    if (accepted_ && slots_.size() == 1 && !writing_) return open_websocket();
+    if (closing_ && slots_.empty() && !writing_) return goodbye();
+    read();
+  }
+
+  void take_requests() {
+    waits_for_more_ = false;
+    while (takes_requests() && !waits_for_more_) {
+      switch (reader_.next()) {
+        case RequestReader::Outcome::kMore: waits_for_more_ = true; break;
+        case RequestReader::Outcome::kRefused: refuse(reader_.refusal().status, reader_.refusal().text); break;
+        case RequestReader::Outcome::kRequest: take(std::move(reader_.request()), reader_.keep_alive()); break;
       }
     }
-    read_deadline_ = Clock::time_point::max();
-    while (!slots_.empty() && !broken_ && !websocket_) co_await wait();
-    if (websocket_) co_return;
-    co_await finish();
   }
 
-  asio::awaitable<bool> handshake() {
-    error_code error;
-    socket_of(stream_).set_option(tcp::no_delay(true), error);
-    if constexpr (std::is_same_v<Stream, TlsStream>) {
-      read_deadline_ = after(limits_.header_time);
-      co_await stream_.async_handshake(asio::ssl::stream_base::server, into(error));
-      if (error) broken_ = true;
-      co_return !error;
+  Slot& add_slot(const Request& request) {
+    Slot& slot = slots_.emplace_back();
+    slot.sequence = next_++;
+    slot.head_request = request.method == "HEAD";
+    if (loop_->shared->logs) {
+      slot.method = request.method;
+      slot.path = request.path();
+      slot.request_bytes = request.body.size();
+      slot.began = Clock::now();
     }
-    co_return true;
+    return slot;
   }
 
-  // One request, until it is with its handler. False when the connection is to end.
-  asio::awaitable<bool> read_one() {
-    error_code error;
-    if (buffer_.size() == 0) {
-      read_deadline_ = after(limits_.idle_time);
-      idle_ = true;
-      if (draining_ && slots_.empty()) co_return false;
-      const std::size_t got = co_await stream_.async_read_some(buffer_.prepare(kReadBytes), into(error));
-      idle_ = false;
-      buffer_.commit(got);
-      if (error) {
-        if (error != asio::error::eof && !timed_out_ && !draining_) broken_ = true;
-        co_return false;
-      }
-    }
-    http::request_parser<http::string_body> parser;
-    parser.header_limit(static_cast<std::uint32_t>(limits_.header_bytes));
-    parser.body_limit(limits_.body_bytes);
-    read_deadline_ = after(limits_.header_time);
-    co_await http::async_read_header(stream_, buffer_, parser, into(error));
-    if (error) co_return read_failed(error);
-    if (parser.get().target().size() > limits_.target_bytes) co_return refuse(414, "the target is too long\n");
-    if (beast::iequals(parser.get()[http::field::expect], "100-continue") && slots_.empty() && !parser.is_done()) {
-      static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-      co_await asio::async_write(stream_, asio::buffer(kContinue), into(error));
-    }
-    read_deadline_ = after(limits_.body_time);
-    if (!error && !parser.is_done()) co_await http::async_read(stream_, buffer_, parser, into(error));
-    if (error) co_return read_failed(error);
-    read_deadline_ = Clock::time_point::max();
-    const bool keep_alive = parser.keep_alive() && parser.get().version() >= 11;
-    if (!co_await take(parser.release(), keep_alive)) co_return false;
-    while (slots_.size() >= limits_.pipelined && !broken_) co_await wait();
-    co_return keep_alive && !broken_ && !(draining_ || loop_->shared->draining.load());
-  }
-
-  bool read_failed(const error_code& error) {
-    if (timed_out_) {
-      timed_out_ = false;
-      return refuse(408, "the request did not arrive in time\n");
-    }
-    if (error == http::error::header_limit || error == http::error::buffer_overflow)
-      return refuse(431, "the headers are too large\n");
-    if (error == http::error::body_limit) return refuse(413, "the body is too large\n");
-    if (error == http::error::bad_version) return refuse(505, "HTTP/1.1 is spoken here\n");
-    if (error.category() == make_error_code(http::error::bad_method).category() &&
-        error != http::error::end_of_stream && error != http::error::partial_message)
-      return refuse(400, "this is no HTTP/1.1 request\n");
-    broken_ = true;
-    return false;
-  }
-
-  // An answer of the server's own, behind those that are awaited; then the connection ends.
-  bool refuse(int status, std::string_view text) {
-    Slot& slot = slots_.emplace_back(Slot{.sequence = next_++, .close = true, .began = Clock::now()});
-    closing_ = lingers_ = true;
-    fill(slot, Response::text(status, std::string(text)));
-    return false;
-  }
-
-  asio::awaitable<bool> take(http::request<http::string_body> message, bool keep_alive) {
-    Request request;
-    request.method = std::string(message.method_string());
-    request.target = std::string(message.target());
-    for (const auto& field : message.base())
-      request.headers.add(std::string(field.name_string()), std::string(field.value()));
-    request.body = std::move(message.body());
+  void take(Request request, bool keep_alive) {
+    phase_ = RequestReader::Phase::kIdle;
     request.remote = remote_;
-    request.tls = std::is_same_v<Stream, TlsStream>;
-    const bool upgrade = request.is_upgrade();
-    const Shared& shared = *loop_->shared;
-
-    Slot& slot = slots_.emplace_back(Slot{.sequence = next_++,
-                                          .close = !keep_alive,
-                                          .head_request = request.method == "HEAD",
-                                          .method = request.method,
-                                          .path = std::string(request.path()),
-                                          .request_bytes = request.body.size(),
-                                          .began = Clock::now()});
-    const std::uint64_t sequence = slot.sequence;
-    if (const Refusal refusal = check_names(request, shared.hosts, shared.options.origins); refusal.status != 0) {
-      slot.close = closing_ = lingers_ = true;
-      fill(slot, Response::text(refusal.status, std::string(refusal.text)));
-      co_return false;
-    }
+    Slot& slot = add_slot(request);
+    slot.close = !keep_alive;
+    if (!keep_alive) closing_ = true;
     if (!requests_.take()) {
       Response response = Response::text(429, "too many requests on this connection\n");
       response.headers.add("Retry-After", "1");
-      fill(slot, std::move(response));
-      co_return true;
+      return fill(slot, std::move(response));
     }
-    if (upgrade && buffer_.size() > 0) co_return refuse(400, "nothing may follow before the WebSocket is open\n");
-    const auto exchange = std::make_shared<Exchange>(self(), sequence, std::move(request));
-    shared.handler(exchange);
-    if (!upgrade) co_return true;
-    // Nothing is read until it is known what this connection becomes.
-    while (!slots_.empty() && slots_.back().sequence == sequence && !slots_.back().ready && !broken_ && !accepted_)
-      co_await wait();
-    if (!accepted_) co_return true;
-    while (slots_.size() > 1 && !broken_) co_await wait();
-    slots_.clear();
-    if (!broken_) open_websocket(std::move(message));
-    co_return false;
+    if (request.is_upgrade()) {
+      if (reader_.buffered() > 0) {
+        slots_.pop_back();
+        return refuse(400, "nothing may follow before the WebSocket is open\n");
+      }
+      upgrade_ = request;  // nothing is read until it is known what this connection becomes
+    }
+    loop_->shared->handler(std::make_shared<Exchange>(self(), slot.sequence, std::move(request)));
   }
 
-  void open_websocket(http::request<http::string_body> message) {
+  // An answer of the server's own, behind those that are awaited; then the connection ends.
+  void refuse(int status, std::string_view text) {
+    closing_ = lingers_ = true;
+    Slot& slot = add_slot(reader_.request());
+    slot.close = true;
+    fill(slot, Response::text(status, std::string(text)));
+  }
+
+  void fill(Slot& slot, Response response) {
+    slot.close = slot.close || draining_ || loop_->shared->draining.load(std::memory_order_relaxed);
+    slot.status = response.status;
+    slot.bytes.reserve(256 + (response.body.size() <= kCopiedBody ? response.body.size() : 0));
+    encode_head(response, slot.close, date_now(), slot.bytes);
+    if (!slot.head_request && response.status != 204 && response.status != 304) {
+      if (response.body.size() <= kCopiedBody) {
+        slot.bytes += response.body;
+      } else {
+        slot.body = std::move(response.body);
+      }
+    }
+    slot.ready = true;
+  }
+
+  // Writes all answers that are next, together.
+  void write() {
+    if (writing_ || broken_) return;
+    std::size_t count = 0, bytes = 0;
+    outgoing_.clear();
+    for (const Slot& slot : slots_) {
+      if (!slot.ready) break;
+      outgoing_.emplace_back(slot.bytes.data(), slot.bytes.size());
+      if (!slot.body.empty()) outgoing_.emplace_back(slot.body.data(), slot.body.size());
+      bytes += slot.bytes.size() + slot.body.size();
+      ++count;
+      if (slot.close) break;
+    }
+    if (count > 0) {
+      send(bytes, count);
+    } else if (waits_for_more_ && slots_.empty() && reader_.take_continue()) {
+      outgoing_.emplace_back(kContinue.data(), kContinue.size());
+      send(kContinue.size(), 0);
+    }
+  }
+
+  // Sends `outgoing_`, which holds the first `count` answers.
+  void send(std::size_t bytes, std::size_t count) {
+    std::size_t done = 0;
+    if constexpr (!kTls) {  // most answers fit into the socket at once
+      error_code error;
+      done = stream_.write_some(outgoing_, error);
+      if (error && error != asio::error::would_block && error != asio::error::try_again) broken_ = true;
+      if (broken_ || done == bytes) return sent(count);
+    }
+    while (done > 0) {
+      const std::size_t piece = std::min(done, outgoing_.front().size());
+      outgoing_.front() += piece;
+      done -= piece;
+      if (outgoing_.front().size() == 0) outgoing_.erase(outgoing_.begin());
+    }
+    writing_ = true;
+    write_deadline_ = after(limits_.write_time);
+    asio::async_write(stream_, outgoing_, [self = self(), count](const error_code& error, std::size_t) {
+      self->writing_ = false;
+      self->write_deadline_ = Clock::time_point::max();
+      self->broken_ = self->broken_ || static_cast<bool>(error);
+      self->sent(count);
+      self->advance();
+    });
+  }
+
+  void sent(std::size_t count) {
+    for (; count > 0; --count) {
+      const Slot& slot = slots_.front();
+      if (loop_->shared->logs) log(slot);
+      closing_ = closing_ || slot.close;
+      slots_.pop_front();
+    }
+  }
+
+  void log(const Slot& slot) const {
+    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - slot.began).count();
+    loop_->shared->options.access_log({.remote = remote_,
+                                       .method = slot.method,
+                                       .path = slot.path,
+                                       .status = broken_ ? 499 : slot.status,
+                                       .request_bytes = slot.request_bytes,
+                                       .response_bytes = slot.bytes.size() + slot.body.size(),
+                                       .took_us = took});
+  }
+
+  void read() {
+    if (reading_) return;
+    if (!takes_requests()) {
+      read_deadline_ = Clock::time_point::max();
+      return;
+    }
+    if (const auto phase = reader_.phase(); phase != phase_ || phase == RequestReader::Phase::kIdle) {
+      phase_ = phase;
+      read_deadline_ = after(phase == RequestReader::Phase::kIdle      ? limits_.idle_time
+                             : phase == RequestReader::Phase::kHeaders ? limits_.header_time
+                                                                       : limits_.body_time);
+    }
+    reading_ = true;
+    const std::span<char> to = reader_.prepare();
+    stream_.async_read_some(asio::buffer(to.data(), to.size()),
+                            [self = self()](const error_code& error, std::size_t bytes) {
+                              self->reading_ = false;
+                              self->got(error, bytes);
+                            });
+  }
+
+  void got(const error_code& error, std::size_t bytes) {
+    if (!closing_ && !broken_) {
+      if (!error) {
+        reader_.committed(bytes);
+      } else if (error == asio::error::eof) {
+        closing_ = true;  // it may still wait for answers
+      } else {
+        broken_ = true;
+      }
+    }
+    advance();
+  }
+
+  void open_websocket() {
+    slots_.clear();
+    read_deadline_ = Clock::time_point::max();
     websocket_ = make_websocket(loop_, std::move(stream_), remote_, std::move(*accepted_), [self = self()] {
       self->websocket_ = nullptr;
-      self->broken_ = true;
+      self->ended_ = true;
       self->leave();
     });
-    websocket_->start(std::move(message), std::move(accept_headers_));
-  }
-
-  void answered(std::uint64_t sequence, Response response) override {
-    const auto slot = std::ranges::find(slots_, sequence, &Slot::sequence);
-    if (slot != slots_.end() && !slot->ready) fill(*slot, std::move(response));
+    websocket_->start(*upgrade_, std::move(accept_headers_));
+    upgrade_.reset();
+    if (draining_) websocket_->close(1001, "the server is going away");
   }
 
   void upgraded(std::uint64_t sequence, WebSocketHandlers handlers, Headers headers) override {
-    if (slots_.empty() || slots_.back().sequence != sequence || broken_) {
+    if (!upgrade_ || accepted_ || ended_ || broken_ || slots_.empty() || slots_.back().sequence != sequence) {
       if (handlers.on_close) handlers.on_close(1006, "the connection was lost");
       return;
     }
     accepted_ = std::move(handlers);
     accept_headers_ = std::move(headers);
-    changed_.cancel();
+    advance();
   }
 
-  void fill(Slot& slot, Response response) {
-    slot.close = slot.close || draining_ || loop_->shared->draining.load();
-    slot.status = response.status;
-    slot.head = encode_head(response, slot.close, date_now());
-    if (!slot.head_request && response.status != 204 && response.status != 304) slot.body = std::move(response.body);
-    slot.ready = true;
-    changed_.cancel();
-    flush();
-  }
-
-  // Writes all answers that are next, together.
-  void flush() {
-    if (writing_ > 0 || broken_) return;
-    std::vector<asio::const_buffer> buffers;
-    for (const Slot& slot : slots_) {
-      if (!slot.ready) break;
-      buffers.emplace_back(slot.head.data(), slot.head.size());
-      if (!slot.body.empty()) buffers.emplace_back(slot.body.data(), slot.body.size());
-      ++writing_;
-      if (slot.close) break;
-    }
-    if (writing_ == 0) return;
-    write_deadline_ = after(limits_.write_time);
-    asio::async_write(stream_, buffers,
-                      [self = self()](const error_code& error, std::size_t) { self->written(error); });
-  }
-
-  void written(const error_code& error) {
-    write_deadline_ = Clock::time_point::max();
-    broken_ = broken_ || static_cast<bool>(error);
-    const auto now = Clock::now();
-    for (; writing_ > 0; --writing_) {
-      const Slot& slot = slots_.front();
-      const auto took = std::chrono::duration_cast<std::chrono::microseconds>(now - slot.began).count();
-      loop_->shared->options.access_log({.remote = remote_,
-                                         .method = slot.method,
-                                         .path = slot.path,
-                                         .status = broken_ ? 499 : slot.status,
-                                         .request_bytes = slot.request_bytes,
-                                         .response_bytes = slot.head.size() + slot.body.size(),
-                                         .took_us = took});
-      if (slot.close) {
-        closing_ = true;
-        if (idle_) cancel();
-      }
-      slots_.pop_front();
-    }
-    changed_.cancel();
-    if (broken_) return cancel();
-    flush();
-  }
-
-  // Until something of this connection has changed.
-  asio::awaitable<void> wait() {
+  void goodbye() {
+    if (goodbye_) return;
     error_code ignored;
-    changed_.expires_at(Clock::time_point::max());
-    co_await changed_.async_wait(into(ignored));
+    if (reading_) {  // its end brings us here again
+      socket_of(stream_).cancel(ignored);
+      return;
+    }
+    goodbye_ = true;
+    read_deadline_ = after(kLinger);
+    if constexpr (kTls) {
+      stream_.async_shutdown([self = self()](const error_code&) { self->linger(); });
+    } else {
+      linger();
+    }
   }
 
-  asio::awaitable<void> finish() {
+  void linger() {
     error_code ignored;
-    if (!broken_) {
-      read_deadline_ = after(kLinger);
-      if constexpr (std::is_same_v<Stream, TlsStream>) {
-        co_await stream_.async_shutdown(into(ignored));
-      }
-      socket_of(stream_).shutdown(tcp::socket::shutdown_send, ignored);
-      buffer_.clear();
-      std::size_t read = 0;
-      for (error_code error; lingers_ && !error && read < kLingerBytes;)
-        read += co_await socket_of(stream_).async_read_some(buffer_.prepare(kReadBytes), into(error));
-    }
-    read_deadline_ = Clock::time_point::max();
-    broken_ = true;
+    socket_of(stream_).shutdown(tcp::socket::shutdown_send, ignored);
+    if (!lingers_ || ended_ || lingered_ >= kLingerBytes) return end();
+    thread_local std::array<char, 16 * 1024> nowhere;
+    socket_of(stream_).async_read_some(asio::buffer(nowhere),
+                                       [self = self()](const error_code& error, std::size_t bytes) {
+                                         self->lingered_ += bytes;
+                                         if (error) return self->end();
+                                         self->linger();
+                                       });
+  }
+
+  void end() {
+    if (ended_) return;
+    ended_ = broken_ = true;
+    read_deadline_ = write_deadline_ = Clock::time_point::max();
+    error_code ignored;
     socket_of(stream_).close(ignored);
+    if (accepted_ && accepted_->on_close) accepted_->on_close(1006, "the connection was lost");
+    accepted_.reset();
+    upgrade_.reset();
     leave();
   }
 
+  const Limits& limits_;
   Stream stream_;
   const std::string remote_;
-  const Limits limits_;
-  beast::flat_buffer buffer_;
-  asio::steady_timer changed_;  // cancelled when something has: wakes wait()
+  RequestReader reader_;
   Bucket requests_;
-  std::deque<Slot> slots_;   // in the order of the requests
-  std::size_t writing_ = 0;  // so many of the first are being written
+  std::deque<Slot> slots_;  // in the order of the requests
+  std::vector<asio::const_buffer> outgoing_;
   std::uint64_t next_ = 0;
-  bool idle_ = false;     // waits for the first byte of a request
-  bool closing_ = false;  // no more requests are read
+  Clock::time_point read_deadline_ = Clock::time_point::max();
+  Clock::time_point write_deadline_ = Clock::time_point::max();
+  RequestReader::Phase phase_ = RequestReader::Phase::kIdle;  // the one that read_deadline_ is for
+  bool advancing_ = false;
+  bool waits_for_more_ = false;  // the reader has no whole request
+  bool reading_ = false;
+  bool writing_ = false;
+  bool handshaking_ = false;
+  bool closing_ = false;  // no more requests are taken
   bool lingers_ = false;  // the client may still be sending
+  bool goodbye_ = false;  // the last answer is written
   bool broken_ = false;   // nothing can be written any more
   bool draining_ = false;
+  bool ended_ = false;  // the socket is closed, or a WebSocket's
+  std::size_t lingered_ = 0;
+  std::optional<Request> upgrade_;  // waits for its answer, or to become a WebSocket
   std::optional<WebSocketHandlers> accepted_;
   Headers accept_headers_;
   std::shared_ptr<WebSocketBase> websocket_;
@@ -375,10 +429,10 @@ class Connection final : public ConnectionBase {
 
 }  // namespace
 
-std::shared_ptr<ConnectionBase> make_connection(const std::shared_ptr<Loop>& loop, tcp::socket socket) {
+std::shared_ptr<ConnectionBase> make_connection(const std::shared_ptr<Loop>& loop, Socket socket) {
   if (loop->shared->tls)
     return std::make_shared<Connection<TlsStream>>(loop, TlsStream(std::move(socket), *loop->shared->tls));
-  return std::make_shared<Connection<tcp::socket>>(loop, std::move(socket));
+  return std::make_shared<Connection<Socket>>(loop, std::move(socket));
 }
 
 }  // namespace daybreak::net

@@ -6,12 +6,15 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <ctime>
 #include <memory>
 #include <string>
 #include <thread>
 #include <unordered_set>
+#include <vector>
 
 #include "daybreak/base/mutex.h"
 #include "daybreak/net/server.h"
@@ -20,7 +23,17 @@ namespace daybreak::net {
 
 namespace asio = boost::asio;
 using tcp = asio::ip::tcp;
+// Its executor is the loop's own type: the erased one costs a request half a microsecond.
+using Socket = asio::basic_stream_socket<tcp, asio::io_context::executor_type>;
+using TlsStream = asio::ssl::stream<Socket>;
 using Clock = std::chrono::steady_clock;
+
+// Clock::now(), up to 4 ms ago: for deadlines, at a fifth of the price.
+inline Clock::time_point coarse_now() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return Clock::time_point(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
+}
 
 // What all connections of a server share.
 struct Shared {
@@ -28,6 +41,7 @@ struct Shared {
   Handler handler;
   std::unique_ptr<asio::ssl::context> tls;
   std::vector<std::string> hosts;  // allowed values of Host, lower case; empty: all
+  bool logs = true;                // whether anybody reads the access log
   std::atomic<std::size_t> connections{0};
   std::atomic<bool> draining{false};
 };
@@ -35,7 +49,7 @@ struct Shared {
 // A thread, its event loop and the connections on it. Held by the server and by everything that lives on it, so that
 // what a user still holds of a server that has stopped does no harm.
 struct Loop : std::enable_shared_from_this<Loop> {
-  explicit Loop(std::shared_ptr<Shared> all) : shared(std::move(all)), sweep(io) {}
+  Loop(std::shared_ptr<Shared> all, int number) : shared(std::move(all)), index(number), sweep(io) {}
 
   // Calls `what` on the loop: at once when this is its thread. Dropped when the loop has stopped.
   template <typename F>
@@ -44,17 +58,28 @@ struct Loop : std::enable_shared_from_this<Loop> {
     const base::MutexLock lock(mutex);
     if (!stopped) asio::post(io, std::forward<F>(what));
   }
+  // Brings an answer to its connection: at once when this is its thread, else with all others that wait, in one
+  // wake-up.
+  void deliver(std::shared_ptr<ConnectionBase> to, std::uint64_t sequence, Response response);
   // Looks at the deadlines of all connections four times a second, while there are any: a timer for each would cost
   // more than the requests do.
   void watch();
 
   const std::shared_ptr<Shared> shared;
+  const int index;
   asio::io_context io{1};
   asio::steady_timer sweep;
   bool sweeping = false;
   std::unordered_set<ConnectionBase*> connections;  // touched on this loop alone, and when it has stopped
   std::thread thread;
+
+  struct Answer {
+    std::shared_ptr<ConnectionBase> to;
+    std::uint64_t sequence;
+    Response response;
+  };
   base::Mutex mutex;
+  std::vector<Answer> answers DAYBREAK_GUARDED_BY(mutex);
   bool stopped DAYBREAK_GUARDED_BY(mutex) = false;
 };
 
@@ -63,33 +88,32 @@ class ConnectionBase : public std::enable_shared_from_this<ConnectionBase> {
   explicit ConnectionBase(std::shared_ptr<Loop> loop);
   virtual ~ConnectionBase() = default;
 
-  virtual void start() = 0;
   // From any thread.
   void answer(std::uint64_t sequence, Response response);
   void upgrade(std::uint64_t sequence, WebSocketHandlers handlers, Headers headers);
+  int loop_index() const { return loop_->index; }
 
-  // On the loop.
-  void expire(Clock::time_point now);
+  // All others on the loop.
+  virtual void start() = 0;
+  virtual void answered(std::uint64_t sequence, Response response) = 0;
+  // Writes the answers that are next.
+  virtual void flush() = 0;
+  // Ends what has taken too long.
+  virtual void expire(Clock::time_point now) = 0;
   // Ends as soon as what is under way has been answered.
   virtual void drain() = 0;
-  // What it waits for ends with an error.
-  virtual void cancel() = 0;
   // Ends at once.
   virtual void abort() = 0;
 
  protected:
-  // It counts no longer, whoever still holds it. On the loop, once, when its socket is closed.
+  // It counts no longer, whoever still holds it. Once, when its socket is closed.
   void leave();
-  virtual void answered(std::uint64_t sequence, Response response) = 0;
   virtual void upgraded(std::uint64_t sequence, WebSocketHandlers handlers, Headers headers) = 0;
 
   const std::shared_ptr<Loop> loop_;  // goes last
-  Clock::time_point read_deadline_ = Clock::time_point::max();
-  Clock::time_point write_deadline_ = Clock::time_point::max();
-  bool timed_out_ = false;
 };
 
 // Reads requests from the socket until it ends.
-std::shared_ptr<ConnectionBase> make_connection(const std::shared_ptr<Loop>& loop, tcp::socket socket);
+std::shared_ptr<ConnectionBase> make_connection(const std::shared_ptr<Loop>& loop, Socket socket);
 
 }  // namespace daybreak::net

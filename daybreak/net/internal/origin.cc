@@ -6,7 +6,7 @@ namespace daybreak::net {
 
 Refusal check_names(const Request& request, std::span<const std::string> hosts, std::span<const std::string> origins) {
   std::size_t named = 0;
-  for (const Header& header : request.headers) named += equal_ignoring_case(header.name, "Host");
+  for (const Header header : request.headers) named += equal_ignoring_case(header.name, "Host");
   const std::string_view host = request.headers.get("Host");
   if (named != 1) return {400, "one Host header is needed\n"};
   const auto is_host = [&](const std::string& one) { return equal_ignoring_case(one, host); };

@@ -1,5 +1,6 @@
 #include "daybreak/net/internal/websocket_session.h"
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -23,6 +24,17 @@ namespace {
 
 constexpr std::size_t kMaxReasonBytes = 123;
 
+// Whether a text, UTF-8 as far as it goes, ends inside a character. Beast does not see it when the last frame is empty.
+bool ends_inside_character(std::string_view text) {
+  for (std::size_t back = 1; back <= std::min<std::size_t>(3, text.size()); ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if (byte >> 6 == 2) continue;
+    const std::size_t length = byte >> 7 == 0 ? 1 : byte >> 5 == 6 ? 2 : byte >> 4 == 14 ? 3 : 4;
+    return length > back;
+  }
+  return false;
+}
+
 template <typename Stream>
 class WebSocketSession final : public WebSocketBase, public std::enable_shared_from_this<WebSocketSession<Stream>> {
  public:
@@ -36,15 +48,16 @@ class WebSocketSession final : public WebSocketBase, public std::enable_shared_f
         handlers_(std::move(handlers)),
         messages_(limits_.messages_per_s) {}
 
-  void start(beast::http::request<beast::http::string_body> request, Headers headers) override {
-    auto timeouts = websocket::stream_base::timeout::suggested(beast::role_type::server);
-    timeouts.handshake_timeout = limits_.header_time;
-    timeouts.idle_timeout = limits_.idle_time;  // half of it without a word: a ping; all of it: gone
-    timeouts.keep_alive_pings = true;
-    stream_.set_option(timeouts);
+  void start(const Request& asked, Headers headers) override {
+    beast::http::request<beast::http::empty_body> request(beast::http::verb::get, asked.target, 11);
+    request.method_string(asked.method);
+    for (const Header header : asked.headers) request.insert(header.name, header.value);
+    limit_times(limits_.header_time);
     stream_.read_message_max(limits_.message_bytes);
     stream_.set_option(websocket::stream_base::decorator([headers = std::move(headers)](auto& response) {
-      for (const Header& header : headers) response.set(header.name, header.value);
+      for (const Header header : headers) {
+        if (is_sendable(header)) response.set(header.name, header.value);
+      }
     }));
     asio::co_spawn(
         loop_->io,
@@ -77,11 +90,21 @@ class WebSocketSession final : public WebSocketBase, public std::enable_shared_f
 
   static auto into(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
-  asio::awaitable<void> run(beast::http::request<beast::http::string_body> request) {
+  // `handshake`: of what comes next, the opening or the closing one.
+  void limit_times(milliseconds handshake) {
+    websocket::stream_base::timeout timeouts{};
+    timeouts.handshake_timeout = handshake;
+    timeouts.idle_timeout = limits_.idle_time;  // half of it without a word: a ping; all of it: gone
+    timeouts.keep_alive_pings = true;
+    stream_.set_option(timeouts);
+  }
+
+  asio::awaitable<void> run(beast::http::request<beast::http::empty_body> request) {
     const auto self = this->shared_from_this();
     error_code error;
     co_await stream_.async_accept(request, into(error));
     if (!error) {
+      limit_times(limits_.close_time);
       open_ = true;
       if (handlers_.on_open) handlers_.on_open(self);
       flush();
@@ -90,11 +113,13 @@ class WebSocketSession final : public WebSocketBase, public std::enable_shared_f
     while (!error) {
       co_await stream_.async_read(buffer, into(error));
       if (error) break;
+      const std::string_view message(static_cast<const char*>(buffer.cdata().data()), buffer.size());
       if (!messages_.take()) {
         begin_close(1008, "too many messages");
+      } else if (stream_.got_text() && ends_inside_character(message)) {
+        begin_close(1007, "the text is not UTF-8");
       } else if (handlers_.on_message && !closing_) {
-        const auto bytes = buffer.cdata();
-        handlers_.on_message(self, {static_cast<const char*>(bytes.data()), bytes.size()}, stream_.got_text());
+        handlers_.on_message(self, message, stream_.got_text());
       }
       buffer.consume(buffer.size());
       if (buffer.capacity() > 256 * 1024) buffer.shrink_to_fit();
@@ -179,17 +204,16 @@ class WebSocketSession final : public WebSocketBase, public std::enable_shared_f
 
 }  // namespace
 
-std::shared_ptr<WebSocketBase> make_websocket(const std::shared_ptr<Loop>& loop, tcp::socket stream, std::string remote,
+std::shared_ptr<WebSocketBase> make_websocket(const std::shared_ptr<Loop>& loop, Socket stream, std::string remote,
                                               WebSocketHandlers handlers, std::function<void()> gone) {
-  return std::make_shared<WebSocketSession<tcp::socket>>(loop, std::move(stream), std::move(remote),
-                                                         std::move(handlers), std::move(gone));
+  return std::make_shared<WebSocketSession<Socket>>(loop, std::move(stream), std::move(remote), std::move(handlers),
+                                                    std::move(gone));
 }
 
-std::shared_ptr<WebSocketBase> make_websocket(const std::shared_ptr<Loop>& loop, asio::ssl::stream<tcp::socket> stream,
-                                              std::string remote, WebSocketHandlers handlers,
-                                              std::function<void()> gone) {
-  return std::make_shared<WebSocketSession<asio::ssl::stream<tcp::socket>>>(loop, std::move(stream), std::move(remote),
-                                                                            std::move(handlers), std::move(gone));
+std::shared_ptr<WebSocketBase> make_websocket(const std::shared_ptr<Loop>& loop, TlsStream stream, std::string remote,
+                                              WebSocketHandlers handlers, std::function<void()> gone) {
+  return std::make_shared<WebSocketSession<TlsStream>>(loop, std::move(stream), std::move(remote), std::move(handlers),
+                                                       std::move(gone));
 }
 
 }  // namespace daybreak::net

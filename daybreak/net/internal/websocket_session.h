@@ -2,8 +2,6 @@
 #pragma once
 
 #include <boost/asio/ssl/stream.hpp>
-#include <boost/beast/http/message.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <memory>
 #include <string>
 
@@ -13,16 +11,16 @@ namespace daybreak::net {
 
 class WebSocketBase : public WebSocket {
  public:
-  virtual void start(boost::beast::http::request<boost::beast::http::string_body> request, Headers headers) = 0;
+  // `request` asked for it; `headers` go into the answer.
+  virtual void start(const Request& request, Headers headers) = 0;
   // At once, without a word. On the loop.
   virtual void abort() = 0;
 };
 
 // `gone` is called on the loop when it is closed.
-std::shared_ptr<WebSocketBase> make_websocket(const std::shared_ptr<Loop>& loop, tcp::socket stream, std::string remote,
+std::shared_ptr<WebSocketBase> make_websocket(const std::shared_ptr<Loop>& loop, Socket stream, std::string remote,
                                               WebSocketHandlers handlers, std::function<void()> gone);
-std::shared_ptr<WebSocketBase> make_websocket(const std::shared_ptr<Loop>& loop, asio::ssl::stream<tcp::socket> stream,
-                                              std::string remote, WebSocketHandlers handlers,
-                                              std::function<void()> gone);
+std::shared_ptr<WebSocketBase> make_websocket(const std::shared_ptr<Loop>& loop, TlsStream stream, std::string remote,
+                                              WebSocketHandlers handlers, std::function<void()> gone);
 
 }  // namespace daybreak::net

@@ -1,11 +1,6 @@
 #include "daybreak/net/server.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <future>
@@ -13,6 +8,7 @@
 #include <thread>
 
 #include "daybreak/net/client.h"
+#include "daybreak/net/tests/raw.h"
 
 namespace daybreak::net {
 namespace {
@@ -31,54 +27,6 @@ void echo(const std::shared_ptr<Exchange>& exchange) {
   const Request& request = exchange->request();
   exchange->respond(Response::text(200, fmt::format("{} {} {}", request.method, request.target, request.body)));
 }
-
-// A socket on which a test says what it likes.
-class Raw {
- public:
-  explicit Raw(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(port);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
-    port_ = port;
-  }
-  ~Raw() { ::close(fd_); }
-  Raw(const Raw&) = delete;
-  Raw& operator=(const Raw&) = delete;
-
-  // "@" in the text is the server's Host header.
-  Raw& say(std::string text) {
-    for (std::size_t at; (at = text.find('@')) != std::string::npos;)
-      text.replace(at, 1, fmt::format("Host: 127.0.0.1:{}\r\n", port_));
-    for (std::size_t done = 0; done < text.size();) {
-      const ssize_t sent = ::send(fd_, text.data() + done, text.size() - done, MSG_NOSIGNAL);
-      if (sent <= 0) break;
-      done += static_cast<std::size_t>(sent);
-    }
-    return *this;
-  }
-  // Reads until the server closes, or until the text is there.
-  std::string hear(std::string_view until = {}, std::chrono::milliseconds limit = 5s) {
-    const auto end = std::chrono::steady_clock::now() + limit;
-    while (until.empty() || heard_.find(until) == std::string::npos) {
-      pollfd waiting{fd_, POLLIN, 0};
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-      if (left.count() <= 0 || ::poll(&waiting, 1, static_cast<int>(left.count())) <= 0) return heard_ + "[silence]";
-      char bytes[65536];
-      const ssize_t got = ::recv(fd_, bytes, sizeof bytes, 0);
-      if (got <= 0) return until.empty() ? heard_ : heard_ + "[closed]";
-      heard_.append(bytes, static_cast<std::size_t>(got));
-    }
-    return heard_;
-  }
-  std::string status() { return hear("\r\n").substr(0, 12); }
-
- private:
-  int fd_;
-  std::uint16_t port_ = 0;
-  std::string heard_;
-};
 
 TEST(Server, answers_one_request_after_the_other_on_one_connection) {
   const auto server = serve(echo);
@@ -239,18 +187,23 @@ TEST(Server, slow_clients_get_408_and_idle_ones_are_closed_without_a_word) {
   options.limits.body_time = 300ms;
   options.limits.idle_time = 300ms;
   const auto server = serve(echo, options);
-  EXPECT_EQ(Raw(server->port()).say("GET / HT").hear().substr(0, 12), "HTTP/1.1 408");
-  EXPECT_EQ(Raw(server->port()).say("POST / HTTP/1.1\r\n@Content-Length: 10\r\n\r\nabc").hear().substr(0, 12),
-            "HTTP/1.1 408");
-  EXPECT_EQ(Raw(server->port()).hear(), "");
-  Raw drips(server->port());  // a byte now and then does not help
-  const auto began = std::chrono::steady_clock::now();
-  for (const char c : std::string("GET / HTTP/1.1\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy")) {
-    drips.say(std::string(1, c));
-    std::this_thread::sleep_for(30ms);
-    if (std::chrono::steady_clock::now() - began > 1200ms) break;
+  Raw headers(server->port()), body(server->port()), idle(server->port()), drips(server->port()),
+      chunks(server->port());
+  headers.say("GET / HT");
+  body.say("POST / HTTP/1.1\r\n@Content-Length: 10\r\n\r\nabc");
+  drips.say("GET / HTTP/1.1\r\nX: ");
+  chunks.say("POST / HTTP/1.1\r\n@Transfer-Encoding: chunked\r\n\r\n");
+  // A byte now and then does not help.
+  const auto silent = [](Raw& raw) { return raw.hear("\r\n", 20ms).ends_with("[silence]"); };
+  for (int i = 0; i < 200 && (silent(drips) || silent(chunks)); ++i) {
+    drips.say("y");
+    chunks.say("1\r\ny\r\n");
   }
+  EXPECT_EQ(headers.status(), "HTTP/1.1 408");
+  EXPECT_EQ(body.status(), "HTTP/1.1 408");
   EXPECT_EQ(drips.status(), "HTTP/1.1 408");
+  EXPECT_EQ(chunks.status(), "HTTP/1.1 408");
+  EXPECT_EQ(idle.hear(), "");
 }
 
 TEST(Server, client_that_does_not_read_is_closed) {

@@ -35,6 +35,10 @@ class Echo {
     if (!exchange->request().is_upgrade()) return exchange->respond(Response::text(200, "plain"));
     if (exchange->request().path() == "/refused") return exchange->respond(Response::text(403, "not_granted"));
     WebSocketHandlers handlers;
+    Headers answer{{"X-Version", "1"}, {"X-Bad", "a\r\nSet-Cookie: evil"}};
+    if (exchange->request().headers.lists("Sec-WebSocket-Protocol", "daybreak.v1"))
+      answer.add("Sec-WebSocket-Protocol", "daybreak.v1");
+    if (exchange->request().path() == "/presumptuous") answer.add("Sec-WebSocket-Protocol", "not.asked.for");
     handlers.on_open = [this](const std::shared_ptr<WebSocket>& socket) { opened.set_value(socket); };
     handlers.on_message = [](const std::shared_ptr<WebSocket>& socket, std::string_view message, bool text) {
       text ? socket->send_text(std::string(message)) : socket->send_binary(std::string(message));
@@ -42,7 +46,7 @@ class Echo {
     handlers.on_close = [this](std::uint16_t code, std::string_view reason) {
       closed.set_value({code, std::string(reason)});
     };
-    exchange->accept(std::move(handlers), {{"X-Version", "1"}});
+    exchange->accept(std::move(handlers), std::move(answer));
   }
 
   std::promise<std::shared_ptr<WebSocket>> opened;
@@ -91,6 +95,30 @@ TEST(WebSockets, page_of_another_origin_is_refused) {
   EXPECT_NE(refused.error().message().find("403"), std::string::npos);
 }
 
+TEST(WebSockets, page_of_an_allowed_origin_may_ask) {
+  ServerOptions options;
+  options.origins = {"http://friend.example"};
+  Echo echo(options);
+  EXPECT_NE(open(echo, {{"Origin", "http://friend.example"}}), nullptr);
+}
+
+TEST(WebSockets, protocol_that_the_server_chooses_must_be_one_of_the_clients) {
+  Echo echo;
+  {
+    const auto client = open(echo, {{"Sec-WebSocket-Protocol", "daybreak.v1, daybreak.token.SECRET"}});
+    EXPECT_EQ(client->protocol(), "daybreak.v1");
+    EXPECT_EQ(client->answer().get("X-Version"), "1");
+    EXPECT_EQ(client->answer().get("X-Bad"), "") << "a header cannot end its line";
+    EXPECT_EQ(client->answer().get("Set-Cookie"), "");
+    for (const Header header : client->answer()) EXPECT_EQ(header.value.find("SECRET"), std::string_view::npos);
+  }
+  Echo other;
+  const auto refused = WebSocketClient::connect("127.0.0.1", other.server->port(), "/presumptuous",
+                                                {{"Sec-WebSocket-Protocol", "something.else"}});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().message().find("not.asked.for"), std::string::npos) << refused.error().message();
+}
+
 TEST(WebSockets, server_closes_with_its_reason) {
   Echo echo;
   const auto client = open(echo);
@@ -120,6 +148,7 @@ TEST(WebSockets, message_that_is_too_big_closes_with_1009) {
 TEST(WebSockets, flood_of_messages_closes_with_1008) {
   ServerOptions options;
   options.limits.messages_per_s = 20;
+  options.limits.close_time = 50ms;  // it never listens, not even to the goodbye
   Echo echo(options);
   const auto client = open(echo);
   for (int i = 0; i < 1000 && client->send({"x", true}).has_value(); ++i) {
