@@ -56,6 +56,7 @@ class Slot:
     ready_at: float = 0.0
     due: float = 0.0  # when it is to be started again, while dead
     died_at: float = 0.0
+    is_clearing: bool = False
     is_cleared: bool = True  # whether the core and the runtime have forgotten the dead one
     deadline: float = 0.0  # when it must be ready, while starting
     answered: int = -1  # batches, when that was looked at last and it had some to answer
@@ -184,6 +185,10 @@ class Fleet:
         if life == slot.life:
             slot.ended.set()
         self._dead(slot, life, "its process ended" if cause is None else _why(cause))
+        with self._changed:
+            if slot.life == life:
+                slot.died_at = 0.0  # it has said its last words
+                self._changed.notify_all()
 
     def _dead(self, slot: Slot, life: int, why: str) -> None:
         now = time.monotonic()
@@ -207,10 +212,13 @@ class Fleet:
         with self._changed:
             if slot.state != "dead" or slot.is_cleared:
                 return
-            slot.is_cleared = True
+            slot.is_clearing = True
             core_id, actor = slot.core_id, slot.actor
-            slot.core_id, slot.actor = -1, None
         self._end_process(core_id, actor)
+        with self._changed:
+            slot.core_id, slot.actor = -1, None
+            slot.is_clearing, slot.is_cleared = False, True
+            self._changed.notify_all()
 
     def _end_process(self, core_id: int, actor: Any) -> None:
         if core_id >= 0:
@@ -315,6 +323,7 @@ class Fleet:
                 slot.state = "draining"
                 self._by_id.pop(slot.core_id, None)
             self._changed.notify_all()
+            self._changed.wait_for(lambda: not any(slot.is_clearing for slot in ending))
         for slot, core_id, actor, was_ready in parts:
             if core_id >= 0:
                 with contextlib.suppress(errors.Error):

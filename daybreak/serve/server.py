@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from daybreak.base import errors
+from daybreak.serve import checks
 from daybreak.serve.admin import AdminLoop
 from daybreak.serve.deploying import Deploying
 from daybreak.serve.fleet import Fleet, Slot
@@ -287,9 +288,11 @@ class Server(Deploying):
 
     def logs(self, model: str, version: str | None = None) -> dict[str, str]:
         """What the replicas printed last: text by "version/replica". At most a megabyte of each is kept."""
-        self._model(model)
+        checks.checked_name(model, "the model")
+        if model not in self.state.models:
+            raise errors.NotFoundError(f"No model with name {model} exists.")
         if version is not None:
-            self._version(model, version)
+            self._version(model, version, registered=False)
         return self._logs.read(model, version)
 
     # Its end.

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ __all__ = [
     "State",
     "Store",
     "Version",
+    "is_served",
 ]
 
 FORMAT = "daybreak.serve.state"
@@ -254,6 +256,18 @@ def _private_folder(path: Path) -> None:
         )
 
 
+def is_served(path: Path) -> bool:
+    """Whether a server holds the state directory now."""
+    try:
+        with open(path / "lock", "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class Store:
     """A state directory, held by one server at a time. `state` is what is on the disk; use the owner's lock around `save`."""
 
@@ -265,18 +279,22 @@ class Store:
             _private_folder(folder)
         self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise errors.FailedPreconditionError(
-                    f"another server uses the state directory {self.path}: stop it, or give this one a directory of its own"
-                ) from None
+            self._take_lock()
             self.token = self._read_token()
             self.state = self._read_state()
             self._sweep()
         except BaseException:
             self.close()
             raise
+
+    def _take_lock(self) -> None:
+        for _ in range(10):
+            with contextlib.suppress(BlockingIOError):
+                return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(0.02)  # a command that looks whether a server runs holds it for a moment
+        raise errors.FailedPreconditionError(
+            f"another server uses the state directory {self.path}: stop it, or give this one a directory of its own"
+        )
 
     @property
     def token_file(self) -> Path:
