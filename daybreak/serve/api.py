@@ -205,8 +205,9 @@ def answer(server: Server, request: Any, granted: str) -> Answer:
     wanted = "GET" if name in ("status", "logs") else "POST"
     if request.method != wanted:
         return 405, _JSON, json.dumps({"error": "method", "message": f"This path takes {wanted}."}).encode()
-    if len(request.body) > MAX_MODEL_BYTES:
-        message = f"The body has {len(request.body):,} bytes; at most {MAX_MODEL_BYTES:,} are allowed."
+    body = request.body  # a copy each time
+    if len(body) > MAX_MODEL_BYTES:
+        message = f"The body has {len(body):,} bytes; at most {MAX_MODEL_BYTES:,} are allowed."
         return 413, _JSON, json.dumps({"error": "too_large", "message": message}).encode()
     try:
         if name == "status":
@@ -214,12 +215,12 @@ def answer(server: Server, request: Any, granted: str) -> Answer:
         elif name == "logs":
             found = _logs(server, request.query)
         elif request.path.startswith(DEPLOY_PATH):
-            found = _deploy(server, request.path.removeprefix(DEPLOY_PATH), request.query, request.body, granted)
+            found = _deploy(server, request.path.removeprefix(DEPLOY_PATH), request.query, body, granted)
         elif name == "replicas":
-            found = _place(server, request.query, request.body)
+            found = _place(server, request.query, body)
         else:
             schema, handler = _POSTS[name]
-            found = handler(server, *checks.body(request.body, schema))
+            found = handler(server, *checks.body(body, schema))
     except errors.Error as error:
         return failure(error)
     return 200, _JSON, json.dumps(found).encode()

@@ -12,7 +12,7 @@ from typing import Any
 
 from daybreak.base import errors
 from daybreak.serve import api
-from daybreak.serve.state import ADDRESS_FILE
+from daybreak.serve.state import ADDRESS_FILE, is_served
 
 __all__ = ["AdminClient", "split_address"]
 
@@ -46,6 +46,8 @@ class AdminClient:
         """Of the server that runs on a state directory. UnavailableError when none does."""
         folder = Path(path)
         try:
+            if not is_served(folder):  # else the token would go to whoever has the port of one that was killed
+                raise OSError
             found = json.loads((folder / ADDRESS_FILE).read_bytes())
             token = (folder / "admin.token").read_text().strip()
             made = cls(found["admin"], token, tls=found["tls"], ca_file=ca_file)

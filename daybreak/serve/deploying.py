@@ -10,7 +10,8 @@ from daybreak.serve import checks
 from daybreak.serve.control import DEFAULT_SLO_MS, Control
 from daybreak.serve.fleet import Spec
 from daybreak.serve.payload import Open, Payload, payload_of, reopened
-from daybreak.serve.state import App, Model, State, Version, step
+from daybreak.serve.state import App, Model, State, Version
+from daybreak.serve.steps import step
 
 __all__ = ["Deploying"]
 

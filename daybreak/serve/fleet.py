@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["FIRST_PAUSE_S", "MAX_PAUSE_S", "Fleet", "Slot", "Spec"]
 
 FIRST_PAUSE_S = 0.1  # before the first restart; doubled for each that fails
 MAX_PAUSE_S = 30.0
+HANG_CHECK_S = 1.0  # between looks at whether replicas go on; at most a tenth of what they may take
 STEADY_S = 60.0  # a replica that was ready for so long begins again with the first pause
 EVENT_WAIT_S = 0.5
 END_WAIT_S = 2.0  # for the process of a replica that was told to end
@@ -54,8 +56,11 @@ class Slot:
     ready_at: float = 0.0
     due: float = 0.0  # when it is to be started again, while dead
     died_at: float = 0.0
+    is_clearing: bool = False
     is_cleared: bool = True  # whether the core and the runtime have forgotten the dead one
     deadline: float = 0.0  # when it must be ready, while starting
+    answered: int = -1  # batches, when that was looked at last and it had some to answer
+    stuck_since: float = 0.0  # since when it has answered no more
     ended: threading.Event = field(default_factory=threading.Event)
 
 
@@ -63,12 +68,14 @@ class Fleet:
     """All replicas of a server. Safe to use from many threads.
 
     ready_timeout_s: how long a replica may take to load and warm up.
+    hang_timeout_s: how long it may work on one batch, by the name of the model; then it is ended and started again.
     """
 
-    def __init__(self, core: Any, logs: Logs, ready_timeout_s: float) -> None:
+    def __init__(self, core: Any, logs: Logs, ready_timeout_s: float, hang_timeout_s: Callable[[str], float]) -> None:
         self._core = core
         self._logs = logs
         self.ready_timeout_s = ready_timeout_s
+        self._hang_timeout_s = hang_timeout_s
         self._changed = threading.Condition()
         self._slots: dict[tuple[str, str], list[Slot]] = {}
         self._by_id: dict[int, Slot] = {}
@@ -76,7 +83,11 @@ class Fleet:
         self._actors: Any = None
         self._threads = [
             threading.Thread(target=loop, name=name, daemon=True)
-            for name, loop in (("serve-events", self._events), ("serve-restarts", self._restarts))
+            for name, loop in (
+                ("serve-events", self._events),
+                ("serve-restarts", self._restarts),
+                ("serve-hangs", self._hangs),
+            )
         ]
         for thread in self._threads:
             thread.start()
@@ -101,7 +112,7 @@ class Fleet:
         with self._changed:
             if slot.state in ("draining", "gone") or self._closing:
                 return
-            slot.state, slot.core_id, slot.actor = "starting", -1, None
+            slot.state, slot.core_id, slot.actor, slot.answered = "starting", -1, None, -1
             slot.life += 1
             slot.ended.clear()
             slot.deadline = time.monotonic() + self.ready_timeout_s
@@ -174,6 +185,10 @@ class Fleet:
         if life == slot.life:
             slot.ended.set()
         self._dead(slot, life, "its process ended" if cause is None else _why(cause))
+        with self._changed:
+            if slot.life == life:
+                slot.died_at = 0.0  # it has said its last words
+                self._changed.notify_all()
 
     def _dead(self, slot: Slot, life: int, why: str) -> None:
         now = time.monotonic()
@@ -197,10 +212,13 @@ class Fleet:
         with self._changed:
             if slot.state != "dead" or slot.is_cleared:
                 return
-            slot.is_cleared = True
+            slot.is_clearing = True
             core_id, actor = slot.core_id, slot.actor
-            slot.core_id, slot.actor = -1, None
         self._end_process(core_id, actor)
+        with self._changed:
+            slot.core_id, slot.actor = -1, None
+            slot.is_clearing, slot.is_cleared = False, True
+            self._changed.notify_all()
 
     def _end_process(self, core_id: int, actor: Any) -> None:
         if core_id >= 0:
@@ -236,6 +254,29 @@ class Fleet:
             for slot in due:
                 slot.restarts += 1
                 self._start(slot)
+
+    def _hangs(self) -> None:
+        """Ends processes that have a batch and answer none. (A thread of this process cannot be ended.)"""
+        pause = HANG_CHECK_S
+        while True:
+            with self._changed:
+                if self._closing or self._changed.wait_for(lambda: self._closing, pause):
+                    return
+            now, pause = time.monotonic(), HANG_CHECK_S
+            hung = []
+            for found in self._core.replicas():
+                with self._changed:
+                    slot = self._by_id.get(found["id"])
+                    if slot is None or slot.state != "ready" or slot.actor is None:
+                        continue
+                    limit = self._hang_timeout_s(slot.spec.model)
+                    pause = min(pause, limit / 10)
+                    if not found["under_way"] or found["batches"] != slot.answered:
+                        slot.answered, slot.stuck_since = found["batches"], now
+                    elif now - slot.stuck_since >= limit:
+                        hung.append((slot, slot.life, f"it had not answered a batch after {limit:g} s"))
+            for slot, life, why in hung:
+                self._dead(slot, life, why)
 
     # Waiting, ending.
 
@@ -282,6 +323,7 @@ class Fleet:
                 slot.state = "draining"
                 self._by_id.pop(slot.core_id, None)
             self._changed.notify_all()
+            self._changed.wait_for(lambda: not any(slot.is_clearing for slot in ending))
         for slot, core_id, actor, was_ready in parts:
             if core_id >= 0:
                 with contextlib.suppress(errors.Error):

@@ -556,7 +556,7 @@ std::vector<ReplicaInfo> Model::replicas() const {
   for (const auto& [name, state] : versions_) {
     for (const auto& replica : state->replicas)
       all.push_back({replica->id, name_, name, replica->native, replica->state, replica->pid, replica->batches,
-                     replica->last_error});
+                     replica->last_error, replica->channel.under_way()});
   }
   return all;
 }

@@ -134,8 +134,9 @@ struct ReplicaInfo {
   bool native;
   ReplicaState state;
   int pid;
-  std::uint64_t batches;
+  std::uint64_t batches;  // that it has answered
   std::string last_error;
+  std::uint64_t under_way;  // batches that it has and has not answered
 };
 
 struct VersionInfo {

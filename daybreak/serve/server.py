@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from daybreak.base import errors
+from daybreak.serve import checks
 from daybreak.serve.admin import AdminLoop
 from daybreak.serve.deploying import Deploying
 from daybreak.serve.fleet import Fleet, Slot
@@ -28,6 +29,7 @@ QUERY_PORT = 1337
 ADMIN_PORT = 1338
 METRICS_PORT = 1390
 READY_TIMEOUT_S = 60.0
+HANG_TIMEOUT_S = 60.0
 MAX_BODY_BYTES = 16 << 20  # of a prediction
 _last: weakref.ref[Server] | None = None
 
@@ -58,6 +60,7 @@ def start(
     open: Open | None = None,
     threads: int = 0,
     ready_timeout_s: float = READY_TIMEOUT_S,
+    hang_timeout_s: float = HANG_TIMEOUT_S,
     server_id: str = "",
 ) -> Server:
     """Starts a server in this process. It listens when this returns; what the state directory knows is starting again.
@@ -74,6 +77,8 @@ def start(
         open: opens a sealed model again: gets the ciphertext and the lineage, gives the model.
         threads: of the server; 0 is one a core.
         ready_timeout_s: what a replica may take to load and warm up.
+        hang_timeout_s: what it may take for one batch, or twice the deadline of the slowest app that asks its model if that
+            is more; then its process is ended and started again.
 
     Raises:
         InvalidArgumentError: the address is not loopback, and there is no TLS or no gate.
@@ -86,8 +91,9 @@ def start(
             f"host={host!r} can be reached from other machines, and {missing} {'is' if ' ' not in missing else 'are'} not given: "
             "give tls=(certificate, key) and gate=, or keep to 127.0.0.1 and reach it through `ssh -L`"
         )
-    if not 0 < ready_timeout_s <= 86_400:
-        raise errors.InvalidArgumentError(f"ready_timeout_s={ready_timeout_s!r}: seconds up to a day expected")
+    for name, value in (("ready_timeout_s", ready_timeout_s), ("hang_timeout_s", hang_timeout_s)):
+        if not 0 < value <= 86_400:
+            raise errors.InvalidArgumentError(f"{name}={value!r}: seconds up to a day expected")
     global _last
     temporary = tempfile.mkdtemp(prefix="daybreak-serve-") if state_dir is None else None
     path = temporary if state_dir is None else state_dir
@@ -119,7 +125,8 @@ def start(
             deploy_gate=deploy_gate,
         )
         cleanup.callback(core.stop)
-        server = Server(core, store, host, gate, ready_timeout_s, tls is not None, cleanup)
+        timeouts_s = (ready_timeout_s, hang_timeout_s)
+        server = Server(core, store, host, gate, timeouts_s, tls is not None, cleanup)
         cleanup.callback(server._close)
         server.restore(open)
         server._serve_admin()
@@ -146,12 +153,17 @@ class Server(Deploying):
         store: Store,
         host: str,
         gate: Any,
-        ready_timeout_s: float,
+        timeouts_s: tuple[float, float],
         tls: bool,
         cleanup: contextlib.ExitStack,
     ) -> None:
         logs = Logs(store.logs)
-        super().__init__(core, store, logs, Fleet(core, logs, ready_timeout_s), gate)
+
+        def hang_timeout_s(model: str) -> float:
+            slowest = max((app.slo_us for app in store.state.apps.values() if model in app.models), default=0)
+            return max(timeouts_s[1], 2 * slowest / 1e6)
+
+        super().__init__(core, store, logs, Fleet(core, logs, timeouts_s[0], hang_timeout_s), gate)
         self._host = f"[{host}]" if ":" in host else host
         self._tls = tls
         self._cleanup = cleanup
@@ -276,9 +288,11 @@ class Server(Deploying):
 
     def logs(self, model: str, version: str | None = None) -> dict[str, str]:
         """What the replicas printed last: text by "version/replica". At most a megabyte of each is kept."""
-        self._model(model)
+        checks.checked_name(model, "the model")
+        if model not in self.state.models:
+            raise errors.NotFoundError(f"No model with name {model} exists.")
         if version is not None:
-            self._version(model, version)
+            self._version(model, version, registered=False)
         return self._logs.read(model, version)
 
     # Its end.

@@ -15,27 +15,25 @@ import hashlib
 import json
 import os
 import secrets
-import signal
-from collections.abc import Callable
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from daybreak.base import errors
 from daybreak.serve import checks
+from daybreak.serve.steps import step
 
 __all__ = [
     "ADDRESS_FILE",
     "BLOB_KINDS",
-    "FAILPOINT",
-    "STEPS",
     "App",
     "Blob",
     "Model",
     "State",
     "Store",
     "Version",
-    "step",
+    "is_served",
 ]
 
 FORMAT = "daybreak.serve.state"
@@ -45,34 +43,6 @@ MAX_BLOB_BYTES = 1 << 30
 MAX_HISTORY = 32  # versions that were current before, for rollback
 BLOB_KINDS = {"pickle": "pkl", "policy": "policy", "sealed": "sealed"}
 ADDRESS_FILE = "address.json"
-FAILPOINT = "DAYBREAK_SERVE_FAILPOINT"
-
-# The steps of a deploy. At each of them a test kills the process (`kill -9`) and looks what a restart finds.
-STEPS = (
-    "deploy.begun",
-    "blob.written",
-    "blob.synced",
-    "blob.placed",
-    "deploy.blob",
-    "deploy.version",
-    "deploy.replicas",
-    "deploy.ready",
-    "state.written",
-    "state.synced",
-    "state.placed",
-    "deploy.journalled",
-    "deploy.switched",
-    "deploy.done",
-)
-on_step: Callable[[str], None] | None = None
-
-
-def step(name: str) -> None:
-    """Marks that this step was reached: kills the process if the environment's `DAYBREAK_SERVE_FAILPOINT` names it."""
-    if on_step is not None:
-        on_step(name)
-    if os.environ.get(FAILPOINT) == name:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -286,6 +256,18 @@ def _private_folder(path: Path) -> None:
         )
 
 
+def is_served(path: Path) -> bool:
+    """Whether a server holds the state directory now."""
+    try:
+        with open(path / "lock", "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class Store:
     """A state directory, held by one server at a time. `state` is what is on the disk; use the owner's lock around `save`."""
 
@@ -297,18 +279,22 @@ class Store:
             _private_folder(folder)
         self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise errors.FailedPreconditionError(
-                    f"another server uses the state directory {self.path}: stop it, or give this one a directory of its own"
-                ) from None
+            self._take_lock()
             self.token = self._read_token()
             self.state = self._read_state()
             self._sweep()
         except BaseException:
             self.close()
             raise
+
+    def _take_lock(self) -> None:
+        for _ in range(10):
+            with contextlib.suppress(BlockingIOError):
+                return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(0.02)  # a command that looks whether a server runs holds it for a moment
+        raise errors.FailedPreconditionError(
+            f"another server uses the state directory {self.path}: stop it, or give this one a directory of its own"
+        )
 
     @property
     def token_file(self) -> Path:

@@ -125,6 +125,7 @@ nb::list replica_list(Core& core) {
     dict["pid"] = info.pid;
     dict["batches"] = info.batches;
     dict["last_error"] = info.last_error;
+    dict["under_way"] = info.under_way;
     list.append(std::move(dict));
   }
   return list;

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -116,6 +117,23 @@ def test_a_tracked_artifact_is_deployed_with_its_lineage(shell: Shell, tmp_path:
     lineage = json.loads(shell("list", "--json"))["models"][0]["versions"][0]["lineage"]
     assert lineage["run"] == run.id and lineage["artifact_name"] == "policy"
     assert re.fullmatch("[0-9a-f]{64}", lineage["artifact"])
+
+
+def test_the_token_does_not_go_to_whoever_has_the_port_of_a_server_that_was_killed(
+    shell: Shell, tmp_path: Path
+) -> None:
+    shell.process.kill()
+    shell.process.wait()
+    assert (tmp_path / "state" / "address.json").exists()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = {"admin": f"127.0.0.1:{other.getsockname()[1]}", "query": "127.0.0.1:1", "tls": False}
+        (tmp_path / "state" / "address.json").write_text(json.dumps(address))
+        assert "no server runs on" in shell("list", status=1)
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
 
 
 def test_draining_by_command_ends_the_server(shell: Shell) -> None:

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from daybreak import serve
-from daybreak.serve import state as states
+from daybreak.serve import steps
 
 Start = Callable[..., serve.Server]
 
 SCRIPT = """
 import os, sys
 from daybreak import serve
-from daybreak.serve.state import FAILPOINT
+from daybreak.serve.steps import FAILPOINT
 
 folder, version, step = sys.argv[1:]
 with serve.start(folder, query_port=0, admin_port=0, metrics_port=0) as server:
@@ -43,13 +43,13 @@ def with_version_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_deploy_passes_every_step_once_in_this_order(server: serve.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(states, "on_step", seen.append)
+    monkeypatch.setattr(steps, "on_step", seen.append)
     server.deploy("pong", lambda inputs: inputs, default="0")
-    assert tuple(seen) == states.STEPS
+    assert tuple(seen) == steps.STEPS
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
-@pytest.mark.parametrize("step", states.STEPS)
+@pytest.mark.parametrize("step", steps.STEPS)
 def test_a_restart_shows_the_old_state_or_the_new_one(
     start: Start, caller: Any, tmp_path: Path, with_version_1: Path, step: str, first: bool
 ) -> None:
@@ -58,7 +58,7 @@ def test_a_restart_shows_the_old_state_or_the_new_one(
         shutil.copytree(with_version_1, folder, ignore=shutil.ignore_patterns("*.fifo"))
         os.chmod(folder, 0o700)
     assert deploy_in_a_process(folder, 2, step) == -9
-    is_new = states.STEPS.index(step) >= states.STEPS.index("state.placed")
+    is_new = steps.STEPS.index(step) >= steps.STEPS.index("state.placed")
 
     server = start(folder)
     assert server.wait_ready(60)

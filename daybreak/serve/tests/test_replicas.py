@@ -114,6 +114,47 @@ def test_a_model_that_raises_answers_by_default_and_lives_on(server: serve.Serve
     assert "ValueError: negative" in until(lambda: server.logs("pong")["1/0"])
 
 
+def test_one_that_hangs_in_a_batch_is_ended_and_started_again(start: Start, caller: Any, tmp_path: Path) -> None:
+    server = start(tmp_path / "s", hang_timeout_s=0.5)
+    call = caller(server)
+
+    def predict(inputs: Any) -> Any:
+        if inputs[0][0] < 0:
+            threading.Event().wait()
+        return [1 for _ in inputs]
+
+    server.deploy("pong", predict, default="0", slo_ms=100)
+    assert call.predict("pong", [-1.0])["default"] is True
+    until(lambda: replicas(server)[0]["restarts"] == 1)
+    assert "it had not answered a batch after 0.5 s" in replicas(server)[0]["error"]
+    assert server.wait_ready(30)
+    until(lambda: call.predict("pong", [1.0])["output"] == 1)
+
+
+def test_a_replica_that_is_removed_finishes_what_it_holds(server: serve.Server, call: Any, tmp_path: Path) -> None:
+    asked, go = tmp_path / "asked", tmp_path / "go"
+
+    def predict(inputs: Any) -> Any:
+        asked.touch()
+        while not go.exists():
+            time.sleep(0.001)
+        return [1 for _ in inputs]
+
+    server.deploy("pong", predict, default="0", slo_ms=20_000)
+    answers: list[Any] = []
+    asking = threading.Thread(target=lambda: answers.append(call.predict("pong", [1.0])))
+    asking.start()
+    until(asked.exists)
+    ending = threading.Thread(target=server.scale, args=("pong", None, 0))
+    ending.start()
+    until(lambda: replicas(server)[0]["state"] == "draining")
+    go.touch()
+    asking.join()
+    ending.join()
+    assert answers[0]["output"] == 1 and answers[0]["default"] is False
+    assert replicas(server) == []
+
+
 def test_counts_change_up_and_down_and_keep_to_the_limit(server: serve.Server, call: Any) -> None:
     server.deploy("pong", lambda inputs: [os.getpid() for _ in inputs], default="0", slo_ms=5000)
     server.scale("pong", None, 4)
