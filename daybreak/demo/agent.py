@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from daybreak import grant
 from daybreak.base import errors
+from daybreak.grant import Attestation
 
 from .lab import Lab
 
@@ -54,7 +55,7 @@ class Agent:
         self.origin = origin
         self._lock = threading.Lock()
         self._tokens: set[str] = set()
-        self._sessions: dict[str, dict[str, grant.Attestation]] = {}  # what each was granted, by the entity's id
+        self._sessions: dict[str, dict[str, Attestation]] = {}  # what each was granted, by the entity's id
         handler = type("_AgentRequest", (_Request,), {"agent": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -101,7 +102,7 @@ class Agent:
             self._sessions[session] = {}
         return {"session": session}
 
-    def grant(self, session: dict[str, grant.Attestation], body: dict[str, Any]) -> dict[str, Any]:
+    def grant(self, session: dict[str, Attestation], body: dict[str, Any]) -> dict[str, Any]:
         """`predict` on the app, to the page's key; the proof of it."""
         record, subject = _entity(body)
         if body.get("app") != "pong":
@@ -130,7 +131,7 @@ class Agent:
             "resource": resource,
         }
 
-    def revoke(self, session: dict[str, grant.Attestation], body: dict[str, Any]) -> dict[str, Any]:
+    def revoke(self, session: dict[str, Attestation], body: dict[str, Any]) -> dict[str, Any]:
         """What this session granted to the key ends."""
         _, subject = _entity(body)
         with self._lock:
@@ -140,7 +141,7 @@ class Agent:
         grant.revoke(self.lab.revocations, self.lab.owner.entity, granted)
         return {"revoked": True}
 
-    def session_of(self, header: str) -> dict[str, grant.Attestation]:
+    def session_of(self, header: str) -> dict[str, Attestation]:
         given = header.removeprefix("Bearer ")
         with self._lock:
             for session, granted in self._sessions.items():

@@ -88,15 +88,15 @@ def _tell(console: Console, result: dict[str, Any], options: _pong.Options) -> N
 
 def _stay(console: Console, stand: Stand) -> None:
     """Serves until Ctrl-C."""
-    console.print(
-        f"\nPlay against it: {stand.agent.page()}\n"
-        f"  (from another machine: ssh -L {stand.port}:127.0.0.1:{stand.port} "
-        f"-L {stand.agent.port}:127.0.0.1:{stand.agent.port} this-machine; the address is good for one browser)\n"
-        f"  You come as a stranger and are refused; ask the lab; play; be revoked. Ctrl-C ends the server.",
-        markup=False,
-        soft_wrap=True,
-    )
     try:
+        console.print(
+            f"\nPlay against it: {stand.agent.page()}\n"
+            f"  (from another machine: ssh -L {stand.port}:127.0.0.1:{stand.port} "
+            f"-L {stand.agent.port}:127.0.0.1:{stand.agent.port} this-machine; the address is good for one browser)\n"
+            f"  You come as a stranger and are refused; ask the lab; play; be revoked. Ctrl-C ends the server.",
+            markup=False,
+            soft_wrap=True,
+        )
         stand.server.wait()
     except KeyboardInterrupt:
         console.print("the server has stopped")

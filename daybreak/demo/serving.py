@@ -82,7 +82,7 @@ def lineage(run_id: str, metric: str) -> dict[str, Any]:
     history = run.history(metric)
     finite = np.isfinite(history.values)
     steps, values = history.steps[finite], history.values[finite]
-    chosen = np.unique(np.linspace(0, len(steps) - 1, min(_CURVE_POINTS, len(steps))).astype(int)) if len(steps) else []
+    chosen = np.unique(np.linspace(0, max(len(steps) - 1, 0), min(_CURVE_POINTS, len(steps))).astype(int))
     return {
         "run": run_id,
         "name": run.name,

@@ -170,6 +170,7 @@ base::Status Model::add_replica(const std::string& version, std::shared_ptr<Repl
   VersionState* state = find(version);
   if (state == nullptr) return fail(Code::kNotFound, "model '{}' has no version '{}'", name_, version);
   state->replicas.push_back(std::move(replica));
+  if (state->died > 0) --state->died;
   return {};
 }
 
@@ -224,6 +225,7 @@ bool Model::replica_died(std::uint64_t id, std::string why) {
     replica->last_error = std::move(why);
     take_back(*state, *replica, true, finished);
     std::erase(state->replicas, replica);
+    ++state->died;
     dispatch(*state, steady_now());
     changed_.notify_all();
   }
@@ -288,7 +290,7 @@ base::Status Model::submit(const std::shared_ptr<Call>& call, const std::optiona
     const Nanos now = call->admitted_ns;
     for (std::uint32_t i = 0; i < call->items.size(); ++i) {
       ItemRef ref{call, i};
-      if (state == nullptr || state->replicas.empty()) {
+      if (state == nullptr || (state->replicas.empty() && state->died == 0)) {
         finish(ref, Reason::kNoModel, finished);
       } else if (!admits(*state, *call, now)) {
         finish(ref, Reason::kOverloaded, finished);

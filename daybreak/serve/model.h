@@ -118,6 +118,7 @@ struct VersionState {
   std::vector<ItemRef> queue;  // a heap, the earliest deadline on top; also holds what has been answered meanwhile
   std::size_t queued = 0;      // without these
   std::vector<std::shared_ptr<Replica>> replicas;
+  std::size_t died = 0;  // replicas that ended by themselves and have not been replaced: somebody will
   std::shared_ptr<VersionMetrics> metrics;
 };
 

@@ -112,11 +112,11 @@ class ReplicaChannel {
     }
     if (equal && adjacent && total >= kViewBytes)
       return rows_of(view(inputs[0].bytes.data(), stride * inputs.size()), inputs.size(), stride, size);
-    if (equal && (as_array_ || total < kViewBytes)) return rows_of(gather(inputs, total), inputs.size(), size, size);
+    if (equal && (as_array_ || total < kViewBytes)) return rows_of(numbers(gather(inputs, total)), inputs.size(), size, size);
     nb::list rows;
     for (const Input& input : inputs) {
       if (input.bytes.size() >= kViewBytes) {
-        rows.append(numbers(view(input.bytes.data(), input.bytes.size())));
+        rows.append(view(input.bytes.data(), input.bytes.size()));
       } else {
         rows.append(numbers(nb::bytes(input.bytes.data(), input.bytes.size())));
       }
@@ -140,9 +140,8 @@ class ReplicaChannel {
   nb::object numbers(const nb::object& buffer) const { return frombuffer_(buffer, dtype_); }
 
   // Rows of `size` bytes, each `stride` bytes after the one before.
-  nb::object rows_of(const nb::object& buffer, std::size_t count, std::size_t stride, std::size_t size) const {
+  nb::object rows_of(nb::object array, std::size_t count, std::size_t stride, std::size_t size) const {
     const std::size_t element = element_bytes(attached_->input_type());
-    nb::object array = numbers(buffer);
     if (count == 1 && !as_array_) {
       nb::list one;
       if (size != stride) array = array[nb::slice(static_cast<Py_ssize_t>(size / element))];
@@ -164,24 +163,25 @@ class ReplicaChannel {
     return all;
   }
 
-  // Memory of the server, to be read only.
+  // Numbers in the server's memory, to be read only.
   nb::object view(const std::byte* data, std::size_t size) {
     PyObject* memory = PyMemoryView_FromMemory(const_cast<char*>(reinterpret_cast<const char*>(data)),
                                                static_cast<Py_ssize_t>(size), PyBUF_READ);
     if (memory == nullptr) throw nb::python_error();
-    views_.push_back({nb::steal(memory), data, size});
-    return views_.back().memory;
+    nb::object array = numbers(nb::steal(memory));
+    views_.push_back({array, data, size});
+    return array;
   }
 
   // Inputs of which the model kept a view: the server must not use their memory again.
   void mark_kept() {
     for (const View& each : views_) {
-      if (Py_REFCNT(each.memory.ptr()) <= 1) continue;
+      if (Py_REFCNT(each.array.ptr()) <= 1) continue;  // all rows and slices of it hold it
       for (const Input& input : attached_->side().inputs()) {
         if (input.bytes.data() >= each.data && input.bytes.data() < each.data + each.size)
           attached_->side().results().keep(input.index);
       }
-      (void)nb::object(each.memory).release();  // for good
+      (void)nb::object(each.array).release();  // for good
     }
     views_.clear();
   }
@@ -245,7 +245,7 @@ class ReplicaChannel {
   }
 
   struct View {
-    nb::object memory;
+    nb::object array;
     const std::byte* data;
     std::size_t size;
   };

@@ -192,6 +192,22 @@ TEST_F(ModelQueue, a_batch_of_a_dead_replica_is_computed_once_more_and_then_fail
   EXPECT_FALSE(model_->replica_died(first.id, "again"));
 }
 
+TEST_F(ModelQueue, requests_wait_while_the_only_replica_is_being_replaced) {
+  add_version("1");
+  ASSERT_TRUE(model_->set_current("1"));
+  Side first = add_replica("1");
+  ASSERT_TRUE(model_->replica_died(first.id, "killed"));
+  const auto waits = ask();
+  EXPECT_EQ(outcomes_[waits], "waits");
+  Side second = add_replica("1");
+  EXPECT_EQ(second.take(), 1u);
+  second.answer();
+  model_->replica_rang(second.id);
+  EXPECT_EQ(outcomes_[waits], "1:1");
+  model_->remove_replica(second.id, milliseconds(0));  // on purpose: nobody replaces it
+  EXPECT_EQ(outcomes_[ask()], "no_model");
+}
+
 TEST_F(ModelQueue, a_new_current_version_takes_over_what_waits) {
   add_version("1", 1);
   add_version("2", 10);
