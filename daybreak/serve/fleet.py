@@ -22,7 +22,7 @@ HANG_CHECK_S = 1.0  # between looks at whether replicas go on; at most a tenth o
 STEADY_S = 60.0  # a replica that was ready for so long begins again with the first pause
 EVENT_WAIT_S = 0.5
 END_WAIT_S = 2.0  # for the process of a replica that was told to end
-LAST_WORDS_S = 0.3  # for the process of a replica whose connection broke to say how it ended, before it is killed
+LAST_WORDS_S = 3.0  # for the process of a replica whose connection broke to say how it ended, before it is killed
 
 
 _BROKEN = "it died"
@@ -190,18 +190,21 @@ class Fleet:
                 slot.died_at = 0.0  # it has said its last words
                 self._changed.notify_all()
 
-    def _dead(self, slot: Slot, life: int, why: str) -> None:
+    def _dead(self, slot: Slot, life: int, why: str, *, lives: bool = False) -> None:
+        """lives: its process is there still, and is to be ended at once."""
         now = time.monotonic()
         with self._changed:
             if slot.life != life or slot.state in ("draining", "gone"):
                 return
             if slot.state == "dead":
-                if not slot.is_cleared and why != _BROKEN:
+                if slot.error == _BROKEN and not slot.is_clearing and not slot.is_cleared:
                     slot.error = why  # the process says more than that the connection broke
                 return
             if slot.state == "ready" and now - slot.ready_at >= STEADY_S:
                 slot.failures = 0
             slot.state, slot.error, slot.died_at, slot.is_cleared = "dead", why, now, False
+            if lives or slot.actor is None:
+                slot.died_at = 0.0
             slot.due = now + min(FIRST_PAUSE_S * 2**slot.failures, MAX_PAUSE_S)
             slot.failures = min(slot.failures + 1, 32)
             self._by_id.pop(slot.core_id, None)
@@ -248,7 +251,7 @@ class Fleet:
                     self._changed.wait(max(0.0, min(times) - now) if times else None)
                     continue
             for slot, life in late:
-                self._dead(slot, life, f"it was not ready after {self.ready_timeout_s:g} s")
+                self._dead(slot, life, f"it was not ready after {self.ready_timeout_s:g} s", lives=True)
             for slot in unclear:
                 self._clear(slot)
             for slot in due:
@@ -276,7 +279,7 @@ class Fleet:
                     elif now - slot.stuck_since >= limit:
                         hung.append((slot, slot.life, f"it had not answered a batch after {limit:g} s"))
             for slot, life, why in hung:
-                self._dead(slot, life, why)
+                self._dead(slot, life, why, lives=True)
 
     # Waiting, ending.
 
