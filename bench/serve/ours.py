@@ -1,6 +1,3 @@
-PACKAGES = ["wrk"]
-QUICK = False
-
 import base64
 import json
 import statistics
@@ -11,6 +8,8 @@ from bench.rows import Measure, rate
 from bench.serve import client
 from daybreak import grant, rl, serve
 
+PACKAGES = ["wrk"]
+QUICK = False
 SERVER_ID = "bench"
 PATIENT_MS = 10_000.0
 
