@@ -1,6 +1,3 @@
-PACKAGES = ["wrk"]
-QUICK = False
-
 import base64
 import json
 import statistics
@@ -11,6 +8,8 @@ from bench.rows import Measure, rate
 from bench.serve import client
 from daybreak import grant, rl, serve
 
+PACKAGES = ["wrk"]
+QUICK = False
 SERVER_ID = "bench"
 PATIENT_MS = 10_000.0
 
@@ -39,26 +38,27 @@ def noop_native():
     return Measure(result["rate"], None, result)
 
 
-def slow(inputs):
-    time.sleep(client.FIXED_S + client.EACH_S * len(inputs))
-    return [float(x[0]) for x in inputs]
+def sleeper(fixed_s, each_s=0.0):
+    """A model that takes so long for a batch. It travels by value: its replicas cannot import this file."""
+
+    def sleep(inputs):
+        time.sleep(fixed_s + each_s * len(inputs))
+        return [float(x[0]) for x in inputs]
+
+    return sleep
 
 
 def slo_at_2x_overload():
+    slow = sleeper(client.FIXED_S, client.EACH_S)
     server.deploy("patient", slow, slo_ms=PATIENT_MS, batch_size=client.MAX_BATCH)
     server.deploy("slow", slow, slo_ms=client.SLO_S * 1e3, default=-1.0, batch_size=client.MAX_BATCH)
     return client.overload(address, "/patient/predict", "/slow/predict", QUICK)
 
 
-def millisecond(inputs):
-    time.sleep(0.001)
-    return [float(x[0]) for x in inputs]
-
-
 def batching_gain():
     sizes = [1, 16, 32, 64, -1]
     for size in sizes:
-        server.deploy(f"batch{size}".replace("-1", "-found"), millisecond, slo_ms=PATIENT_MS, batch_size=size)
+        server.deploy(f"batch{size}".replace("-1", "-found"), sleeper(0.001), slo_ms=PATIENT_MS, batch_size=size)
     rates = {size: [] for size in sizes}
     for _ in range(2 if QUICK else 4):  # the first round is for warming up
         for size in sizes:

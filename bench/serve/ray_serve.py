@@ -32,22 +32,22 @@ class Noop:
         return {"query_id": next(self.ids), "output": query["input"][0], "default": False}
 
 
-# What waits beyond two batches is refused with 503, as Ray's documentation advises under overload.
-class Slow:
-    @serve.batch(max_batch_size=client.MAX_BATCH, batch_wait_timeout_s=0.0)
-    async def work(self, inputs):
-        time.sleep(client.FIXED_S + client.EACH_S * len(inputs))
-        return [x[0] for x in inputs]
-
-    async def __call__(self, request):
-        query = await request.json()
-        return {"query_id": 0, "output": await self.work(query["input"]), "default": False}
-
-
 def slow(queued):
-    return serve.deployment(
-        Slow, ray_actor_options={"num_cpus": 0}, max_ongoing_requests=2 * client.MAX_BATCH, max_queued_requests=queued
-    ).bind()
+    """What waits beyond `queued` is refused with 503, as Ray's manual advises under overload; -1: nothing is."""
+    fixed_s, each_s, most = client.FIXED_S, client.EACH_S, client.MAX_BATCH
+
+    class Slow:  # in here, so that it travels by value: its workers cannot import this file
+        @serve.batch(max_batch_size=most, batch_wait_timeout_s=0.0)
+        async def work(self, inputs):
+            time.sleep(fixed_s + each_s * len(inputs))
+            return [x[0] for x in inputs]
+
+        async def __call__(self, request):
+            query = await request.json()
+            return {"query_id": 0, "output": await self.work(query["input"]), "default": False}
+
+    options = {"ray_actor_options": {"num_cpus": 0}, "max_ongoing_requests": 2 * most, "max_queued_requests": queued}
+    return serve.deployment(Slow, **options).bind()
 
 
 def setup():

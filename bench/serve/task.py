@@ -1,4 +1,4 @@
-"""Serving: requests, latencies and CPU beside FastAPI, Ray Serve and LitServe; deadlines under overload; batching; the gate's price."""
+"""Serving: requests, latencies and CPU beside FastAPI, Ray Serve and LitServe; overload; batching; the price of the gate."""
 
 from bench.rows import Row
 
