@@ -9,7 +9,7 @@ using base::fail;
 
 namespace {
 
-constexpr std::size_t kAdminConnections = 256;
+constexpr std::size_t kAdminConnections = 32;  // a body is whole in memory before the token is looked at
 constexpr double kMessagesPerS = 2000;  // of one WebSocket
 constexpr std::size_t kMessageBytes = 1u << 20;
 

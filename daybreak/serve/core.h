@@ -26,7 +26,7 @@ struct CoreOptions {
   QueryOptions query;
   int threads = 0;  // event loops of the query port; 0: one a core
   std::size_t body_bytes = 16u << 20;
-  std::size_t admin_body_bytes = 256u << 20;
+  std::size_t admin_body_bytes = 65u << 20;  // a model of 64 MiB
   std::shared_ptr<Gate> deploy_gate;
   bool access_log = false;  // a line of JSON for each answer of the query port
 };
