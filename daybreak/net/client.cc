@@ -284,7 +284,7 @@ class WebSocketClient::Impl {
     }));
     stream.read_message_max(link_.options().max_response_bytes);
     websocket::response_type answer;
-    const error_code error = wait(stream, [&](auto done) {
+    const error_code error = wait(stream, [&](const auto& done) {
       stream.async_handshake(answer, link_.host_header(), target, [done](const error_code& result) { done(result); });
     });
     if (error == websocket::error::upgrade_declined) {

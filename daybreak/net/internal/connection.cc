@@ -200,13 +200,7 @@ class Connection final : public ConnectionBase {
       response.headers.add("Retry-After", "1");
       return fill(slot, std::move(response));
     }
-    if (request.is_upgrade()) {
-      if (reader_.buffered() > 0) {
-        slots_.pop_back();
-        return refuse(400, "nothing may follow before the WebSocket is open\n");
-      }
-      upgrade_ = request;  // nothing is read until it is known what this connection becomes
-    }
+    if (request.is_upgrade()) upgrade_ = request;  // nothing is read until it is known what this connection becomes
     loop_->shared->handler(std::make_shared<Exchange>(self(), slot.sequence, std::move(request)));
   }
 
@@ -351,6 +345,13 @@ class Connection final : public ConnectionBase {
     if (!upgrade_ || accepted_ || ended_ || broken_ || slots_.empty() || slots_.back().sequence != sequence) {
       if (handlers.on_close) handlers.on_close(1006, "the connection was lost");
       return;
+    }
+    if (reader_.buffered() > 0) {  // of whom would these bytes be?
+      if (handlers.on_close) handlers.on_close(1006, "bytes followed before the WebSocket was open");
+      upgrade_.reset();
+      closing_ = lingers_ = slots_.back().close = true;
+      fill(slots_.back(), Response::text(400, "nothing may follow before the WebSocket is open\n"));
+      return advance();
     }
     accepted_ = std::move(handlers);
     accept_headers_ = std::move(headers);

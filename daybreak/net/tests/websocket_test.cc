@@ -10,6 +10,7 @@
 #include "daybreak/net/client.h"
 #include "daybreak/net/server.h"
 #include "daybreak/net/tests/certificate.h"
+#include "daybreak/net/tests/raw.h"
 
 namespace daybreak::net {
 namespace {
@@ -85,6 +86,16 @@ TEST(WebSockets, refused_upgrade_is_an_ordinary_answer) {
   EXPECT_EQ(refused.error().code(), base::Code::kPermissionDenied);
   EXPECT_NE(refused.error().message().find("403"), std::string::npos);
   EXPECT_NE(refused.error().message().find("not_granted"), std::string::npos);
+}
+
+TEST(WebSockets, nothing_may_follow_before_it_is_open) {
+  Echo echo;
+  Raw raw(echo.server->port());
+  raw.say(
+      "GET /play HTTP/1.1\r\n@Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nGET /hidden HTTP/1.1\r\n@\r\n");
+  EXPECT_EQ(raw.hear().substr(0, 12), "HTTP/1.1 400");
+  EXPECT_EQ(echo.closed.get_future().get().code, 1006);
 }
 
 TEST(WebSockets, page_of_another_origin_is_refused) {
