@@ -1,5 +1,18 @@
-"""For all tests: runs do not write the code of this repository down (a private ref each) unless a test asks for it."""
+"""For all tests: runs do not write the code of this repository down (a private ref each) unless a test asks for it, and no module
+leaves the runtime running for the next one."""
 
 import os
+import sys
+from collections.abc import Iterator
+
+import pytest
 
 os.environ.setdefault("DAYBREAK_TRACK_CAPTURE", "0")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _runtime_ends_with_its_module() -> Iterator[None]:
+    yield
+    daybreak = sys.modules.get("daybreak")
+    if daybreak is not None and "daybreak.runtime.api" in sys.modules and daybreak.is_initialized():
+        daybreak.shutdown()

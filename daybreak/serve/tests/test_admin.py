@@ -335,7 +335,7 @@ def test_a_bad_deploy_request_is_told_what_is_wrong(shared_call: Any, query: str
 
 def test_a_body_beyond_the_limit_is_refused(shared_call: Any) -> None:
     path = "/daybreak/v1/deploy/a?version=1"
-    status, found = shared_call.admin(path, bytes(100_000_000))
+    status, found = shared_call.admin(path, bytes((64 << 20) + 1))
     assert status == 413 and "67,108,864" in found["message"]
     headers = {"Authorization": f"Bearer {shared_call.token}", "Content-Length": str(1 << 30)}
     assert shared_call.raw(shared_call.server.admin_address, "POST", path, b"", headers)[0] == 413  # before it is sent
