@@ -99,7 +99,7 @@ base::Status Apps::add_version(const std::string& name, VersionConfig config) {
   if (found == models_.end()) {
     if (models_.size() >= kMaxModels)
       return fail(Code::kResourceExhausted, "there are {} models, the most", kMaxModels);
-    DAYBREAK_ASSIGN(auto model, Model::create(name, registry_, wake_));
+    DAYBREAK_ASSIGN(auto model, Model::create(name, registry_, hooks_));
     found = models_.emplace(name, std::move(model)).first;
   } else if (types_.at(name) != config.input_type && !found->second->versions().empty()) {
     return fail(Code::kInvalidArgument, "model '{}' takes {}, version '{}' takes {}", name,

@@ -38,7 +38,7 @@ struct App {
 // Any thread may call any function.
 class Apps {
  public:
-  explicit Apps(std::function<void(Nanos)> wake) : wake_(std::move(wake)) {}
+  explicit Apps(Hooks hooks) : hooks_(std::move(hooks)) {}
 
   base::Status add(const AppOptions& options);
   base::Status remove(const std::string& name);
@@ -60,7 +60,7 @@ class Apps {
 
  private:
   base::Registry registry_;
-  const std::function<void(Nanos)> wake_;
+  const Hooks hooks_;
   mutable std::shared_mutex mutex_;
   std::map<std::string, std::shared_ptr<const App>, std::less<>> apps_;
   std::map<std::string, std::shared_ptr<Model>, std::less<>> models_;

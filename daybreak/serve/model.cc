@@ -45,14 +45,13 @@ Replica::~Replica() {
   close(event_fd);
 }
 
-base::Result<std::shared_ptr<Model>> Model::create(std::string name, base::Registry& registry,
-                                                   std::function<void(Nanos)> wake) {
+base::Result<std::shared_ptr<Model>> Model::create(std::string name, base::Registry& registry, Hooks hooks) {
   DAYBREAK_ASSIGN(auto slab, Slab::create());
-  return std::shared_ptr<Model>(new Model(std::move(name), registry, std::move(slab), std::move(wake)));
+  return std::shared_ptr<Model>(new Model(std::move(name), registry, std::move(slab), std::move(hooks)));
 }
 
-Model::Model(std::string name, base::Registry& registry, std::shared_ptr<Slab> slab, std::function<void(Nanos)> wake)
-    : name_(std::move(name)), registry_(registry), slab_(std::move(slab)), wake_(std::move(wake)) {}
+Model::Model(std::string name, base::Registry& registry, std::shared_ptr<Slab> slab, Hooks hooks)
+    : name_(std::move(name)), registry_(registry), slab_(std::move(slab)), hooks_(std::move(hooks)) {}
 
 // ---- versions
 
@@ -307,8 +306,8 @@ base::Status Model::submit(const std::shared_ptr<Call>& call, const std::optiona
       dispatch(*state, now);
     }
   }
-  if (wait) wake_(call->deadline_ns);
-  answer(finished);
+  if (wait) hooks_.wake(call->deadline_ns);
+  answer(finished, true);  // this is the loop that it came on
   return {};
 }
 
@@ -527,8 +526,26 @@ void Model::fail_all(Reason reason) {
   answer(finished);
 }
 
-void Model::answer(Finished& finished) {
-  const Nanos now = finished.empty() ? 0 : steady_now();
+void Model::answer(Finished& finished, bool here) const {
+  if (finished.empty()) return;
+  if (here || !hooks_.post) return answer_here(finished);
+  // One message for all of a loop: the answers of a batch wake it once, and it writes them itself.
+  std::ranges::stable_sort(finished, {}, [](const auto& call) { return call->loop; });
+  for (auto first = finished.begin(); first != finished.end();) {
+    const int loop = (*first)->loop;
+    const auto last = std::find_if(first, finished.end(), [&](const auto& call) { return call->loop != loop; });
+    Finished mine(std::make_move_iterator(first), std::make_move_iterator(last));
+    first = last;
+    if (loop < 0) {
+      answer_here(mine);
+    } else {
+      hooks_.post(loop, [calls = std::move(mine)] { answer_here(calls); });
+    }
+  }
+}
+
+void Model::answer_here(const Finished& finished) {
+  const Nanos now = steady_now();
   for (const auto& call : finished) {
     for (const Item& item : call->items) call->metrics->outcomes[static_cast<std::size_t>(item.reason)]->add();
     call->metrics->latency_s.observe(static_cast<double>(now - call->admitted_ns) * 1e-9);

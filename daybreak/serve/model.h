@@ -71,6 +71,7 @@ struct Call {
   std::size_t remaining = 0;
   bool pinned = false;  // it asked for a version
   std::string version;  // that answered, or is to
+  int loop = -1;        // on which it is answered, when not at once; -1: on any thread
   std::function<void(Call&)> answer;
 };
 
@@ -148,12 +149,16 @@ struct VersionInfo {
   std::shared_ptr<VersionMetrics> metrics;
 };
 
+// What a model asks of the server around it.
+struct Hooks {
+  std::function<void(Nanos deadline)> wake;                        // somebody must call expire() by then
+  std::function<void(int loop, std::function<void()> what)> post;  // runs it on that loop; empty: at once
+};
+
 // Any thread may call any function.
 class Model : public std::enable_shared_from_this<Model> {
  public:
-  // `wake(deadline)`: somebody must call expire() by then.
-  static base::Result<std::shared_ptr<Model>> create(std::string name, base::Registry& registry,
-                                                     std::function<void(Nanos)> wake);
+  static base::Result<std::shared_ptr<Model>> create(std::string name, base::Registry& registry, Hooks hooks);
 
   const std::string& name() const { return name_; }
   const std::shared_ptr<Slab>& slab() const { return slab_; }
@@ -205,7 +210,7 @@ class Model : public std::enable_shared_from_this<Model> {
   };
   using Finished = std::vector<std::shared_ptr<Call>>;
 
-  Model(std::string name, base::Registry& registry, std::shared_ptr<Slab> slab, std::function<void(Nanos)> wake);
+  Model(std::string name, base::Registry& registry, std::shared_ptr<Slab> slab, Hooks hooks);
 
   VersionState* find(const std::string& version) DAYBREAK_REQUIRES(mutex_);
   VersionState* version_of_replica(std::uint64_t id, std::shared_ptr<Replica>& replica) DAYBREAK_REQUIRES(mutex_);
@@ -219,12 +224,14 @@ class Model : public std::enable_shared_from_this<Model> {
   void take_results(VersionState& version, Replica& replica, std::int64_t took_ns, std::vector<Result>& results,
                     Nanos now, Finished& finished) DAYBREAK_REQUIRES(mutex_);
   void forget_done(const AppConfig* app) DAYBREAK_REQUIRES(mutex_);
-  static void answer(Finished& finished);
+  // Together on their loops, or on this thread.
+  void answer(Finished& finished, bool here = false) const;
+  static void answer_here(const Finished& finished);
 
   const std::string name_;
   base::Registry& registry_;
   const std::shared_ptr<Slab> slab_;
-  const std::function<void(Nanos)> wake_;
+  const Hooks hooks_;
   mutable base::Mutex mutex_;
   base::CondVar changed_;
   std::map<std::string, std::unique_ptr<VersionState>> versions_ DAYBREAK_GUARDED_BY(mutex_);

@@ -74,6 +74,7 @@ struct Query::Socket {
   base::Mutex mutex;
   std::shared_ptr<net::WebSocket> opened DAYBREAK_GUARDED_BY(mutex);
   std::string app;
+  int loop = -1;  // its connection's
   std::shared_ptr<Gate> gate;
   Claim claim;
   std::atomic<std::size_t> unanswered{0};
@@ -322,6 +323,7 @@ void Query::predict(const ExchangePtr& exchange, const AppPtr& app) {
     return exchange->respond(refused_response(parsed.error(), true));
   }
   const auto call = make_call(*app, std::move(*parsed));
+  call->loop = exchange->loop();
   call->answer = [self = shared_from_this(), exchange](Call& done) {
     const AppConfig& config = *done.app;
     if (std::ranges::all_of(done.items, [&](const Item& item) { return refuses(config, item.reason); })) {
@@ -360,6 +362,7 @@ void Query::open_socket(const ExchangePtr& exchange, const AppPtr& app) {
   auto socket = std::make_shared<Socket>();
   socket->app = app->config->name;
   socket->gate = app->gate;
+  socket->loop = exchange->loop();
   if (app->gate) {
     socket->claim = claim_of(exchange->request(), "predict", "apps/" + socket->app, socket->app);
     // A signed request is good once and could not be checked again.
@@ -417,6 +420,7 @@ void Query::message(const std::shared_ptr<Socket>& socket, std::string_view text
   };
   if (!parsed) return refuse(parsed.error(), true);
   const auto call = make_call(*app, std::move(*parsed));
+  call->loop = socket->loop;
   socket->unanswered.fetch_add(1);
   call->answer = [self = shared_from_this(), socket, opened, id](Call& done) {
     socket->unanswered.fetch_sub(1);

@@ -15,7 +15,7 @@ using std::chrono::milliseconds;
 class ModelQueue : public testing::Test {
  protected:
   void SetUp() override {
-    model_ = *Model::create("m", registry_, [](Nanos) {});
+    model_ = *Model::create("m", registry_, {[](Nanos) {}, nullptr});
     auto config = std::make_shared<AppConfig>();
     config->name = "a";
     config->default_output = "-1";
