@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <mutex>
 
+#include "daybreak/base/json.h"
+
 namespace daybreak::serve {
 
 using base::Code;
@@ -91,6 +93,18 @@ std::vector<std::shared_ptr<const App>> Apps::all() const {
   return all;
 }
 
+namespace {
+
+// A text of the lineage, for a label; empty when there is none.
+std::string lineage_text(const std::string& lineage, const char* key) {
+  constexpr std::size_t kMaxLabelBytes = 128;
+  const auto parsed = base::parse_json(lineage);
+  if (!parsed || !parsed->is_object()) return "";
+  return base::json_member<std::string>(*parsed, key).value_or("").substr(0, kMaxLabelBytes);
+}
+
+}  // namespace
+
 base::Status Apps::add_version(const std::string& name, VersionConfig config) {
   DAYBREAK_TRY(check_name("model", name));
   DAYBREAK_TRY(check_name("version", config.name));
@@ -106,6 +120,11 @@ base::Status Apps::add_version(const std::string& name, VersionConfig config) {
                 input_type_name(types_.at(name)), config.name, input_type_name(config.input_type));
   }
   const InputType type = config.input_type;
+  registry_
+      .gauge("daybreak_serve_version_info", "1 for each version that was registered: where it came from.",
+             {"model", "version", "run", "artifact"})
+      .with({name, config.name, lineage_text(config.lineage, "run"), lineage_text(config.lineage, "artifact")})
+      .set(1);
   DAYBREAK_TRY(found->second->add_version(std::move(config)));
   types_.insert_or_assign(name, type);
   return {};

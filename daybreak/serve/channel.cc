@@ -1,8 +1,8 @@
 #include "daybreak/serve/channel.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -194,7 +194,8 @@ ReplicaSide::Took ReplicaSide::take(int timeout_ms) {
     const std::uint32_t state = batch.state.load(std::memory_order_seq_cst);
     return state != 0 && (state & BatchMemory::kTaken) == 0;
   };
-  // After a batch of several the next one is near: giving the processor away a few times costs less than to sleep and be woken.
+  // After a batch of several the next one is near: giving the processor away a few times costs less than to sleep and
+  // be woken.
   for (int i = 0; i < kYields && inputs_.size() > 1 && !open(); ++i) sched_yield();
   if (!open()) {
     inputs_.clear();
@@ -227,6 +228,7 @@ void ReplicaSide::complete() {
   memory.batches[next_ % kBatchSlots].took_ns.store(monotonic_ns() - began_ns_, std::memory_order_relaxed);
   ++next_;
   memory.completed.store(next_, std::memory_order_release);
+  if (event_ < 0) return;
   const std::uint64_t one = 1;
   (void)!write(event_, &one, sizeof one);
 }

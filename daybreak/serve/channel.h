@@ -162,7 +162,7 @@ class ResultWriter {
 
 class ReplicaSide {
  public:
-  // `slab`: the inputs' memory. `event`: an eventfd that is rung after each batch.
+  // `slab`: the inputs' memory. `event`: an eventfd that is rung after each batch; -1: none.
   ReplicaSide(std::shared_ptr<ChannelMapping> mapping, std::span<const std::byte> slab, int event)
       : mapping_(std::move(mapping)), slab_(slab), event_(event) {}
 

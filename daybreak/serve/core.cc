@@ -10,7 +10,7 @@ using base::fail;
 namespace {
 
 constexpr std::size_t kAdminConnections = 32;  // a body is whole in memory before the token is looked at
-constexpr double kMessagesPerS = 2000;  // of one WebSocket
+constexpr double kMessagesPerS = 2000;         // of one WebSocket
 constexpr std::size_t kMessageBytes = 1u << 20;
 
 // What all three ports share.
@@ -47,9 +47,9 @@ base::Result<std::unique_ptr<Core>> Core::start(CoreOptions options) {
                 options.host);
   std::unique_ptr<Core> core(new Core);
   Core* self = core.get();
-  core->apps_ = std::make_unique<Apps>(Hooks{
-      [self](Nanos deadline) { self->replicas_->wake(deadline); },
-      [self](int loop, std::function<void()> what) { self->query_server_->post(loop, std::move(what)); }});
+  core->apps_ = std::make_unique<Apps>(
+      Hooks{[self](Nanos deadline) { self->replicas_->wake(deadline); },
+            [self](int loop, std::function<void()> what) { self->query_server_->post(loop, std::move(what)); }});
   DAYBREAK_ASSIGN(core->replicas_, Replicas::start(*core->apps_));
   core->query_ = std::make_shared<Query>(*core->apps_, options.query);
   core->admin_ = std::make_unique<Admin>(options.admin_token, options.deploy_gate, core->query_->gate_worker());

@@ -253,18 +253,6 @@ void Model::take_back(VersionState& version, Replica& replica, bool died, Finish
   replica.kept.clear();
 }
 
-std::vector<std::shared_ptr<Replica>> Model::hung(Nanos now, Nanos limit) const {
-  const base::MutexLock lock(mutex_);
-  std::vector<std::shared_ptr<Replica>> found;
-  for (const auto& [name, state] : versions_) {
-    for (const auto& replica : state->replicas) {
-      if (replica->state != ReplicaState::kDead && replica->channel.under_way() > 0 && now - replica->began_ns > limit)
-        found.push_back(replica);
-    }
-  }
-  return found;
-}
-
 // ---- requests
 
 base::Status Model::submit(const std::shared_ptr<Call>& call, const std::optional<std::string>& version) {

@@ -194,8 +194,6 @@ class Model : public std::enable_shared_from_this<Model> {
       DAYBREAK_EXCLUDES(mutex_);
   // Answers what has waited long enough. Returns the next deadline, or the far future.
   Nanos expire(Nanos now) DAYBREAK_EXCLUDES(mutex_);
-  // Replicas that have computed one batch for longer than `limit`.
-  std::vector<std::shared_ptr<Replica>> hung(Nanos now, Nanos limit) const DAYBREAK_EXCLUDES(mutex_);
   // Everything that waits gets its default now.
   void fail_all(Reason reason) DAYBREAK_EXCLUDES(mutex_);
 

@@ -44,12 +44,15 @@ bool write_number(const std::byte* at, int dtype, std::string& text) {
 
 }  // namespace
 
-void NativeRunner::run(const std::shared_ptr<ChannelMapping>& mapping, Slab& slab, int event, InputType type) {
-  ReplicaSide side(mapping, {slab.data(), slab.size_bytes()}, event);
+void NativeRunner::run(const std::shared_ptr<ChannelMapping>& mapping, Slab& slab, InputType type,
+                       const std::function<void()>& completed) {
+  ReplicaSide side(mapping, {slab.data(), slab.size_bytes()}, -1);
   for (;;) {
     const ReplicaSide::Took took = side.take(1000);
     if (took == ReplicaSide::Took::kClosed) return;
-    if (took == ReplicaSide::Took::kBatch) answer(side, type);
+    if (took != ReplicaSide::Took::kBatch) continue;
+    answer(side, type);
+    completed();
   }
 }
 

@@ -120,7 +120,8 @@ def payload_of(model: Any) -> Payload:
     if _is_native(model):
         return _native_payload(model, None)
     if isinstance(model, bytes):
-        return _native_payload(_loaded(POLICY_LOADER, model), None)
+        source = getattr(model, "artifact", None)  # of track.load
+        return _native_payload(_loaded(POLICY_LOADER, model), None if source is None else _lineage_of(source))
     if _is_artifact(model):
         # Its own module has the function that reads it.
         value = importlib.import_module(type(model).__module__).load(model)
@@ -128,11 +129,15 @@ def payload_of(model: Any) -> Payload:
             raise errors.InvalidArgumentError(
                 f"artifact {model.name!r} holds a {model.kind}: the bytes of a policy file expected"
             )
-        about = {"artifact": model.id, "artifact_name": model.name}
-        if isinstance(getattr(model, "run", None), str):
-            about["run"] = model.run
-        return _native_payload(_loaded(POLICY_LOADER, value), about)
+        return _native_payload(_loaded(POLICY_LOADER, value), _lineage_of(model))
     return Payload(pickled(model), "pickle")
+
+
+def _lineage_of(artifact: Any) -> dict[str, Any]:
+    about = {"artifact": artifact.id, "artifact_name": artifact.name}
+    if isinstance(getattr(artifact, "run", None), str) and artifact.run:
+        about["run"] = artifact.run
+    return about
 
 
 def _is_artifact(model: Any) -> bool:

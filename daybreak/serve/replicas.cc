@@ -30,7 +30,7 @@ namespace {
 // What a server says to a replica, with the type of its inputs behind.
 constexpr std::string_view kHello = "daybreak.serve.1 ";
 constexpr Nanos kFar = std::numeric_limits<Nanos>::max();
-constexpr Nanos kTickNs = 1'000'000'000;  // hung replicas and slow attachments are looked for so often
+constexpr Nanos kTickNs = 1'000'000'000;  // slow attachments are looked for so often
 
 enum class Kind : std::uint64_t { kWake, kTimer, kListener, kPending, kEvent, kLink };
 
@@ -86,10 +86,11 @@ class Replicas::Impl {
     {
       const base::MutexLock lock(mutex_);
       DAYBREAK_TRY(entry.model->add_replica(version, replica));
-      entry.thread =
-          std::thread([runner, mapping = entry.mapping, slab = entry.model->slab(), event = replica->event_fd,
-                       type = entry.model->input_type(version)] { runner->run(mapping, *slab, event, type); });
-      watch(replica->event_fd, Kind::kEvent, replica->id);
+      // Model and slab outlive the thread: the entry holds them until it has joined it.
+      entry.thread = std::thread([runner, mapping = entry.mapping, model = entry.model.get(), id = replica->id,
+                                  type = entry.model->input_type(version)] {
+        runner->run(mapping, *model->slab(), type, [model, id] { model->replica_rang(id); });
+      });
       entries_.emplace(replica->id, std::move(entry));
     }
     model->set_input_elements(version, native->input_elements);
@@ -354,13 +355,6 @@ class Replicas::Impl {
   }
 
   void tick(Nanos now) {
-    for (const auto& model : apps_.models()) {
-      for (const auto& replica : model->hung(now, kHungNs)) {
-        base::log_error("a replica has computed one batch for too long and is killed",
-                        {{"model", model->name()}, {"replica", replica->id}, {"limit_s", kHungNs / 1'000'000'000}});
-        let_go(replica->id, true);
-      }
-    }
     std::erase_if(pending_, [&](const auto& each) {
       if (now - each.second < kAttachNs) return false;
       close(each.first);

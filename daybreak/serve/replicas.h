@@ -18,7 +18,6 @@
 namespace daybreak::serve {
 
 inline constexpr std::size_t kMaxReplicas = 1000;
-inline constexpr Nanos kHungNs = 30'000'000'000;    // a batch that takes longer: the replica is killed
 inline constexpr Nanos kAttachNs = 10'000'000'000;  // a process that connects says who it is within this time
 
 // Any thread may call any function.

@@ -62,6 +62,7 @@ def start(
     ready_timeout_s: float = READY_TIMEOUT_S,
     hang_timeout_s: float = HANG_TIMEOUT_S,
     server_id: str = "",
+    access_log: bool = False,
 ) -> Server:
     """Starts a server in this process. It listens when this returns; what the state directory knows is starting again.
 
@@ -79,6 +80,8 @@ def start(
         ready_timeout_s: what a replica may take to load and warm up.
         hang_timeout_s: what it may take for one batch, or twice the deadline of the slowest app that asks its model if that
             is more; then its process is ended and started again.
+        server_id: what callers of a gated app sign as the one they speak to; the gate's own name.
+        access_log: a line for each answer of the query port on stderr: method, path without its query, status, sizes, time.
 
     Raises:
         InvalidArgumentError: the address is not loopback, and there is no TLS or no gate.
@@ -123,6 +126,7 @@ def start(
             body_bytes=MAX_BODY_BYTES,
             server_id=server_id,
             deploy_gate=deploy_gate,
+            access_log=access_log,
         )
         cleanup.callback(core.stop)
         timeouts_s = (ready_timeout_s, hang_timeout_s)

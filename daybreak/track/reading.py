@@ -51,7 +51,8 @@ DEFAULT_PREVIEW = 200
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a run kept: ``id`` names the content in the store (SHA-256, hexadecimal), ``size_bytes`` is that of the content."""
+    """What a run kept: ``id`` names the content in the store (SHA-256, hexadecimal), ``size_bytes`` is that of the content, ``run``
+    the run's id."""
 
     name: str
     id: str
@@ -59,6 +60,16 @@ class Artifact:
     kind: str
     meta: Mapping[str, Any]
     time: datetime.datetime = field(compare=False)
+    run: str = field(default="", compare=False)
+
+
+class LoadedBytes(bytes):
+    """Bytes of an artifact, which know where they came from: a server shows it of a policy that is deployed from them."""
+
+    artifact: Artifact
+
+
+MAX_LOADED_BYTES = 64 << 20  # larger ones are plain bytes: they are not copied once more
 
 
 @dataclass(frozen=True)
@@ -387,7 +398,13 @@ def artifacts(root: str, run: str) -> list[Artifact]:
     found = _opened(root, run)[1]["artifacts"]
     return [
         Artifact(
-            name, object_id, size, kind, json.loads(meta or "{}"), _time(time) or datetime.datetime.now(datetime.UTC)
+            name,
+            object_id,
+            size,
+            kind,
+            json.loads(meta or "{}"),
+            _time(time) or datetime.datetime.now(datetime.UTC),
+            run,
         )
         for name, object_id, size, kind, meta, time in found
     ]
@@ -505,7 +522,11 @@ def load(artifact: Artifact | str) -> Any:
         raise errors.InvalidArgumentError(
             f"track.load: an artifact (track.get(id).artifact(name)) or its id expected, not {type(artifact).__name__}"
         )
-    return store(_root()).load(artifact if isinstance(artifact, str) else artifact.id)
+    value = store(_root()).load(artifact if isinstance(artifact, str) else artifact.id)
+    if isinstance(artifact, Artifact) and isinstance(value, bytes) and len(value) <= MAX_LOADED_BYTES:
+        value = LoadedBytes(value)
+        value.artifact = artifact
+    return value
 
 
 def live_objects(root: str | None = None) -> set[str]:

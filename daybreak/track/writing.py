@@ -278,7 +278,7 @@ class Run:
             store.release(stored.id)  # from here on the log's record keeps it
         self._objects[name] = stored.id
         kept_at = datetime.datetime.now(datetime.UTC)
-        return Artifact(name, stored.id, stored.size_bytes, stored.kind, json.loads(description), kept_at)
+        return Artifact(name, stored.id, stored.size_bytes, stored.kind, json.loads(description), kept_at, self.id)
 
     def _parent_object(self, name: str) -> str | None:
         if name in self._objects:

@@ -1,6 +1,7 @@
 // A model of this process that answers on a thread of its own, over the same channel as another process would.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -18,8 +19,9 @@ class NativeRunner {
   NativeRunner(const NativeRunner&) = delete;
   NativeRunner& operator=(const NativeRunner&) = delete;
 
-  // Until the channel is closed.
-  void run(const std::shared_ptr<ChannelMapping>& mapping, Slab& slab, int event, InputType type);
+  // Until the channel is closed. `completed` is called after each batch: the server takes the results on this thread.
+  void run(const std::shared_ptr<ChannelMapping>& mapping, Slab& slab, InputType type,
+           const std::function<void()>& completed);
 
  private:
   void answer(ReplicaSide& side, InputType type);

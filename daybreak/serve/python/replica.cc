@@ -112,7 +112,8 @@ class ReplicaChannel {
     }
     if (equal && adjacent && total >= kViewBytes)
       return rows_of(view(inputs[0].bytes.data(), stride * inputs.size()), inputs.size(), stride, size);
-    if (equal && (as_array_ || total < kViewBytes)) return rows_of(numbers(gather(inputs, total)), inputs.size(), size, size);
+    if (equal && (as_array_ || total < kViewBytes))
+      return rows_of(numbers(gather(inputs, total)), inputs.size(), size, size);
     nb::list rows;
     for (const Input& input : inputs) {
       if (input.bytes.size() >= kViewBytes) {

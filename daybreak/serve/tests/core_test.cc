@@ -43,6 +43,7 @@ class Serving : public testing::Test {
   void add_model(const std::string& model, const std::string& version, FakeModel& fake) {
     VersionConfig config;
     config.name = version;
+    config.lineage = R"({"run":"r7"})";
     ASSERT_TRUE(core_->apps().add_version(model, std::move(config)));
     ASSERT_TRUE(core_->apps().set_current(model, version));
     ASSERT_TRUE(core_->replicas().add_native(model, version, &fake.raw));
@@ -136,6 +137,9 @@ TEST_F(Serving, metrics_come_in_both_shapes_and_health_is_told) {
   for (const std::uint16_t port : {core_->query_port(), core_->metrics_port()}) {
     const std::string text = send("GET", "/metrics", "", {{"Accept", "text/plain"}}, port).body;
     EXPECT_NE(text.find("daybreak_serve_inputs_total{app=\"a\",outcome=\"answered\"} 1"), std::string::npos) << text;
+    EXPECT_NE(text.find("daybreak_serve_version_info{model=\"m\",version=\"1\",run=\"r7\",artifact=\"\"} 1"),
+              std::string::npos)
+        << text;
   }
   EXPECT_EQ(send("GET", "/healthz").status, 200);
   EXPECT_EQ(send("GET", "/a/ready").status, 200);

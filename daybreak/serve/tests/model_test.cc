@@ -331,16 +331,5 @@ TEST_F(ModelQueue, inputs_of_another_length_are_refused_when_the_model_says_what
   EXPECT_EQ(outcomes_[ask()], "model 'm' takes 8 numbers, 1 came");
 }
 
-TEST_F(ModelQueue, a_replica_that_computes_for_too_long_is_found) {
-  add_version("1");
-  ASSERT_TRUE(model_->set_current("1"));
-  Side side = add_replica("1");
-  EXPECT_TRUE(model_->hung(steady_now() + 60'000'000'000, 30'000'000'000).empty());
-  ask();
-  side.take();
-  EXPECT_TRUE(model_->hung(steady_now(), 30'000'000'000).empty());
-  EXPECT_EQ(model_->hung(steady_now() + 60'000'000'000, 30'000'000'000).size(), 1u);
-}
-
 }  // namespace
 }  // namespace daybreak::serve

@@ -162,7 +162,9 @@ def test_a_batch_of_many_thousand_is_answered_whole(server: serve.Server, call: 
     assert not any(result["default"] for result in results)
 
 
-@pytest.mark.parametrize("path", ["/../m/predict", "/m/../../etc/passwd", "/%2e%2e/predict", "//m/predict", "/m%2fpredict"])
+@pytest.mark.parametrize(
+    "path", ["/../m/predict", "/m/../../etc/passwd", "/%2e%2e/predict", "//m/predict", "/m%2fpredict"]
+)
 def test_paths_mean_what_they_say(server: serve.Server, call: Any, path: str) -> None:
     server.deploy("m", lambda inputs: [1 for _ in inputs], default="-1", slo_ms=20_000)
     assert post(call, b'{"input":[1]}', path)[0] == 404
@@ -248,7 +250,9 @@ def test_more_than_can_be_answered_in_time_is_refused_at_once_and_all_are_answer
         for _ in range(6):
             began = time.monotonic()
             answer = call.predict(app, [1])
-            outcomes.append((answer.get("default_explanation") or answer.get("error") or "answered", time.monotonic() - began))
+            outcomes.append(
+                (answer.get("default_explanation") or answer.get("error") or "answered", time.monotonic() - began)
+            )
 
     threads = [threading.Thread(target=ask, args=("m" if i % 2 else "strict",)) for i in range(64)]
     for thread in threads:
