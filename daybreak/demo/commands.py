@@ -80,8 +80,8 @@ def _tell(console: Console, result: dict[str, Any], options: _pong.Options) -> N
         else f"Not reached: {', '.join(failed)}. {options.out / 'result.json'} has the figures."
     )
     console.print(
-        f"Next: look at {options.out / 'match.gif'} and {options.out / 'learning_curve.png'}; see the runs: daybreak runs list --root "
-        f"{options.out / 'lab' / 'runs'}; then train on your own environment: "
+        f"Next: look at {options.out / 'match.gif'} and {options.out / 'learning_curve.png'}; see the runs: daybreak runs list "
+        f"--root {options.out / 'lab' / 'runs'}; then train on your own environment: "
         'rl.PPO("CartPole-v1", num_workers=2, on_result=run.log).'
     )
 

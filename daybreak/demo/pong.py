@@ -256,8 +256,8 @@ def run(
     """The whole demo. Returns what it also writes to `result.json`; its `passed` says whether every check did.
 
     Writes into `options.out`: learning_curve.png, match.gif, result.json, and a folder for each party: `lab` (the tracked runs, the
-    policies in the clear, the keys of the namespace), `trainer`, `deployer`, `stranger`, `server`, and `public`. The server is there
-    until `stay(stand, result)` returns.
+    policies in the clear, the keys of the namespace), `trainer`, `deployer`, `stranger`, `server`, and `public`. The server is
+    there until `stay(stand, result)` returns.
     """
     out = options.out
     for name in (

@@ -112,7 +112,9 @@ def open_stand(steps: Steps, guarded: Guarded, out: Path, lineages: Mapping[str,
             gate = lab.verifier(SERVER)
             policy = deployer.open(guarded.ciphertexts["imitation"], reader)
             _deploy(server, "1", guarded.ciphertexts["imitation"], policy, stand.lineages["1"], gate=gate)
-            found.text = f"http://{server.query_address}/pong/predict answers in {SLO_MS:.0f} ms, the model's move or the default"
+            found.text = (
+                f"http://{server.query_address}/pong/predict answers in {SLO_MS:.0f} ms, by the model or by default"
+            )
         except BaseException:
             stand.close()
             raise
@@ -179,7 +181,8 @@ def play_and_be_revoked(steps: Steps, stand: Stand, guarded: Guarded) -> None:
     with steps.step("rally", f"play {MOVES} moves over a WebSocket, the model asked for each") as found:
         moves = _rally(player, MOVES)
         found.passed = moves.defaults == 0 and moves.versions == {"1": MOVES}
-        found.text = f"median {moves.median_ms:.2f} ms, slowest {moves.slowest_ms:.1f} ms, {moves.defaults} missed the {SLO_MS:.0f} ms"
+        late = f"{moves.defaults} missed the {SLO_MS:.0f} ms"
+        found.text = f"median {moves.median_ms:.2f} ms, slowest {moves.slowest_ms:.1f} ms, {late}"
     with steps.step("switch", "make version 2 live under load, go back to 1, forward to 2") as found:
         outcome = _switch(stand, player)
         lost = outcome["lost"]

@@ -48,7 +48,7 @@ class Link {
     const auto found = resolver.resolve(host_, std::to_string(port_), error);
     if (error) return std::unexpected(transport_error(what, error, options_.timeout));
     socket_.emplace(io_);
-    error = wait([&](auto done) {
+    error = wait([&](const auto& done) {
       asio::async_connect(*socket_, found, [done](const error_code& result, const tcp::endpoint&) { done(result); });
     });
     if (error) return std::unexpected(transport_error(what, error, options_.timeout));
@@ -72,7 +72,7 @@ class Link {
     stream.set_verify_callback(asio::ssl::host_name_verification(host_), error);
     SSL_set_tlsext_host_name(stream.native_handle(), host_.c_str());
     error = wait(
-        [&](auto done) {
+        [&](const auto& done) {
           stream.async_handshake(asio::ssl::stream_base::client, [done](const error_code& result) { done(result); });
         },
         [&] { stream.next_layer().close(); });
@@ -163,7 +163,7 @@ class Client::Impl {
     parser.body_limit(link_.options().max_response_bytes);
     if (request.method == "HEAD") parser.skip(true);
     error_code error = link_.wait(
-        [&](auto done) {
+        [&](const auto& done) {
           http::async_write(stream, message, [done](const error_code& result, std::size_t) { done(result); });
         },
         [&] { close_quietly(stream); });
@@ -171,7 +171,7 @@ class Client::Impl {
     const error_code sent = error;
     if (error != asio::error::timed_out) {
       error = link_.wait(
-          [&](auto done) {
+          [&](const auto& done) {
             http::async_read(stream, buffer_, parser, [done](const error_code& result, std::size_t) { done(result); });
           },
           [&] { close_quietly(stream); });
@@ -234,7 +234,7 @@ class WebSocketClient::Impl {
   base::Status send(const WebSocketMessage& message) {
     return with([&](auto& stream) -> base::Status {
       stream.text(message.text);
-      const error_code error = wait(stream, [&](auto done) {
+      const error_code error = wait(stream, [&](const auto& done) {
         stream.async_write(asio::buffer(message.bytes),
                            [done](const error_code& result, std::size_t) { done(result); });
       });
@@ -246,7 +246,7 @@ class WebSocketClient::Impl {
   base::Result<WebSocketMessage> receive() {
     return with([&](auto& stream) -> base::Result<WebSocketMessage> {
       beast::flat_buffer buffer;
-      const error_code error = wait(stream, [&](auto done) {
+      const error_code error = wait(stream, [&](const auto& done) {
         stream.async_read(buffer, [done](const error_code& result, std::size_t) { done(result); });
       });
       if (error) {
@@ -264,7 +264,7 @@ class WebSocketClient::Impl {
   void close() {
     std::ignore = with([&](auto& stream) -> base::Status {
       if (stream.is_open()) {
-        wait(stream, [&](auto done) {
+        wait(stream, [&](const auto& done) {
           stream.async_close(websocket::close_code::normal, [done](const error_code& result) { done(result); });
         });
       }

@@ -89,6 +89,7 @@ std::shared_ptr<const App> Apps::find(std::string_view name) const {
 std::vector<std::shared_ptr<const App>> Apps::all() const {
   const std::shared_lock lock(mutex_);
   std::vector<std::shared_ptr<const App>> all;
+  all.reserve(apps_.size());
   for (const auto& [name, app] : apps_) all.push_back(app);
   return all;
 }
@@ -150,6 +151,7 @@ base::Result<std::shared_ptr<Model>> Apps::model(const std::string& name) const 
 std::vector<std::shared_ptr<Model>> Apps::models() const {
   const std::shared_lock lock(mutex_);
   std::vector<std::shared_ptr<Model>> all;
+  all.reserve(models_.size());
   for (const auto& [name, model] : models_) all.push_back(model);
   return all;
 }
