@@ -267,7 +267,7 @@ def _artifact(name: str) -> tuple[bytes, dict[str, Any]]:
         source = record.artifact(artifact)
         lineage = {"run": record.id, "run_name": record.name, "artifact": source.id, "artifact_name": source.name}
     data = track.load(source)
-    if type(data) is not bytes:
+    if not isinstance(data, bytes):
         raise errors.InvalidArgumentError(f"artifact {name} holds no policy file, but a {type(data).__name__}")
     return data, lineage
 
