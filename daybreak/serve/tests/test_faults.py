@@ -112,13 +112,13 @@ def test_bad_results_become_defaults_and_the_next_ones_are_right(server: serve.S
 def test_a_replica_that_hangs_costs_its_requests_their_answer_and_nobody_elses(server: serve.Server, call: Any) -> None:
     def predict(inputs: Any) -> Any:
         if inputs[0][0] == 1:
-            time.sleep(3)
+            time.sleep(8)
         return [7 for _ in inputs]
 
-    server.deploy("m", predict, default="-1", slo_ms=300, replicas=2, batch_size=1)
+    server.deploy("m", predict, default="-1", slo_ms=1000, replicas=2, batch_size=1)
     began = time.monotonic()
     hung = call.predict("m", [1])
-    assert hung["default"] and 0.25 < time.monotonic() - began < 1.5
+    assert hung["default"] and 0.9 < time.monotonic() - began < 5
     answers = [call.predict("m", [0]) for _ in range(20)]
     assert sum(answer["output"] == 7 for answer in answers) >= 19, answers  # by the other one
 
