@@ -169,7 +169,7 @@ void ResultWriter::set(std::uint32_t index, ResultStatus status, std::string_vie
     return fail(index, fmt::format("a result of {} bytes, at most {} are sent", text.size(), kMaxResultBytes));
   if (text.size() > memory_.size() - used_)
     return fail(index, fmt::format("the results of this batch are larger than {} bytes", memory_.size()));
-  std::memcpy(memory_.data() + used_, text.data(), text.size());
+  if (!text.empty()) std::memcpy(memory_.data() + used_, text.data(), text.size());
   batch_.results[index] = {status, static_cast<std::uint32_t>(used_), static_cast<std::uint32_t>(text.size()),
                            batch_.results[index].kept};
   used_ += text.size();

@@ -142,7 +142,7 @@ base::Status read_input(ondemand::value value, InputType type, Room&& room) {
   }
   if (type == InputType::kStrings) {
     DAYBREAK_ASSIGN(std::byte * out, room(text.size()));
-    std::memcpy(out, text.data(), text.size());
+    if (!text.empty()) std::memcpy(out, text.data(), text.size());
     return {};
   }
   std::string bytes;
