@@ -29,10 +29,7 @@ bool Admin::has_token(const net::Request& request) const {
   if (value.size() > 7 && net::equal_ignoring_case(value.substr(0, 7), "Bearer ")) {
     value.remove_prefix(7);
   } else if (value.size() > 6 && net::equal_ignoring_case(value.substr(0, 6), "Basic ")) {
-    std::string text(value.substr(6));
-    while (text.ends_with('=')) text.pop_back();
-    for (char& c : text) c = c == '+' ? '-' : c == '/' ? '_' : c;
-    if (!decode_base64url(text, decoded)) return false;
+    if (!decode_base64(value.substr(6), decoded)) return false;
     const std::size_t colon = decoded.find(':');
     if (colon == std::string::npos) return false;
     value = std::string_view(decoded).substr(colon + 1);

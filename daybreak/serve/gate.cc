@@ -211,6 +211,13 @@ bool decode_base64url(std::string_view text, std::string& out) {
   return (bits & ((1u << have) - 1)) == 0;  // one text for one value
 }
 
+bool decode_base64(std::string_view text, std::string& out) {
+  while (text.ends_with('=')) text.remove_suffix(1);
+  std::string url(text);
+  for (char& c : url) c = c == '+' ? '-' : c == '/' ? '_' : c;
+  return decode_base64url(url, out);
+}
+
 std::string encode_base64url(std::string_view bytes) {
   constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   std::string out;

@@ -98,6 +98,8 @@ class GateWorker {
 
 // Base64url without padding; false when it is none.
 bool decode_base64url(std::string_view text, std::string& out);
+// The same for either alphabet, with padding or without.
+bool decode_base64(std::string_view text, std::string& out);
 std::string encode_base64url(std::string_view bytes);
 
 }  // namespace daybreak::serve

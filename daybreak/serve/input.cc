@@ -52,14 +52,6 @@ std::unexpected<base::Error> no_json(simdjson::error_code error) {
   return fail(Code::kInvalidArgument, "the body is no JSON: {}", simdjson::error_message(error));
 }
 
-// Base64 with padding or without, either alphabet, as the url alphabet without padding.
-std::string url_alphabet(std::string_view text) {
-  while (!text.empty() && text.back() == '=') text.remove_suffix(1);
-  std::string out(text);
-  for (char& c : out) c = c == '+' ? '-' : c == '/' ? '_' : c;
-  return out;
-}
-
 // Reads over a value, so that what is accepted is JSON to its last byte.
 base::Status skip(ondemand::value value, int depth) {
   if (depth > kMaxJsonDepth) return fail(Code::kInvalidArgument, "the body is nested more than {} deep", kMaxJsonDepth);
@@ -146,7 +138,7 @@ base::Status read_input(ondemand::value value, InputType type, Room&& room) {
     return {};
   }
   std::string bytes;
-  if (!decode_base64url(url_alphabet(text), bytes)) return expected_input(type, "an input of 'bytes' is not base64");
+  if (!decode_base64(text, bytes)) return expected_input(type, "an input of 'bytes' is not base64");
   DAYBREAK_ASSIGN(std::byte * out, room(bytes.size()));
   if (!bytes.empty()) std::memcpy(out, bytes.data(), bytes.size());
   return {};
