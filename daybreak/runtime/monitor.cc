@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "daybreak/runtime/node.h"
 #include "daybreak/runtime/node_events.h"
@@ -23,6 +24,7 @@ constexpr std::size_t kLastLines = 20;        // of a worker's output, for the n
 constexpr std::size_t kLongestLine = 16'384;  // bytes; a longer one is printed in pieces
 constexpr std::size_t kKeptLineBytes = 500;   // of a line for that note
 constexpr int kZygoteRetryMs = 200;           // how soon another one is tried where none could be started
+constexpr int kCouldNotStart = 127 << 8;      // as a wait status: exit code 127, as a shell's
 
 void write_all(int fd, std::string_view text) {
   while (!text.empty()) {
@@ -90,8 +92,10 @@ void Node::read_zygote() {
         control_.proc[message.proc].pid = message.pid;
       }
       scheduler_process_.ring(kSchedulerProc);  // it may have wanted to send it a signal
+    } else if (message.op == ZygoteMessage::kReady) {
+      zygote_ready_ = true;
     } else if (message.op == ZygoteMessage::kFailed) {
-      report_exit(message.proc, 127 << 8, 0, fmt::format("\n    fork failed: {}", std::strerror(message.status)));
+      report_exit(message.proc, kCouldNotStart, 0, fmt::format("\n    fork failed: {}", std::strerror(message.status)));
     } else if (message.op == ZygoteMessage::kExited) {
       child_exited(message);
     }
@@ -110,9 +114,9 @@ void Node::child_exited(const ZygoteMessage& message) {
   report_exit(proc, message.status, message.max_rss_kb, "");
 }
 
-void Node::report_exit(std::uint32_t proc, std::int32_t status, std::int64_t max_rss_kb, std::string_view why) {
+void Node::report_exit(std::uint32_t proc, std::int32_t status, std::int64_t max_rss_kb, std::string why) {
   close_output(proc);
-  Exit exit{proc, status, max_rss_kb, std::string(why)};
+  Exit exit{proc, status, max_rss_kb, std::move(why)};
   {
     base::MutexLock lock(mutex_);
     Child& child = children_[proc];
@@ -136,9 +140,18 @@ void Node::zygote_died() {
     for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc)
       if (children_[proc].launched && !children_[proc].exited) lost.emplace_back(proc, children_[proc].pid);
   }
-  waitpid(zygote_pid_, nullptr, 0);
+  int status = 0;
+  waitpid(zygote_pid_, &status, 0);
   zygote_pid_ = 0;
-  write_all(2, "daybreak: the process that starts workers died; all workers are lost and started again\n");
+  const bool was_ready = std::exchange(zygote_ready_, false);
+  // One that never got ready is no accident: its workers count as workers that cannot run, and there is a pause.
+  std::string why;
+  if (!was_ready)
+    why = fmt::format("the process that starts workers ended before it was ready ({} {})",
+                      WIFSIGNALED(status) ? "signal" : "exit code",
+                      WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+  write_all(2, was_ready ? "daybreak: the process that starts workers died; all workers are lost and started again\n"
+                         : fmt::format("daybreak: {}\n", why));
   for (auto [proc, pid] : lost) {
     if (pid == 0) pid = control_.proc[proc].pid;  // forked, and the zygote had no time to say so
     while (pid != 0 && !is_dead(pid)) {
@@ -146,8 +159,9 @@ void Node::zygote_died() {
       usleep(1000);
     }
   }
-  try_new_zygote();
-  for (auto [proc, pid] : lost) report_exit(proc, SIGKILL, 0, "");
+  if (was_ready) try_new_zygote();
+  for (auto [proc, pid] : lost)
+    report_exit(proc, was_ready ? SIGKILL : kCouldNotStart, 0, was_ready ? "" : "\n    " + why);
 }
 
 // Where that fails it is tried again; the scheduler, whose launches fail meanwhile, gives up at some point.

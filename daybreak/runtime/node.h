@@ -81,7 +81,7 @@ class Node final : private Launcher {
   void monitor() DAYBREAK_EXCLUDES(mutex_);
   void read_zygote() DAYBREAK_EXCLUDES(mutex_);
   void child_exited(const ZygoteMessage& message) DAYBREAK_EXCLUDES(mutex_);
-  void report_exit(std::uint32_t proc, std::int32_t status, std::int64_t max_rss_kb, std::string_view why)
+  void report_exit(std::uint32_t proc, std::int32_t status, std::int64_t max_rss_kb, std::string why)
       DAYBREAK_EXCLUDES(mutex_);
   void read_output(std::uint32_t proc, int which, bool to_the_end) DAYBREAK_EXCLUDES(mutex_);
   void close_output(std::uint32_t proc) DAYBREAK_EXCLUDES(mutex_);
@@ -106,6 +106,7 @@ class Node final : private Launcher {
   int epoll_ = -1;
   int wake_ = -1;                // eventfd: the monitor is to end
   std::int32_t zygote_pid_ = 0;  // the monitor's, once it runs; 0: there is none
+  bool zygote_ready_ = false;    // the monitor's: it has said so
 
   std::thread scheduler_thread_;
   std::thread monitor_thread_;

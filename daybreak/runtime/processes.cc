@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "daybreak/runtime/scheduler.h"
 
@@ -103,7 +104,11 @@ void Scheduler::keep_workers() {
     control_.proc[proc].asked_to_exit.store(1);
     self_.ring(proc);
   }
-  if (free_to_run >= wanted || failures_ >= kMaxConsecutiveFailures) return;
+  if (free_to_run >= wanted) return;
+  if (failures_ >= kMaxConsecutiveFailures) {
+    if (self_.queue_empty()) return;
+    failures_ = 0;  // what waited has been failed; the next task tries again
+  }
   std::uint32_t missing = wanted - free_to_run;
   std::uint64_t queued = control_.queue_tail.load() - control_.queue_head.load();
   std::uint32_t spawned = 0;
@@ -201,20 +206,27 @@ void Scheduler::bury(const Exit& exit) {
   launcher_.buried(exit.proc);
   self_.ring_all();  // it may have died between taking a sleeper's mark and waking it
   slot.status = ProcStatus::kFree;
-  if (failures_ == kMaxConsecutiveFailures) {
+  if (failures_ > 0 && failures_ % kMaxConsecutiveFailures == 0) {
     fail_everything(fmt::format("{} workers in a row died before they could run a task, so no more are started. {}",
                                 failures_, death_note(exit, "The last one")));
   }
 }
 
-// Workers cannot be started: what waits for one gets the reason instead of waiting for ever.
+// Processes cannot be started: what waits for one gets the reason instead of waiting for ever.
 void Scheduler::fail_everything(std::string_view why) {
-  for (;;) {
-    std::uint32_t index = self_.dequeue();
-    if (index == UINT32_MAX) break;
-    client_.fail(index, ErrorKind::kRuntime, why);
-  }
-  failures_ = 0;  // the next task tries again
+  for (std::uint32_t index; (index = self_.dequeue()) != UINT32_MAX;) client_.fail(index, ErrorKind::kRuntime, why);
+  auto fail_pending = [&](std::deque<std::uint32_t>& list) {
+    for (std::uint32_t index : std::exchange(list, {}))
+      if (self_.claim_pending({index, self_.entry(index).load().generation()}))
+        client_.fail(index, ErrorKind::kRuntime, why);
+  };
+  fail_pending(overflow_);
+  // What is left alive gives its resources back one day.
+  for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc)
+    if (control_.proc[proc].status.load() == ProcStatus::kAlive) return;
+  fail_pending(waiting_);
+  for (std::uint32_t slot : std::exchange(actors_waiting_, {}))
+    if (control_.actor[slot].status.load() != ActorStatus::kDead) actor_dies(slot, why);
 }
 
 }  // namespace daybreak::runtime
