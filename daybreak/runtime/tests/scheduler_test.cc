@@ -135,5 +135,18 @@ TEST_F(SchedulerTest, a_task_of_a_dead_worker_is_queued_again_and_the_worker_rep
   EXPECT_TRUE(driver_.done(ref));
 }
 
+TEST_F(SchedulerTest, cancel_goes_down_a_chain_of_50000_tasks_in_one_look_and_no_further) {
+  Ref root = submit(), stranger = submit();
+  std::vector<Ref> chain{root};
+  for (int i = 0; i < 50'000; ++i) {
+    Client::current_task = chain.back().index + 1;
+    chain.push_back(submit());
+  }
+  Client::current_task = 0;
+  EXPECT_TRUE(client_.cancel(root, false, true));
+  for (Ref ref : chain) ASSERT_EQ(driver_.entry(ref.index).error, ErrorKind::kCancelled);
+  EXPECT_FALSE(driver_.done(stranger));
+}
+
 }  // namespace
 }  // namespace daybreak::runtime
