@@ -123,8 +123,11 @@ Encoder::~Encoder() {
   std::swap(payload_, spare.payload);
 }
 
-void Encoder::bytes(const void* data, std::uint64_t size) {
+// `owner` is kept as long as the encoder: its bytes are copied without the GIL, and whoever else holds it, a list, may
+// let go of it then.
+void Encoder::bytes(PyObject* owner, const void* data, std::uint64_t size) {
   if (size >= kExternalBytes) {
+    keep_.push_back(Py_NewRef(owner));
     externals_.push_back({scratch_.size(), data, size, 1});
     external_bytes_ += size;
   } else {
@@ -166,11 +169,11 @@ bool Encoder::scalar(PyObject* object, bool& done) {
     }
     tag('s');
     raw(static_cast<std::uint64_t>(size));
-    bytes(text, static_cast<std::uint64_t>(size));
+    bytes(object, text, static_cast<std::uint64_t>(size));
   } else if (type == &PyBytes_Type) {
     tag('b');
     raw(static_cast<std::uint64_t>(PyBytes_GET_SIZE(object)));
-    bytes(PyBytes_AS_STRING(object), static_cast<std::uint64_t>(PyBytes_GET_SIZE(object)));
+    bytes(object, PyBytes_AS_STRING(object), static_cast<std::uint64_t>(PyBytes_GET_SIZE(object)));
   } else {
     done = false;
   }
@@ -287,8 +290,7 @@ bool Encoder::pickle(PyObject* object) {
     buffers_.push_back(view);
     raw(static_cast<std::uint64_t>(view.len));
   }
-  bytes(PyBytes_AS_STRING(pickled.get()), size);
-  if (size >= kExternalBytes) keep_.push_back(pickled.release());
+  bytes(pickled.get(), PyBytes_AS_STRING(pickled.get()), size);
   for (Py_ssize_t i = 0; i < count; ++i) {
     const Py_buffer& view = buffers_[first + static_cast<std::size_t>(i)];
     externals_.push_back({scratch_.size(), view.buf, static_cast<std::uint64_t>(view.len), 64});

@@ -125,7 +125,7 @@ class Encoder {
   bool reference_list(PyObject* object, bool& done);
   bool tensor(PyObject* object, bool& done);
   bool pickle(PyObject* object);
-  void bytes(const void* data, std::uint64_t size);
+  void bytes(PyObject* owner, const void* data, std::uint64_t size);
   void tag(char c) { scratch_.push_back(c); }
   template <typename T>
   void raw(T value) {
