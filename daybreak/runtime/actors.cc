@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "daybreak/runtime/robust_guard.h"
 #include "daybreak/runtime/scheduler.h"
 
 namespace daybreak::runtime {
@@ -17,6 +18,15 @@ void Scheduler::register_actor(std::uint32_t index) {
   actor.status.store(ActorStatus::kPending);
   actors_.push_back(e.part.actor);
   self_.publish(index, false);  // from here on the references to it are the handles
+}
+
+// Slots that a dead process had reserved, and whose creation went with it before the scheduler knew of it.
+void Scheduler::free_reserved(std::uint32_t dead) {
+  for (ActorSlot& actor : control_.actor) {
+    if (actor.status.load() != ActorStatus::kReserved || actor.reserver != dead) continue;
+    State s = self_.entry(actor.creation.index).load();
+    if (s.generation() != actor.creation.generation) actor.status.store(ActorStatus::kFree);  // else it is in the inbox
+  }
 }
 
 void Scheduler::start_actor(std::uint32_t slot) {
@@ -160,10 +170,11 @@ void Scheduler::look_after_actors() {
     }
     if (!self_.list_empty(Process::kActorList + slot)) fail_calls(slot);
     if (!self_.entry(actor.creation.index).load().has(State::kCancelled)) continue;
-    self_.lock(control_.names_lock);
-    self_.release(actor.creation);
-    actor.status.store(ActorStatus::kFree);
-    self_.unlock(control_.names_lock);
+    {
+      RobustGuard guard(self_, control_.names_lock);
+      self_.release(actor.creation);
+      actor.status.store(ActorStatus::kFree);
+    }
     actors_.erase(actors_.begin() + static_cast<std::ptrdiff_t>(--i));
   }
 }

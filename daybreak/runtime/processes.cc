@@ -176,6 +176,7 @@ void Scheduler::bury(const Exit& exit) {
   std::vector<std::uint32_t> inbox;
   self_.take_all(exit.proc, inbox);  // their entries are in the sweep's list too
   Process::SweepResult swept = self_.sweep(exit.proc);
+  free_reserved(exit.proc);
 
   std::vector<std::uint32_t> redirected;
   for (std::uint32_t index : swept.directed) {

@@ -90,6 +90,7 @@ class Scheduler {
 
   // actors.cc
   void register_actor(std::uint32_t index);
+  void free_reserved(std::uint32_t dead);
   void start_actor(std::uint32_t slot);
   void actor_exited(std::uint32_t slot, const Exit& exit);
   void bring_calls_back(std::uint32_t slot);

@@ -206,6 +206,29 @@ def test_get_if_exists_from_many_callers_makes_one(ray: Any) -> None:
     ray.kill(ray.get_actor("single"))
 
 
+def test_get_if_exists_from_all_workers_at_the_same_instant(ray: Any) -> None:
+    @ray.remote
+    class Holder:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def size(self) -> int:
+            return len(self.text)
+
+    @ray.remote
+    def meet(name: str, at: float) -> tuple[str, int]:
+        while time.monotonic() < at:
+            pass
+        holder = Holder.options(name=name, get_if_exists=True).remote("x" * 3000)
+        return repr(holder), daybreak.get(holder.size.remote())
+
+    ray.get([meet.remote(f"first{i}", 0.0) for i in range(4)])
+    for i in range(20):
+        at = time.monotonic() + 0.01
+        both = ray.get([meet.remote(f"meeting{i}", at) for _ in range(2)], timeout=30)
+        assert [size for _, size in both] == [3000, 3000]
+
+
 def test_detached_actor_survives_its_handles(ray: Any) -> None:
     Counter.options(name="kept", lifetime="detached").remote(7)
     time.sleep(0.3)
