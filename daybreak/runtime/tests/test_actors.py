@@ -279,6 +279,17 @@ def test_calls_are_retried_in_order_after_a_restart(ray: Any) -> None:
     assert ray.get(refs, timeout=20) == [0.15, *range(1, 51)]
 
 
+def test_forty_thousand_queued_calls_survive_a_restart(ray: Any) -> None:
+    counter = Counter.options(max_restarts=-1, max_task_retries=-1).remote()
+    pid = ray.get(counter.pid.remote())
+    blocking = counter.sleep.remote(0.5)
+    refs = [counter.add.remote() for _ in range(40_000)]
+    time.sleep(0.1)
+    os.kill(pid, 9)
+    assert ray.get(blocking, timeout=10) == 0.5
+    assert ray.get(refs, timeout=10) == list(range(1, 40_001))
+
+
 def test_exit_actor_and_system_exit_end_the_actor(ray: Any) -> None:
     counter = Counter.options(max_restarts=5).remote()
     with pytest.raises(ex.ActorDiedError, match="left"):
