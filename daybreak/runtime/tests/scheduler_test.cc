@@ -11,6 +11,8 @@
 #include <thread>
 #include <utility>
 
+#include "daybreak/runtime/worker_loop.h"
+
 namespace daybreak::runtime {
 namespace {
 
@@ -212,6 +214,25 @@ TEST_F(SchedulerTest, a_name_that_a_dead_process_had_reserved_is_free_again) {
   scheduler_.step();
   EXPECT_EQ(actor.status.load(), ActorStatus::kFree);
   EXPECT_FALSE(client_.find_actor("default/one"));
+}
+
+TEST_F(SchedulerTest, cpus_of_a_directed_task_that_was_cancelled_come_back_at_once) {
+  scheduler_.step();
+  auto process = worker();
+  Client client(*process);
+  WorkerLoop loop(client, UINT32_MAX);
+  const std::uint16_t both = *client_.resource_set({.cpu = 2});
+  control_.idle[process->id() / 64].fetch_or(1ull << (process->id() % 64));
+  Ref ref = submit({}, both);
+  scheduler_.step();
+  ASSERT_EQ(driver_.entry(ref.index).part.target, process->id() + 1);
+  EXPECT_FALSE(client_.cancel(ref, false, false));  // it lies in the worker's inbox: the worker ends it
+  std::uint32_t seen = self_.bell(), index = 0;
+  EXPECT_EQ(loop.poll(index), WorkerLoop::Next::kIdle);
+  EXPECT_TRUE(driver_.done(ref));
+  EXPECT_TRUE(self_.rung_since(seen));
+  scheduler_.step();
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(control_.token[i].holder.load(), 0u);
 }
 
 TEST_F(SchedulerTest, cancel_goes_down_a_chain_of_50000_tasks_in_one_look_and_no_further) {
