@@ -150,7 +150,7 @@ class Node {
   std::vector<std::uint32_t> taken_;
   std::deque<std::uint32_t> pending_;   // dependencies are not ready
   std::deque<std::uint32_t> waiting_;   // resources are not free
-  std::deque<std::uint32_t> overflow_;  // the queue was full
+  std::deque<Ref> overflow_;            // kQueued, but the queue was full
   std::vector<Running> running_;
   std::vector<std::uint32_t> actors_;  // slots that are not free
   std::map<std::uint32_t, Grant> actor_grants_;

@@ -81,11 +81,14 @@ bool Node::step() {
       pending_.push_back(index);
     }
   }
-  while (!overflow_.empty() && !scheduler_.queue_nearly_full()) {
-    std::uint32_t index = overflow_.front();
+  while (!overflow_.empty()) {
+    auto [index, generation] = overflow_.front();
+    State s = scheduler_.entry(index).load();
+    if (s.generation() == generation && s.phase() == Phase::kQueued) {  // else somebody has cancelled it
+      if (!scheduler_.requeue(index)) break;
+      scheduler_.task_queued();
+    }
     overflow_.pop_front();
-    scheduler_.enqueue(index);
-    scheduler_.wake_idle();
   }
   collect_finished();
   again |= dispatch_waiting();
@@ -118,12 +121,11 @@ void Node::ready(std::uint32_t index) {
   if (e.kind == Kind::kActorCreate) {
     start_actor(e.part.actor);
   } else if (e.part.resources == 0) {
-    if (scheduler_.queue_nearly_full()) {
-      overflow_.push_back(index);
-    } else {
-      scheduler_.enqueue(index);
-      scheduler_.wake_idle();
-    }
+    Ref ref{index, e.load().generation()};
+    if (scheduler_.enqueue(index))
+      scheduler_.task_queued();
+    else
+      overflow_.push_back(ref);
   } else {
     std::string why;
     if (!feasible(control_.resources.set[e.part.resources], why)) {
@@ -202,15 +204,9 @@ void Node::collect_finished() {
 
 std::uint32_t Node::claim_idle_worker() {
   std::uint32_t workers = 0, starting = 0, blocked = 0;
-  for (std::uint32_t word = 0; word < kMaxProcs / 64; ++word) {
-    std::uint64_t bits = control_.idle[word].load();
-    while (bits != 0) {
-      std::uint64_t highest = 1ull << (63 - __builtin_clzll(bits));
-      if ((control_.idle[word].fetch_and(~highest) & highest) != 0)
-        return word * 64 + static_cast<std::uint32_t>(__builtin_ctzll(highest));
-      bits = control_.idle[word].load();
-    }
-  }
+  // The highest: the lowest is the next for the queue, and warm.
+  for (std::uint32_t proc = kMaxProcs; proc-- > kFirstProc;)
+    if (scheduler_.is_idle(proc) && scheduler_.claim_idle(proc)) return proc;
   for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc) {
     ProcSlot& slot = control_.proc[proc];
     if (slot.kind != ProcKind::kWorker) continue;
@@ -406,7 +402,7 @@ void Node::keep_workers() {
     ++workers;
     started += status == ProcStatus::kAlive;
     blocked += slot.blocked.load() > 0;
-    if ((control_.idle[proc / 64].load() >> (proc % 64) & 1) != 0) {
+    if (scheduler_.is_idle(proc)) {
       idle = true;
       if (now == 0) now = Client::now_ns();
       if (now - static_cast<std::int64_t>(slot.idle_since_ns.load()) > kSurplusIdleNs) long_idle.push_back(proc);
@@ -420,14 +416,13 @@ void Node::keep_workers() {
        --extra) {
     std::uint32_t proc = long_idle.back();
     long_idle.pop_back();
-    std::uint64_t bit = 1ull << (proc % 64);
-    if ((control_.idle[proc / 64].fetch_and(~bit) & bit) == 0) continue;
+    if (!scheduler_.claim_idle(proc)) continue;
     control_.proc[proc].asked_to_exit.store(1);
     scheduler_.ring(proc);
   }
   if (free_to_run >= wanted || failures_ >= kMaxConsecutiveFailures) return;
   std::uint32_t missing = wanted - free_to_run;
-  std::uint64_t queued = control_.queue_tail.load() - control_.queue_head.load();
+  std::uint64_t queued = scheduler_.queue_length();
   std::uint32_t spawned = 0;
   while (missing > 0 && (workers + spawned < std::min(wanted, kPrestarted) || (!idle && queued > spawned))) {
     if (spawn(ProcKind::kWorker, none()) == none()) {
@@ -480,6 +475,7 @@ void Node::bury(const Exit& exit) {
   scheduler_.take_all(exit.proc, inbox);  // their entries are in the sweep's list too
   Process::SweepResult swept = scheduler_.sweep(exit.proc);
 
+  overflow_.insert(overflow_.end(), swept.queued.begin(), swept.queued.end());
   std::vector<std::uint32_t> redirected;
   for (std::uint32_t index : swept.directed) {
     if (scheduler_.entry(index).kind == Kind::kTask)
@@ -548,13 +544,9 @@ void Node::retry_or_fail(std::uint32_t index, const Exit& exit) {
   if (e.part.resources != 0) {
     scheduler_.revert(index, Phase::kPending);
     waiting_.push_back(index);
-  } else if (scheduler_.queue_nearly_full()) {
-    scheduler_.revert(index, Phase::kPending);
-    overflow_.push_back(index);
   } else {
-    scheduler_.revert(index, Phase::kQueued);
-    scheduler_.requeue(index);
-    scheduler_.wake_idle();
+    scheduler_.revert(index, Phase::kPending);
+    ready(index);
   }
 }
 

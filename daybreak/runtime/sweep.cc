@@ -106,14 +106,13 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
   for (std::uint32_t i : result.lost) drop_value(i);
   for (std::uint32_t i : created) abandon(i);
   for (std::uint32_t i : dying) {
-    Entry& e = entry(i);
-    State s = e.load();
-    Phase before = s.has(State::kWasError) ? Phase::kError : Phase::kReady;
-    e.state.store(s.with_phase(before).without_proc().without(State::kWasError).word);
-    try_free({i, s.generation()});
+    std::uint32_t generation = entry(i).load().generation();
+    give_up_free(i);
+    try_free({i, generation});
   }
   for (std::uint32_t i : finishing) finish(i, entry(i).load().generation());
-  for (std::uint32_t i : requeued) requeue(i);
+  for (std::uint32_t i : requeued)
+    if (!requeue(i)) result.queued.push_back({i, entry(i).load().generation()});
 
   // Further results of tasks that never came to be, and objects that nobody is left for.
   for_each_entry([&](std::uint32_t i) {
@@ -133,7 +132,8 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
     std::uint32_t holder = dead + 1;
     control_.token[i].holder.compare_exchange_strong(holder, 0);
   }
-  control_.idle[dead / 64].fetch_and(~bit);
+  if (dead < 64) control_.workers.fetch_and(~bit);
+  control_.rest[dead / 32].fetch_and(~(0x1'0000'0001ull << (dead % 32)));
   std::uint32_t blocks = control_.entry_blocks_used.load();
   for (std::uint32_t i = 0; i < blocks; ++i) {
     std::uint32_t owner = dead + 1;
