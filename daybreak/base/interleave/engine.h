@@ -122,9 +122,10 @@ class Engine {
   };
   std::vector<Place> places() const;
 
+  struct State;  // interleave/state.h
+
  private:
   Engine();
-  struct State;
   std::unique_ptr<State> state_;
   friend struct Access;
 };
