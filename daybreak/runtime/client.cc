@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <mutex>
+#include <unordered_map>
 
 #include "daybreak/runtime/copy.h"
 
@@ -77,8 +78,10 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
   DAYBREAK_ASSIGN(Ref ref, p_.create(spec.kind));
   Entry& e = p_.entry(ref.index);
   e.part.function = spec.function;
-  e.part.actor = spec.actor;
-  e.part.parent = current_task;
+  if (spec.kind != Kind::kTask)
+    e.part.actor = spec.actor;
+  else if (current_task != 0)
+    e.part.parent = {current_task - 1, p_.entry(current_task - 1).load().generation()};
   e.part.resources = spec.resources;
   e.part.num_returns = spec.num_returns;
   e.part.retries_left = spec.max_retries;
@@ -206,7 +209,6 @@ base::Result<Client::Actor> Client::create_actor(const TaskSpec& spec, const Pay
 
   e.part.function = spec.function;
   e.part.actor = slot;
-  e.part.parent = current_task;
   e.part.resources = spec.resources;
   auto at = p_.set_args(ref.index, args.size(), args.refs, args.deps, args.codec);
   if (!at) {
@@ -370,15 +372,46 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
 // ---------------------------------------------------------------------------------------------------------------------
 
 bool Client::cancel(Ref ref, bool force, bool recursive) {
-  Control& control = p_.control();
   Entry& given = p_.entry(ref.index);
   if (given.kind == Kind::kReturn) ref = given.task;
+  bool cancelled = cancel_one(ref, force);
+  if (!recursive) return cancelled;
+
+  // Who has submitted whom, in one look. A parent is named with its generation: an entry that has become another task
+  // since is nobody's parent.
+  auto key = [](Ref r) { return (std::uint64_t{r.generation} << 32) | r.index; };
+  std::unordered_map<std::uint64_t, std::vector<Ref>> children;
+  p_.for_each_entry([&](std::uint32_t i) {
+    Entry& child = p_.entry(i);
+    State s = child.load();
+    if (child.kind_now() != Kind::kTask ||
+        (s.phase() != Phase::kPending && s.phase() != Phase::kQueued && s.phase() != Phase::kRunning))
+      return;
+    Ref parent = child.part.parent;
+    if (child.load().generation() == s.generation() && parent != kNoRef)
+      children[key(parent)].push_back({i, s.generation()});
+  });
+  std::vector<Ref> parents{ref};
+  while (!parents.empty()) {
+    auto below = children.extract(key(parents.back()));  // each is met once
+    parents.pop_back();
+    if (below.empty()) continue;
+    for (Ref child : below.mapped()) {
+      cancel_one(child, force);
+      parents.push_back(child);
+    }
+  }
+  return cancelled;
+}
+
+bool Client::cancel_one(Ref ref, bool force) {
+  Control& control = p_.control();
   Entry& e = p_.entry(ref.index);
-  bool cancelled = false;
   State s = e.load();
   while (s.generation() == ref.generation && !s.done()) {
     std::uint64_t flags = State::kCancelled | (force ? State::kForced : 0);
     if (!e.state.compare_exchange_weak(s.word, s.with(flags).word)) continue;
+    bool cancelled = false;
     // What lies in an inbox stays there, marked, until its reader finds it: it is linked.
     if (s.phase() == Phase::kQueued && e.kind == Kind::kTask && e.part.target == 0 &&
         p_.claim(ref.index, ref.generation)) {
@@ -388,16 +421,9 @@ bool Client::cancel(Ref ref, bool force, bool recursive) {
       control.proc[s.proc_plus_one() - 1].cancel.store(ref.index + 1);
     }
     p_.ring(kSchedulerProc);
-    break;
+    return cancelled;
   }
-  if (recursive)
-    p_.for_each_entry([&](std::uint32_t i) {
-      Entry& child = p_.entry(i);
-      State c = child.load();
-      if ((child.kind == Kind::kTask) && child.part.parent == ref.index + 1 && !c.done() && i != ref.index)
-        cancel({i, c.generation()}, force, true);
-    });
-  return cancelled;
+  return false;
 }
 
 void Client::fail(std::uint32_t index, ErrorKind kind, std::string_view text) {

@@ -92,6 +92,8 @@ class Client {
   static std::int64_t now_ns();
 
   // True when it was still waiting and is cancelled now; else the running worker is asked to stop (force: killed).
+  // recursive: also the tasks that it, and they, have submitted, as far as they are not done. Cost then: one look at
+  // every entry.
   bool cancel(Ref ref, bool force, bool recursive);
 
   base::Result<std::uint16_t> resource_set(const Resources& resources);
@@ -113,6 +115,7 @@ class Client {
 
  private:
   void route(std::uint32_t index, bool deps_done);
+  bool cancel_one(Ref ref, bool force);
   void before_sleep();
   void after_sleep();
 

@@ -129,6 +129,7 @@ struct Ref {
   std::uint32_t generation = 0;
   bool operator==(const Ref&) const = default;
 };
+inline constexpr Ref kNoRef{UINT32_MAX, 0};
 
 // Where a blob of bytes lies. `deps` and `nested` count the Refs at its very end: first those that a task needs before
 // it can run, then those that are merely contained; the entry pins all of them for as long as it holds the blob.
@@ -148,9 +149,11 @@ inline constexpr std::uint8_t kRetryExceptions =
     1;  // TaskPart::options: an exception of the task counts as a failure to retry
 
 struct TaskPart {
-  Ref function;             // entry of the pickled function or class; a call to an actor: of the method's name
-  std::uint32_t actor;      // kActorCreate, kActorCall: slot
-  std::uint32_t parent;     // entry of the task that submitted this one, plus one; 0: the driver did
+  Ref function;  // entry of the pickled function or class; a call to an actor: of the method's name
+  union {
+    Ref parent = kNoRef;  // kTask: the task that submitted it; kNoRef: the driver did
+    std::uint32_t actor;  // kActorCreate, kActorCall: slot
+  };
   std::uint64_t gpus;       // bit mask of the GPU ids that the scheduler assigned; kActorCall: sequence of the call
   std::uint16_t submitter;  // process
   std::uint16_t target;     // worker's process + 1 when the scheduler has chosen one
@@ -191,7 +194,7 @@ struct alignas(64) Entry {
   Kind kind_now() { return base::AtomicRef(kind).load(std::memory_order_relaxed); }
   void set_kind(Kind k) { base::AtomicRef(kind).store(k, std::memory_order_relaxed); }
 };
-static_assert(sizeof(Entry) == 384 || sizeof(Entry) == 320);
+static_assert(sizeof(Entry) == 320);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // A process.

@@ -90,7 +90,8 @@ base::Result<Ref> Process::create(Kind kind) {
     e.value_pinned = 0;
     TaskPart& part = e.part;
     part.function = Ref{};
-    part.actor = part.parent = part.pinned = 0;
+    part.parent = kNoRef;
+    part.pinned = 0;
     part.gpus = 0;
     part.submitter = static_cast<std::uint16_t>(id_);
     part.target = part.resources = 0;

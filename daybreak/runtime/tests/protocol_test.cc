@@ -195,9 +195,9 @@ class Walker {
 };
 
 // What the scheduler does with pending tasks, and what it does with tasks whose worker died.
-class Scheduler {
+class TestScheduler {
  public:
-  explicit Scheduler(Process& process) : p_(process) {}
+  explicit TestScheduler(Process& process) : p_(process) {}
 
   void serve() {
     std::vector<std::uint32_t> pending;
@@ -226,7 +226,7 @@ class Scheduler {
   Process& p_;
 };
 
-void run_what_is_left(Process& p, Scheduler& scheduler) {
+void run_what_is_left(Process& p, TestScheduler& scheduler) {
   for (bool idle = false; !idle;) {
     scheduler.serve();
     std::uint32_t index = p.dequeue();
@@ -259,7 +259,7 @@ TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
   std::mt19937_64 random(test_seed());
   auto segment = small_segment();
   Process monitor(*segment, kSchedulerProc);
-  Scheduler scheduler(monitor);
+  TestScheduler scheduler(monitor);
   constexpr std::uint32_t kFirst = 2, kWorkers = 3;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   constexpr int kLives = 60;
@@ -320,7 +320,7 @@ TEST(Protocol, threads_that_share_everything_leave_nothing) {
   std::uint64_t seed = test_seed();
   auto segment = small_segment();
   Process monitor(*segment, kSchedulerProc);
-  Scheduler scheduler(monitor);
+  TestScheduler scheduler(monitor);
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   constexpr int kSteps = 2000;
 #else
