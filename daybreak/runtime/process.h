@@ -121,7 +121,8 @@ class Process {
     return (control_.proc[id_].bell.load(std::memory_order_relaxed) & ~kAsleep) != seen;
   }
   bool ring(std::uint32_t proc);  // true: somebody slept
-  // Rings every process and wakes whoever sleeps there, marked or not.
+  // Rings and wakes whoever sleeps there, marked or not: for who brings news of a death.
+  void ring_surely(std::uint32_t proc);
   void ring_all();
   // Sleeps until the bell has rung since it read `seen`, or `timeout_ns` (-1: for ever) is over, or a signal came.
   // 0 rung, ETIMEDOUT, EINTR.

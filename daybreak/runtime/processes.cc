@@ -158,14 +158,12 @@ std::string Scheduler::death_note(const Exit& exit, std::string_view what) {
   return note;
 }
 
-// The order matters: kDead lets the sweep break locks; the sweep comes before anything is given back, so that what was
+// The order matters: the sweep comes before anything is given back, so that what was
 // in the dead process's name is found there; the slot is free only when nothing speaks of the dead any more.
 void Scheduler::bury(const Exit& exit) {
   ProcSlot& slot = control_.proc[exit.proc];
-  bool never_ran = slot.status.load() == ProcStatus::kStarting;
-  slot.status = ProcStatus::kDead;
   bool by_hand = exit.status == SIGKILL;  // somebody's or the kernel's: says nothing about the set-up
-  if (!by_hand) failures_ = never_ran && exit.status != 0 ? failures_ + 1 : 0;
+  if (!by_hand) failures_ = exit.never_ran && exit.status != 0 ? failures_ + 1 : 0;
   std::vector<std::uint32_t> inbox;
   self_.take_all(exit.proc, inbox);  // their entries are in the sweep's list too
   Process::SweepResult swept = self_.sweep(exit.proc);

@@ -122,12 +122,14 @@ bool Process::push_to_ring(Ring& ring, std::uint32_t index, std::uint32_t genera
       ring.tail.compare_exchange_strong(tail, tail + 1);
       return true;
     }
-    if (is_item_of_lap(seen, lap_of(tail))) {
-      ring.tail.compare_exchange_strong(tail, tail + 1);  // who placed it has not come to this
-    } else if (is_item_of_lap(seen, lap_of(tail) - 1) && ring.tail.load() == tail) {
-      return false;  // the lap before's: nobody has taken it, and the tail was here all the while
+    if (is_item_of_lap(seen, lap_of(tail) - 1)) {
+      // The lap before's: nobody has taken it. If the tail has been here all the while, the ring is full.
+      if (ring.tail.load() == tail) return false;
+    } else {
+      // Somebody has placed his item here (it may even be taken by now) and not come to this. If it is the tail that we
+      // have read which is old, this does nothing.
+      ring.tail.compare_exchange_strong(tail, tail + 1);
     }
-    // Else the tail that we read is old.
   }
 }
 
@@ -372,14 +374,17 @@ bool Process::ring(std::uint32_t proc) {
   return true;
 }
 
+// ring() by one that died between its two last steps has left a sleeper without a mark: later rings would not wake it.
+void Process::ring_surely(std::uint32_t proc) {
+  base::Atomic<std::uint32_t>& bell = control_.proc[proc].bell;
+  bell.fetch_add(2);
+  bell.fetch_and(~kAsleep);
+  base::futex_wake_all(bell);
+}
+
 void Process::ring_all() {
-  for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc) {
-    ProcSlot& s = control_.proc[proc];
-    if (s.status.load() != ProcStatus::kAlive) continue;
-    s.bell.fetch_add(2);
-    s.bell.fetch_and(~kAsleep);
-    base::futex_wake_all(s.bell);
-  }
+  for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc)
+    if (control_.proc[proc].status.load() == ProcStatus::kAlive) ring_surely(proc);
 }
 
 void Process::wake_waiters(std::uint32_t waiter) {

@@ -35,6 +35,7 @@ struct Exit {
   std::int32_t status = 0;  // as waitpid gives it
   std::int64_t max_rss_kb = 0;
   std::string last_lines;  // that it printed, each behind "\n    "; for a person
+  bool never_ran = false;  // set by exited(): it ended before it was kAlive
 };
 
 struct SchedulerOptions {

@@ -33,6 +33,8 @@ void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& fil
     return !(e.value.where == kBlock && e.value.offset == offset) &&
            !(e.args.where == kBlock && e.args.offset == offset);
   };
+  // Under the heap lock: a reclaimer may be about to take an empty chunk of the dead, or have given it to another.
+  lock(control_.heap_lock);
   for (std::uint64_t at = 0; at < segment_.granules();) {
     std::uint64_t word = segment_.run(at).load();
     if (word == 0) {
@@ -57,6 +59,7 @@ void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& fil
     // Without an owner nobody takes blocks from it any more; reclaim_chunks() gets it when the last one is freed.
     segment_.run(granule).store(empty ? 0 : Run::make(Run::tag(word) & ~0xffffu, kChunkGranules));
   }
+  unlock(control_.heap_lock);
 }
 
 Process::SweepResult Process::sweep(std::uint32_t dead) {

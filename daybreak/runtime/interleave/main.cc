@@ -1,7 +1,7 @@
 // daybreak_runtime_interleave: explores the programs for a while; a failure is replayed with a trace.
 //   --seconds=N             how long (default 10)
 //   --program=NAME          only this one (a prefix)
-//   --replay=NAME:STRATEGY:MEMORY:SEED    one run, traced
+//   --replay=NAME:STRATEGY:MEMORY:DEPTH:SEED    one run, traced
 //   --mutate=KIND:FILE:LINE:COLUMN        with one operation made wrong; exit 3 when that is noticed
 //   --places                afterwards lists every atomic operation that was reached, for --mutate
 //   --seed=N                where to begin
@@ -67,14 +67,14 @@ std::size_t index_of(const char* const (&names)[N], const std::string& name) {
 }
 
 std::string replay_of(const Program& program, const Options& options) {
-  return fmt::format("{}:{}:{}:{}", program.name(), kStrategies[static_cast<std::size_t>(options.strategy)],
-                     kMemories[static_cast<std::size_t>(options.memory)], options.seed);
+  return fmt::format("{}:{}:{}:{}:{}", program.name(), kStrategies[static_cast<std::size_t>(options.strategy)],
+                     kMemories[static_cast<std::size_t>(options.memory)], options.depth, options.seed);
 }
 
 int replay(const std::string& text, Programs& programs) {
   std::vector<std::string> parts = split(text, ':');
-  if (parts.size() != 4) {
-    std::fprintf(stderr, "--replay=NAME:STRATEGY:MEMORY:SEED\n");
+  if (parts.size() != 5) {
+    std::fprintf(stderr, "--replay=NAME:STRATEGY:MEMORY:DEPTH:SEED\n");
     return 2;
   }
   for (auto& program : programs) {
@@ -82,7 +82,8 @@ int replay(const std::string& text, Programs& programs) {
     Options options;
     options.strategy = static_cast<Strategy>(index_of(kStrategies, parts[1]));
     options.memory = static_cast<Memory>(index_of(kMemories, parts[2]));
-    options.seed = std::strtoull(parts[3].c_str(), nullptr, 10);
+    options.depth = static_cast<unsigned>(std::atoi(parts[3].c_str()));
+    options.seed = std::strtoull(parts[4].c_str(), nullptr, 10);
     options.trace = true;
     Outcome outcome;
     if (options.strategy == Strategy::kExhaustive) {  // the seed counts the schedules

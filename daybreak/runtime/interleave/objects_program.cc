@@ -188,7 +188,7 @@ class ObjectsProgram : public RuntimeProgram {
   void exited(std::uint32_t id) {
     world_.control().proc[id].status.store(ProcStatus::kDead);
     exits_.push_back(id);
-    world_.process(kSchedulerProc).ring(kSchedulerProc);
+    world_.process(kSchedulerProc).ring_surely(kSchedulerProc);
   }
 
   void schedule(Engine& engine) {
