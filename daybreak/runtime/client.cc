@@ -332,7 +332,7 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
   std::int64_t until = now_ns() + budget;
   if (deadline_ns >= 0) until = std::min(until, deadline_ns);
   do {
-    for (int i = 0; i < 32; ++i) {
+    for (int i = 0; i < kLooksPerSpin; ++i) {
       if (p_.done(first)) break;
       base::cpu_pause();
     }

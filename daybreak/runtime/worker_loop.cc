@@ -7,8 +7,6 @@ namespace daybreak::runtime {
 
 namespace {
 
-constexpr int kLooks = 32;  // at the bell and the queue between two looks at the clock
-
 }  // namespace
 
 WorkerLoop::WorkerLoop(Client& client, std::uint32_t actor) : client_(client), p_(client.process()), actor_(actor) {
@@ -139,7 +137,7 @@ bool WorkerLoop::spin(std::uint32_t seen) {
   if (worker && (!p_.queue_empty() || !p_.start_searching())) return false;
   std::int64_t until = Client::now_ns() + spin_budget_ns(p_, p_.slot(kDriverProc).cpu.load(std::memory_order_relaxed));
   do {
-    for (int i = 0; i < kLooks; ++i) {
+    for (int i = 0; i < kLooksPerSpin; ++i) {
       base::cpu_pause();
       if (p_.rung_since(seen) || (worker && !p_.queue_empty())) return true;
     }
@@ -164,7 +162,9 @@ int WorkerLoop::sleep_idle(std::uint32_t seen, std::uint32_t& index, std::int64_
   give_token_back();
   p_.slot().idle_since_ns.store(static_cast<std::uint64_t>(Client::now_ns()));
   p_.become_idle();
-  next = p_.queue_empty() ? Next::kIdle : poll(index);
+  // A token that we took for a task which was gone may have kept another from it: back with it, and look again.
+  do next = p_.queue_empty() ? Next::kIdle : poll(index);
+  while (next == Next::kIdle && give_token_back());
   int error = 0;
   if (next == Next::kIdle) {
     std::int64_t left = time_left(deadline);

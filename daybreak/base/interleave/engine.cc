@@ -432,6 +432,11 @@ void Engine::State::note(const char* what, const void* at, std::uint64_t value, 
                 static_cast<unsigned long long>(steps), current == nullptr ? "-" : current->name.c_str(),
                 short_function(site.function_name()).c_str(), base_name(site.file_name()), site.line(), what,
                 where.c_str(), static_cast<unsigned long long>(value), more);
+  // The same place again and again (a scan, a spin) is one line, the last of them.
+  const bool again = !trace.empty() && site.line() == last_line && current == last_fiber;
+  if (again) trace.pop_back();
+  last_line = site.line();
+  last_fiber = current;
   trace.emplace_back(line);
   if (trace.size() > kTraceLines) trace.pop_front();
 }

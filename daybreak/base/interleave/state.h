@@ -82,6 +82,8 @@ struct Engine::State {
   boost::context::detail::fcontext_t main = nullptr;
   std::vector<char*> spare_stacks;
   std::deque<std::string> trace;
+  unsigned last_line = 0;  // of the trace, and whose
+  Fiber* last_fiber = nullptr;
 
   // choice
   std::uint32_t one_in = 4;                    // kRandom: a switch at one step in so many
