@@ -5,6 +5,8 @@
 #   daybreak_NAME_tests  tests/*_test.cc with GoogleTest         (ctest name: NAME)
 #   daybreak_NAME_bench  bench/*_bench.cc with Google Benchmark
 #   NAME_x_fuzz          tests/x_fuzz.cc with libFuzzer, one program each
+#   daybreak_NAME_interleave  the room under the interleaver (base/interleave/engine.h), where it has interleave/*_program.cc;
+#                        NOT_INTERLEAVED: sources that need the machine itself (a regular expression)
 #   its part of daybreak._core from bind.cc and python/*.cc, entered through `void bind_NAME(nanobind::module_&)`
 #
 # A file named *_avx2.cc or *_avx512.cc is compiled for that instruction level and may be called only after a check at run time.
@@ -14,12 +16,12 @@ set(DAYBREAK_AVX2_FLAGS -mavx2 -mfma)
 set(DAYBREAK_AVX512_FLAGS -mavx512f -mavx512dq -mavx512vl -mavx512bw -mfma -mprefer-vector-width=512)
 
 function(daybreak_room name)
-  cmake_parse_arguments(arg "" "" "USES;LINK" ${ARGN})
+  cmake_parse_arguments(arg "" "NOT_INTERLEAVED" "USES;LINK" ${ARGN})
   set(dir "${CMAKE_CURRENT_SOURCE_DIR}")
   set(lib daybreak_${name})
 
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${dir}/*.cc")
-  list(FILTER sources EXCLUDE REGEX "/(tests|bench|python)/|/bind\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "/(tests|bench|python|interleave)/|/bind\\.cc$")
   foreach(source ${sources})
     if(source MATCHES "_avx2\\.cc$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${DAYBREAK_AVX2_FLAGS}" SKIP_UNITY_BUILD_INCLUSION ON)
@@ -42,6 +44,20 @@ function(daybreak_room name)
       target_link_libraries(${lib}_tests PRIVATE ${lib} GTest::gtest GTest::gtest_main)
       add_test(NAME ${name} COMMAND ${lib}_tests)
     endif()
+  endif()
+  file(GLOB programs CONFIGURE_DEPENDS "${dir}/interleave/*_program.cc")
+  if(DAYBREAK_TESTS AND programs)
+    # The room's own sources once more, on base/interleave instead of std::atomic, with small programs for them.
+    file(GLOB interleave CONFIGURE_DEPENDS "${dir}/interleave/*.cc" "${CMAKE_SOURCE_DIR}/daybreak/base/interleave/*.cc")
+    set(modelled ${sources})
+    list(FILTER modelled EXCLUDE REGEX "${arg_NOT_INTERLEAVED}")
+    add_executable(${lib}_interleave EXCLUDE_FROM_ALL ${modelled} ${interleave})
+    target_compile_definitions(${lib}_interleave PRIVATE DAYBREAK_INTERLEAVE)
+    target_include_directories(${lib}_interleave PRIVATE "${CMAKE_SOURCE_DIR}")
+    foreach(room ${arg_USES})
+      target_link_libraries(${lib}_interleave PRIVATE daybreak_${room})
+    endforeach()
+    target_link_libraries(${lib}_interleave PRIVATE fmt::fmt Threads::Threads Boost::context)
   endif()
   if(DAYBREAK_BENCH)
     file(GLOB benches CONFIGURE_DEPENDS "${dir}/bench/*_bench.cc")

@@ -98,8 +98,10 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
     return;
   }
   ++actor.restarts;
-  std::uint32_t expected = 3;
-  actor.terminate.compare_exchange_strong(expected, 0);
+  std::uint32_t killed = 3, none = 0;
+  actor.terminate.compare_exchange_strong(killed, 0);
+  // Whose last handle went while it said 3 could not say 1.
+  if (creation.load().has(State::kCancelled)) actor.terminate.compare_exchange_strong(none, 1);
   actor.status.store(ActorStatus::kRestarting);
   bring_calls_back(slot);
   start_actor(slot);

@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <ctime>
 #include <unordered_map>
 
 #include "daybreak/base/failpoint.h"
@@ -23,13 +22,15 @@ constexpr std::int64_t kSpinNs = 20'000;
 // One that we have just woken may have been put on this very CPU, which it cannot have while we spin.
 constexpr std::int64_t kSpinAfterWakeNs = 3'000;
 constexpr std::int64_t kComingNs = 100'000;  // how soon an actor is looked for again that is being made
-thread_local std::uint32_t woken_for = 0;    // entry + 1 of this thread's newest task, if it took a wake-up
+thread_local std::uint32_t woken_for = 0;  // entry + 1 of this thread's newest task, if it took a wake-up
+DAYBREAK_FIBER_LOCAL(woken_for);
 
 }  // namespace
 
 thread_local std::uint32_t Client::current_task = 0;
+DAYBREAK_FIBER_LOCAL(Client::current_task);
 
-static std::atomic<Client*> the_client{nullptr};
+static base::Atomic<Client*> the_client{nullptr};
 Client* current_client() {
   return the_client.load();
 }
@@ -54,9 +55,7 @@ void Payload::write(std::byte* to) const {
 }
 
 std::int64_t Client::now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1'000'000'000ll + now.tv_nsec;
+  return base::monotonic_ns();
 }
 
 base::Status Client::set_value(std::uint32_t index, const Payload& payload) {
@@ -144,10 +143,10 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
 
 void Client::route(std::uint32_t index, bool deps_done) {
   Entry& e = p_.entry(index);
-  if (deps_done && e.kind == Kind::kTask && e.part.resources == 0 && !p_.queue_nearly_full()) {
+  if (deps_done && e.kind == Kind::kTask && e.part.resources == 0) {
     Ref ref{index, e.load().generation()};
     if (p_.enqueue(index)) {
-      if (p_.wake_idle())
+      if (p_.task_queued())
         woken_for = index + 1;
       else if (p_.control().workers_short.load(std::memory_order_relaxed) != 0)
         p_.ring(kSchedulerProc);
@@ -349,9 +348,9 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
   std::int64_t until = now_ns() + budget;
   if (deadline_ns >= 0) until = std::min(until, deadline_ns);
   do {
-    for (int i = 0; i < 32; ++i) {
+    for (int i = 0; i < kLooksPerSpin; ++i) {
       if (p_.done(first)) break;
-      cpu_pause();
+      base::cpu_pause();
     }
     if (p_.done(first) && count_done() >= count) return WaitResult::kDone;
   } while (now_ns() < until);

@@ -132,6 +132,13 @@ class Client {
 Client* current_client();
 void set_current_client(Client* client);
 
+// How often a spinner looks between two looks at the clock.
+#if defined(DAYBREAK_INTERLEAVE)
+inline constexpr int kLooksPerSpin = 2;
+#else
+inline constexpr int kLooksPerSpin = 32;
+#endif
+
 // How long a waiter spins before it sleeps, judged by where its peer runs.
 std::int64_t spin_budget_ns(Process& p, std::uint32_t peer_cpu_plus_one);
 

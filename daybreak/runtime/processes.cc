@@ -48,15 +48,9 @@ std::uint32_t Scheduler::spawn(ProcKind kind, std::uint32_t actor) {
 // one is on its way where that is possible.
 std::uint32_t Scheduler::claim_idle_worker() {
   std::uint32_t workers = 0, starting = 0, blocked = 0;
-  for (std::uint32_t word = 0; word < kMaxProcs / 64; ++word) {
-    std::uint64_t bits = control_.idle[word].load();
-    while (bits != 0) {
-      std::uint64_t highest = 1ull << (63 - __builtin_clzll(bits));
-      if ((control_.idle[word].fetch_and(~highest) & highest) != 0)
-        return word * 64 + static_cast<std::uint32_t>(__builtin_ctzll(highest));
-      bits = control_.idle[word].load();
-    }
-  }
+  // The highest: the lowest is the queue's next, and warm.
+  for (std::uint32_t proc = kMaxProcs; proc-- > kFirstProc;)
+    if (self_.is_idle(proc) && self_.claim_idle(proc)) return proc;
   for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc) {
     ProcSlot& slot = control_.proc[proc];
     if (slot.kind != ProcKind::kWorker) continue;
@@ -85,7 +79,7 @@ void Scheduler::keep_workers() {
     ++workers;
     started += status == ProcStatus::kAlive;
     blocked += slot.blocked.load() > 0;
-    if ((control_.idle[proc / 64].load() >> (proc % 64) & 1) != 0) {
+    if (self_.is_idle(proc)) {
       idle = true;
       if (now == 0) now = Client::now_ns();
       if (now - static_cast<std::int64_t>(slot.idle_since_ns.load()) > kSurplusIdleNs) long_idle.push_back(proc);
@@ -99,8 +93,7 @@ void Scheduler::keep_workers() {
        --extra) {
     std::uint32_t proc = long_idle.back();
     long_idle.pop_back();
-    std::uint64_t bit = 1ull << (proc % 64);
-    if ((control_.idle[proc / 64].fetch_and(~bit) & bit) == 0) continue;
+    if (!self_.claim_idle(proc)) continue;
     control_.proc[proc].asked_to_exit.store(1);
     self_.ring(proc);
   }
@@ -110,7 +103,7 @@ void Scheduler::keep_workers() {
     failures_ = 0;  // what waited has been failed; the next task tries again
   }
   std::uint32_t missing = wanted - free_to_run;
-  std::uint64_t queued = control_.queue_tail.load() - control_.queue_head.load();
+  std::uint64_t queued = self_.queue_length();
   std::uint32_t spawned = 0;
   while (missing > 0 && (workers + spawned < std::min(wanted, kPrestarted) || (!idle && queued > spawned))) {
     if (spawn(ProcKind::kWorker, UINT32_MAX) == UINT32_MAX) {
@@ -165,19 +158,22 @@ std::string Scheduler::death_note(const Exit& exit, std::string_view what) {
   return note;
 }
 
-// The order matters: kDead lets the sweep break locks; the sweep comes before anything is given back, so that what was
+// The order matters: the sweep comes before anything is given back, so that what was
 // in the dead process's name is found there; the slot is free only when nothing speaks of the dead any more.
 void Scheduler::bury(const Exit& exit) {
   ProcSlot& slot = control_.proc[exit.proc];
-  bool never_ran = slot.status.load() == ProcStatus::kStarting;
-  slot.status = ProcStatus::kDead;
   bool by_hand = exit.status == SIGKILL;  // somebody's or the kernel's: says nothing about the set-up
-  if (!by_hand) failures_ = never_ran && exit.status != 0 ? failures_ + 1 : 0;
+  if (!by_hand) failures_ = exit.never_ran && exit.status != 0 ? failures_ + 1 : 0;
   std::vector<std::uint32_t> inbox;
   self_.take_all(exit.proc, inbox);  // their entries are in the sweep's list too
   Process::SweepResult swept = self_.sweep(exit.proc);
   free_reserved(exit.proc);
 
+  for (Ref ref : swept.queued) {
+    if (!self_.claim(ref.index, ref.generation)) continue;
+    self_.revert(ref.index, Phase::kPending);
+    queue(ref.index);
+  }
   std::vector<std::uint32_t> redirected;
   for (std::uint32_t index : swept.directed) {
     if (self_.entry(index).kind == Kind::kTask)

@@ -30,12 +30,15 @@ void Scheduler::run() {
   }
 }
 
+// kDead at once, before it is buried: the scheduler itself may be waiting for a lock or a verdict of the dead.
 void Scheduler::exited(Exit exit) {
+  base::Atomic<ProcStatus>& status = control_.proc[exit.proc].status;
+  exit.never_ran = status.exchange(ProcStatus::kDead) == ProcStatus::kStarting;
   {
     base::MutexLock lock(mutex_);
     exits_.push_back(std::move(exit));
   }
-  self_.ring(kSchedulerProc);
+  self_.ring_surely(kSchedulerProc);  // the dead may have been about to wake it
 }
 
 std::int64_t Scheduler::step() {

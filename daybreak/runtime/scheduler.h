@@ -35,6 +35,7 @@ struct Exit {
   std::int32_t status = 0;  // as waitpid gives it
   std::int64_t max_rss_kb = 0;
   std::string last_lines;  // that it printed, each behind "\n    "; for a person
+  bool never_ran = false;  // set by exited(): it ended before it was kAlive
 };
 
 struct SchedulerOptions {
@@ -72,7 +73,7 @@ class Scheduler {
   bool dependencies_done(std::uint32_t index);
   void look_at_pending();
   void ready(std::uint32_t index);
-  void queue(std::uint32_t index);
+  bool queue(std::uint32_t index);
   void drain_overflow();
   bool dispatch_waiting();
   void collect_finished();

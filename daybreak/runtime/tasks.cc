@@ -56,30 +56,30 @@ void Scheduler::ready(std::uint32_t index) {
 }
 
 // A kPending task into the queue that all workers take from, or into the overflow, where it stays kPending: nobody else
-// touches such an entry, so it needs no looking after until there is room.
-void Scheduler::queue(std::uint32_t index) {
-  if (!self_.queue_nearly_full()) {
-    std::uint32_t generation = self_.entry(index).load().generation();
-    if (self_.enqueue(index)) {
-      self_.wake_idle();
-      return;
-    }
-    // Full after all. It is kQueued now, in no cell: whoever cancels it may claim it, and otherwise it is ours again.
-    if (!self_.claim(index, generation)) return;
-    self_.revert(index, Phase::kPending);
+// touches such an entry, so it needs no looking after until there is room. False: there is none.
+bool Scheduler::queue(std::uint32_t index) {
+  const std::uint32_t generation = self_.entry(index).load().generation();
+  if (self_.enqueue(index)) {
+    self_.task_queued();
+    return true;
   }
+  // It is kQueued now, in no ring: whoever cancels it may claim it, and otherwise it is ours again.
+  if (!self_.claim(index, generation)) return true;
+  self_.revert(index, Phase::kPending);
   overflow_.push_back(index);
+  return false;
 }
 
 void Scheduler::drain_overflow() {
-  for (std::size_t n = overflow_.size(); n > 0 && !self_.queue_nearly_full(); --n) {
+  for (std::size_t n = overflow_.size(); n > 0; --n) {
     std::uint32_t index = overflow_.front();
     overflow_.pop_front();
     State s = self_.entry(index).load();
-    if (!s.has(State::kCancelled))
-      queue(index);
-    else if (self_.claim_pending({index, s.generation()}))
-      client_.cancel_claimed(index);
+    if (s.has(State::kCancelled)) {
+      if (self_.claim_pending({index, s.generation()})) client_.cancel_claimed(index);
+    } else if (!queue(index)) {
+      return;
+    }
   }
 }
 

@@ -363,16 +363,26 @@ TEST(Protocol, every_block_class_fits_its_size) {
 TEST(Protocol, queue_keeps_order_and_says_when_it_is_full) {
   auto segment = small_segment();
   Process p(*segment, 2);
+  p.join_queue();
   std::vector<Ref> refs;
-  for (std::uint32_t i = 0; i < kQueueCells; ++i) {
+  for (std::uint32_t i = 0; i < kRings * kRingCells; ++i) {
     refs.push_back(p.create(Kind::kTask).value());
-    ASSERT_TRUE(p.enqueue(refs.back().index));
+    ASSERT_TRUE(p.enqueue(refs.back().index)) << i;
   }
+  EXPECT_EQ(p.queue_length(), refs.size());
   Ref extra = p.create(Kind::kTask).value();
   EXPECT_FALSE(p.enqueue(extra.index));
+  for (std::size_t i = 0; i < refs.size(); ++i) {
+    std::uint32_t index = p.dequeue();
+    ASSERT_NE(index, UINT32_MAX) << i;
+    if (i < 60) {
+      EXPECT_EQ(index, refs[i].index);  // then now and then another ring has its turn
+    }
+    p.publish(index, false);
+  }
+  EXPECT_EQ(p.dequeue(), UINT32_MAX);
   for (Ref ref : refs) {
-    ASSERT_EQ(p.dequeue(), ref.index);
-    p.publish(ref.index, false);
+    EXPECT_TRUE(p.done(ref));
     p.release(ref);
   }
   EXPECT_TRUE(p.requeue(extra.index));
