@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "daybreak/runtime/robust_guard.h"
 #include "daybreak/runtime/scheduler.h"
 
 namespace daybreak::runtime {
@@ -17,6 +18,15 @@ void Scheduler::register_actor(std::uint32_t index) {
   actor.status.store(ActorStatus::kPending);
   actors_.push_back(e.part.actor);
   self_.publish(index, false);  // from here on the references to it are the handles
+}
+
+// Slots that a dead process had reserved, and whose creation went with it before the scheduler knew of it.
+void Scheduler::free_reserved(std::uint32_t dead) {
+  for (ActorSlot& actor : control_.actor) {
+    if (actor.status.load() != ActorStatus::kReserved || actor.reserver != dead) continue;
+    State s = self_.entry(actor.creation.index).load();
+    if (s.generation() != actor.creation.generation) actor.status.store(ActorStatus::kFree);  // else it is in the inbox
+  }
 }
 
 void Scheduler::start_actor(std::uint32_t slot) {
@@ -97,21 +107,26 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   start_actor(slot);
 }
 
-// What the dead process had taken from the inbox goes in again; the new one sorts by sequence.
+// Calls that nobody runs: those in the actor's inbox and those that its dead process had taken from there, in the order
+// of their sequence. A death between marking and taking leaves a call in both places; it is here once.
+std::vector<std::uint32_t> Scheduler::take_calls(std::uint32_t slot) {
+  std::vector<std::uint32_t> calls;
+  self_.take_all(Process::kActorList + slot, calls);
+  for (std::uint32_t index : limbo_calls_)
+    if (self_.entry(index).part.actor == slot) calls.push_back(index);
+  std::sort(calls.begin(), calls.end(), [&](std::uint32_t a, std::uint32_t b) {
+    std::uint64_t first = self_.entry(a).part.gpus, second = self_.entry(b).part.gpus;
+    return first != second ? first < second : a < b;
+  });
+  calls.erase(std::unique(calls.begin(), calls.end()), calls.end());
+  return calls;
+}
+
+// They go in again for the new process, which sorts in what has come meanwhile.
 void Scheduler::bring_calls_back(std::uint32_t slot) {
-  for (std::uint32_t index : limbo_calls_) {
-    if (self_.entry(index).part.actor != slot) continue;
+  for (std::uint32_t index : take_calls(slot)) {
     self_.entry(index).part.target = 0;
-    bool in_list = false;
-    std::vector<std::uint32_t> listed;
-    // A death between marking and taking leaves it on the list.
-    self_.take_all(Process::kActorList + slot, listed);
-    for (std::uint32_t other : listed) {
-      in_list |= other == index;
-      self_.entry(other).part.target = 0;
-      self_.push(Process::kActorList + slot, other, Phase::kQueued);
-    }
-    if (!in_list) self_.push(Process::kActorList + slot, index, Phase::kQueued);
+    self_.push(Process::kActorList + slot, index, Phase::kQueued);
   }
 }
 
@@ -126,12 +141,7 @@ void Scheduler::actor_dies(std::uint32_t slot, std::string_view why) {
 }
 
 void Scheduler::fail_calls(std::uint32_t slot) {
-  std::vector<std::uint32_t> calls;
-  self_.take_all(Process::kActorList + slot, calls);
-  for (std::uint32_t index : limbo_calls_)
-    if (self_.entry(index).part.actor == slot && std::find(calls.begin(), calls.end(), index) == calls.end())
-      calls.push_back(index);
-  for (std::uint32_t index : calls) {
+  for (std::uint32_t index : take_calls(slot)) {
     if (!self_.claim(index, self_.entry(index).load().generation())) continue;
     if (self_.entry(index).load().has(State::kCancelled))
       client_.cancel_claimed(index);
@@ -162,10 +172,11 @@ void Scheduler::look_after_actors() {
     }
     if (!self_.list_empty(Process::kActorList + slot)) fail_calls(slot);
     if (!self_.entry(actor.creation.index).load().has(State::kCancelled)) continue;
-    self_.lock(control_.names_lock);
-    self_.release(actor.creation);
-    actor.status.store(ActorStatus::kFree);
-    self_.unlock(control_.names_lock);
+    {
+      RobustGuard guard(self_, control_.names_lock);
+      self_.release(actor.creation);
+      actor.status.store(ActorStatus::kFree);
+    }
     actors_.erase(actors_.begin() + static_cast<std::ptrdiff_t>(--i));
   }
 }

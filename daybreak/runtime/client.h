@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -81,7 +82,8 @@ class Client {
     std::uint32_t slot = 0;
   };
   base::Result<Actor> create_actor(const TaskSpec& spec, const Payload& args, const ActorOptions& options);
-  // kNotFound when there is none alive. The handle comes with one local reference.
+  // kNotFound when there is none alive. The handle comes with one local reference; the constructor's arguments are
+  // there to be read. Waits for one that is being made.
   base::Result<Actor> find_actor(std::string_view name);
   void kill_actor(std::uint32_t slot, bool no_restart);
 
@@ -116,6 +118,8 @@ class Client {
  private:
   void route(std::uint32_t index, bool deps_done);
   bool cancel_one(Ref ref, bool force);
+  base::Result<std::uint32_t> reserve_actor(Ref creation, const ActorOptions& options);
+  std::optional<Actor> look_for_actor(std::string_view name, bool& coming);
   void before_sleep();
   void after_sleep();
 

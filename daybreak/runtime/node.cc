@@ -21,6 +21,7 @@
 #include <system_error>
 
 #include "daybreak/runtime/node_events.h"
+#include "daybreak/runtime/robust_guard.h"
 
 extern char** environ;
 
@@ -128,10 +129,11 @@ void Node::warm_up() {
     // The slow part is done without the lock: whoever needs the memory now backs it himself, twice does no harm.
     std::uint64_t to = std::min(from + kWarmStep, control_.data_capacity);
     if (!segment_->back(from, to)) return;
-    driver_.lock(control_.heap_lock);
     base::Status status;
-    if (control_.committed.load() >= from) status = segment_->commit(to);
-    driver_.unlock(control_.heap_lock);
+    {
+      RobustGuard guard(driver_, control_.heap_lock);
+      if (control_.committed.load() >= from) status = segment_->commit(to);
+    }
     if (!status) return;
     // Into this process's page table too: the driver is who puts most.
     madvise(segment_->data(from), to - from, MADV_POPULATE_WRITE);
@@ -298,7 +300,7 @@ std::vector<Node::ProcessInfo> Node::processes() {
   base::MutexLock lock(mutex_);
   std::vector<ProcessInfo> result;
   for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc)
-    if (children_[proc].pid != 0) result.push_back({proc, children_[proc].pid, children_[proc].kind});
+    if (children_[proc].pid != 0 && !children_[proc].exited) result.push_back({proc, children_[proc].pid, children_[proc].kind});
   return result;
 }
 

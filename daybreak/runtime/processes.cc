@@ -167,6 +167,7 @@ void Scheduler::bury(const Exit& exit) {
   std::vector<std::uint32_t> inbox;
   self_.take_all(exit.proc, inbox);  // their entries are in the sweep's list too
   Process::SweepResult swept = self_.sweep(exit.proc);
+  free_reserved(exit.proc);
 
   for (Ref ref : swept.queued) {
     if (!self_.claim(ref.index, ref.generation)) continue;

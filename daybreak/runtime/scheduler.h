@@ -91,8 +91,10 @@ class Scheduler {
 
   // actors.cc
   void register_actor(std::uint32_t index);
+  void free_reserved(std::uint32_t dead);
   void start_actor(std::uint32_t slot);
   void actor_exited(std::uint32_t slot, const Exit& exit);
+  std::vector<std::uint32_t> take_calls(std::uint32_t slot);
   void bring_calls_back(std::uint32_t slot);
   void fail_calls(std::uint32_t slot);
   void actor_dies(std::uint32_t slot, std::string_view why);

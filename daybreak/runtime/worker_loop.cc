@@ -45,6 +45,7 @@ WorkerLoop::Next WorkerLoop::poll_worker(std::uint32_t& index) {
   while (!calls_.empty()) {
     Ref ref = calls_.front().ref;
     calls_.pop_front();
+    directed_ = true;  // from here on finished() rings the scheduler: the CPUs of a cancelled one come back as well
     if (!claim(ref)) {
       finished(ref.index);
       continue;
@@ -52,7 +53,6 @@ WorkerLoop::Next WorkerLoop::poll_worker(std::uint32_t& index) {
     p_.stop_searching();
     if (give_token_back() && !p_.queue_empty()) p_.wake_idle();
     index = ref.index;
-    directed_ = true;
     return Next::kTask;
   }
   if (p_.slot().asked_to_exit.load(std::memory_order_relaxed) != 0) return Next::kExit;

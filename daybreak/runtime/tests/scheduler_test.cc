@@ -4,8 +4,14 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <atomic>
 #include <cstring>
 #include <set>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "daybreak/runtime/worker_loop.h"
 
 namespace daybreak::runtime {
 namespace {
@@ -133,6 +139,100 @@ TEST_F(SchedulerTest, a_task_of_a_dead_worker_is_queued_again_and_the_worker_rep
   auto other = worker();
   EXPECT_EQ(work(*other), 1);
   EXPECT_TRUE(driver_.done(ref));
+}
+
+Payload actor_arguments(const std::string& bytes) {
+  Payload payload;
+  payload.pieces.push_back({bytes.data(), bytes.size(), 1});
+  return payload;
+}
+
+TEST_F(SchedulerTest, an_actor_whose_arguments_do_not_fit_leaves_no_name_and_no_slot) {
+  std::string large(4u << 20, 'x'), small(3000, 'y');
+  auto failed = client_.create_actor({}, actor_arguments(large), {.name = "default/one"});
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code(), base::Code::kResourceExhausted);
+  for (ActorSlot& actor : control_.actor) ASSERT_EQ(actor.status.load(), ActorStatus::kFree);
+  auto made = client_.create_actor({}, actor_arguments(small), {.name = "default/one"});
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->slot, 0u);
+  auto again = client_.create_actor({}, actor_arguments(small), {.name = "default/one"});
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code(), base::Code::kAlreadyExists);
+}
+
+TEST_F(SchedulerTest, whoever_finds_an_actor_by_its_name_finds_its_arguments) {
+  scheduler_.step();
+  auto finder = worker();
+  std::atomic<bool> over{false};
+  std::atomic<int> found{0}, wrong{0};
+  std::thread finding([&] {
+    Client client(*finder);
+    while (!over) {
+      auto actor = client.find_actor("default/one");
+      if (!actor) continue;
+      auto bytes = finder->args(actor->creation.index);
+      bool right = bytes.size() == 3000;
+      for (std::byte byte : bytes) right = right && byte == std::byte{'z'};
+      ++found;
+      wrong += !right;
+      finder->release(actor->creation);
+    }
+  });
+  std::thread scheduling([&] {
+    while (!over) {
+      scheduler_.step();
+      for (auto [proc, signo] : std::exchange(machine_.signals, {})) scheduler_.exited({proc, signo, 0, ""});
+    }
+  });
+  const std::string arguments(3000, 'z');
+  for (int made = 0; made < 300 && wrong == 0;) {
+    auto actor = client_.create_actor({}, actor_arguments(arguments), {.name = "default/one"});
+    if (!actor) continue;  // the one before has not ended yet
+    ++made;
+    for (int before = found; found == before;) std::this_thread::yield();
+    client_.kill_actor(actor->slot, true);
+    driver_.release(actor->creation);
+  }
+  over = true;
+  finding.join();
+  scheduling.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_GT(found, 0);
+}
+
+TEST_F(SchedulerTest, a_name_that_a_dead_process_had_reserved_is_free_again) {
+  scheduler_.step();
+  auto process = worker();
+  ActorSlot& actor = control_.actor[0];
+  auto creation = process->create(Kind::kActorCreate);
+  actor.creation = *creation;
+  actor.reserver = process->id();
+  std::strcpy(actor.name, "default/one");
+  actor.status = ActorStatus::kReserved;  // here it dies
+  scheduler_.exited({process->id(), SIGKILL, 0, ""});
+  scheduler_.step();
+  EXPECT_EQ(actor.status.load(), ActorStatus::kFree);
+  EXPECT_FALSE(client_.find_actor("default/one"));
+}
+
+TEST_F(SchedulerTest, cpus_of_a_directed_task_that_was_cancelled_come_back_at_once) {
+  scheduler_.step();
+  auto process = worker();
+  Client client(*process);
+  WorkerLoop loop(client, UINT32_MAX);
+  const std::uint16_t both = *client_.resource_set({.cpu = 2});
+  control_.idle[process->id() / 64].fetch_or(1ull << (process->id() % 64));
+  Ref ref = submit({}, both);
+  scheduler_.step();
+  ASSERT_EQ(driver_.entry(ref.index).part.target, process->id() + 1);
+  EXPECT_FALSE(client_.cancel(ref, false, false));  // it lies in the worker's inbox: the worker ends it
+  std::uint32_t seen = self_.bell(), index = 0;
+  EXPECT_EQ(loop.poll(index), WorkerLoop::Next::kIdle);
+  EXPECT_TRUE(driver_.done(ref));
+  EXPECT_TRUE(self_.rung_since(seen));
+  scheduler_.step();
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(control_.token[i].holder.load(), 0u);
 }
 
 TEST_F(SchedulerTest, cancel_goes_down_a_chain_of_50000_tasks_in_one_look_and_no_further) {
