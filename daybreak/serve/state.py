@@ -346,6 +346,13 @@ class Store:
         write_atomically(self.path / "state.json", data, "state")
         self.state = state
 
+    def put_back(self, state: State) -> None:
+        """Makes this the state again after a change that the core refused, though the disk may not take it now: whoever
+        changes something next changes this one."""
+        self.state = state
+        with contextlib.suppress(errors.ResourceExhaustedError):
+            self.save(state)
+
     def put(self, data: bytes, kind: str, loader: str = "") -> Blob:
         """Keeps the bytes of a model, on the disk when this returns."""
         if not data or len(data) > MAX_BLOB_BYTES:
