@@ -90,13 +90,17 @@ class Control(Mirror):
                 self._bring_back(model, current)
             self._commit(lambda state: state.apps[app].models.append(model), self._link_effect(app, model))
 
-    def unlink(self, app: str, model: str) -> None:
-        """From now on the app answers with its default output."""
+    def unlink(self, app: str, *models: str) -> None:
+        """From now on the app answers with its default output. All of the models are unlinked, or, when it is not linked to
+        one of them, none."""
         with self._lock:
-            if model not in self._app(app).models:
-                raise errors.NotFoundError(f"App {app} is not linked to model {checks.shown(model)}.")
-            do, undo = self._link_effect(app, model)
-            self._commit(lambda state: state.apps[app].models.remove(model), (undo, do))
+            linked = self._app(app).models
+            for model in models:
+                if model not in linked:
+                    raise errors.NotFoundError(f"App {app} is not linked to model {checks.shown(model)}.")
+            left = [model for model in linked if model not in models]
+            effects = [self._link_effect(app, model) for model in sorted(set(models))]
+            self._commit(lambda state: state.apps[app].models.__setitem__(slice(None), left), *[(u, d) for d, u in effects])
 
     # Versions.
 

@@ -128,9 +128,9 @@ class State:
         return {version.blob.file_name() for version in versions if version.blob is not None}
 
     def to_json(self) -> bytes:
-        """As `state.json` holds it."""
+        """As `state.json` holds it: apps, models and versions in the order in which they were made."""
         whole = {"format": FORMAT, "version": FORMAT_VERSION, **dataclasses.asdict(self)}
-        return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=True).encode() + b"\n"
+        return json.dumps(whole, indent=1, ensure_ascii=True).encode() + b"\n"
 
     @classmethod
     def from_json(cls, data: bytes) -> State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -330,6 +331,47 @@ def test_a_place_that_fails_changes_nothing_and_the_next_good_one_works(
     assert call.predict("pong", [1.0])["output"] == 7
     with pytest.raises(errors.AlreadyExistsError, match="deployed already"):
         server.place("pong", "1", "doubles", cloudpickle.dumps(constant(8)), 1)
+
+
+def test_unlinking_nothing_changes_nothing_and_one_that_is_not_linked_unlinks_none(server: serve.Server) -> None:
+    server.deploy("pong", constant(1), default="0")
+    before = server.state.copy()
+    server.unlink("pong")
+    with pytest.raises(errors.NotFoundError, match="'other'"):
+        server.unlink("pong", "pong", "other")
+    assert server.state == before
+    server.unlink("pong", "pong", "pong")
+    assert server.state.apps["pong"].models == []
+
+
+def test_a_number_of_23_digits_stays_the_number_that_the_model_gave(server: serve.Server, call: Any) -> None:
+    number = 12_345_678_901_234_567_890_123
+    values = [number, -number, [number, 1.5], {"a": number}, str(number)]
+    server.deploy("big", lambda inputs: [values[int(x[0])] for x in inputs], default="0", slo_ms=5000)
+    for place, value in enumerate(values):
+        body = f'{{"input": [{place}]}}'.encode()
+        raw = call.raw(server.query_address, "POST", "/big/predict", body, {"Content-Type": "application/json"})[1]
+        want = json.dumps(value if not isinstance(value, str) else int(value))  # text that is JSON is JSON, as Clipper's
+        assert f'"output":{want.replace(" ", "")}' in raw.decode().replace(" ", ""), raw
+
+
+def test_versions_are_listed_in_the_order_in_which_they_came_also_after_a_restart(start: Start, tmp_path: Path) -> None:
+    server = start(tmp_path / "s")
+    order = ["10", "9", "b", "2", "a"]
+    for version in order:
+        server.add_version("m", version)
+    server.set_version("m", "9")
+
+    def listed(server: serve.Server) -> list[str]:
+        return [each["version"] for each in server.models()[0]["versions"]]
+
+    assert listed(server) == order
+    server.stop()
+    server = start(tmp_path / "s")
+    assert listed(server) == order
+    server.place("m", "9", "doubles", cloudpickle.dumps(constant(1)), 1)  # which changes one in its place
+    server.stop()
+    assert listed(start(tmp_path / "s")) == order
 
 
 def full_disk(server: serve.Server, monkeypatch: pytest.MonkeyPatch) -> None:
