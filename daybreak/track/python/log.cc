@@ -456,7 +456,7 @@ void bind_log(nb::module_& m) {
       .def(
           "preview",
           [](const RunFiles& self, const std::string& name, std::size_t points) {
-            return arrays_of(self.reader->preview({name, ""}, points));
+            return arrays_of(base::value_or_raise(self.reader->preview({name, ""}, points)));
           },
           nb::arg("name"), nb::arg("points"))
       .def("stream", &stream_of, nb::arg("names"), "A PyCapsule 'arrow_array_stream'.");
