@@ -151,11 +151,4 @@ PLANTED = [
         "    control_.wanted.store(announced | wanted_);\n",
         "    control_.wanted.store(announced | wanted_);\n    return;\n",
     ),
-    (
-        "a token that goes back is not offered to the scheduler",
-        "worker_loop.cc",
-        "  // The scheduler says what it lacks, then looks at the tokens once more; we give ours back, then look at what it lacks.\n"
-        "  if (p_.control().wanted.load() != 0) p_.ring(kSchedulerProc);\n",
-        "",
-    ),
 ]

@@ -246,6 +246,7 @@ void add_task_programs(Programs& programs) {
   add({.name = "tasks-nested", .cpus = 3, .tasks = 3, .nested = true});
   add({.name = "tasks-cancelled", .cpus = 2, .tasks = 5, .nested = true, .cancels = true});
   add({.name = "tasks-resources", .cpus = 3, .tasks = 6, .resources = true});
+  add({.name = "tasks-starved", .cpus = 2, .tasks = 3, .resources = true});
   add({.name = "tasks-killed", .cpus = 2, .tasks = 5, .kills = 2, .nested = true});
   add({.name = "actors", .cpus = 2, .tasks = 6, .actors = true});
   add({.name = "actors-killed", .cpus = 2, .tasks = 6, .kills = 2, .actors = true});
