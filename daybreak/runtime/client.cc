@@ -178,7 +178,7 @@ base::Result<Client::Actor> Client::create_actor(const TaskSpec& spec, const Pay
     return reserve_actor(ref, options);
   }();
   if (!slot) {
-    e.kind = Kind::kValue;  // as which it goes: it has never been an actor
+    e.set_kind(Kind::kValue);  // as which it goes: it has never been an actor
     p_.abandon(ref.index);
     return std::unexpected(std::move(slot).error());
   }

@@ -93,7 +93,7 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
       case Phase::kQueued:
         if (e.part.target == dead + 1)
           result.directed.push_back(i);
-        else if (e.part.submitter == dead && e.kind == Kind::kTask && e.part.target == 0)
+        else if (e.part.submitter == dead && e.kind_now() == Kind::kTask && e.part.target == 0)
           requeued.push_back(i);
         break;
       default: break;
@@ -123,7 +123,7 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
     State s = e.load();
     if (s.done() && !s.has(State::kInFlight)) {
       try_free({i, s.generation()});
-    } else if (e.kind == Kind::kReturn && s.phase() == Phase::kPending &&
+    } else if (s.phase() == Phase::kPending && e.kind_now() == Kind::kReturn &&
                entry(e.task.index).load().generation() != e.task.generation) {
       e.state.store(s.with_phase(Phase::kRunning).with_proc(id_).word);
       publish_error(i, ErrorKind::kOwnerDied, "the process that submitted the task died before it had done so");
