@@ -134,8 +134,10 @@ class Process {
   bool wake_idle();
   // To be called after enqueue(): wakes an idle worker unless somebody is searching. True: somebody was woken.
   bool task_queued();
-  // This worker has no task and will look at the queue for a while before it sleeps. False: enough others do that.
-  bool start_searching();
+  // This worker has no task, and searches from here on: it looks at the queue for a while before it sleeps. False:
+  // enough others do that.
+  bool start_spinning();
+  void stop_spinning();  // it still searches
   // It has found a task, or has something else to do. If it was the last that searched it wakes another for what is left.
   void stop_searching();
   // Before it sleeps; then it looks at the queue once more. leave_idle: it does not sleep any more.
