@@ -140,6 +140,7 @@ class Process {
   void stop_spinning();  // it still searches
   // It has found a task, or has something else to do. If it was the last that searched it wakes another for what is left.
   void stop_searching();
+  void wake_next();  // what is left is for another, unless somebody searches
   // Before it sleeps; then it looks at the queue once more. leave_idle: it does not sleep any more.
   void become_idle();
   void leave_idle();

@@ -247,6 +247,10 @@ void Process::stop_searching() {
   base::Atomic<std::uint64_t>& rest = control_.rest[id_ / 32];
   if ((rest.load() & searching_bit(id_)) == 0) return;
   rest.fetch_and(~searching_bit(id_));
+  wake_next();
+}
+
+void Process::wake_next() {
   if (!anyone_searching() && !queue_empty()) wake_idle();
 }
 

@@ -173,7 +173,10 @@ int WorkerLoop::sleep_idle(std::uint32_t seen, std::uint32_t& index, std::int64_
     error = left == 0 ? ETIMEDOUT : p_.sleep(seen, left);
   }
   p_.leave_idle();
-  if (next != Next::kIdle) p_.stop_searching();  // somebody may have counted on us while we looked idle
+  if (next != Next::kIdle) {
+    p_.stop_searching();  // somebody may have woken us while we looked idle,
+    p_.wake_next();       // or have queued more than we took while we searched
+  }
   return error;
 }
 
