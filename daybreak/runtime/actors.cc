@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "daybreak/runtime/robust_guard.h"
 #include "daybreak/runtime/scheduler.h"
@@ -29,6 +30,11 @@ void Scheduler::free_reserved(std::uint32_t dead) {
   }
 }
 
+void Scheduler::start_waiting_actors() {
+  for (std::uint32_t slot : std::exchange(actors_waiting_, {}))
+    if (control_.actor[slot].status.load() != ActorStatus::kDead) start_actor(slot);
+}
+
 void Scheduler::start_actor(std::uint32_t slot) {
   ActorSlot& actor = control_.actor[slot];
   Entry& creation = self_.entry(actor.creation.index);
@@ -48,8 +54,8 @@ void Scheduler::start_actor(std::uint32_t slot) {
       actor_dies(slot, fmt::format("no more than {} processes are possible: kill some actors", kMaxProcs - 2));
       return;
     }
-  } else if (set.cpu > 0) {
-    control_.tokens_wanted.store(1);
+  } else if (ledger_.lacked_cpus()) {
+    wanted_ |= Control::kCpuWanted;
   }
   if (proc == UINT32_MAX) {
     actors_waiting_.push_back(slot);
@@ -104,7 +110,7 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   if (creation.load().has(State::kCancelled)) actor.terminate.compare_exchange_strong(none, 1);
   actor.status.store(ActorStatus::kRestarting);
   bring_calls_back(slot);
-  start_actor(slot);
+  actors_waiting_.push_back(slot);
 }
 
 // Calls that nobody runs: those in the actor's inbox and those that its dead process had taken from there, in the order
@@ -151,11 +157,6 @@ void Scheduler::fail_calls(std::uint32_t slot) {
 }
 
 void Scheduler::look_after_actors() {
-  std::deque<std::uint32_t> waiting;
-  waiting.swap(actors_waiting_);
-  for (std::uint32_t slot : waiting)
-    if (control_.actor[slot].status.load() != ActorStatus::kDead) start_actor(slot);
-
   for (std::size_t i = 0; i < actors_.size();) {
     std::uint32_t slot = actors_[i++];
     ActorSlot& actor = control_.actor[slot];

@@ -435,6 +435,8 @@ bool Client::cancel_one(Ref ref, bool force) {
       cancelled = true;
     } else if (s.phase() == Phase::kRunning && s.proc_plus_one() != 0) {
       control.proc[s.proc_plus_one() - 1].cancel.store(ref.index + 1);
+    } else if (s.phase() == Phase::kPending) {
+      control.scheduler_looks.add(ref.index);
     }
     p_.ring(kSchedulerProc);
     return cancelled;

@@ -309,6 +309,40 @@ struct Ring {
   alignas(64) base::Atomic<std::uint64_t> cell[kRingCells];
 };
 
+// Entries that their one reader is to look at, by index: many add, he takes all of them. Three levels of bits, so that
+// looking costs nothing when there are none. Who adds sets the lowest level first and the reader clears the highest
+// first: what is added while he takes is found by him now or in his next round. An index may be in it for no reason; a
+// death before the last of the three steps may leave it out, so after one the reader looks at everything that he waits
+// for.
+struct IndexSet {
+  static constexpr std::uint32_t kWords = (kMaxObjects + 63) / 64;
+  static constexpr std::uint32_t kGroups = (kWords + 63) / 64;
+  static constexpr std::uint32_t kTops = (kGroups + 63) / 64;
+  base::Atomic<std::uint64_t> top[kTops];
+  base::Atomic<std::uint64_t> group[kGroups];
+  base::Atomic<std::uint64_t> word[kWords];
+
+  void add(std::uint32_t index) {
+    word[index / 64].fetch_or(std::uint64_t{1} << (index % 64));
+    group[index / 64 / 64].fetch_or(std::uint64_t{1} << (index / 64 % 64));
+    top[index / 64 / 64 / 64].fetch_or(std::uint64_t{1} << (index / 64 / 64 % 64));
+  }
+
+  // Calls visit(index) for each; it may add.
+  template <typename F>
+  void take(F&& visit) {
+    auto each = [](base::Atomic<std::uint64_t>& bits, std::uint32_t base, auto&& f) {
+      if (bits.load(std::memory_order_relaxed) == 0) return;
+      for (std::uint64_t left = bits.exchange(0); left != 0; left &= left - 1)
+        f(base * 64 + static_cast<std::uint32_t>(__builtin_ctzll(left)));
+    };
+    for (std::uint32_t t = 0; t < kTops; ++t)
+      each(top[t], t, [&](std::uint32_t g) {
+        each(group[g], g, [&](std::uint32_t w) { each(word[w], w, visit); });
+      });
+  }
+};
+
 struct Control {
   std::uint64_t magic;
   std::uint64_t data_capacity;
@@ -318,7 +352,10 @@ struct Control {
   RobustLock names_lock;   // actor names, resource table
   RobustLock heap_lock;
   base::Atomic<std::uint32_t> stopping;
-  base::Atomic<std::uint32_t> tokens_wanted;  // the scheduler starves for CPUs: workers give theirs back between tasks
+  // What the scheduler lacks, bits: workers give their CPU back between tasks; whoever gives one back, or becomes idle,
+  // rings the scheduler.
+  static constexpr std::uint32_t kCpuWanted = 1, kWorkerWanted = 2;
+  base::Atomic<std::uint32_t> wanted;
   base::Atomic<std::uint32_t>
       workers_short;  // fewer workers than CPUs are free to run: who finds no idle one rings the scheduler
   base::Atomic<std::uint32_t> reclaims;   // chunks that were taken from a process because they were empty
@@ -341,6 +378,7 @@ struct Control {
   ActorSlot actor[kMaxActors];
   ResourceTable resources;
   Ring ring[kRings];
+  IndexSet scheduler_looks;  // done, and the scheduler had asked to be told; or cancelled while kPending
   Entry entry[kMaxObjects];
 };
 

@@ -430,7 +430,11 @@ void Process::publish(std::uint32_t index, bool error) {
     DAYBREAK_FAILPOINT("publish.before");
   } while (!e.state.compare_exchange_weak(s.word, next.word));
   DAYBREAK_FAILPOINT("publish.done");
-  if (s.waiter() != 0) wake_waiters(s.waiter());
+  if (s.waiter() != 0) {
+    // The scheduler waits for many: it is told which.
+    if (s.waiter() == kSchedulerProc + 1 || s.waiter() == State::kManyWaiters) control_.scheduler_looks.add(index);
+    wake_waiters(s.waiter());
+  }
   if (busy) {
     finish(index, s.generation());
   } else if (!anyone_left(e)) {

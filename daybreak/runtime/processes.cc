@@ -169,11 +169,8 @@ void Scheduler::bury(const Exit& exit) {
   Process::SweepResult swept = self_.sweep(exit.proc);
   free_reserved(exit.proc);
 
-  for (Ref ref : swept.queued) {
-    if (!self_.claim(ref.index, ref.generation)) continue;
-    self_.revert(ref.index, Phase::kPending);
-    queue(ref.index);
-  }
+  for (Ref ref : swept.queued)
+    if (self_.claim(ref.index, ref.generation)) wait_again(ref.index);
   std::vector<std::uint32_t> redirected;
   for (std::uint32_t index : swept.directed) {
     if (self_.entry(index).kind == Kind::kTask)
@@ -186,12 +183,8 @@ void Scheduler::bury(const Exit& exit) {
     ledger_.revoke(r.grant);
     return true;
   });
-  for (std::uint32_t index : redirected) {
-    self_.entry(index).part.target = 0;
-    if (!self_.claim(index, self_.entry(index).load().generation())) continue;
-    self_.revert(index, Phase::kPending);
-    waiting_.push_back(index);
-  }
+  for (std::uint32_t index : redirected)
+    if (self_.claim(index, self_.entry(index).load().generation())) wait_again(index);
   if (slot.kind == ProcKind::kActor) {
     lost_calls_ = swept.lost;
     actor_exited(slot.actor, exit);
@@ -212,16 +205,17 @@ void Scheduler::bury(const Exit& exit) {
 // Processes cannot be started: what waits for one gets the reason instead of waiting for ever.
 void Scheduler::fail_everything(std::string_view why) {
   for (std::uint32_t index; (index = self_.dequeue()) != UINT32_MAX;) client_.fail(index, ErrorKind::kRuntime, why);
-  auto fail_pending = [&](std::deque<std::uint32_t>& list) {
-    for (std::uint32_t index : std::exchange(list, {}))
-      if (self_.claim_pending({index, self_.entry(index).load().generation()}))
-        client_.fail(index, ErrorKind::kRuntime, why);
+  auto fail_ours = [&](Ref task) {
+    if (!waits(task)) return;
+    ours_[task.index] = false;
+    if (self_.claim_pending(task)) client_.fail(task.index, ErrorKind::kRuntime, why);
   };
-  fail_pending(overflow_);
+  for (Ref task : std::exchange(overflow_, {})) fail_ours(task);
   // What is left alive gives its resources back one day.
   for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc)
     if (control_.proc[proc].status.load() == ProcStatus::kAlive) return;
-  fail_pending(waiting_);
+  for (auto& [set, line] : std::exchange(waiting_, {}))
+    for (const Waiter& waiter : line.waiters) fail_ours(waiter.task);
   for (std::uint32_t slot : std::exchange(actors_waiting_, {}))
     if (control_.actor[slot].status.load() != ActorStatus::kDead) actor_dies(slot, why);
 }

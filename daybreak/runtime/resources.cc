@@ -29,12 +29,12 @@ bool ResourceLedger::feasible(const ResourceSet& set, std::string& why) const {
   return true;
 }
 
-// What may be missing without a trace is looked at first; tokens, which workers take at any time, last but one.
+// Tokens, which workers take at any time, are asked for last: all that was looked at before is the scheduler's alone.
 bool ResourceLedger::grant(const ResourceSet& set, Grant& out) {
   ResourceTable& table = control_.resources;
+  lacked_cpus_ = false;
   for (std::uint32_t i = 0; i < set.count; ++i)
     if (table.available[set.custom[i].name].load() < set.custom[i].amount) return false;
-
   std::vector<std::pair<std::uint32_t, std::int64_t>> gpus;
   std::int64_t left = set.gpu;
   for (std::uint32_t gpu = 0; gpu < gpu_free_.size() && left > 0; ++gpu) {
@@ -44,31 +44,11 @@ bool ResourceLedger::grant(const ResourceSet& set, Grant& out) {
     left -= wanted;
   }
   if (left > 0) return false;
-
   out.token_owner = scheduler_.id();
-  std::int64_t fraction = set.cpu % kResourceUnit;
-  for (std::int64_t whole = set.cpu / kResourceUnit; whole > 0; --whole) {
-    std::uint32_t token = scheduler_.acquire_token(scheduler_.id());
-    if (token == UINT32_MAX) {
-      revoke_cpus(out);
-      return false;
-    }
-    out.tokens.push_back(token);
-  }
-  if (fraction > 0) {
-    auto shared =
-        std::find_if(shared_tokens_.begin(), shared_tokens_.end(), [&](auto& t) { return t.second >= fraction; });
-    if (shared == shared_tokens_.end()) {
-      std::uint32_t token = scheduler_.acquire_token(scheduler_.id());
-      if (token == UINT32_MAX) {
-        revoke_cpus(out);
-        return false;
-      }
-      shared = shared_tokens_.emplace(token, kResourceUnit).first;
-    }
-    shared->second -= fraction;
-    out.shared_token = shared->first;
-    out.shared_units = fraction;
+  if (!take_cpus(set.cpu, out)) {
+    lacked_cpus_ = true;
+    revoke_cpus(out);
+    return false;
   }
   for (std::uint32_t i = 0; i < set.count; ++i) {
     table.available[set.custom[i].name].fetch_sub(set.custom[i].amount);
@@ -80,6 +60,28 @@ bool ResourceLedger::grant(const ResourceSet& set, Grant& out) {
   }
   out.gpus = std::move(gpus);
   table.available[0].store(shared_left());
+  return true;
+}
+
+// False: too few; `out` has those that were there.
+bool ResourceLedger::take_cpus(std::int64_t units, Grant& out) {
+  for (std::int64_t whole = units / kResourceUnit; whole > 0; --whole) {
+    std::uint32_t token = scheduler_.acquire_token(scheduler_.id());
+    if (token == UINT32_MAX) return false;
+    out.tokens.push_back(token);
+  }
+  const std::int64_t fraction = units % kResourceUnit;
+  if (fraction == 0) return true;
+  auto shared =
+      std::find_if(shared_tokens_.begin(), shared_tokens_.end(), [&](auto& t) { return t.second >= fraction; });
+  if (shared == shared_tokens_.end()) {
+    std::uint32_t token = scheduler_.acquire_token(scheduler_.id());
+    if (token == UINT32_MAX) return false;
+    shared = shared_tokens_.emplace(token, kResourceUnit).first;
+  }
+  shared->second -= fraction;
+  out.shared_token = shared->first;
+  out.shared_units = fraction;
   return true;
 }
 
@@ -98,9 +100,10 @@ std::int64_t ResourceLedger::shared_left() const {
 }
 
 void ResourceLedger::revoke_cpus(Grant& grant) {
+  bool released = false;
   for (std::uint32_t token : grant.tokens) {
     std::uint32_t holder = grant.token_owner + 1;  // gone already where the sweep of a dead holder came first
-    control_.token[token].holder.compare_exchange_strong(holder, 0);
+    released |= control_.token[token].holder.compare_exchange_strong(holder, 0);
   }
   grant.tokens.clear();
   if (grant.shared_units > 0) {
@@ -108,11 +111,13 @@ void ResourceLedger::revoke_cpus(Grant& grant) {
     if (shared != shared_tokens_.end() && (shared->second += grant.shared_units) >= kResourceUnit) {
       scheduler_.release_token(shared->first, scheduler_.id());
       shared_tokens_.erase(shared);
+      released = true;
     }
     grant.shared_units = 0;
   }
   control_.resources.available[0].store(shared_left());
-  if (!scheduler_.queue_empty()) scheduler_.wake_idle();
+  // A worker that wanted it meanwhile has gone to sleep. None is woken for nothing: it would ring us, and so for ever.
+  if (released && !scheduler_.queue_empty()) scheduler_.wake_idle();
 }
 
 void ResourceLedger::revoke(Grant& grant) {

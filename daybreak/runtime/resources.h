@@ -33,8 +33,10 @@ class ResourceLedger {
 
   // Whether the set could be granted if nobody had anything; else why not, for the user.
   bool feasible(const ResourceSet& set, std::string& why) const;
-  // All or nothing, in the scheduler's name. Cost: O(CPUs asked + GPUs).
+  // All or nothing, in the scheduler's name. Cost: O(CPUs asked + GPUs), O(CPUs) when there are too few.
   bool grant(const ResourceSet& set, Grant& out);
+  // Why the last one failed: everything else was there.
+  bool lacked_cpus() const { return lacked_cpus_; }
   // The whole CPUs go into the name of `proc`, so that the sweep of its death frees them too.
   void hand_over(Grant& grant, std::uint32_t proc);
   // The CPUs come back, for a holder that sleeps or is gone; all other resources stay. Twice does no harm.
@@ -44,8 +46,11 @@ class ResourceLedger {
  private:
   std::int64_t shared_left() const;
 
+  bool take_cpus(std::int64_t units, Grant& out);
+
   Process& scheduler_;
   Control& control_;
+  bool lacked_cpus_ = false;
   std::map<std::uint32_t, std::int64_t> shared_tokens_;  // token that is split into fractions -> units left
   std::vector<std::int64_t> gpu_free_;                   // units, by id
 };

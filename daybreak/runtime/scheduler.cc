@@ -6,7 +6,7 @@ namespace daybreak::runtime {
 
 namespace {
 
-constexpr std::int64_t kRetryNs = 1'000'000;            // how soon something that could not be placed is tried again
+constexpr std::int64_t kOverflowNs = 1'000'000;         // how soon the queue is tried again when it was full
 constexpr std::int64_t kSurplusLookNs = 1'000'000'000;  // how often idle workers are counted while there are too many
 constexpr std::int64_t kFirstLaunchRetryNs = 1'000'000;
 constexpr std::uint32_t kMaxLaunchDoublings = 8;  // up to 256 ms
@@ -20,7 +20,8 @@ Scheduler::Scheduler(Process& self, Process& driver, SchedulerOptions options, L
       client_(self),
       control_(self.control()),
       launcher_(launcher),
-      ledger_(self, options.gpus) {}
+      ledger_(self, options.gpus),
+      ours_(kMaxObjects) {}
 
 void Scheduler::run() {
   while (control_.stopping.load() == 0) {
@@ -49,15 +50,16 @@ std::int64_t Scheduler::step() {
     exits.swap(exits_);
   }
   for (const Exit& exit : exits) bury(exit);
+  if (!exits.empty()) look_at_all_awaited();
   pass_interrupts_on();
 
   taken_.clear();
   self_.take_all(Process::kSchedulerList, taken_);
   for (std::uint32_t index : taken_) intake(index);
-  look_at_pending();
+  control_.scheduler_looks.take([this](std::uint32_t index) { look_at(index); });
   drain_overflow();
   collect_finished();
-  bool again = dispatch_waiting();
+  place_what_waits();
   look_after_actors();
   keep_workers();
 
@@ -70,7 +72,7 @@ std::int64_t Scheduler::step() {
     return kFirstLaunchRetryNs << std::min(failed_launches_, kMaxLaunchDoublings);
   }
   failed_launches_ = 0;
-  if (!waiting_.empty() || !actors_waiting_.empty() || !overflow_.empty() || again) return kRetryNs;
+  if (!overflow_.empty()) return kOverflowNs;  // who makes room in the queue does not know that we wait for it
   return surplus_ ? kSurplusLookNs : -1;
 }
 

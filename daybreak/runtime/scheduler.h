@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "daybreak/base/mutex.h"
@@ -68,16 +69,41 @@ class Scheduler {
     Grant grant;
   };
 
+  // A task or an actor's creation in a line: with its number there, where lines are compared; with which of its
+  // dependencies it waits for, in the line of one.
+  struct Waiter {
+    Ref task;
+    std::uint16_t dependency = 0;
+    std::uint64_t turn = 0;
+  };
+  // In the order of their coming. What was cancelled stays until it comes to the front, or the line is tidied.
+  struct Line {
+    std::deque<Waiter> waiters;
+    std::size_t tidy_at = 0;
+  };
+  struct Awaited {
+    std::uint32_t generation = 0;
+    Line line;
+  };
+
   // tasks.cc
+  bool take_over(std::uint32_t index);
+  void cancel_ours(Ref task);
+  bool waits(Ref task);
+  void line_up(Line& line, Waiter waiter);
   void intake(std::uint32_t index);
-  bool dependencies_done(std::uint32_t index);
-  void look_at_pending();
-  void ready(std::uint32_t index);
-  bool queue(std::uint32_t index);
+  void advance(Waiter waiter);
+  void look_at(std::uint32_t index);
+  void look_at_all_awaited();
+  void ready(Ref task);
+  bool queue(Ref task);
   void drain_overflow();
-  bool dispatch_waiting();
+  void place_what_waits();
+  void dispatch_waiting();
+  void direct(Ref task, std::uint32_t proc, Grant granted);
   void collect_finished();
   void requeue_or_fail(std::uint32_t index, const Exit& exit);
+  void wait_again(std::uint32_t index);
 
   // processes.cc
   std::uint32_t spawn(ProcKind kind, std::uint32_t actor);
@@ -92,6 +118,7 @@ class Scheduler {
   // actors.cc
   void register_actor(std::uint32_t index);
   void free_reserved(std::uint32_t dead);
+  void start_waiting_actors();
   void start_actor(std::uint32_t slot);
   void actor_exited(std::uint32_t slot, const Exit& exit);
   std::vector<std::uint32_t> take_calls(std::uint32_t slot);
@@ -110,10 +137,13 @@ class Scheduler {
   base::Mutex mutex_;
   std::vector<Exit> exits_ DAYBREAK_GUARDED_BY(mutex_);
 
-  std::vector<std::uint32_t> taken_;    // scratch of step()
-  std::deque<std::uint32_t> pending_;   // dependencies are not ready
-  std::deque<std::uint32_t> waiting_;   // resources are not free
-  std::deque<std::uint32_t> overflow_;  // the queue was full; all kPending
+  std::vector<std::uint32_t> taken_;                    // scratch of step()
+  std::vector<bool> ours_;                              // by entry: a task that waits with us, in one of the lines
+  std::unordered_map<std::uint32_t, Awaited> awaited_;  // by entry: a dependency that is not done, and who waits for it
+  std::map<std::uint16_t, Line> waiting_;               // by resource set: who waits for that
+  std::uint64_t turns_ = 0;
+  std::deque<Ref> overflow_;  // the queue was full
+  std::uint32_t wanted_ = 0;  // what was short in this round: bits of Control::wanted
   std::vector<Running> running_;
   std::vector<std::uint32_t> actors_;  // slots that are not free
   std::map<std::uint32_t, Grant> actor_grants_;

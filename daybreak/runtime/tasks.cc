@@ -1,132 +1,202 @@
 // The scheduler's tasks: those that wait for their arguments, for resources, or for room in the queue.
 #include <algorithm>
+#include <functional>
+#include <queue>
 
 #include "daybreak/runtime/scheduler.h"
 
 namespace daybreak::runtime {
 
+namespace {
+
+constexpr std::size_t kTidyAt = 64;
+
+}  // namespace
+
+// A task is ours from its intake until it goes to a queue, to a worker or fails; it is kPending all that time, and
+// nobody else moves it on: who cancels it marks it and tells us.
+bool Scheduler::take_over(std::uint32_t index) {
+  ours_[index] = true;
+  State s =
+      self_.entry(index).load();  // kPending by now: who marks it after this look tells us, who did before need not
+  if (!s.has(State::kCancelled)) return true;
+  cancel_ours({index, s.generation()});
+  return false;
+}
+
+void Scheduler::cancel_ours(Ref task) {
+  ours_[task.index] = false;
+  if (self_.claim_pending(task)) client_.cancel_claimed(task.index);
+}
+
+// Whether it waits with us still. What stands in a line may have been cancelled, and its entry may be another object.
+bool Scheduler::waits(Ref task) {
+  Entry& e = self_.entry(task.index);
+  if (e.load().generation() != task.generation) return false;
+  if (e.kind != Kind::kActorCreate) return ours_[task.index];
+  return control_.actor[e.part.actor].status.load() == ActorStatus::kPending;
+}
+
+void Scheduler::line_up(Line& line, Waiter waiter) {
+  if (line.waiters.size() >= line.tidy_at) {
+    std::erase_if(line.waiters, [&](const Waiter& w) { return !waits(w.task); });
+    line.tidy_at = std::max(kTidyAt, 2 * line.waiters.size());
+  }
+  line.waiters.push_back(waiter);
+}
+
 void Scheduler::intake(std::uint32_t index) {
-  if (self_.entry(index).kind == Kind::kActorCreate) register_actor(index);
-  if (dependencies_done(index))
-    ready(index);
-  else
-    pending_.push_back(index);
-}
-
-bool Scheduler::dependencies_done(std::uint32_t index) {
   Entry& e = self_.entry(index);
-  std::span<const Ref> refs = self_.args_refs(index);
-  for (std::uint16_t i = 0; i < e.args.deps; ++i)
-    if (self_.set_waiter(refs[i])) return false;  // one is enough: it is looked at again when that one is done
-  return true;
+  const Ref task{index, e.load().generation()};
+  if (e.kind == Kind::kActorCreate)
+    register_actor(index);
+  else if (!take_over(index))
+    return;
+  advance({task, 0, 0});
 }
 
-void Scheduler::look_at_pending() {
-  for (std::size_t n = pending_.size(); n > 0; --n) {
-    std::uint32_t index = pending_.front();
-    pending_.pop_front();
-    Entry& e = self_.entry(index);
-    State s = e.load();
-    if (s.has(State::kCancelled) && e.kind == Kind::kTask) {
-      if (self_.claim_pending({index, s.generation()})) client_.cancel_claimed(index);
-    } else if (dependencies_done(index)) {
-      ready(index);
-    } else {
-      pending_.push_back(index);
+// On to the next of its dependencies that is not done, or ready. One at a time is enough: the others may be done by
+// then.
+void Scheduler::advance(Waiter waiter) {
+  const std::uint32_t index = waiter.task.index;
+  const std::uint16_t count = self_.entry(index).args.deps;
+  std::span<const Ref> refs = self_.args_refs(index);
+  for (std::uint16_t i = waiter.dependency; i < count; ++i) {
+    if (!self_.set_waiter(refs[i])) continue;
+    // Not done when it was marked; whoever completes it takes the mark and then adds it to scheduler_looks.
+    Awaited& awaited = awaited_[refs[i].index];
+    if (awaited.generation != refs[i].generation)
+      awaited = {refs[i].generation, {}};  // whose waiters are gone: they kept it
+    line_up(awaited.line, {waiter.task, i, 0});
+    return;
+  }
+  ready(waiter.task);
+}
+
+// Something has happened to this entry, perhaps.
+void Scheduler::look_at(std::uint32_t index) {
+  if (auto found = awaited_.find(index); found != awaited_.end()) {
+    State s = self_.settled(index);
+    if (s.done() || s.generation() != found->second.generation) {
+      Line line = std::move(found->second.line);
+      awaited_.erase(found);
+      for (const Waiter& w : line.waiters)
+        if (waits(w.task)) advance({w.task, static_cast<std::uint16_t>(w.dependency + 1), 0});
     }
   }
+  if (!ours_[index]) return;
+  State s = self_.entry(index).load();
+  if (s.has(State::kCancelled)) cancel_ours({index, s.generation()});
 }
 
-void Scheduler::ready(std::uint32_t index) {
-  Entry& e = self_.entry(index);
+// After a death: who died may have completed one of them and not come to saying so.
+void Scheduler::look_at_all_awaited() {
+  std::vector<std::uint32_t> all;
+  for (const auto& [index, awaited] : awaited_) all.push_back(index);
+  for (std::uint32_t index : all) look_at(index);
+}
+
+void Scheduler::ready(Ref task) {
+  Entry& e = self_.entry(task.index);
   if (e.kind == Kind::kActorCreate) {
-    start_actor(e.part.actor);
+    actors_waiting_.push_back(e.part.actor);
     return;
   }
   if (e.part.resources == 0) {
-    queue(index);
+    queue(task);
     return;
   }
   std::string why;
-  if (!ledger_.feasible(control_.resources.set[e.part.resources], why)) {
-    if (self_.claim_pending({index, e.load().generation()})) client_.fail(index, ErrorKind::kUnschedulable, why);
+  if (ledger_.feasible(control_.resources.set[e.part.resources], why)) {
+    line_up(waiting_[e.part.resources], {task, 0, ++turns_});
     return;
   }
-  waiting_.push_back(index);
+  ours_[task.index] = false;
+  if (self_.claim_pending(task)) client_.fail(task.index, ErrorKind::kUnschedulable, why);
 }
 
-// A kPending task into the queue that all workers take from, or into the overflow, where it stays kPending: nobody else
-// touches such an entry, so it needs no looking after until there is room. False: there is none.
-bool Scheduler::queue(std::uint32_t index) {
-  const std::uint32_t generation = self_.entry(index).load().generation();
-  if (self_.enqueue(index)) {
+// A task of ours into the queue that all workers take from, or into the overflow until there is room. False: there is
+// none.
+bool Scheduler::queue(Ref task) {
+  ours_[task.index] = false;
+  if (self_.enqueue(task.index)) {
     self_.task_queued();
     return true;
   }
   // It is kQueued now, in no ring: whoever cancels it may claim it, and otherwise it is ours again.
-  if (!self_.claim(index, generation)) return true;
-  self_.revert(index, Phase::kPending);
-  overflow_.push_back(index);
+  if (!self_.claim(task.index, task.generation)) return true;
+  self_.revert(task.index, Phase::kPending);
+  if (!take_over(task.index)) return true;
+  overflow_.push_back(task);
   return false;
 }
 
 void Scheduler::drain_overflow() {
   for (std::size_t n = overflow_.size(); n > 0; --n) {
-    std::uint32_t index = overflow_.front();
+    Ref task = overflow_.front();
     overflow_.pop_front();
-    State s = self_.entry(index).load();
-    if (s.has(State::kCancelled)) {
-      if (self_.claim_pending({index, s.generation()})) client_.cancel_claimed(index);
-    } else if (!queue(index)) {
-      return;
-    }
+    if (waits(task) && !queue(task)) return;
   }
 }
 
-bool Scheduler::dispatch_waiting() {
-  bool again = false;
-  bool cpus_short = false;
-  std::size_t count = waiting_.size();
-  std::vector<std::uint16_t> refused;  // sets that did not fit in this round
-  for (; count > 0; --count) {
-    std::uint32_t index = waiting_.front();
-    waiting_.pop_front();
-    Entry& e = self_.entry(index);
-    Ref ref{index, e.load().generation()};
-    if (e.load().has(State::kCancelled)) {
-      if (self_.claim_pending(ref)) client_.cancel_claimed(index);
-      continue;
+// What waits for CPUs, other resources, a worker or a process. What is short is announced and then looked for once
+// more: whoever gives back a CPU, or becomes idle, looks at the announcement after that, and rings us. So one of us
+// sees the other, and nothing has to be tried again by the clock.
+void Scheduler::place_what_waits() {
+  for (;;) {
+    wanted_ = 0;
+    dispatch_waiting();
+    start_waiting_actors();
+    const std::uint32_t announced = control_.wanted.load();
+    if ((wanted_ & ~announced) == 0) {
+      if (wanted_ != announced) control_.wanted.store(wanted_);
+      return;
     }
-    if (std::find(refused.begin(), refused.end(), e.part.resources) != refused.end()) {
-      waiting_.push_back(index);
-      continue;
-    }
-    const ResourceSet& set = control_.resources.set[e.part.resources];
-    Grant granted;
-    std::uint32_t proc = UINT32_MAX;
-    if (ledger_.grant(set, granted)) {
-      proc = claim_idle_worker();
-      if (proc == UINT32_MAX) {
-        ledger_.revoke(granted);
-        again = true;
-      }
-    } else {
-      cpus_short |= set.cpu > 0;
-    }
-    if (proc == UINT32_MAX) {
-      refused.push_back(e.part.resources);
-      waiting_.push_back(index);
-      continue;
-    }
-    ledger_.hand_over(granted, proc);
-    e.part.gpus = granted.gpu_mask();
-    e.part.target = static_cast<std::uint16_t>(proc + 1);
-    running_.push_back({ref, proc, std::move(granted)});
-    self_.push(proc, index, Phase::kQueued);
-    self_.ring(proc);
+    control_.wanted.store(announced | wanted_);
   }
-  control_.tokens_wanted.store(cpus_short ? 1 : 0);
-  return again;
+}
+
+// In the order of their coming, as far as their resources are free. All that ask for the same stand in one line, of
+// which the first alone is tried.
+void Scheduler::dispatch_waiting() {
+  using Turn = std::pair<std::uint64_t, std::uint16_t>;
+  std::priority_queue<Turn, std::vector<Turn>, std::greater<>> turns;
+  auto next_of = [&](std::uint16_t set, Line& line) {
+    while (!line.waiters.empty() && !waits(line.waiters.front().task)) line.waiters.pop_front();
+    if (!line.waiters.empty()) turns.emplace(line.waiters.front().turn, set);
+  };
+  for (auto& [set, line] : waiting_) next_of(set, line);
+  while (!turns.empty()) {
+    const std::uint16_t set = turns.top().second;
+    turns.pop();
+    Line& line = waiting_[set];
+    Grant granted;
+    if (!ledger_.grant(control_.resources.set[set], granted)) {
+      if (ledger_.lacked_cpus()) wanted_ |= Control::kCpuWanted;
+      continue;
+    }
+    std::uint32_t proc = claim_idle_worker();
+    if (proc == UINT32_MAX) {
+      ledger_.revoke(granted);
+      wanted_ |= Control::kWorkerWanted;
+      break;
+    }
+    direct(line.waiters.front().task, proc, std::move(granted));
+    line.waiters.pop_front();
+    next_of(set, line);
+  }
+  std::erase_if(waiting_, [](const auto& of_set) { return of_set.second.waiters.empty(); });
+}
+
+void Scheduler::direct(Ref task, std::uint32_t proc, Grant granted) {
+  Entry& e = self_.entry(task.index);
+  ledger_.hand_over(granted, proc);
+  e.part.gpus = granted.gpu_mask();
+  e.part.target = static_cast<std::uint16_t>(proc + 1);
+  running_.push_back({task, proc, std::move(granted)});
+  ours_[task.index] = false;
+  self_.push(proc, task.index, Phase::kQueued);
+  self_.ring(proc);
 }
 
 void Scheduler::collect_finished() {
@@ -157,12 +227,17 @@ void Scheduler::requeue_or_fail(std::uint32_t index, const Exit& exit) {
   }
   if (e.part.retries_left > 0) --e.part.retries_left;
   e.part.set_attempt(e.part.attempt + 1);
+  wait_again(index);
+}
+
+// A task that has been with a worker, or in a ring of the queue, and is claimed by us: as if it were new, but for its
+// dependencies.
+void Scheduler::wait_again(std::uint32_t index) {
+  Entry& e = self_.entry(index);
+  const Ref task{index, e.load().generation()};
   e.part.target = 0;
   self_.revert(index, Phase::kPending);
-  if (e.part.resources != 0)
-    waiting_.push_back(index);
-  else
-    queue(index);
+  if (take_over(index)) ready(task);
 }
 
 }  // namespace daybreak::runtime

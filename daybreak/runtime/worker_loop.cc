@@ -56,10 +56,8 @@ WorkerLoop::Next WorkerLoop::poll_worker(std::uint32_t& index) {
     return Next::kTask;
   }
   if (p_.slot().asked_to_exit.load(std::memory_order_relaxed) != 0) return Next::kExit;
-  if (control.tokens_wanted.load(std::memory_order_relaxed) != 0 && give_token_back()) {
-    p_.ring(kSchedulerProc);
+  if ((control.wanted.load(std::memory_order_relaxed) & Control::kCpuWanted) != 0 && give_token_back())
     return Next::kIdle;
-  }
   while (worker_.token != UINT32_MAX || !p_.queue_empty()) {
     if (worker_.token == UINT32_MAX && (worker_.token = p_.acquire_token(p_.id())) == UINT32_MAX) return Next::kIdle;
     index = p_.dequeue();
@@ -164,6 +162,7 @@ int WorkerLoop::sleep_idle(std::uint32_t seen, std::uint32_t& index, std::int64_
   give_token_back();
   p_.slot().idle_since_ns.store(static_cast<std::uint64_t>(Client::now_ns()));
   p_.become_idle();
+  if (p_.control().wanted.load() != 0) p_.ring(kSchedulerProc);
   // A token that we took for a task which was gone may have kept another from it: back with it, and look again.
   do next = p_.queue_empty() ? Next::kIdle : poll(index);
   while (next == Next::kIdle && give_token_back());
@@ -184,6 +183,8 @@ bool WorkerLoop::give_token_back() {
   if (worker_.token == UINT32_MAX) return false;
   p_.release_token(worker_.token, p_.id());
   worker_.token = UINT32_MAX;
+  // The scheduler says what it lacks, then looks at the tokens once more; we give ours back, then look at what it lacks.
+  if (p_.control().wanted.load() != 0) p_.ring(kSchedulerProc);
   return true;
 }
 

@@ -37,8 +37,9 @@ PLANTED = [
     (
         "a task that found no room is forgotten",
         "tasks.cc",
-        "  self_.revert(index, Phase::kPending);\n  overflow_.push_back(index);\n  return false;",
-        "  self_.revert(index, Phase::kQueued);\n  return false;",
+        "  self_.revert(task.index, Phase::kPending);\n  if (!take_over(task.index)) return true;\n  overflow_.push_back(task);\n"
+        "  return false;",
+        "  self_.revert(task.index, Phase::kQueued);\n  return false;",
     ),
     (
         "an idle worker does not look at the queue once more",
@@ -135,5 +136,30 @@ PLANTED = [
         "sweep.cc",
         "    if (!requeue(i)) result.queued.push_back({i, entry(i).load().generation()});",
         "    (void)i;",
+    ),
+    (
+        "the scheduler is not told which dependency is done",
+        "process.cc",
+        "    if (s.waiter() == kSchedulerProc + 1 || s.waiter() == State::kManyWaiters) control_.scheduler_looks.add(index);",
+        "    if (s.waiter() == kSchedulerProc + 1) control_.scheduler_looks.add(index);",
+    ),
+    (
+        "a death between a result and the news of it is forgotten",
+        "scheduler.cc",
+        "  if (!exits.empty()) look_at_all_awaited();",
+        "",
+    ),
+    (
+        "what is short is announced, and not looked for once more",
+        "tasks.cc",
+        "    control_.wanted.store(announced | wanted_);\n",
+        "    control_.wanted.store(announced | wanted_);\n    return;\n",
+    ),
+    (
+        "a token that goes back is not offered to the scheduler",
+        "worker_loop.cc",
+        "  // The scheduler says what it lacks, then looks at the tokens once more; we give ours back, then look at what it lacks.\n"
+        "  if (p_.control().wanted.load() != 0) p_.ring(kSchedulerProc);\n",
+        "",
     ),
 ]

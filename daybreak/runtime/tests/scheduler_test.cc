@@ -235,6 +235,121 @@ TEST_F(SchedulerTest, cpus_of_a_directed_task_that_was_cancelled_come_back_at_on
   for (int i = 0; i < 2; ++i) EXPECT_EQ(control_.token[i].holder.load(), 0u);
 }
 
+TEST_F(SchedulerTest, a_task_that_is_done_leaves_alone_those_that_wait_for_another) {
+  scheduler_.step();
+  auto process = worker();
+  Ref slow = submit();
+  ASSERT_EQ(process->dequeue(), slow.index);
+  Ref pending = submit({slow});
+  scheduler_.step();
+  // If anybody looked at `pending` again he would mark `slow` again.
+  Entry& e = driver_.entry(slow.index);
+  const State marked = e.load();
+  ASSERT_EQ(marked.waiter(), kSchedulerProc + 1);
+  e.state = marked.with_waiter(0).word;
+  Ref first = submit(), second = submit({first});
+  scheduler_.step();
+  EXPECT_EQ(work(*process), 1);
+  scheduler_.step();
+  EXPECT_EQ(work(*process), 1);
+  EXPECT_TRUE(driver_.done(second));
+  EXPECT_EQ(e.load().waiter(), 0u);
+  e.state = marked.word;
+  process->publish(slow.index, false);
+  scheduler_.step();
+  EXPECT_EQ(work(*process), 1);
+  EXPECT_TRUE(driver_.done(pending));
+}
+
+TEST_F(SchedulerTest, tasks_that_wait_are_cancelled_where_they_wait_and_the_others_go_on) {
+  scheduler_.step();
+  auto process = worker();
+  const std::uint16_t three = *client_.resource_set({.cpu = 2});
+  Ref slow = submit();
+  ASSERT_EQ(process->dequeue(), slow.index);
+  std::vector<Ref> refs;
+  for (int i = 0; i < 300; ++i) refs.push_back(i % 2 == 0 ? submit({slow}) : submit({}, three));
+  scheduler_.step();
+  for (std::size_t i = 0; i < 300; ++i)
+    if (i % 3 != 0) client_.cancel(refs[i], false, false);
+  scheduler_.step();
+  for (std::size_t i = 0; i < 300; ++i) {
+    ASSERT_EQ(driver_.done(refs[i]), i % 3 != 0) << i;
+    if (i % 3 == 0) continue;
+    ASSERT_EQ(driver_.entry(refs[i].index).error, ErrorKind::kCancelled);
+    driver_.release(refs[i]);  // its entry becomes another task's, in the same lines
+    refs[i] = i % 2 == 0 ? submit({slow}) : submit({}, three);
+  }
+  scheduler_.step();
+  process->publish(slow.index, false);
+  scheduler_.step();
+  EXPECT_EQ(work(*process), 150);
+  for (std::size_t i = 0; i < 300; i += 2) ASSERT_TRUE(driver_.done(refs[i])) << i;
+}
+
+TEST_F(SchedulerTest, what_waits_for_a_cpu_is_woken_by_who_gives_one_back_and_not_by_the_clock) {
+  scheduler_.step();
+  auto process = worker();
+  Client client(*process);
+  WorkerLoop loop(client, UINT32_MAX);
+  const std::uint16_t both = *client_.resource_set({.cpu = 2});
+  Ref plain = submit();
+  std::uint32_t index = 0;
+  ASSERT_EQ(loop.poll(index), WorkerLoop::Next::kTask);  // with one of the two CPUs
+  Ref ref = submit({}, both);
+  EXPECT_EQ(scheduler_.step(), -1);
+  process->publish(plain.index, false);
+  std::uint32_t seen = self_.bell();
+  EXPECT_EQ(loop.poll(index), WorkerLoop::Next::kIdle);
+  EXPECT_TRUE(self_.rung_since(seen));
+  EXPECT_EQ(scheduler_.step(), -1);  // the CPUs are there, a worker is not
+  seen = self_.bell();
+  EXPECT_EQ(loop.wait(index, 1), WorkerLoop::Next::kIdle);  // it was idle for a moment
+  EXPECT_TRUE(self_.rung_since(seen));
+  process->become_idle();
+  EXPECT_EQ(scheduler_.step(), -1);
+  EXPECT_EQ(loop.poll(index), WorkerLoop::Next::kTask);
+  EXPECT_EQ(index, ref.index);
+}
+
+TEST_F(SchedulerTest, a_death_between_a_result_and_the_news_of_it_is_made_good) {
+  scheduler_.step();
+  auto process = worker();
+  Ref first = submit(), second = submit({first});
+  scheduler_.step();
+  ASSERT_EQ(process->dequeue(), first.index);
+  Entry& e = driver_.entry(first.index);
+  e.state = e.load().with_phase(Phase::kReady).with_waiter(0).without_proc().word;  // here it dies
+  scheduler_.exited({process->id(), SIGKILL, 0, ""});
+  scheduler_.step();
+  auto other = worker();
+  EXPECT_EQ(work(*other), 1);
+  EXPECT_TRUE(driver_.done(second));
+}
+
+TEST(IndexSet, gives_what_was_added_by_many_while_one_takes) {
+  static IndexSet set;
+  std::vector<std::thread> adders;
+  std::atomic<int> adding{3};
+  for (std::uint32_t t = 0; t < 3; ++t)
+    adders.emplace_back([&, t] {
+      for (std::uint32_t i = t; i < kMaxObjects; i += 3 * 97) set.add(i);
+      set.add(kMaxObjects - 1 - t);
+      --adding;
+    });
+  std::set<std::uint32_t> seen;
+  for (bool last = false; !last;) {
+    last = adding == 0;
+    set.take([&](std::uint32_t i) { seen.insert(i); });
+  }
+  for (std::thread& thread : adders) thread.join();
+  for (std::uint32_t t = 0; t < 3; ++t) {
+    for (std::uint32_t i = t; i < kMaxObjects; i += 3 * 97) ASSERT_TRUE(seen.contains(i)) << i;
+    EXPECT_TRUE(seen.contains(kMaxObjects - 1 - t));
+  }
+  set.take([&](std::uint32_t i) { ADD_FAILURE() << i; });
+}
+
 TEST_F(SchedulerTest, cancel_goes_down_a_chain_of_50000_tasks_in_one_look_and_no_further) {
   Ref root = submit(), stranger = submit();
   std::vector<Ref> chain{root};

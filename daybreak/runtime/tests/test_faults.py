@@ -249,6 +249,27 @@ def test_zygote_killed(two_cpus: Any) -> None:
     assert ray.get(ray.remote(lambda: 2).remote(), timeout=30) == 2
 
 
+def test_actors_that_are_made_while_zygotes_are_killed_all_start_or_die_with_the_reason(two_cpus: Any) -> None:
+    ray = two_cpus
+
+    @ray.remote(max_restarts=-1, max_task_retries=-1)
+    class Alive:
+        def yes(self) -> bool:
+            return True
+
+    ray.get(Alive.remote().yes.remote(), timeout=30)
+    for i in range(12):
+        for zygote in zombies_and_children():
+            os.kill(zygote, signal.SIGKILL)
+        time.sleep(i * 0.0005)  # before, while and after the monitor sees it
+        actors = [Alive.remote() for _ in range(3)]
+        assert ray.get([a.yes.remote() for a in actors], timeout=30) == [True] * 3
+        del actors
+    assert ray.get([ray.remote(lambda: 1).remote() for _ in range(4)], timeout=30) == [1] * 4
+    assert eventually(lambda: native._usage()["actors"] == 0, 20)
+    assert eventually(lambda: len(native._processes()) == 2, 20), native._processes()
+
+
 def test_num_cpus_that_can_never_be_met(ray: Any) -> None:
     with pytest.raises(ex.TaskUnschedulableError, match="num_cpus=64 asked, the runtime has 2"):
         ray.get(ray.remote(num_cpus=64)(len).remote([]), timeout=10)
