@@ -1,12 +1,16 @@
-"""For all tests: runs do not write the code of this repository down (a private ref each) unless a test asks for it, and no module
+"""For all tests: Ctrl-C reaches what they start, also where SIGINT is ignored (a background job, some CI): a process begins with
+what its parent ignores, and takes no handler of it. Runs do not write the code of this repository down (a private ref each) unless a test asks for it, and no module
 leaves the runtime running for the next one."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
 import pytest
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("DAYBREAK_TRACK_CAPTURE", "0")
 
 

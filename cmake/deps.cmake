@@ -15,6 +15,7 @@ target_link_libraries(daybreak_asio INTERFACE Boost::headers OpenSSL::SSL)
 target_compile_definitions(daybreak_asio INTERFACE BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION
   BOOST_ASIO_NO_DEPRECATED)
 if(DAYBREAK_TESTS)
+  find_package(Boost 1.81 REQUIRED COMPONENTS context)  # the interleaver's fibers
   find_package(GTest REQUIRED)
 endif()
 if(DAYBREAK_BENCH)

@@ -171,11 +171,14 @@ def test_the_server_keeps_ciphertexts_and_the_deployer_alone_opens_them_again(sh
     daybreak.shutdown()
 
 
-def test_it_serves_until_ctrl_c_and_says_where(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_ctrl_c_or_sigterm_and_says_where(tmp_path: Path, end: signal.Signals) -> None:
     command = [*DEMO, "--out", str(tmp_path), "--max-steps", "16384", "--episodes", "20", "--port", "0"]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        # A background job of a shell ignores SIGINT: SIGTERM is what ends it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN if end == signal.SIGTERM else signal.SIG_DFL),
+    )  # fmt: skip
     assert process.stdout is not None
     output = ""
     for line in process.stdout:
@@ -186,7 +189,10 @@ def test_it_serves_until_ctrl_c_and_says_where(tmp_path: Path) -> None:
     assert found is not None and f"ssh -L {found[1]}:127.0.0.1:{found[1]} -L {found[2]}:" in output, output
     with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/", timeout=10) as page:
         assert b"Daybreak" in page.read() and "default-src 'self'" in page.headers["Content-Security-Policy"]
-    os.killpg(process.pid, signal.SIGINT)
+    if end == signal.SIGINT:
+        os.killpg(process.pid, end)  # as a terminal does: to the whole group
+    else:
+        os.kill(process.pid, end)
     rest = process.communicate(timeout=60)[0]
     assert "the server has stopped" in rest and "Traceback" not in rest, rest
     assert process.returncode == 1  # the checks of too little training have failed, not the serving

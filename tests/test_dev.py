@@ -44,6 +44,19 @@ def test_what_is_not_known_is_named() -> None:
         assert done.returncode == 1 and message in done.stderr, done
 
 
+def test_tests_that_interrupt_do_so_also_where_sigint_is_ignored() -> None:
+    """As in a background job and in some CI, where such tests waited for minutes and failed."""
+    test = "daybreak/runtime/tests/test_faults.py::test_interrupt_in_a_waiting_verb_raises_at_once_and_leaves_no_orphan"
+    done = subprocess.run(
+        ["bash", "-c", 'trap "" INT; exec "$0" -m pytest -q "$1"', sys.executable, f"{test}[ray.get(refs)]"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_without_root_setup_prints_the_one_command(tmp_path: Path) -> None:
     script(tmp_path / "dpkg-query", "exit 1")  # nothing is installed
     script(tmp_path / "id", "echo 1000")

@@ -5,6 +5,10 @@
 #include <atomic>
 #include <cstdint>
 
+#if defined(DAYBREAK_INTERLEAVE)
+#include "daybreak/base/interleave/atomic.h"
+#endif
+
 namespace daybreak::base::failpoint {
 
 inline std::atomic<bool> armed{false};
@@ -15,8 +19,12 @@ void hit(const char* name);
 
 }  // namespace daybreak::base::failpoint
 
+#if defined(DAYBREAK_INTERLEAVE)
+#define DAYBREAK_FAILPOINT(name) ::daybreak::base::interleave::failpoint(name, std::source_location::current())
+#else
 #define DAYBREAK_FAILPOINT(name)                                                                     \
   do {                                                                                               \
     if (__builtin_expect(::daybreak::base::failpoint::armed.load(std::memory_order_relaxed), false)) \
       ::daybreak::base::failpoint::hit(name);                                                        \
   } while (false)
+#endif

@@ -94,6 +94,13 @@ std::vector<std::uint64_t> Histogram::cumulative() const {
   return counts;
 }
 
+void Histogram::merge(const Histogram& other) {
+  DAYBREAK_CHECK(other.bounds_ == bounds_);
+  for (std::size_t i = 0; i <= bounds_.size(); ++i)
+    counts_[i].fetch_add(other.counts_[i].load(std::memory_order_relaxed), std::memory_order_relaxed);
+  sum_.fetch_add(other.sum(), std::memory_order_relaxed);
+}
+
 template <>
 Counter* Family<Counter>::make() const {
   return new Counter;
@@ -108,9 +115,14 @@ Histogram* Family<Histogram>::make() const {
 }
 
 template <typename Metric>
-Metric& Family<Metric>::with(std::initializer_list<std::string_view> values) {
+std::vector<std::string> Family<Metric>::key_of(std::initializer_list<std::string_view> values) const {
   DAYBREAK_CHECK(values.size() == labels_.size());
-  std::vector<std::string> key(values.begin(), values.end());
+  return {values.begin(), values.end()};
+}
+
+template <typename Metric>
+Metric& Family<Metric>::with(std::initializer_list<std::string_view> values) {
+  std::vector<std::string> key = key_of(values);
   const MutexLock lock(mutex_);
   auto it = series_.find(key);
   if (it == series_.end()) {
@@ -125,9 +137,28 @@ Metric& Family<Metric>::with(std::initializer_list<std::string_view> values) {
 }
 
 template <typename Metric>
+std::shared_ptr<Metric> Family<Metric>::own(std::initializer_list<std::string_view> values) {
+  std::vector<std::string> key = key_of(values);
+  std::shared_ptr<Metric> made(make());
+  const MutexLock lock(mutex_);
+  // Places of those that nobody holds any more are looked for when room is needed: a series has nothing to do with its
+  // family when it ends, which may be gone by then.
+  if (owned_.size() >= kMaxOwnSeries) std::erase_if(owned_, [](const auto& entry) { return entry.second.expired(); });
+  if (owned_.size() < kMaxOwnSeries || owned_.contains(key)) {
+    owned_.insert_or_assign(std::move(key), made);
+  } else {
+    overflowed_.add();
+  }
+  return made;
+}
+
+template <typename Metric>
 void Family<Metric>::expose(const std::string& name, std::string& out) const {
   const MutexLock lock(mutex_);
   for (const auto& [values, metric] : series_) expose_one(name, labels_, values, *metric, out);
+  for (const auto& [values, held] : owned_) {
+    if (const auto metric = held.lock()) expose_one(name, labels_, values, *metric, out);
+  }
 }
 
 template class Family<Counter>;
@@ -189,6 +220,18 @@ std::string Registry::expose() const {
     if (entry.counter) entry.counter->expose(name, out);
     if (entry.gauge) entry.gauge->expose(name, out);
     if (entry.histogram) entry.histogram->expose(name, out);
+  }
+  std::string overflowed;
+  for (const auto& [name, entry] : entries_) {
+    const std::uint64_t count = entry.counter ? entry.counter->overflowed()
+                                : entry.gauge ? entry.gauge->overflowed()
+                                              : entry.histogram->overflowed();
+    if (count > 0) overflowed += fmt::format("daybreak_metrics_overflowed_total{{metric=\"{}\"}} {}\n", name, count);
+  }
+  if (!overflowed.empty()) {
+    out += "# HELP daybreak_metrics_overflowed_total Series that a metric had no room for, so they are not shown by name.\n"
+           "# TYPE daybreak_metrics_overflowed_total counter\n" +
+           overflowed;
   }
   return out;
 }

@@ -2,8 +2,9 @@
 //
 //   Registry registry;
 //   auto& requests = registry.counter("daybreak_serve_requests_total", "Requests answered.", {"route", "status"});
-//   requests.with({"/predict", "200"}).add(1);       // keep the reference where it is hot: with() takes a lock, add()
-//   does not std::string text = registry.expose();
+//   requests.with({"/predict", "200"}).add(1);  // keep the reference where it is hot: with() takes a lock, add() none
+//   const auto mine = apps.own({name});         // shown while somebody holds it, and nobody else's
+//   std::string text = registry.expose();
 #pragma once
 
 #include <array>
@@ -21,10 +22,13 @@
 
 namespace daybreak::base {
 
-// Label values of one metric that get a series of their own. Values often come from outside (a path, a name); what
-// comes after these is counted together under the value "_other" in every label, so that nobody can fill the memory
-// with labels.
+// Label values of one metric that get a series by with(). Values often come from outside (a path, a name); what comes
+// after these is counted together under the value "_other" in every label, so that nobody can fill the memory with
+// labels. "_other" is nobody's: who reads a number as his own takes it from own().
 inline constexpr std::size_t kMaxSeries = 1000;
+// Series of one metric that are held and shown. Whoever makes them bounds what they belong to (apps, models); beyond it
+// each still counts for its holder.
+inline constexpr std::size_t kMaxOwnSeries = 16'384;
 inline constexpr std::size_t kMaxLabels = 8;
 inline constexpr std::size_t kMaxBuckets = 64;
 
@@ -59,6 +63,8 @@ class Histogram {
   void observe(double value);
   // How many values fell at or under bounds[i]; the last one is all of them.
   std::vector<std::uint64_t> cumulative() const;
+  // Adds what another one with the same bounds has counted.
+  void merge(const Histogram& other);
   double sum() const { return sum_.load(std::memory_order_relaxed); }
   const std::vector<double>& bounds() const { return bounds_; }
 
@@ -77,19 +83,25 @@ class Family {
 
   // The series of these label values, in the order of the labels; there must be as many.
   Metric& with(std::initializer_list<std::string_view> values = {}) DAYBREAK_EXCLUDES(mutex_);
-  // How many with() calls met the limit and got the "_other" series.
+  // A series of the caller's own: it begins at zero, is shown as long as somebody holds it, and takes the place of an
+  // earlier one of the same label values. Beyond kMaxOwnSeries it is not shown, and counted in overflowed().
+  std::shared_ptr<Metric> own(std::initializer_list<std::string_view> values) DAYBREAK_EXCLUDES(mutex_);
+  // How many with() calls met the limit and got the "_other" series, and how many own() gave a series that is not
+  // shown. Told as daybreak_metrics_overflowed_total{metric="..."} when there are any.
   std::uint64_t overflowed() const { return overflowed_.value(); }
 
  private:
   friend class Registry;
   Metric* make() const;
   void expose(const std::string& name, std::string& out) const DAYBREAK_EXCLUDES(mutex_);
+  std::vector<std::string> key_of(std::initializer_list<std::string_view> values) const;
 
   const std::vector<std::string> labels_;
   const std::vector<double> bounds_;
   Counter overflowed_;
   mutable Mutex mutex_;
   std::map<std::vector<std::string>, std::unique_ptr<Metric>> series_ DAYBREAK_GUARDED_BY(mutex_);
+  std::map<std::vector<std::string>, std::weak_ptr<Metric>> owned_ DAYBREAK_GUARDED_BY(mutex_);
 };
 
 // The metrics of a process or of a test. Asking again for a metric with the same description gives the same one; with

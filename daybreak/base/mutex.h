@@ -13,6 +13,10 @@
 #include <cstdint>
 #include <mutex>
 
+#if defined(DAYBREAK_INTERLEAVE)
+#include "daybreak/base/atomic.h"
+#endif
+
 #if defined(__clang__)
 #define DAYBREAK_THREAD_ANNOTATION(x) __attribute__((x))
 #else
@@ -34,6 +38,25 @@
 #define DAYBREAK_TRY_ACQUIRE(...) DAYBREAK_THREAD_ANNOTATION(try_acquire_capability(__VA_ARGS__))
 
 namespace daybreak::base {
+#if defined(DAYBREAK_INTERLEAVE)
+inline namespace interleaved {  // other code in the same program has the real ones
+// A lock whose every step is the engine's.
+class StdMutex {
+ public:
+  void lock() {
+    while (held_.exchange(true, std::memory_order_acquire)) cpu_pause();
+  }
+  void unlock() { held_.store(false, std::memory_order_release); }
+  bool try_lock() { return !held_.exchange(true, std::memory_order_acquire); }
+
+ private:
+  Atomic<bool> held_{false};
+};
+using StdCondition = std::condition_variable_any;
+#else
+using StdMutex = std::mutex;
+using StdCondition = std::condition_variable;
+#endif
 
 // Not recursive, of one process.
 class DAYBREAK_CAPABILITY("mutex") Mutex {
@@ -48,7 +71,7 @@ class DAYBREAK_CAPABILITY("mutex") Mutex {
 
  private:
   friend class CondVar;
-  std::mutex mutex_;
+  StdMutex mutex_;
 };
 
 class DAYBREAK_SCOPED_CAPABILITY MutexLock {
@@ -66,14 +89,14 @@ class DAYBREAK_SCOPED_CAPABILITY MutexLock {
 class CondVar {
  public:
   void wait(Mutex& mutex) DAYBREAK_REQUIRES(mutex) {
-    std::unique_lock<std::mutex> held(mutex.mutex_, std::adopt_lock);
+    std::unique_lock<StdMutex> held(mutex.mutex_, std::adopt_lock);
     condition_.wait(held);
     held.release();
   }
 
   // False when the time was up.
   bool wait_for(Mutex& mutex, std::int64_t timeout_ns) DAYBREAK_REQUIRES(mutex) {
-    std::unique_lock<std::mutex> held(mutex.mutex_, std::adopt_lock);
+    std::unique_lock<StdMutex> held(mutex.mutex_, std::adopt_lock);
     const auto status = condition_.wait_for(held, std::chrono::nanoseconds(timeout_ns));
     held.release();
     return status == std::cv_status::no_timeout;
@@ -83,7 +106,11 @@ class CondVar {
   void notify_all() { condition_.notify_all(); }
 
  private:
-  std::condition_variable condition_;
+  StdCondition condition_;
 };
+
+#if defined(DAYBREAK_INTERLEAVE)
+}  // namespace interleaved
+#endif
 
 }  // namespace daybreak::base

@@ -6,11 +6,15 @@ needs an ``@app.callback()`` too, or typer makes the command itself the app.)
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import importlib.util
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from types import FrameType
 from typing import NamedTuple
 
 import daybreak
@@ -60,13 +64,39 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[list[int]]:
+    """SIGTERM ends a command in order, as Ctrl-C does: in the background, where SIGINT is ignored, nothing else does. Gives a
+    list of one when it came; a command with a handler of its own is let be."""
+    came: list[int] = []
+
+    def on_sigterm(signum: int, frame: FrameType | None) -> None:
+        came.append(signum)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the second time: at once
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield came
+        return
+    signal.signal(signal.SIGTERM, on_sigterm)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def main(argv: Sequence[str] | None = None, commands: Mapping[str, Command] = COMMANDS) -> int:
     """Runs ``daybreak`` with these arguments (default: the process's) and returns its exit status.
 
-    2 for a wrong command line, 1 for an error that Daybreak raised by itself, 130 after Ctrl-C; other exceptions are bugs and pass
-    through with their traceback.
+    2 for a wrong command line, 1 for an error that Daybreak raised by itself, 130 after Ctrl-C, 143 after SIGTERM; other exceptions
+    are bugs and pass through with their traceback.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    with _sigterm_as_ctrl_c() as came:
+        status = _run(list(sys.argv[1:] if argv is None else argv), commands)
+    return 128 + came[0] if came and status == 130 else status
+
+
+def _run(arguments: list[str], commands: Mapping[str, Command]) -> int:
     available = _available(commands)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help(available))

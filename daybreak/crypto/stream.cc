@@ -55,7 +55,8 @@ void encrypt_stream(const Secret<32>& key, std::span<const std::uint8_t> aad, st
     const auto chunk = text.subspan(0, std::min(text.size(), kStreamChunkBytes));
     crypto_secretstream_xchacha20poly1305_push(&stream.state, at, nullptr, internal::data_of(chunk), chunk.size(),
                                                internal::data_of(aad), aad.size(),
-                                               left == 1 ? crypto_secretstream_xchacha20poly1305_TAG_FINAL : 0);
+                                               left == 1 ? crypto_secretstream_xchacha20poly1305_TAG_FINAL
+                                                         : crypto_secretstream_xchacha20poly1305_TAG_MESSAGE);
     at += chunk.size() + kStreamChunkOverheadBytes;
     text = text.subspan(chunk.size());
     if (progress) progress(static_cast<std::size_t>(at - out.data()));
@@ -80,6 +81,8 @@ base::Status decrypt_stream(const Secret<32>& key, std::span<const std::uint8_t>
   crypto_secretstream_xchacha20poly1305_init_pull(&stream.state, encrypted.data(), key.bytes().data());
   encrypted = encrypted.subspan(kStreamHeaderBytes);
   std::size_t done = 0;
+  // One encoding only: each chunk but the last bears the tag MESSAGE, the last one FINAL. libsodium knows two more, PUSH
+  // and REKEY, which open as well and say the same text with other bytes.
   while (!encrypted.empty()) {
     const auto chunk = encrypted.subspan(0, std::min(encrypted.size(), kStreamChunkBytes + kStreamChunkOverheadBytes));
     encrypted = encrypted.subspan(chunk.size());
@@ -88,7 +91,9 @@ base::Status decrypt_stream(const Secret<32>& key, std::span<const std::uint8_t>
     const bool opens = crypto_secretstream_xchacha20poly1305_pull(&stream.state, out.data() + done, &got, &tag,
                                                                   internal::data_of(chunk), chunk.size(),
                                                                   internal::data_of(aad), aad.size()) == 0;
-    if (!opens || (tag == crypto_secretstream_xchacha20poly1305_TAG_FINAL) != encrypted.empty()) {
+    const unsigned char expected = encrypted.empty() ? crypto_secretstream_xchacha20poly1305_TAG_FINAL
+                                                     : crypto_secretstream_xchacha20poly1305_TAG_MESSAGE;
+    if (!opens || tag != expected) {
       wipe(out);
       return fail(Code::kDataLoss,
                   "the encrypted body does not open behind byte {}: it was altered, cut or lengthened, or this is not "

@@ -29,7 +29,7 @@ std::string encrypt_stream(const Secret<32>& key, std::span<const std::uint8_t> 
                            std::span<const std::uint8_t> text);
 
 // Into `out` of decrypted_stream_bytes(). kDataLoss when a bit of it, the key or the aad is another one, when its end
-// is missing, or when something follows it; `out` then holds zeros.
+// is missing, when something follows it, or when it is not as encrypt_stream() writes it; `out` then holds zeros.
 base::Status decrypt_stream(const Secret<32>& key, std::span<const std::uint8_t> aad,
                             std::span<const std::uint8_t> encrypted, std::span<std::uint8_t> out);
 base::Result<SecretBytes> decrypt_stream(const Secret<32>& key, std::span<const std::uint8_t> aad,

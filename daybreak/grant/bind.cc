@@ -199,21 +199,22 @@ void bind_wallet_grants(nb::class_<Wallet>& cls) {
          "grant",
          [](Self& self, const nb::bytes& subject, const std::string& namespace_id, const PyStatements& statements,
             int hops, std::optional<std::int64_t> valid_from, std::int64_t valid_for,
-            std::optional<std::int64_t> keys_from, std::uint32_t epoch_s) {
+            std::optional<std::int64_t> keys_from, std::int64_t epoch_s) {
            auto made = base::value_or_raise(grant_with_keys(
                self, record_of(subject), grant_options(namespace_id, statements, hops, valid_from, valid_for),
-               {Epochs{epoch_s}, keys_from}));
+               {base::value_or_raise(Epochs::make(epoch_s)), keys_from}));
            return PyGranted{std::move(made.granted.attestation), std::move(made.granted.bundle), made.keys_from_s,
                             made.keys_until_s};
          },
          nb::arg("subject"), nb::kw_only(), nb::arg("namespace"), nb::arg("statements"), nb::arg("hops") = 0,
          nb::arg("valid_from") = nb::none(), nb::arg("valid_for") = kDefaultGrantS, nb::arg("keys_from") = nb::none(),
-         nb::arg("epoch_s") = Epochs{}.seconds,
+         nb::arg("epoch_s") = Epochs{}.seconds(),
          "Grants to the subject (its public record) and keeps the attestation. The result's `bundle` is for the "
          "subject: the attestation and all chains above it that are known, sealed to the subject, and for statements "
          "that say `decrypt` the keys of every epoch that the validity touches (`keys_from`, `keys_until` of the "
          "result show the rounding). keys_from: a unix second in the past from which on keys are handed over too. "
-         "epoch_s: of the manifest, when the owner is the namespace; others hand on keys as they got them. "
+         "epoch_s: of the manifest, when the owner is the namespace; others hand on keys as they got them. 60 s to 400 "
+         "days, else InvalidArgumentError. "
          "PermissionDeniedError when the owner does not hold the keys.")
       .def(
           "bundle",

@@ -25,6 +25,7 @@ inline constexpr std::size_t kMaxWalletBundles = 4096;
 inline constexpr std::size_t kMaxWalletAttestations = 16384;
 inline constexpr std::size_t kMaxSearchSteps = 1 << 22;  // of the prover: comparisons of ways; tens of milliseconds
 inline constexpr std::size_t kMaxRevocations = 1 << 20;  // in one store
+inline constexpr std::size_t kMaxRemembered = 1 << 24;   // decisions, sessions, nonces of a verifier, each
 inline constexpr std::size_t kMaxAudienceBytes = 255;    // server id, origin, app, each
 inline constexpr std::size_t kMaxMethodBytes = 32;
 inline constexpr std::size_t kMaxTargetBytes = 8192;      // path and query

@@ -73,12 +73,14 @@ base::Result<std::shared_ptr<Verifier>> Verifier::create(VerifierOptions options
     return base::fail(base::Code::kInvalidArgument,
                       "server_id is empty: name this server, so that requests for another one are refused");
   }
-  if (options.max_staleness_s < 0 || options.max_staleness_s > kMaxTimeS || options.max_decisions < 1 ||
-      options.max_sessions < 1 || options.max_nonces < 1 || options.max_nonces > 1 << 24) {
-    return base::fail(
-        base::Code::kInvalidArgument,
-        "max_staleness_s={}, max_decisions={}, max_sessions={}, max_nonces={}: not negative, and at least one of each",
-        options.max_staleness_s, options.max_decisions, options.max_sessions, options.max_nonces);
+  const auto counts = [](std::size_t number) { return number >= 1 && number <= kMaxRemembered; };
+  if (options.max_staleness_s < 0 || options.max_staleness_s > kMaxTimeS || !counts(options.max_decisions) ||
+      !counts(options.max_sessions) || !counts(options.max_nonces)) {
+    return base::fail(base::Code::kInvalidArgument,
+                      "max_staleness_s={}, max_decisions={}, max_sessions={}, max_nonces={}: not negative, and 1 to {} "
+                      "of each",
+                      options.max_staleness_s, options.max_decisions, options.max_sessions, options.max_nonces,
+                      kMaxRemembered);
   }
   std::shared_ptr<Verifier> verifier(new Verifier(std::move(options), env));
   std::ignore = verifier->refresh();  // a store that cannot be read now makes the first check say so
@@ -91,8 +93,8 @@ Verifier::Verifier(VerifierOptions options, base::Env& env)
       started_ns_(env.unix_ns()),
       challenge_key_(crypto::Secret<32>::random(env)),
       latest_ns_(started_ns_),
+      decisions_(options_.max_decisions),
       nonces_(options_.max_nonces, kNonceLifetimeNs, started_ns_) {
-  decisions_.reserve(options_.max_decisions);
   sessions_.reserve(options_.max_sessions);
 }
 
@@ -124,7 +126,7 @@ base::Status Verifier::read_store() {
 }
 
 void Verifier::end_revoked(const RevokedSet& revoked) {
-  std::erase_if(decisions_, [&](const auto& entry) { return !check_revocations(*entry.second.proof, revoked); });
+  decisions_.erase_if([&](const Decision& decision) { return !check_revocations(*decision.proof, revoked); });
   for (auto& [token, session] : sessions_)
     session.revoked = session.revoked || !check_revocations(*session.proof, revoked);
 }
@@ -186,20 +188,18 @@ Verifier::Found Verifier::decide(std::string_view proof, std::span<const Need> n
   const Hash key = decision_key(proof, needs, subject, to);
   {
     const base::MutexLock lock(mutex_);
-    const auto found = decisions_.find(key);
-    if (found != decisions_.end() && now_s < found->second.expires_s) return found->second;
+    if (const Decision* found = decisions_.find(key, now_s)) return *found;
   }
   Found decision = decide_anew(proof, needs, subject, now_s, revoked->get());
-  if (decision) remember(key, *decision);
+  if (decision) remember(key, *decision, now_s);
   return decision;
 }
 
-void Verifier::remember(const Hash& key, const Decision& decision) {
+void Verifier::remember(const Hash& key, const Decision& decision, std::int64_t now_s) {
   const base::MutexLock lock(mutex_);
   // While it was made another thread may have read more revocations.
   if (revoked_ && !check_revocations(*decision.proof, *revoked_)) return;
-  if (decisions_.size() >= options_.max_decisions) decisions_.erase(decisions_.begin());  // any: it can be decided anew
-  decisions_.insert_or_assign(key, decision);
+  decisions_.put(key, decision, now_s);
 }
 
 Verdict Verifier::verify(std::string_view proof, std::span<const Need> needs, const Hash* subject,

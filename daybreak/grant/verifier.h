@@ -8,11 +8,11 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 
 #include "daybreak/base/env.h"
 #include "daybreak/base/error.h"
 #include "daybreak/base/mutex.h"
+#include "daybreak/grant/decision_cache.h"
 #include "daybreak/grant/nonce_cache.h"
 #include "daybreak/grant/possession.h"
 #include "daybreak/grant/proof.h"
@@ -59,8 +59,8 @@ class Verifier {
 
   // Whether the proof gives all of `needs` to its subject (to this one, when it is given). Says nothing about who
   // presents it: for a request use check_request() or a session. A decision is remembered under the hash of (proof,
-  // needs, subject, audience) until the first of its parts expires; denials are not remembered. Remembered: 2 us, no
-  // allocation. Else an Ed25519 verification for each attestation.
+  // needs, subject, audience) until the first of its parts expires or max_decisions others were asked for since; denials
+  // are not remembered. Remembered: 2 us, no allocation. Else an Ed25519 verification for each attestation.
   Verdict verify(std::string_view proof, std::span<const Need> needs, const Hash* subject = nullptr,
                  std::string_view origin = {}, std::string_view app = {});
 
@@ -89,10 +89,6 @@ class Verifier {
   base::Status refresh();
 
  private:
-  struct Decision {
-    std::shared_ptr<const Proof> proof;
-    std::int64_t expires_s;
-  };
   struct Session {
     std::shared_ptr<const Proof> proof;
     Hash audience;
@@ -111,7 +107,7 @@ class Verifier {
                std::string_view app) DAYBREAK_EXCLUDES(mutex_);
   Found decide_anew(std::string_view proof, std::span<const Need> needs, const Hash* subject, std::int64_t now_s,
                     const RevokedSet* revoked);
-  void remember(const Hash& key, const Decision& decision) DAYBREAK_EXCLUDES(mutex_);
+  void remember(const Hash& key, const Decision& decision, std::int64_t now_s) DAYBREAK_EXCLUDES(mutex_);
   Checked<void> use_once(const Hash& key, const char* what) DAYBREAK_EXCLUDES(mutex_);
   bool is_ours(const Challenge& challenge, const Audience& audience, std::int64_t now_ns) const;
   std::array<std::uint8_t, 16> authentication(const Challenge& challenge, const Audience& audience) const;
@@ -125,7 +121,7 @@ class Verifier {
 
   base::Mutex refresh_mutex_;  // taken before mutex_; held while the store is read
   base::Mutex mutex_;
-  std::unordered_map<Hash, Decision, HashHasher> decisions_ DAYBREAK_GUARDED_BY(mutex_);
+  DecisionCache decisions_ DAYBREAK_GUARDED_BY(mutex_);
   std::unordered_map<Hash, Session, HashHasher> sessions_ DAYBREAK_GUARDED_BY(mutex_);  // by the hash of the token
   NonceCache nonces_ DAYBREAK_GUARDED_BY(mutex_);
   std::shared_ptr<const RevokedSet> revoked_ DAYBREAK_GUARDED_BY(mutex_);

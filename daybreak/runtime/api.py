@@ -45,6 +45,7 @@ __all__ = [
 _MIN_STORE_BYTES = 1 << 20
 _MAX_NUM_RETURNS = 1000
 _MAX_RETRIES = 32_000
+_FIND_TRIES = 10  # of get_if_exists, where actors of that name come and go
 _lock = RLock()
 _namespace = "default"
 _retired: list[ObjectRef] = []  # functions whose RemoteFunction is gone, while tasks may still need them
@@ -475,6 +476,13 @@ def cpp_function(name: str, **options: Any) -> RemoteFunction:
 # Actors.
 
 
+def _find_if_alive(full_name: str) -> Any:
+    try:
+        return _native._find_actor(full_name, _from_json)
+    except ValueError:
+        return None
+
+
 class ActorClass:
     """A class whose instances live in processes of their own: `A.remote(...)` returns a handle at once."""
 
@@ -514,10 +522,9 @@ class ActorClass:
         if options.get("get_if_exists"):
             if not name:
                 raise ValueError("get_if_exists=True needs a name")
-            try:
-                return _native._find_actor(full_name, _from_json)
-            except ValueError:
-                pass
+            found = _find_if_alive(full_name)
+            if found is not None:
+                return found
         self._check_arguments(args, kwargs)
         info = self._info()
         create = (
@@ -533,12 +540,17 @@ class ActorClass:
             options.get("max_concurrency") or 1,
             options.get("lifetime") == "detached",
         )
-        try:
-            return _native._create_actor(*create)
-        except ValueError:
-            if not options.get("get_if_exists"):
-                raise
-            return _native._find_actor(full_name, _from_json)  # somebody was faster
+        for tries_left in reversed(range(_FIND_TRIES if options.get("get_if_exists") else 1)):
+            try:
+                return _native._create_actor(*create)
+            except ValueError:
+                # Somebody was faster. His may have ended by now, and then it is our turn again.
+                found = _find_if_alive(full_name) if options.get("get_if_exists") else None
+                if found is not None:
+                    return found
+                if tries_left == 0:
+                    raise
+        raise AssertionError("not reached")
 
     def _info(self) -> dict[str, Any]:
         import inspect

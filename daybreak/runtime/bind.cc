@@ -128,7 +128,10 @@ nb::object create_actor(nb::object function, nb::tuple args, nb::dict kwargs, st
 // (handle's parts) of a named actor: the JSON of its class, and a maker for the handle.
 nb::object find_actor(const std::string& name, nb::callable parse) {
   Client& client = client_or_throw();
-  auto actor = client.find_actor(name);
+  auto actor = [&] {
+    nb::gil_scoped_release released;  // it may wait for one that is being made
+    return client.find_actor(name);
+  }();
   if (!actor) throw_error(actor.error());
   auto bytes = client.process().args(actor->creation.index);
   std::uint16_t size = 0;

@@ -6,10 +6,11 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <ctime>
-#include <mutex>
+#include <unordered_map>
 
+#include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/copy.h"
+#include "daybreak/runtime/robust_guard.h"
 
 namespace daybreak::runtime {
 
@@ -20,13 +21,16 @@ namespace {
 constexpr std::int64_t kSpinNs = 20'000;
 // One that we have just woken may have been put on this very CPU, which it cannot have while we spin.
 constexpr std::int64_t kSpinAfterWakeNs = 3'000;
-thread_local std::uint32_t woken_for = 0;  // entry + 1 of this thread's newest task, if it took a wake-up
+constexpr std::int64_t kComingNs = 100'000;  // how soon an actor is looked for again that is being made
+thread_local std::uint32_t woken_for = 0;    // entry + 1 of this thread's newest task, if it took a wake-up
+DAYBREAK_FIBER_LOCAL(woken_for);
 
 }  // namespace
 
 thread_local std::uint32_t Client::current_task = 0;
+DAYBREAK_FIBER_LOCAL(Client::current_task);
 
-static std::atomic<Client*> the_client{nullptr};
+static base::Atomic<Client*> the_client{nullptr};
 Client* current_client() {
   return the_client.load();
 }
@@ -51,9 +55,7 @@ void Payload::write(std::byte* to) const {
 }
 
 std::int64_t Client::now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1'000'000'000ll + now.tv_nsec;
+  return base::monotonic_ns();
 }
 
 base::Status Client::set_value(std::uint32_t index, const Payload& payload) {
@@ -78,8 +80,10 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
   DAYBREAK_ASSIGN(Ref ref, p_.create(spec.kind));
   Entry& e = p_.entry(ref.index);
   e.part.function = spec.function;
-  e.part.actor = spec.actor;
-  e.part.parent = current_task;
+  if (spec.kind != Kind::kTask)
+    e.part.actor = spec.actor;
+  else if (current_task != 0)
+    e.part.parent = {current_task - 1, p_.entry(current_task - 1).load().generation()};
   e.part.resources = spec.resources;
   e.part.num_returns = spec.num_returns;
   e.part.retries_left = spec.max_retries;
@@ -139,10 +143,10 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
 
 void Client::route(std::uint32_t index, bool deps_done) {
   Entry& e = p_.entry(index);
-  if (deps_done && e.kind == Kind::kTask && e.part.resources == 0 && !p_.queue_nearly_full()) {
+  if (deps_done && e.kind == Kind::kTask && e.part.resources == 0) {
     Ref ref{index, e.load().generation()};
     if (p_.enqueue(index)) {
-      if (p_.wake_idle())
+      if (p_.task_queued())
         woken_for = index + 1;
       else if (p_.control().workers_short.load(std::memory_order_relaxed) != 0)
         p_.ring(kSchedulerProc);
@@ -163,33 +167,51 @@ base::Result<Client::Actor> Client::create_actor(const TaskSpec& spec, const Pay
     return base::fail(base::Code::kInvalidArgument,
                       "actor name '{}' has {} bytes with its namespace, at most {} are possible", options.name,
                       options.name.size(), kNameBytes - 1);
-  Control& control = p_.control();
+  // The arguments first, where nobody sees the entry: whoever finds the name later reads them.
   DAYBREAK_ASSIGN(Ref ref, p_.create(Kind::kActorCreate));
   Entry& e = p_.entry(ref.index);
+  e.part.function = spec.function;
+  e.part.resources = spec.resources;
+  auto slot = [&]() -> base::Result<std::uint32_t> {
+    DAYBREAK_ASSIGN(std::byte * at, p_.set_args(ref.index, args.size(), args.refs, args.deps, args.codec));
+    args.write(at);
+    return reserve_actor(ref, options);
+  }();
+  if (!slot) {
+    e.kind = Kind::kValue;  // as which it goes: it has never been an actor
+    p_.abandon(ref.index);
+    return std::unexpected(std::move(slot).error());
+  }
+  // The slot is ours, and its name taken, but nobody can find it: an entry in kCreated would go with this process. The
+  // scheduler, which keeps the entry, shows it.
+  e.part.actor = *slot;
+  DAYBREAK_FAILPOINT("actor.reserved");
+  p_.push(Process::kSchedulerList, ref.index, Phase::kPending);
+  p_.ring(kSchedulerProc);
+  return Actor{ref, *slot};
+}
+
+// A free slot in kReserved, if the name is free.
+base::Result<std::uint32_t> Client::reserve_actor(Ref creation, const ActorOptions& options) {
+  Control& control = p_.control();
+  RobustGuard guard(p_, control.names_lock);
   std::uint32_t slot = kMaxActors;
-  bool taken = false;
-  p_.lock(control.names_lock);
   for (std::uint32_t i = 0; i < kMaxActors; ++i) {
     ActorStatus status = control.actor[i].status.load();
     if (status == ActorStatus::kFree) {
       if (slot == kMaxActors) slot = i;
     } else if (status != ActorStatus::kDead && !options.name.empty() && options.name == control.actor[i].name &&
                !p_.entry(control.actor[i].creation.index).load().has(State::kCancelled)) {
-      taken = true;
-    }
-  }
-  if (taken || slot == kMaxActors) {
-    p_.unlock(control.names_lock);
-    p_.abandon(ref.index);
-    if (taken)
       return base::fail(base::Code::kAlreadyExists,
                         "an actor named '{}' is alive: choose another name, or use get_if_exists=True",
                         options.name.substr(options.name.find('/') + 1));
+    }
+  }
+  if (slot == kMaxActors)
     return base::fail(base::Code::kResourceExhausted, "{} actors are alive, more are not possible: kill some",
                       kMaxActors);
-  }
   ActorSlot& actor = control.actor[slot];
-  actor.creation = ref;
+  actor.creation = creation;
   actor.reserver = p_.id();
   actor.proc.store(0);
   actor.max_restarts = options.max_restarts;
@@ -202,45 +224,40 @@ base::Result<Client::Actor> Client::create_actor(const TaskSpec& spec, const Pay
   actor.death[0] = 0;
   std::snprintf(actor.name, sizeof actor.name, "%s", options.name.c_str());
   std::snprintf(actor.class_name, sizeof actor.class_name, "%s", options.class_name.c_str());
-  actor.status.store(ActorStatus::kReserved);
-  p_.unlock(control.names_lock);
-
-  e.part.function = spec.function;
-  e.part.actor = slot;
-  e.part.parent = current_task;
-  e.part.resources = spec.resources;
-  auto at = p_.set_args(ref.index, args.size(), args.refs, args.deps, args.codec);
-  if (!at) {
-    actor.status.store(ActorStatus::kFree);
-    e.kind = Kind::kValue;
-    p_.abandon(ref.index);
-    return std::unexpected(std::move(at).error());
-  }
-  args.write(*at);
-  p_.push(Process::kSchedulerList, ref.index, Phase::kPending);
-  p_.ring(kSchedulerProc);
-  return Actor{ref, slot};
+  actor.status.store(ActorStatus::kReserved);  // last: a death before it leaves the slot free
+  return slot;
 }
 
 base::Result<Client::Actor> Client::find_actor(std::string_view name) {
+  for (;;) {
+    std::uint32_t seen = p_.bell();
+    bool coming = false;
+    if (auto found = look_for_actor(name, coming)) return *found;
+    if (!coming || p_.control().stopping.load() != 0) break;
+    p_.sleep(seen, kComingNs);
+  }
+  return base::fail(base::Code::kNotFound, "no actor named '{}' is alive in this namespace",
+                    name.substr(name.find('/') + 1));
+}
+
+// `coming`: one of that name is being made, and will be there or not in a moment.
+std::optional<Client::Actor> Client::look_for_actor(std::string_view name, bool& coming) {
   Control& control = p_.control();
-  p_.lock(control.names_lock);
+  RobustGuard guard(p_, control.names_lock);
   for (std::uint32_t i = 0; i < kMaxActors; ++i) {
     ActorSlot& actor = control.actor[i];
     ActorStatus status = actor.status.load();
     if (status == ActorStatus::kFree || status == ActorStatus::kDead || name != actor.name) continue;
-    Ref ref = actor.creation;
-    p_.hold(ref);  // alive: the scheduler, or whoever is creating it, has it
-    if (p_.entry(ref.index).load().has(State::kCancelled)) {
-      p_.release(ref);
+    if (status == ActorStatus::kReserved) {
+      coming = true;
       continue;
     }
-    p_.unlock(control.names_lock);
-    return Actor{ref, i};
+    Ref ref = actor.creation;
+    p_.hold(ref);  // the scheduler has it, and lets go of it under this lock only
+    if (!p_.entry(ref.index).load().has(State::kCancelled)) return Actor{ref, i};
+    p_.release(ref);
   }
-  p_.unlock(control.names_lock);
-  return base::fail(base::Code::kNotFound, "no actor named '{}' is alive in this namespace",
-                    name.substr(name.find('/') + 1));
+  return std::nullopt;
 }
 
 void Client::kill_actor(std::uint32_t slot, bool no_restart) {
@@ -331,9 +348,9 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
   std::int64_t until = now_ns() + budget;
   if (deadline_ns >= 0) until = std::min(until, deadline_ns);
   do {
-    for (int i = 0; i < 32; ++i) {
+    for (int i = 0; i < kLooksPerSpin; ++i) {
       if (p_.done(first)) break;
-      cpu_pause();
+      base::cpu_pause();
     }
     if (p_.done(first) && count_done() >= count) return WaitResult::kDone;
   } while (now_ns() < until);
@@ -371,15 +388,46 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
 // ---------------------------------------------------------------------------------------------------------------------
 
 bool Client::cancel(Ref ref, bool force, bool recursive) {
-  Control& control = p_.control();
   Entry& given = p_.entry(ref.index);
   if (given.kind == Kind::kReturn) ref = given.task;
+  bool cancelled = cancel_one(ref, force);
+  if (!recursive) return cancelled;
+
+  // Who has submitted whom, in one look. A parent is named with its generation: an entry that has become another task
+  // since is nobody's parent.
+  auto key = [](Ref r) { return (std::uint64_t{r.generation} << 32) | r.index; };
+  std::unordered_map<std::uint64_t, std::vector<Ref>> children;
+  p_.for_each_entry([&](std::uint32_t i) {
+    Entry& child = p_.entry(i);
+    State s = child.load();
+    if (child.kind_now() != Kind::kTask ||
+        (s.phase() != Phase::kPending && s.phase() != Phase::kQueued && s.phase() != Phase::kRunning))
+      return;
+    Ref parent = child.part.parent;
+    if (child.load().generation() == s.generation() && parent != kNoRef)
+      children[key(parent)].push_back({i, s.generation()});
+  });
+  std::vector<Ref> parents{ref};
+  while (!parents.empty()) {
+    auto below = children.extract(key(parents.back()));  // each is met once
+    parents.pop_back();
+    if (below.empty()) continue;
+    for (Ref child : below.mapped()) {
+      cancel_one(child, force);
+      parents.push_back(child);
+    }
+  }
+  return cancelled;
+}
+
+bool Client::cancel_one(Ref ref, bool force) {
+  Control& control = p_.control();
   Entry& e = p_.entry(ref.index);
-  bool cancelled = false;
   State s = e.load();
   while (s.generation() == ref.generation && !s.done()) {
     std::uint64_t flags = State::kCancelled | (force ? State::kForced : 0);
     if (!e.state.compare_exchange_weak(s.word, s.with(flags).word)) continue;
+    bool cancelled = false;
     // What lies in an inbox stays there, marked, until its reader finds it: it is linked.
     if (s.phase() == Phase::kQueued && e.kind == Kind::kTask && e.part.target == 0 &&
         p_.claim(ref.index, ref.generation)) {
@@ -389,16 +437,9 @@ bool Client::cancel(Ref ref, bool force, bool recursive) {
       control.proc[s.proc_plus_one() - 1].cancel.store(ref.index + 1);
     }
     p_.ring(kSchedulerProc);
-    break;
+    return cancelled;
   }
-  if (recursive)
-    p_.for_each_entry([&](std::uint32_t i) {
-      Entry& child = p_.entry(i);
-      State c = child.load();
-      if ((child.kind == Kind::kTask) && child.part.parent == ref.index + 1 && !c.done() && i != ref.index)
-        cancel({i, c.generation()}, force, true);
-    });
-  return cancelled;
+  return false;
 }
 
 void Client::fail(std::uint32_t index, ErrorKind kind, std::string_view text) {
@@ -431,37 +472,31 @@ base::Result<std::uint16_t> Client::resource_set(const Resources& resources) {
     return base::fail(base::Code::kInvalidArgument, "{} custom resources asked of one task, at most {} are possible",
                       resources.custom.size(), kMaxSetResources);
   ResourceTable& table = p_.control().resources;
-  p_.lock(p_.control().names_lock);
-  auto finish = [&](base::Result<std::uint16_t> r) {
-    p_.unlock(p_.control().names_lock);
-    return r;
-  };
+  RobustGuard guard(p_, p_.control().names_lock);
   for (const auto& [name, amount] : resources.custom) {
-    auto value = units(name, amount);
-    if (!value) return finish(std::unexpected(std::move(value).error()));
-    if (*value == 0) continue;
+    DAYBREAK_ASSIGN(const std::int64_t value, units(name, amount));
+    if (value == 0) continue;
     std::uint32_t names = table.names.load(), id = 0;
     while (id < names && name != table.name[id]) ++id;
     if (id == names) {
       if (names == kMaxResourceNames || name.size() >= sizeof table.name[0])
-        return finish(base::fail(base::Code::kInvalidArgument,
-                                 "resource '{}': at most {} names of at most {} bytes are possible", name,
-                                 kMaxResourceNames, sizeof table.name[0] - 1));
+        return base::fail(base::Code::kInvalidArgument,
+                          "resource '{}': at most {} names of at most {} bytes are possible", name, kMaxResourceNames,
+                          sizeof table.name[0] - 1);
       std::snprintf(table.name[id], sizeof table.name[id], "%s", name.c_str());
       table.names.store(names + 1);
     }
-    set.custom[set.count++] = {id, *value};
+    set.custom[set.count++] = {id, value};
   }
   std::uint32_t sets = table.sets.load();
   for (std::uint32_t i = 0; i < sets; ++i)
-    if (std::memcmp(&table.set[i], &set, sizeof set) == 0) return finish(static_cast<std::uint16_t>(i));
+    if (std::memcmp(&table.set[i], &set, sizeof set) == 0) return static_cast<std::uint16_t>(i);
   if (sets == kMaxResourceSets)
-    return finish(base::fail(base::Code::kResourceExhausted,
-                             "{} different combinations of resources are in use, more are not possible",
-                             kMaxResourceSets));
+    return base::fail(base::Code::kResourceExhausted,
+                      "{} different combinations of resources are in use, more are not possible", kMaxResourceSets);
   table.set[sets] = set;
   table.sets.store(sets + 1);
-  return finish(static_cast<std::uint16_t>(sets));
+  return static_cast<std::uint16_t>(sets);
 }
 
 std::string Client::largest_holders(std::size_t count) {

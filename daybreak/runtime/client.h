@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -81,7 +82,8 @@ class Client {
     std::uint32_t slot = 0;
   };
   base::Result<Actor> create_actor(const TaskSpec& spec, const Payload& args, const ActorOptions& options);
-  // kNotFound when there is none alive. The handle comes with one local reference.
+  // kNotFound when there is none alive. The handle comes with one local reference; the constructor's arguments are
+  // there to be read. Waits for one that is being made.
   base::Result<Actor> find_actor(std::string_view name);
   void kill_actor(std::uint32_t slot, bool no_restart);
 
@@ -92,6 +94,8 @@ class Client {
   static std::int64_t now_ns();
 
   // True when it was still waiting and is cancelled now; else the running worker is asked to stop (force: killed).
+  // recursive: also the tasks that it, and they, have submitted, as far as they are not done. Cost then: one look at
+  // every entry.
   bool cancel(Ref ref, bool force, bool recursive);
 
   base::Result<std::uint16_t> resource_set(const Resources& resources);
@@ -113,6 +117,9 @@ class Client {
 
  private:
   void route(std::uint32_t index, bool deps_done);
+  bool cancel_one(Ref ref, bool force);
+  base::Result<std::uint32_t> reserve_actor(Ref creation, const ActorOptions& options);
+  std::optional<Actor> look_for_actor(std::string_view name, bool& coming);
   void before_sleep();
   void after_sleep();
 
@@ -124,6 +131,13 @@ class Client {
 // shutdown.
 Client* current_client();
 void set_current_client(Client* client);
+
+// How often a spinner looks between two looks at the clock.
+#if defined(DAYBREAK_INTERLEAVE)
+inline constexpr int kLooksPerSpin = 2;
+#else
+inline constexpr int kLooksPerSpin = 32;
+#endif
 
 // How long a waiter spins before it sleeps, judged by where its peer runs.
 std::int64_t spin_budget_ns(Process& p, std::uint32_t peer_cpu_plus_one);

@@ -69,7 +69,7 @@ base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t
       await_reclaimer(granule);
       continue;
     }
-    std::atomic<std::uint32_t>& tag = segment_.tags(granule).tag[offset % kChunkBytes / size_of_class(size_class)];
+    base::Atomic<std::uint32_t>& tag = segment_.tags(granule).tag[offset % kChunkBytes / size_of_class(size_class)];
     std::uint32_t none = 0;
     if (!tag.compare_exchange_strong(none, index + 1)) continue;
     DAYBREAK_FAILPOINT("heap.block_taken");
@@ -85,9 +85,9 @@ base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t
 void Process::await_reclaimer(std::uint64_t granule) {
   for (int i = 0; (Run::tag(segment_.run(granule).load()) & Run::kClosing) != 0; ++i) {
     if (i < 64)
-      cpu_pause();
+      base::cpu_pause();
     else
-      sched_yield();
+      base::yield_cpu();
   }
 }
 
@@ -141,13 +141,13 @@ void Process::free_block(std::uint32_t index, std::uint64_t offset) {
   std::uint64_t chunk = offset / kChunkBytes * kChunkGranules;
   std::uint64_t word = segment_.run(chunk).load();
   if (!Run::is_chunk(word)) {
-    std::atomic<std::uint64_t>& run = segment_.run(offset / kGranule);
+    base::Atomic<std::uint64_t>& run = segment_.run(offset / kGranule);
     std::uint64_t taken = run.load();
     if (Run::tag(taken) == index + 1) run.compare_exchange_strong(taken, 0);
     return;
   }
   std::uint32_t size_class = Run::size_class(word);
-  std::atomic<std::uint32_t>& tag = segment_.tags(chunk).tag[offset % kChunkBytes / size_of_class(size_class)];
+  base::Atomic<std::uint32_t>& tag = segment_.tags(chunk).tag[offset % kChunkBytes / size_of_class(size_class)];
   std::uint32_t taken = index + 1;
   if (Run::owner(word) != id_ + 1) {
     tag.compare_exchange_strong(taken, 0);

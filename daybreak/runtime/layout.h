@@ -6,23 +6,37 @@
 // "Who holds what"; each structure says here which of them it follows.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
+#include "daybreak/base/atomic.h"
+
 namespace daybreak::runtime {
 
-inline constexpr std::uint32_t kMaxProcs = 512;     // slots; two are taken, see below
-inline constexpr std::uint32_t kDriverProc = 0;     // the driver's application threads
-inline constexpr std::uint32_t kSchedulerProc = 1;  // the driver's scheduler thread: same pid, a bell of its own
+#if defined(DAYBREAK_INTERLEAVE)  // small enough that every run reaches the edges and begins with a clean table
+inline constexpr std::uint32_t kMaxProcs = 64;
+inline constexpr std::uint32_t kMaxObjects = 512;
+inline constexpr std::uint32_t kEntriesPerBlock = 8;
+inline constexpr std::uint32_t kMaxActors = 8;
+inline constexpr std::uint32_t kRings = 4;
+inline constexpr std::uint32_t kRingCells = 4;
+inline constexpr std::uint32_t kMaxCpuTokens = 32;
+inline constexpr std::uint32_t kMaxResourceSets = 16;
+#else
+inline constexpr std::uint32_t kMaxProcs = 512;  // slots; two are taken, see below
 inline constexpr std::uint32_t kMaxObjects = 1u << 20;
 inline constexpr std::uint32_t kEntriesPerBlock = 256;  // entries are handed to processes in blocks
-inline constexpr std::uint32_t kEntryBlocks = kMaxObjects / kEntriesPerBlock;
 inline constexpr std::uint32_t kMaxActors = 2048;
-inline constexpr std::uint32_t kQueueCells = 1u << 17;
+inline constexpr std::uint32_t kRings = 30;  // of the processes 2 to 31, whose rest is told by one word
+inline constexpr std::uint32_t kRingCells = 1u << 12;
 inline constexpr std::uint32_t kMaxCpuTokens = 4096;
-inline constexpr std::uint32_t kInlineBytes = 64;  // a value or an argument blob up to this size lies in its entry
 inline constexpr std::uint32_t kMaxResourceSets = 1024;
+#endif
+inline constexpr std::uint32_t kDriverProc = 0;     // the driver's application threads
+inline constexpr std::uint32_t kSchedulerProc = 1;  // the driver's scheduler thread: same pid, a bell of its own
+inline constexpr std::uint32_t kFirstProc = 2;      // the first slot of a worker or an actor
+inline constexpr std::uint32_t kEntryBlocks = kMaxObjects / kEntriesPerBlock;
+inline constexpr std::uint32_t kInlineBytes = 64;  // a value or an argument blob up to this size lies in its entry
 inline constexpr std::uint32_t kMaxResourceNames = 64;
 inline constexpr std::uint32_t kMaxSetResources = 8;   // custom resources that one task can ask for
 inline constexpr std::uint32_t kNameBytes = 120;       // actor name with namespace, NUL included
@@ -78,7 +92,7 @@ struct State {
 // the dead process's last operation took effect: either the word still names it, or whoever overwrote it has first
 // acknowledged it in the writer's slot. [63:32] value | [31:22] proc | [21:0] sequence (per process, never 0).
 struct DetectableWord {
-  std::atomic<std::uint64_t> word{0};
+  base::Atomic<std::uint64_t> word{0};
 
   static constexpr std::uint32_t kSequenceBits = 22;
   static constexpr std::uint32_t kSequenceMask = (1u << kSequenceBits) - 1;
@@ -115,6 +129,7 @@ struct Ref {
   std::uint32_t generation = 0;
   bool operator==(const Ref&) const = default;
 };
+inline constexpr Ref kNoRef{UINT32_MAX, 0};
 
 // Where a blob of bytes lies. `deps` and `nested` count the Refs at its very end: first those that a task needs before
 // it can run, then those that are merely contained; the entry pins all of them for as long as it holds the blob.
@@ -134,9 +149,11 @@ inline constexpr std::uint8_t kRetryExceptions =
     1;  // TaskPart::options: an exception of the task counts as a failure to retry
 
 struct TaskPart {
-  Ref function;             // entry of the pickled function or class; a call to an actor: of the method's name
-  std::uint32_t actor;      // kActorCreate, kActorCall: slot
-  std::uint32_t parent;     // entry of the task that submitted this one, plus one; 0: the driver did
+  Ref function;  // entry of the pickled function or class; a call to an actor: of the method's name
+  union {
+    Ref parent = kNoRef;  // kTask: the task that submitted it; kNoRef: the driver did
+    std::uint32_t actor;  // kActorCreate, kActorCall: slot
+  };
   std::uint64_t gpus;       // bit mask of the GPU ids that the scheduler assigned; kActorCall: sequence of the call
   std::uint16_t submitter;  // process
   std::uint16_t target;     // worker's process + 1 when the scheduler has chosen one
@@ -148,21 +165,21 @@ struct TaskPart {
   std::uint32_t pinned;  // how many Refs of `args` are pinned; shrinks as they are released
 
   // Read by whoever finds a stale hint to the entry in the queue, perhaps while it becomes another task.
-  std::uint8_t attempt_now() { return std::atomic_ref(attempt).load(std::memory_order_relaxed); }
-  void set_attempt(std::uint8_t a) { std::atomic_ref(attempt).store(a, std::memory_order_relaxed); }
+  std::uint8_t attempt_now() { return base::AtomicRef(attempt).load(std::memory_order_relaxed); }
+  void set_attempt(std::uint8_t a) { base::AtomicRef(attempt).store(a, std::memory_order_relaxed); }
 };
 
 // 320 bytes, five cache lines; the first two serve every object, the rest tasks. Fields other than state, pins, next
 // and holders belong to the process that the state names (kCreated, kRunning, kDying), and are constant in other
 // phases.
 struct alignas(64) Entry {
-  std::atomic<std::uint64_t> state{0};
+  base::Atomic<std::uint64_t> state{0};
   DetectableWord pins;                 // references from the arguments of tasks and from inside other objects
-  std::atomic<std::uint32_t> next{0};  // link of an inbox: index + 1
+  base::Atomic<std::uint32_t> next{0};  // link of an inbox: index + 1
   Kind kind;
   ErrorKind error;
   std::uint16_t reserved;
-  std::atomic<std::uint64_t> holders[kMaxProcs / 64];  // a bit for each process that has references
+  base::Atomic<std::uint64_t> holders[kMaxProcs / 64];  // a bit for each process that has references
   Blob value;
   Ref task;                    // kReturn: the task's first entry
   std::uint32_t value_pinned;  // how many Refs of `value` are pinned
@@ -174,10 +191,10 @@ struct alignas(64) Entry {
 
   State load() const { return State{state.load()}; }
   // Read by whoever looks whether anybody is left, perhaps while it becomes another object.
-  Kind kind_now() { return std::atomic_ref(kind).load(std::memory_order_relaxed); }
-  void set_kind(Kind k) { std::atomic_ref(kind).store(k, std::memory_order_relaxed); }
+  Kind kind_now() { return base::AtomicRef(kind).load(std::memory_order_relaxed); }
+  void set_kind(Kind k) { base::AtomicRef(kind).store(k, std::memory_order_relaxed); }
 };
-static_assert(sizeof(Entry) == 384 || sizeof(Entry) == 320);
+static_assert(sizeof(Entry) == 320);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // A process.
@@ -189,7 +206,7 @@ enum class ProcKind : std::uint32_t { kDriver = 0, kWorker = 1, kActor = 2 };
 struct Operation {
   enum Kind : std::uint32_t { kPin = 1, kUnpin = 2, kPush = 3 };
   enum Field : std::uint32_t { kArgs = 1, kValue = 2 };
-  std::atomic<std::uint32_t> sequence;
+  base::Atomic<std::uint32_t> sequence;
   std::uint32_t kind;
   std::uint32_t target;   // kPin, kUnpin: the entry whose pins change; kPush: the entry pushed
   std::uint32_t context;  // kPin, kUnpin: the entry whose counter says how many of its Refs are pinned; kPush: the list
@@ -199,21 +216,26 @@ struct Operation {
 };
 
 struct alignas(64) ProcSlot {
-  std::atomic<ProcStatus> status;
+  base::Atomic<ProcStatus> status;
   ProcKind kind;
   std::int32_t pid;
   std::uint32_t actor;                 // kActor: slot
-  std::atomic<std::uint32_t> blocked;  // threads of it that wait in get or wait
-  std::atomic<std::uint32_t> running;  // entry + 1 of the task on its main thread
-  std::atomic<std::uint32_t> cancel;   // entry + 1 of the task to interrupt
-  std::atomic<std::uint32_t> asked_to_exit;
-  std::atomic<std::uint64_t> idle_since_ns;
+  base::Atomic<std::uint32_t> blocked;  // threads of it that wait in get or wait
+  base::Atomic<std::uint32_t> running;  // entry + 1 of the task on its main thread
+  base::Atomic<std::uint32_t> cancel;   // entry + 1 of the task to interrupt
+  base::Atomic<std::uint32_t> asked_to_exit;
+  base::Atomic<std::uint64_t> idle_since_ns;
   DetectableWord inbox;  // what only this process may run: index + 1 of the newest entry
   Operation operation;
   alignas(
-      64) std::atomic<std::uint32_t> bell;  // futex: twice the number of rings, plus one while a thread sleeps on it
-  std::atomic<std::uint32_t> cpu;           // where its waiting thread runs, + 1
-  std::atomic<std::uint32_t> acknowledged;  // newest operation known to have taken effect
+      64) base::Atomic<std::uint32_t> bell;  // futex: twice the number of rings, plus one while a thread sleeps on it
+  base::Atomic<std::uint32_t> cpu;           // where its waiting thread runs, + 1
+  base::Atomic<std::uint32_t> acknowledged;  // newest operation known to have taken effect
+  // What sharing cost it, since it began; only it writes them, for benches.
+  alignas(64) base::Atomic<std::uint64_t> taken;  // tasks from the queue
+  base::Atomic<std::uint64_t> stolen;             // of them, from another worker's ring
+  base::Atomic<std::uint64_t> contended;          // compare-and-swaps on the queue that somebody else won
+  base::Atomic<std::uint64_t> wakeups;            // system calls to wake somebody
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -229,8 +251,8 @@ enum class ActorStatus : std::uint32_t {
 };
 
 struct alignas(64) ActorSlot {
-  std::atomic<ActorStatus> status;
-  std::atomic<std::uint32_t> proc;  // its process + 1, 0 while there is none
+  base::Atomic<ActorStatus> status;
+  base::Atomic<std::uint32_t> proc;  // its process + 1, 0 while there is none
   Ref creation;                     // its kActorCreate entry, whose references are the handles
   std::uint32_t reserver;           // process that made it
   std::int32_t max_restarts;        // -1: without end
@@ -238,9 +260,9 @@ struct alignas(64) ActorSlot {
   std::int32_t max_task_retries;  // of its calls, unless they say otherwise
   std::uint32_t concurrency;
   std::uint32_t detached;
-  std::atomic<std::uint32_t> terminate;  // 1: after what is queued; 2: killed; 3: killed, restart allowed
+  base::Atomic<std::uint32_t> terminate;  // 1: after what is queued; 2: killed; 3: killed, restart allowed
   DetectableWord inbox;                  // newest call: index + 1
-  std::atomic<std::uint32_t> calls;      // sequence of the next call
+  base::Atomic<std::uint32_t> calls;      // sequence of the next call
   char name[kNameBytes];                 // "namespace/name", empty: anonymous
   char class_name[64];
   char death[1024];  // why it died, for a person
@@ -260,11 +282,11 @@ struct ResourceSet {
 };
 
 struct ResourceTable {
-  std::atomic<std::uint32_t> names;
+  base::Atomic<std::uint32_t> names;
   char name[kMaxResourceNames][64];
-  std::atomic<std::int64_t> total[kMaxResourceNames];      // 0 is CPU, 1 is GPU
-  std::atomic<std::int64_t> available[kMaxResourceNames];  // CPU: what the scheduler splits; tokens count the rest
-  std::atomic<std::uint32_t> sets;
+  base::Atomic<std::int64_t> total[kMaxResourceNames];      // 0 is CPU, 1 is GPU
+  base::Atomic<std::int64_t> available[kMaxResourceNames];  // CPU: what the scheduler splits; tokens count the rest
+  base::Atomic<std::uint32_t> sets;
   ResourceSet set[kMaxResourceSets];
 };
 
@@ -273,7 +295,18 @@ struct ResourceTable {
 // A lock that names its holder, so that a death while holding it is repaired. What it guards is always left consistent
 // by single stores: releasing is all the repair.
 struct RobustLock {
-  std::atomic<std::uint32_t> holder{0};  // process + 1
+  base::Atomic<std::uint32_t> holder{0};  // process + 1
+};
+
+// Tasks that may run now, a ring of words that any process fills and empties by compare-and-swap. Whoever finds head or
+// tail lagging helps it on, so a death between two steps blocks nobody. Position p lies in cell p % kRingCells, in lap
+// p / kRingCells. A free cell holds the lap that may fill it << 1; an item has the low bit set and the lap's last three
+// bits above it: who comes with an old head or tail sees that the item is not of his lap.
+// Item: [63:32] generation | [31:12] entry | [11:4] attempt | [3:1] lap | 1.
+struct Ring {
+  alignas(64) base::Atomic<std::uint64_t> head;
+  alignas(64) base::Atomic<std::uint64_t> tail;
+  alignas(64) base::Atomic<std::uint64_t> cell[kRingCells];
 };
 
 struct Control {
@@ -284,26 +317,29 @@ struct Control {
   std::uint32_t cores;     // of this machine, for the waiting policy
   RobustLock names_lock;   // actor names, resource table
   RobustLock heap_lock;
-  std::atomic<std::uint32_t> stopping;
-  std::atomic<std::uint32_t> tokens_wanted;  // the scheduler starves for CPUs: workers give theirs back between tasks
-  std::atomic<std::uint32_t>
+  base::Atomic<std::uint32_t> stopping;
+  base::Atomic<std::uint32_t> tokens_wanted;  // the scheduler starves for CPUs: workers give theirs back between tasks
+  base::Atomic<std::uint32_t>
       workers_short;  // fewer workers than CPUs are free to run: who finds no idle one rings the scheduler
-  std::atomic<std::uint32_t> spinner;    // process + 1 of the worker that spins for a task, where cores are few
-  std::atomic<std::uint32_t> reclaims;   // chunks that were taken from a process because they were empty
-  std::atomic<std::uint64_t> committed;  // bytes of the data segment that are backed
-  alignas(64) std::atomic<std::uint64_t> queue_head;
-  alignas(64) std::atomic<std::uint64_t> queue_tail;
-  alignas(64) std::atomic<std::uint64_t> idle[kMaxProcs / 64];  // workers that sleep for want of tasks
-  DetectableWord scheduler_inbox;                               // entries in kPending: index + 1 of the newest
-  alignas(64) std::atomic<std::uint32_t> entry_blocks_used;     // never shrinks: what a sweep has to look at
-  std::atomic<std::uint32_t> entry_block_owner[kEntryBlocks];   // process + 1
-  alignas(64) std::atomic<std::uint64_t> cell[kQueueCells];
+  base::Atomic<std::uint32_t> reclaims;   // chunks that were taken from a process because they were empty
+  base::Atomic<std::uint64_t> committed;  // bytes of the data segment that are backed
+  alignas(64) base::Atomic<std::uint32_t> rings;  // the queue's rings that are or were in use: the first so many
+  base::Atomic<std::uint32_t> rest_words;         // the same of `rest`
+  base::Atomic<std::uint64_t> workers;            // processes below 64 that take from the queue
+  // Workers without a task, 32 to a word: [63:32] searches (is awake and will look at every ring before it sleeps)
+  // | [31:0] idle (sleeps until its bell rings). In one word, so that waking somebody makes a searcher of him in one
+  // step.
+  alignas(64) base::Atomic<std::uint64_t> rest[kMaxProcs / 32];
+  alignas(64) DetectableWord scheduler_inbox;                         // entries in kPending: index + 1 of the newest
+  alignas(64) base::Atomic<std::uint32_t> entry_blocks_used;     // never shrinks: what a sweep has to look at
+  base::Atomic<std::uint32_t> entry_block_owner[kEntryBlocks];   // process + 1
   struct alignas(64) Token {
-    std::atomic<std::uint32_t> holder;
+    base::Atomic<std::uint32_t> holder;
   } token[kMaxCpuTokens];  // process + 1
   ProcSlot proc[kMaxProcs];
   ActorSlot actor[kMaxActors];
   ResourceTable resources;
+  Ring ring[kRings];
   Entry entry[kMaxObjects];
 };
 
@@ -331,7 +367,7 @@ struct Run {
 };
 
 struct ChunkTags {
-  std::atomic<std::uint32_t> tag[kBlocksPerChunk];  // entry + 1 that owns the block, 0: free
+  base::Atomic<std::uint32_t> tag[kBlocksPerChunk];  // entry + 1 that owns the block, 0: free
 };
 
 }  // namespace daybreak::runtime

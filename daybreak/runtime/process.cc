@@ -23,6 +23,8 @@ std::uint64_t round_up8(std::uint64_t n) {
 // objects needs no stack.
 thread_local std::vector<Ref> pending_frees;
 thread_local bool draining = false;
+DAYBREAK_FIBER_LOCAL(pending_frees);
+DAYBREAK_FIBER_LOCAL(draining);
 
 }  // namespace
 
@@ -31,7 +33,7 @@ Process::Process(Segment& segment, std::uint32_t id) : segment_(segment), contro
   void* local = mmap(nullptr, sizeof(std::uint32_t) * kMaxObjects, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   DAYBREAK_CHECK(local != MAP_FAILED);
-  local_ = static_cast<std::atomic<std::uint32_t>*>(local);
+  local_ = static_cast<base::Atomic<std::uint32_t>*>(local);
 }
 
 Process::~Process() {
@@ -88,7 +90,8 @@ base::Result<Ref> Process::create(Kind kind) {
     e.value_pinned = 0;
     TaskPart& part = e.part;
     part.function = Ref{};
-    part.actor = part.parent = part.pinned = 0;
+    part.parent = kNoRef;
+    part.pinned = 0;
     part.gpus = 0;
     part.submitter = static_cast<std::uint16_t>(id_);
     part.target = part.resources = 0;
@@ -125,7 +128,7 @@ void Process::acknowledge(std::uint64_t old_word) {
   std::uint32_t proc = DetectableWord::proc(old_word);
   std::uint32_t sequence = DetectableWord::sequence(old_word);
   if (sequence == 0 || proc == id_) return;
-  std::atomic<std::uint32_t>& newest = control_.proc[proc].acknowledged;
+  base::Atomic<std::uint32_t>& newest = control_.proc[proc].acknowledged;
   std::uint32_t seen = newest.load();
   // Newer in the sense of a sequence that wraps.
   while (((sequence - seen) & DetectableWord::kSequenceMask) < (DetectableWord::kSequenceMask >> 1) &&
@@ -178,7 +181,7 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
 
 void Process::pin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after) {
   apply(entry(ref.index).pins, Operation::kPin, ref.index, context, field, after, &counter);
-  await_verdict(ref.index);
+  settled(ref.index);  // what kept it alive for us must not be released before that
 }
 
 void Process::unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter,
@@ -290,7 +293,7 @@ void Process::drop_value(std::uint32_t index) {
 // References.
 
 void Process::hold(Ref ref) {
-  std::atomic<std::uint32_t>& count = local_[ref.index];
+  base::Atomic<std::uint32_t>& count = local_[ref.index];
   std::uint32_t n = count.load(std::memory_order_relaxed);
   while (n > 0)
     if (count.compare_exchange_weak(n, n + 1)) return;
@@ -299,22 +302,40 @@ void Process::hold(Ref ref) {
   Entry& e = entry(ref.index);
   e.holders[id_ / 64].fetch_or(1ull << (id_ % 64));
   DAYBREAK_FAILPOINT("hold.set");
-  await_verdict(ref.index);
+  settled(ref.index);  // what kept it alive for us must not be released before that
 }
 
-// Somebody may be on the point of freeing it, having looked before our bit or pin was there: he looks again, and gives
-// up. Until he has, what kept the object alive for us must not be released.
-void Process::await_verdict(std::uint32_t index) {
-  for (int i = 0; entry(index).load().phase() == Phase::kDying; ++i) {
+State Process::settled(std::uint32_t index) {
+  for (int i = 0;; ++i) {
+    State s = entry(index).load();
+    if (s.phase() != Phase::kDying) return s;
+    if (id_ == kSchedulerProc && undo_dead_free(index, s)) continue;
     if (i < 64)
-      cpu_pause();
+      base::cpu_pause();
     else
-      sched_yield();
+      base::yield_cpu();
   }
 }
 
+// Who was about to free it is dead, and it is for us, the scheduler, to bury him: waiting would be for ever. We keep the
+// object alive, so he has not come to his second look, or would have given up there.
+bool Process::undo_dead_free(std::uint32_t index, State s) {
+  if (s.proc_plus_one() == 0 || slot(s.proc_plus_one() - 1).status.load() != ProcStatus::kDead) return false;
+  give_up_free(index);
+  return true;
+}
+
+// kDying -> what it was.
+void Process::give_up_free(std::uint32_t index) {
+  Entry& e = entry(index);
+  State s = e.load();
+  State before;
+  do before = s.with_phase(s.has(State::kWasError) ? Phase::kError : Phase::kReady).without_proc().without(State::kWasError);
+  while (!e.state.compare_exchange_weak(s.word, before.word));
+}
+
 void Process::release(Ref ref) {
-  std::atomic<std::uint32_t>& count = local_[ref.index];
+  base::Atomic<std::uint32_t>& count = local_[ref.index];
   std::uint32_t n = count.load(std::memory_order_relaxed);
   while (n > 1)
     if (count.compare_exchange_weak(n, n - 1)) return;
@@ -351,12 +372,12 @@ void Process::try_free(Ref ref) {
     if (!e.state.compare_exchange_strong(s.word, dying.word)) continue;
     DAYBREAK_FAILPOINT("free.dying");
     if (anyone_left(e)) {
-      e.state.store(s.word);
+      give_up_free(ref.index);
       continue;
     }
     if (e.kind == Kind::kActorCreate && !s.has(State::kCancelled)) {
       // The last handle is gone: the actor ends after what is queued, and the scheduler lets go of the entry then.
-      e.state.store(s.with(State::kCancelled).word);
+      e.state.store(s.with(State::kCancelled).word);  // nobody else changes a dying entry's word
       ActorSlot& actor = control_.actor[e.part.actor];
       std::uint32_t none = 0;
       actor.terminate.compare_exchange_strong(none, 1);

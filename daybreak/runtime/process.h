@@ -79,19 +79,22 @@ class Process {
   std::uint32_t local_references(std::uint32_t index) const { return local_[index].load(std::memory_order_relaxed); }
 
   bool done(Ref ref) { return entry(ref.index).load().done(); }
+  // The state of an object that this process keeps alive. Somebody may be about to free it, having looked before we had
+  // it: he looks again, and gives up. Until he has, the state says kDying.
+  State settled(std::uint32_t index);
 
   // -- queue --------------------------------------------------------------------------------------------------------
-  // kCreated -> kQueued, and into the queue that every worker takes from. False: full (the entry is kQueued all the
-  // same, the caller hands it to the scheduler).
+  // kCreated or kPending -> kQueued, and into the queue that every worker takes from. False: full (the entry is kQueued
+  // all the same: the caller sees to it that it is tried again).
   bool enqueue(std::uint32_t index);
   // Puts an entry that is kQueued already into the queue (again: a second copy does no harm).
   bool requeue(std::uint32_t index);
   // Claims a task: kQueued -> kRunning by this process. UINT32_MAX: none.
   std::uint32_t dequeue();
   bool queue_empty() const;
-  bool queue_nearly_full() const {
-    return control_.queue_tail.load() - control_.queue_head.load() > kQueueCells - 2 * kMaxProcs;
-  }
+  std::uint64_t queue_length() const;  // roughly, while others work on it
+  // From here on this process takes from the queue; its ring gets its share of what is submitted.
+  void join_queue();
   // kQueued -> kRunning by this process, for an entry from an inbox (or to cancel it). False: somebody else had it.
   bool claim(std::uint32_t index, std::uint32_t generation);
 
@@ -118,13 +121,27 @@ class Process {
     return (control_.proc[id_].bell.load(std::memory_order_relaxed) & ~kAsleep) != seen;
   }
   bool ring(std::uint32_t proc);  // true: somebody slept
-  // Rings every process and wakes whoever sleeps there, marked or not.
+  // Rings and wakes whoever sleeps there, marked or not: for who brings news of a death.
+  void ring_surely(std::uint32_t proc);
   void ring_all();
   // Sleeps until the bell has rung since it read `seen`, or `timeout_ns` (-1: for ever) is over, or a signal came.
   // 0 rung, ETIMEDOUT, EINTR.
   int sleep(std::uint32_t seen, std::int64_t timeout_ns);
   // Wakes one idle worker, if there is one; false: nobody sleeps.
   bool wake_idle();
+  // To be called after enqueue(): wakes an idle worker unless somebody is searching. True: somebody was woken.
+  bool task_queued();
+  // This worker has no task and will look at the queue for a while before it sleeps. False: enough others do that.
+  bool start_searching();
+  // It has found a task, or has something else to do. If it was the last that searched it wakes another for what is left.
+  void stop_searching();
+  // Before it sleeps; then it looks at the queue once more. leave_idle: it does not sleep any more.
+  void become_idle();
+  void leave_idle();
+  bool is_idle(std::uint32_t proc) const;
+  // Takes a worker out of those that wake_idle() may choose, to give it a task of its own. False: it was not idle.
+  bool claim_idle(std::uint32_t proc);
+  bool anyone_searching() const;
 
   // -- memory -------------------------------------------------------------------------------------------------------
   base::Result<std::uint64_t> allocate(std::uint32_t index, std::uint64_t size);  // an offset; tagged with the entry
@@ -136,6 +153,7 @@ class Process {
   struct SweepResult {
     std::vector<std::uint32_t> lost;      // tasks that it was running: still kRunning by it, value dropped
     std::vector<std::uint32_t> directed;  // tasks queued for it alone
+    std::vector<Ref> queued;              // tasks that are kQueued, perhaps in no ring, and found none with room
   };
   SweepResult sweep(std::uint32_t dead);
   // Takes over a lost task from the sweep: as kRunning by this process.
@@ -148,7 +166,7 @@ class Process {
   // Calls `visit(index)` for each entry that is in use.
   template <typename F>
   void for_each_entry(F&& visit) {
-    std::uint32_t blocks = control_.entry_blocks_used.load();
+    const std::uint32_t blocks = control_.entry_blocks_used.load();
     for (std::uint32_t i = 0; i < blocks * kEntriesPerBlock; ++i)
       if (entry(i).load().phase() != Phase::kFree) visit(i);
   }
@@ -164,13 +182,17 @@ class Process {
 
   std::uint64_t apply(DetectableWord& word, Operation::Kind kind, std::uint32_t target, std::uint32_t context,
                       std::uint32_t field, std::uint32_t after, std::uint32_t* counter, Phase phase = Phase::kFree);
-  void await_verdict(std::uint32_t index);
+  bool undo_dead_free(std::uint32_t index, State s);
+  void give_up_free(std::uint32_t index);
   void acknowledge(std::uint64_t old_word);
   void pin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after);
   void unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after);
   void unpin_all(std::uint32_t context, Operation::Field field);
   DetectableWord& list_word(std::uint32_t list);
   void prefetch(std::uint64_t cell);
+  std::uint32_t next_ring();
+  bool push_to_ring(Ring& ring, std::uint32_t index, std::uint32_t generation, std::uint8_t attempt);
+  std::uint32_t take_from_ring(Ring& ring);
 
   base::Result<std::byte*> place(std::uint32_t index, Blob& blob, std::uint8_t* in_place, std::uint64_t payload_size,
                                  std::span<const Ref> refs, std::uint16_t deps, std::uint8_t codec,
@@ -198,7 +220,7 @@ class Process {
   Segment& segment_;
   Control& control_;
   const std::uint32_t id_;
-  std::atomic<std::uint32_t>* local_ = nullptr;  // references that this process has to each entry
+  base::Atomic<std::uint32_t>* local_ = nullptr;  // references that this process has to each entry
 
   SpinLock hold_lock_[64];
   SpinLock operation_lock_;
@@ -209,7 +231,9 @@ class Process {
   SpinLock heap_lock_;
   ClassCache classes_[32];
   std::uint32_t reclaims_seen_ = 0;
-  std::atomic<std::uint32_t> token_hint_{0};
+  base::Atomic<std::uint32_t> token_hint_{0};
+  base::Atomic<std::uint32_t> push_cursor_{0};
+  std::uint32_t dequeues_ = 0;  // of the one thread that takes tasks
 };
 
 std::uint32_t size_class_of(std::uint64_t size);        // UINT32_MAX: larger than any class

@@ -1,12 +1,6 @@
 // The queue, the inboxes, the CPU tokens, and how a process waits.
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
-#include <climits>
-#include <ctime>
 
 #include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/process.h"
@@ -14,33 +8,64 @@
 namespace daybreak::runtime {
 
 // ---------------------------------------------------------------------------------------------------------------------
-// The queue: a ring of words that any process fills and empties by compare-and-swap; whoever finds head or tail lagging
-// helps it on, so a death between two steps blocks nobody. An item is a hint: who runs a task is decided by its entry's
-// state.
-//
-// A free cell holds its lap << 1; an item has the low bit set: [63:32] generation | [31:12] entry | [11:4] attempt | 1.
+// The queue: rings (layout.h). Each worker has a home ring (workers beyond kRings share), takes from it first and from
+// the others when it is empty. Who submits goes round the rings of workers that are awake, a few tasks at a time: so a
+// line that one process writes for every task is read by few. An item is a hint: who runs a task is decided by its
+// entry's state, so a second copy does no harm and a stale one is skipped.
 
 namespace {
 
+constexpr std::uint32_t kTasksPerRing = 16;  // submitted to one ring before the next one gets some
+constexpr std::uint32_t kLookAroundEvery = 61;  // tasks: then another ring comes first, so that none waits for ever
+
+std::uint64_t lap_of(std::uint64_t position) {
+  return position / kRingCells;
+}
+
 std::uint64_t free_cell(std::uint64_t position) {
-  return (position / kQueueCells) << 1;
+  return lap_of(position) << 1;
 }
 
-std::uint64_t item_of(std::uint32_t index, std::uint32_t generation, std::uint8_t attempt) {
-  return (std::uint64_t{generation} << 32) | (std::uint64_t{index} << 12) | (std::uint64_t{attempt} << 4) | 1;
+bool is_item(std::uint64_t cell) {
+  return (cell & 1) != 0;
 }
 
-long futex(std::atomic<std::uint32_t>* word, int op, std::uint32_t value, const timespec* timeout) {
-  return syscall(SYS_futex, word, op, value, timeout, nullptr, FUTEX_BITSET_MATCH_ANY);
+bool is_item_of_lap(std::uint64_t cell, std::uint64_t lap) {
+  return is_item(cell) && ((cell >> 1) & 7) == (lap & 7);
+}
+
+std::uint64_t item_of(std::uint32_t index, std::uint32_t generation, std::uint8_t attempt, std::uint64_t lap) {
+  return (std::uint64_t{generation} << 32) | (std::uint64_t{index} << 12) | (std::uint64_t{attempt} << 4) |
+         ((lap & 7) << 1) | 1;
+}
+
+void count(base::Atomic<std::uint64_t>& counter) {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 }  // namespace
 
 // The next task's lines come from the submitter's core while this one runs.
 void Process::prefetch(std::uint64_t cell) {
-  if ((cell & 1) == 0) return;
+  if (!is_item(cell)) return;
   const auto* lines = reinterpret_cast<const char*>(&entry(static_cast<std::uint32_t>(cell >> 12) & (kMaxObjects - 1)));
   for (std::size_t at = 0; at < sizeof(Entry); at += 64) __builtin_prefetch(lines + at);
+}
+
+namespace {
+
+void raise_to(base::Atomic<std::uint32_t>& word, std::uint32_t least) {
+  std::uint32_t now = word.load();
+  while (now < least && !word.compare_exchange_weak(now, least)) {
+  }
+}
+
+}  // namespace
+
+void Process::join_queue() {
+  if (id_ < 64) control_.workers.fetch_or(std::uint64_t{1} << id_);
+  raise_to(control_.rings, std::min(id_ - kFirstProc + 1, kRings));
+  raise_to(control_.rest_words, id_ / 32 + 1);
 }
 
 bool Process::enqueue(std::uint32_t index) {
@@ -53,21 +78,58 @@ bool Process::enqueue(std::uint32_t index) {
   return requeue(index);
 }
 
+// The ring that this process fills now: of a worker that is awake, so that what is queued need not be stolen.
+std::uint32_t Process::next_ring() {
+  constexpr std::uint64_t kHomes = ((std::uint64_t{1} << kRings) - 1) << kFirstProc;
+  std::uint32_t cursor = push_cursor_.load(std::memory_order_relaxed);
+  push_cursor_.store(cursor + 1, std::memory_order_relaxed);
+  std::uint64_t workers = control_.workers.load(std::memory_order_relaxed) & kHomes;
+  std::uint64_t awake = workers & ~control_.rest[0].load(std::memory_order_relaxed);
+  if (awake == 0) awake = workers;
+  if (awake == 0) return 0;
+  std::uint32_t turn = kFirstProc + (cursor / kTasksPerRing) % kRings;
+  std::uint64_t after = awake >> turn << turn;
+  return static_cast<std::uint32_t>(__builtin_ctzll(after != 0 ? after : awake)) - kFirstProc;
+}
+
 bool Process::requeue(std::uint32_t index) {
   Entry& e = entry(index);
-  std::uint64_t item = item_of(index, e.load().generation(), e.part.attempt_now());
+  std::uint32_t generation = e.load().generation();
+  std::uint8_t attempt = e.part.attempt_now();
+  std::uint32_t first = next_ring();
+  if (first >= control_.rings.load()) raise_to(control_.rings, first + 1);
+  // Rings beyond those in use are room for what the others cannot hold.
+  for (std::uint32_t n = 0; n < kRings; ++n) {
+    std::uint32_t ring = (first + n) % kRings;
+    if (n > 0) raise_to(control_.rings, ring + 1);
+    if (push_to_ring(control_.ring[ring], index, generation, attempt)) return true;
+  }
+  return false;
+}
+
+// False: full, at one moment of the call.
+bool Process::push_to_ring(Ring& ring, std::uint32_t index, std::uint32_t generation, std::uint8_t attempt) {
   for (;;) {
-    std::uint64_t tail = control_.queue_tail.load();
-    std::uint64_t cell = control_.cell[tail % kQueueCells].load();
-    if (cell == free_cell(tail)) {
-      std::uint64_t expected = cell;
-      if (!control_.cell[tail % kQueueCells].compare_exchange_strong(expected, item)) continue;
+    std::uint64_t tail = ring.tail.load();
+    base::Atomic<std::uint64_t>& cell = ring.cell[tail % kRingCells];
+    std::uint64_t seen = cell.load();
+    if (seen == free_cell(tail)) {
+      if (!cell.compare_exchange_strong(seen, item_of(index, generation, attempt, lap_of(tail)))) {
+        count(slot().contended);
+        continue;
+      }
       DAYBREAK_FAILPOINT("enqueue.placed");
-      control_.queue_tail.compare_exchange_strong(tail, tail + 1);
+      ring.tail.compare_exchange_strong(tail, tail + 1);
       return true;
     }
-    if ((cell & 1) != 0 && tail - control_.queue_head.load() >= kQueueCells) return false;
-    control_.queue_tail.compare_exchange_strong(tail, tail + 1);  // somebody placed an item and did not come to this
+    if (is_item_of_lap(seen, lap_of(tail) - 1)) {
+      // The lap before's: nobody has taken it. If the tail has been here all the while, the ring is full.
+      if (ring.tail.load() == tail) return false;
+    } else {
+      // Somebody has placed his item here (it may even be taken by now) and not come to this. If it is the tail that we
+      // have read which is old, this does nothing.
+      ring.tail.compare_exchange_strong(tail, tail + 1);
+    }
   }
 }
 
@@ -80,32 +142,148 @@ bool Process::claim(std::uint32_t index, std::uint32_t generation) {
   }
 }
 
-std::uint32_t Process::dequeue() {
+std::uint32_t Process::take_from_ring(Ring& ring) {
   for (;;) {
-    std::uint64_t head = control_.queue_head.load();
-    std::uint64_t cell = control_.cell[head % kQueueCells].load();
-    if ((cell & 1) == 0) {
-      if (cell == free_cell(head)) return UINT32_MAX;
-      control_.queue_head.compare_exchange_strong(head, head + 1);  // emptied, but the head was not moved
+    std::uint64_t head = ring.head.load();
+    base::Atomic<std::uint64_t>& cell = ring.cell[head % kRingCells];
+    std::uint64_t seen = cell.load();
+    if (!is_item_of_lap(seen, lap_of(head))) {
+      if (seen == free_cell(head)) return UINT32_MAX;
+      // Emptied, but the head was not moved. (Or the head that we read is old: then this does nothing.)
+      ring.head.compare_exchange_strong(head, head + 1);
       continue;
     }
-    std::uint32_t index = static_cast<std::uint32_t>(cell >> 12) & (kMaxObjects - 1);
-    std::uint32_t generation = static_cast<std::uint32_t>(cell >> 32);
-    std::uint8_t attempt = static_cast<std::uint8_t>(cell >> 4);
-    prefetch(control_.cell[(head + 1) % kQueueCells].load(std::memory_order_relaxed));
+    std::uint32_t index = static_cast<std::uint32_t>(seen >> 12) & (kMaxObjects - 1);
+    std::uint32_t generation = static_cast<std::uint32_t>(seen >> 32);
+    std::uint8_t attempt = static_cast<std::uint8_t>(seen >> 4);
+    prefetch(ring.cell[(head + 1) % kRingCells].load(std::memory_order_relaxed));
     bool mine = entry(index).part.attempt_now() == attempt && claim(index, generation);
     DAYBREAK_FAILPOINT("dequeue.claimed");
-    control_.cell[head % kQueueCells].compare_exchange_strong(cell, free_cell(head) + 2);
+    cell.compare_exchange_strong(seen, free_cell(head) + 2);
     DAYBREAK_FAILPOINT("dequeue.emptied");
-    control_.queue_head.compare_exchange_strong(head, head + 1);
+    ring.head.compare_exchange_strong(head, head + 1);
     if (mine) return index;
+    count(slot().contended);
   }
 }
 
+std::uint32_t Process::dequeue() {
+  const std::uint32_t rings = control_.rings.load();
+  const std::uint32_t home = (id_ - kFirstProc) % kRings;
+  std::uint32_t first = home < rings ? home : 0;
+  if (++dequeues_ % kLookAroundEvery == 0) first = (first + dequeues_ / kLookAroundEvery) % rings;
+  for (std::uint32_t n = 0, at = first; n < rings; ++n) {
+    std::uint32_t index = take_from_ring(control_.ring[at]);
+    if (index != UINT32_MAX) {
+      count(slot().taken);
+      if (at != home) count(slot().stolen);
+      return index;
+    }
+    if (++at == rings) at = 0;
+  }
+  return UINT32_MAX;
+}
+
 bool Process::queue_empty() const {
-  std::uint64_t head = control_.queue_head.load();
-  std::uint64_t cell = control_.cell[head % kQueueCells].load();
-  return (cell & 1) == 0 && cell == free_cell(head);
+  const std::uint32_t rings = control_.rings.load();
+  for (std::uint32_t i = 0; i < rings; ++i) {
+    const Ring& ring = control_.ring[i];
+    std::uint64_t head = ring.head.load();
+    if (ring.cell[head % kRingCells].load() != free_cell(head)) return false;
+  }
+  return true;
+}
+
+std::uint64_t Process::queue_length() const {
+  std::uint64_t length = 0;
+  for (std::uint32_t i = 0; i < control_.rings.load(); ++i) {
+    std::uint64_t head = control_.ring[i].head.load();
+    auto n = static_cast<std::int64_t>(control_.ring[i].tail.load() - head);  // signed: the tail may be the older one
+    if (n > 0) length += static_cast<std::uint64_t>(n);
+  }
+  return length;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Who looks for work. Whoever queues a task wakes a sleeper only if nobody is searching: a searcher will see the task,
+// because it looks at all rings once more after it has given up its bit (and, before it sleeps, after it has set its
+// idle bit). A searcher that finds a task and was the last one wakes the next if there is more. So a burst wakes one
+// worker at a time, each by one that found more than it can do, and none for nothing.
+
+namespace {
+
+constexpr std::uint64_t idle_bit(std::uint32_t proc) {
+  return std::uint64_t{1} << (proc % 32);
+}
+constexpr std::uint64_t searching_bit(std::uint32_t proc) {
+  return std::uint64_t{1} << (32 + proc % 32);
+}
+
+}  // namespace
+
+bool Process::anyone_searching() const {
+  for (std::uint32_t word = 0; word < control_.rest_words.load(); ++word)
+    if (control_.rest[word].load() >> 32 != 0) return true;
+  return false;
+}
+
+bool Process::start_searching() {
+  std::uint32_t others = 0;
+  for (std::uint32_t word = 0; word < control_.rest_words.load(); ++word) {
+    std::uint64_t rest = control_.rest[word].load();
+    if (word == id_ / 32) {
+      if ((rest & searching_bit(id_)) != 0) return true;  // since it was woken
+    }
+    others += static_cast<std::uint32_t>(__builtin_popcountll(rest >> 32));
+  }
+  if (others >= std::max(1u, std::min(control_.num_cpus, control_.cores) / 4)) return false;
+  control_.rest[id_ / 32].fetch_or(searching_bit(id_));
+  return true;
+}
+
+void Process::stop_searching() {
+  base::Atomic<std::uint64_t>& rest = control_.rest[id_ / 32];
+  if ((rest.load() & searching_bit(id_)) == 0) return;
+  rest.fetch_and(~searching_bit(id_));
+  if (!anyone_searching() && !queue_empty()) wake_idle();
+}
+
+void Process::become_idle() {
+  base::Atomic<std::uint64_t>& rest = control_.rest[id_ / 32];
+  std::uint64_t now = rest.load();
+  while (!rest.compare_exchange_weak(now, (now & ~searching_bit(id_)) | idle_bit(id_))) {
+  }
+}
+
+void Process::leave_idle() {
+  control_.rest[id_ / 32].fetch_and(~idle_bit(id_));
+}
+
+bool Process::is_idle(std::uint32_t proc) const {
+  return (control_.rest[proc / 32].load() & idle_bit(proc)) != 0;
+}
+
+bool Process::claim_idle(std::uint32_t proc) {
+  return (control_.rest[proc / 32].fetch_and(~idle_bit(proc)) & idle_bit(proc)) != 0;
+}
+
+bool Process::task_queued() {
+  return !anyone_searching() && wake_idle();
+}
+
+// The lowest first: the others may sleep long enough to be given up.
+bool Process::wake_idle() {
+  for (std::uint32_t word = 0; word < control_.rest_words.load(); ++word) {
+    std::uint64_t rest = control_.rest[word].load();
+    while (static_cast<std::uint32_t>(rest) != 0) {
+      std::uint32_t proc = word * 32 + static_cast<std::uint32_t>(__builtin_ctzll(rest));
+      if (!control_.rest[word].compare_exchange_weak(rest, (rest & ~idle_bit(proc)) | searching_bit(proc))) continue;
+      DAYBREAK_FAILPOINT("wake.chosen");
+      ring(proc);
+      return true;
+    }
+  }
+  return false;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -174,8 +352,9 @@ void Process::release_token(std::uint32_t token, std::uint32_t as) {
 
 bool Process::set_waiter(Ref ref) {
   Entry& e = entry(ref.index);
-  State s = e.load();
+  State s = settled(ref.index);
   for (;;) {
+    if (s.phase() == Phase::kDying) s = settled(ref.index);  // a mark there would be seen by nobody
     if (s.done()) return false;
     std::uint32_t waiter = s.waiter();
     if (waiter == id_ + 1 || waiter == State::kManyWaiters) return true;
@@ -187,21 +366,25 @@ bool Process::set_waiter(Ref ref) {
 // The bit for a sleeper lies in the futex word itself, and the ringer takes it away: a burst of rings makes one system
 // call, however long the sleeper takes to get a core.
 bool Process::ring(std::uint32_t proc) {
-  std::atomic<std::uint32_t>& bell = control_.proc[proc].bell;
+  base::Atomic<std::uint32_t>& bell = control_.proc[proc].bell;
   if ((bell.fetch_add(2) & kAsleep) == 0) return false;
   bell.fetch_and(~kAsleep);
-  futex(&bell, FUTEX_WAKE, INT_MAX, nullptr);
+  count(slot().wakeups);
+  base::futex_wake_all(bell);
   return true;
 }
 
+// ring() by one that died between its two last steps has left a sleeper without a mark: later rings would not wake it.
+void Process::ring_surely(std::uint32_t proc) {
+  base::Atomic<std::uint32_t>& bell = control_.proc[proc].bell;
+  bell.fetch_add(2);
+  bell.fetch_and(~kAsleep);
+  base::futex_wake_all(bell);
+}
+
 void Process::ring_all() {
-  for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc) {
-    ProcSlot& s = control_.proc[proc];
-    if (s.status.load() != ProcStatus::kAlive) continue;
-    s.bell.fetch_add(2);
-    s.bell.fetch_and(~kAsleep);
-    futex(&s.bell, FUTEX_WAKE, INT_MAX, nullptr);
-  }
+  for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc)
+    if (control_.proc[proc].status.load() == ProcStatus::kAlive) ring_surely(proc);
 }
 
 void Process::wake_waiters(std::uint32_t waiter) {
@@ -213,42 +396,17 @@ void Process::wake_waiters(std::uint32_t waiter) {
   for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc) {
     ProcSlot& s = control_.proc[proc];
     if (s.status.load(std::memory_order_relaxed) != ProcStatus::kAlive) continue;
-    bool idle = (control_.idle[proc / 64].load() >> (proc % 64) & 1) != 0;
-    if (!idle || s.blocked.load() != 0) ring(proc);  // an idle one waits for tasks, not for objects
+    if (!is_idle(proc) || s.blocked.load() != 0) ring(proc);  // an idle one waits for tasks, not for objects
   }
 }
 
 int Process::sleep(std::uint32_t seen, std::int64_t timeout_ns) {
-  std::atomic<std::uint32_t>& bell = slot().bell;
-  timespec until{};
-  if (timeout_ns >= 0) {
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    std::int64_t total = until.tv_nsec + timeout_ns;
-    until.tv_sec += total / 1'000'000'000;
-    until.tv_nsec = total % 1'000'000'000;
-  }
+  base::Atomic<std::uint32_t>& bell = slot().bell;
   std::uint32_t now = bell.load();
   do {
     if ((now & ~kAsleep) != seen) return 0;
   } while ((now & kAsleep) == 0 && !bell.compare_exchange_weak(now, seen | kAsleep));
-  if (futex(&bell, FUTEX_WAIT_BITSET, seen | kAsleep, timeout_ns >= 0 ? &until : nullptr) == 0) return 0;
-  return errno == EAGAIN ? 0 : errno;
-}
-
-bool Process::wake_idle() {
-  for (std::uint32_t word = 0; word < kMaxProcs / 64; ++word) {
-    std::uint64_t bits = control_.idle[word].load();
-    while (bits != 0) {
-      std::uint64_t lowest = bits & -bits;
-      if ((control_.idle[word].fetch_and(~lowest) & lowest) != 0) {
-        DAYBREAK_FAILPOINT("wake.chosen");
-        ring(word * 64 + static_cast<std::uint32_t>(__builtin_ctzll(lowest)));
-        return true;
-      }
-      bits = control_.idle[word].load();
-    }
-  }
-  return false;
+  return base::futex_wait(bell, seen | kAsleep, timeout_ns);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -258,7 +416,7 @@ void Process::lock(RobustLock& lock) {
     std::uint32_t none = 0;
     if (lock.holder.compare_exchange_strong(none, id_ + 1)) return;
     if (i < 32) {
-      cpu_pause();
+      base::cpu_pause();
       continue;
     }
     // The monitor must not wait for a process that it is about to bury.
@@ -266,8 +424,7 @@ void Process::lock(RobustLock& lock) {
       break_lock(lock, none - 1);
       continue;
     }
-    timespec pause{0, i < 1000 ? 20'000 : 1'000'000};
-    nanosleep(&pause, nullptr);
+    base::sleep_ns(i < 1000 ? 20'000 : 1'000'000);
   }
 }
 

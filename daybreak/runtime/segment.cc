@@ -115,7 +115,7 @@ base::Status Segment::map() {
     return base::fail(base::Code::kInternal, "the control segment is not one of this version");
   std::uint64_t count = granules();
   auto* at = static_cast<std::byte*>(control) + round_up(sizeof(Control), 4096);
-  runs_ = reinterpret_cast<std::atomic<std::uint64_t>*>(at);
+  runs_ = reinterpret_cast<base::Atomic<std::uint64_t>*>(at);
   tags_ = reinterpret_cast<ChunkTags*>(at + round_up(count * 8, 4096));
   // Aligned to a huge page, so that the kernel can map whole ones.
   std::uint64_t capacity = control_->data_capacity;

@@ -30,7 +30,7 @@ class Segment {
   Control& control() { return *control_; }
   Entry& entry(std::uint32_t index) { return control_->entry[index]; }
   std::byte* data(std::uint64_t offset) { return data_ + offset; }
-  std::atomic<std::uint64_t>& run(std::uint64_t granule) { return runs_[granule]; }
+  base::Atomic<std::uint64_t>& run(std::uint64_t granule) { return runs_[granule]; }
   ChunkTags& tags(std::uint64_t granule) { return tags_[granule / kChunkGranules]; }
   std::uint64_t granules() const { return control_->data_capacity / kGranule; }
   int control_fd() const { return control_fd_; }
@@ -54,7 +54,7 @@ class Segment {
   bool huge_pages_ = false;
   std::uint64_t control_bytes_ = 0;
   Control* control_ = nullptr;
-  std::atomic<std::uint64_t>* runs_ = nullptr;
+  base::Atomic<std::uint64_t>* runs_ = nullptr;
   ChunkTags* tags_ = nullptr;
   std::byte* data_ = nullptr;
 };

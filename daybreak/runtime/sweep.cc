@@ -33,6 +33,8 @@ void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& fil
     return !(e.value.where == kBlock && e.value.offset == offset) &&
            !(e.args.where == kBlock && e.args.offset == offset);
   };
+  // Under the heap lock: a reclaimer may be about to take an empty chunk of the dead, or have given it to another.
+  lock(control_.heap_lock);
   for (std::uint64_t at = 0; at < segment_.granules();) {
     std::uint64_t word = segment_.run(at).load();
     if (word == 0) {
@@ -57,6 +59,7 @@ void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& fil
     // Without an owner nobody takes blocks from it any more; reclaim_chunks() gets it when the last one is freed.
     segment_.run(granule).store(empty ? 0 : Run::make(Run::tag(word) & ~0xffffu, kChunkGranules));
   }
+  unlock(control_.heap_lock);
 }
 
 Process::SweepResult Process::sweep(std::uint32_t dead) {
@@ -106,14 +109,13 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
   for (std::uint32_t i : result.lost) drop_value(i);
   for (std::uint32_t i : created) abandon(i);
   for (std::uint32_t i : dying) {
-    Entry& e = entry(i);
-    State s = e.load();
-    Phase before = s.has(State::kWasError) ? Phase::kError : Phase::kReady;
-    e.state.store(s.with_phase(before).without_proc().without(State::kWasError).word);
-    try_free({i, s.generation()});
+    std::uint32_t generation = entry(i).load().generation();
+    give_up_free(i);
+    try_free({i, generation});
   }
   for (std::uint32_t i : finishing) finish(i, entry(i).load().generation());
-  for (std::uint32_t i : requeued) requeue(i);
+  for (std::uint32_t i : requeued)
+    if (!requeue(i)) result.queued.push_back({i, entry(i).load().generation()});
 
   // Further results of tasks that never came to be, and objects that nobody is left for.
   for_each_entry([&](std::uint32_t i) {
@@ -133,7 +135,8 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
     std::uint32_t holder = dead + 1;
     control_.token[i].holder.compare_exchange_strong(holder, 0);
   }
-  control_.idle[dead / 64].fetch_and(~bit);
+  if (dead < 64) control_.workers.fetch_and(~bit);
+  control_.rest[dead / 32].fetch_and(~(0x1'0000'0001ull << (dead % 32)));
   std::uint32_t blocks = control_.entry_blocks_used.load();
   for (std::uint32_t i = 0; i < blocks; ++i) {
     std::uint32_t owner = dead + 1;

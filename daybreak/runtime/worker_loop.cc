@@ -7,12 +7,12 @@ namespace daybreak::runtime {
 
 namespace {
 
-constexpr std::uint32_t kFewCores = 3;
-
 }  // namespace
 
 WorkerLoop::WorkerLoop(Client& client, std::uint32_t actor) : client_(client), p_(client.process()), actor_(actor) {
-  if (actor_ == UINT32_MAX) client_.set_worker(&worker_);
+  if (actor_ != UINT32_MAX) return;
+  client_.set_worker(&worker_);
+  p_.join_queue();
 }
 
 WorkerLoop::Next WorkerLoop::poll(std::uint32_t& index) {
@@ -45,31 +45,27 @@ WorkerLoop::Next WorkerLoop::poll_worker(std::uint32_t& index) {
   while (!calls_.empty()) {
     Ref ref = calls_.front().ref;
     calls_.pop_front();
+    directed_ = true;  // from here on finished() rings the scheduler: the CPUs of a cancelled one come back as well
     if (!claim(ref)) {
       finished(ref.index);
       continue;
     }
-    if (worker_.token != UINT32_MAX) {
-      p_.release_token(worker_.token, p_.id());
-      worker_.token = UINT32_MAX;
-      if (!p_.queue_empty()) p_.wake_idle();
-    }
+    p_.stop_searching();
+    if (give_token_back() && !p_.queue_empty()) p_.wake_idle();
     index = ref.index;
-    directed_ = true;
     return Next::kTask;
   }
   if (p_.slot().asked_to_exit.load(std::memory_order_relaxed) != 0) return Next::kExit;
-  if (control.tokens_wanted.load(std::memory_order_relaxed) != 0 && worker_.token != UINT32_MAX) {
-    p_.release_token(worker_.token, p_.id());
-    worker_.token = UINT32_MAX;
+  if (control.tokens_wanted.load(std::memory_order_relaxed) != 0 && give_token_back()) {
     p_.ring(kSchedulerProc);
     return Next::kIdle;
   }
-  while (!p_.queue_empty()) {
+  while (worker_.token != UINT32_MAX || !p_.queue_empty()) {
     if (worker_.token == UINT32_MAX && (worker_.token = p_.acquire_token(p_.id())) == UINT32_MAX) return Next::kIdle;
     index = p_.dequeue();
     if (index == UINT32_MAX) break;
     directed_ = false;
+    p_.stop_searching();
     if (!p_.entry(index).load().has(State::kCancelled)) return Next::kTask;
     client_.cancel_claimed(index);
   }
@@ -79,7 +75,7 @@ WorkerLoop::Next WorkerLoop::poll_worker(std::uint32_t& index) {
 // Calls of one caller run in the order of their submission; one whose arguments are not ready holds up its caller's
 // later calls, and nobody else's.
 WorkerLoop::Next WorkerLoop::poll_actor(std::uint32_t& index) {
-  std::lock_guard guard(mutex_);
+  base::MutexLock guard(mutex_);
   if (p_.control().stopping.load(std::memory_order_relaxed) != 0) return Next::kExit;
   ActorSlot& actor = p_.control().actor[actor_];
   std::uint32_t terminate = actor.terminate.load();
@@ -112,26 +108,9 @@ WorkerLoop::Next WorkerLoop::poll_actor(std::uint32_t& index) {
   return Next::kIdle;
 }
 
-bool WorkerLoop::nothing_to_do() {
-  if (p_.control().stopping.load() != 0) return false;
-  if (actor_ != UINT32_MAX)
-    return p_.list_empty(Process::kActorList + actor_) && p_.control().actor[actor_].terminate.load() != 1;
-  return p_.list_empty(p_.id()) && p_.slot().asked_to_exit.load() == 0 && p_.queue_empty();
-}
-
-// Of the workers of a machine with few cores one spins: the others would take the core from whoever has work for them.
-bool WorkerLoop::take_turn_to_spin() {
-  Control& control = p_.control();
-  if (actor_ != UINT32_MAX || control.cores > kFewCores) return true;
-  std::uint32_t holder = control.spinner.load(std::memory_order_relaxed);
-  if (holder != 0 && holder != p_.id() + 1 && p_.slot(holder - 1).status.load() == ProcStatus::kAlive) return false;
-  return control.spinner.compare_exchange_strong(holder, p_.id() + 1);
-}
-
-void WorkerLoop::leave_turn_to_spin() {
-  if (actor_ != UINT32_MAX || p_.control().cores > kFewCores) return;
-  std::uint32_t holder = p_.id() + 1;
-  p_.control().spinner.compare_exchange_strong(holder, 0);
+bool WorkerLoop::no_calls() {
+  return p_.control().stopping.load() == 0 && p_.list_empty(Process::kActorList + actor_) &&
+         p_.control().actor[actor_].terminate.load() != 1;
 }
 
 WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns) {
@@ -140,57 +119,67 @@ WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns)
     std::uint32_t seen = p_.bell();
     Next next = poll(index);
     if (next != Next::kIdle) return next;
+    if (spin(seen)) continue;
 
-    // The next task often comes at once.
-    std::int64_t until =
-        Client::now_ns() + spin_budget_ns(p_, p_.slot(kDriverProc).cpu.load(std::memory_order_relaxed));
-    const bool turn = take_turn_to_spin();
-    if (!turn) until = 0;
-    bool rung = false;
-    do {
-      for (int i = 0; i < 32 && !rung; ++i) {
-        cpu_pause();
-        rung = p_.rung_since(seen) || (actor_ == UINT32_MAX && !p_.queue_empty());
-      }
-    } while (!rung && Client::now_ns() < until);
-    if (turn) leave_turn_to_spin();
-    if (rung) {
-      next = poll(index);
-      if (next != Next::kIdle) return next;
-      seen = p_.bell();
-      next = poll(index);
-      if (next != Next::kIdle) return next;
-    }
-
-    const std::uint32_t word = p_.id() / 64;
-    const std::uint64_t bit = 1ull << (p_.id() % 64);
-    if (actor_ == UINT32_MAX) {
-      if (worker_.token != UINT32_MAX) {
-        p_.release_token(worker_.token, p_.id());
-        worker_.token = UINT32_MAX;
-      }
-      p_.slot().idle_since_ns.store(static_cast<std::uint64_t>(Client::now_ns()));
-      p_.control().idle[word].fetch_or(bit);
-      // Whoever queued before it saw our bit is seen by us here.
-      if (!p_.queue_empty()) {
-        next = poll(index);
-        if (next != Next::kIdle) {
-          p_.control().idle[word].fetch_and(~bit);
-          return next;
-        }
-      }
-    }
-    std::int64_t left = deadline < 0 ? -1 : deadline - Client::now_ns();
-    int error = 0;
-    if (deadline < 0 || left > 0) {
-      if (actor_ == UINT32_MAX || nothing_to_do()) error = p_.sleep(seen, left);
-    } else {
-      error = ETIMEDOUT;
-    }
-    if (actor_ == UINT32_MAX) p_.control().idle[word].fetch_and(~bit);
-    if (error == EINTR) return Next::kInterrupted;
-    if (error == ETIMEDOUT && deadline >= 0) return Next::kIdle;
+    int error = actor_ == UINT32_MAX ? sleep_idle(seen, index, deadline, next) : sleep_actor(seen, deadline);
+    if (next != Next::kIdle) return next;
+    const bool interrupted = error == EINTR, late = error == ETIMEDOUT && deadline >= 0;
+    if (!interrupted && !late) continue;
+    if (actor_ == UINT32_MAX) p_.stop_searching();
+    return interrupted ? Next::kInterrupted : Next::kIdle;
   }
+}
+
+// The next task often comes at once, so a few look out for it. True: something has come, perhaps.
+bool WorkerLoop::spin(std::uint32_t seen) {
+  const bool worker = actor_ == UINT32_MAX;
+  // A task that is queued and that we could not take: we have no token, and wait for one asleep.
+  if (worker && (!p_.queue_empty() || !p_.start_searching())) return false;
+  std::int64_t until = Client::now_ns() + spin_budget_ns(p_, p_.slot(kDriverProc).cpu.load(std::memory_order_relaxed));
+  do {
+    for (int i = 0; i < kLooksPerSpin; ++i) {
+      base::cpu_pause();
+      if (p_.rung_since(seen) || (worker && !p_.queue_empty())) return true;
+    }
+  } while (Client::now_ns() < until);
+  return false;
+}
+
+static std::int64_t time_left(std::int64_t deadline) {
+  return deadline < 0 ? -1 : std::max<std::int64_t>(0, deadline - Client::now_ns());
+}
+
+int WorkerLoop::sleep_actor(std::uint32_t seen, std::int64_t deadline) {
+  std::int64_t left = time_left(deadline);
+  if (left == 0) return ETIMEDOUT;
+  return no_calls() ? p_.sleep(seen, left) : 0;
+}
+
+// The order is what excludes a lost task: first the token goes back (somebody else may run what is queued), then we are
+// idle instead of searching, then we look at the queue once more, then we sleep. Whoever queued before that look is seen
+// by it; whoever queues after it sees that we are idle and nobody searches. The same for who gives back a token.
+int WorkerLoop::sleep_idle(std::uint32_t seen, std::uint32_t& index, std::int64_t deadline, Next& next) {
+  give_token_back();
+  p_.slot().idle_since_ns.store(static_cast<std::uint64_t>(Client::now_ns()));
+  p_.become_idle();
+  // A token that we took for a task which was gone may have kept another from it: back with it, and look again.
+  do next = p_.queue_empty() ? Next::kIdle : poll(index);
+  while (next == Next::kIdle && give_token_back());
+  int error = 0;
+  if (next == Next::kIdle) {
+    std::int64_t left = time_left(deadline);
+    error = left == 0 ? ETIMEDOUT : p_.sleep(seen, left);
+  }
+  p_.leave_idle();
+  if (next != Next::kIdle) p_.stop_searching();  // somebody may have counted on us while we looked idle
+  return error;
+}
+
+bool WorkerLoop::give_token_back() {
+  if (worker_.token == UINT32_MAX) return false;
+  p_.release_token(worker_.token, p_.id());
+  worker_.token = UINT32_MAX;
+  return true;
 }
 
 void WorkerLoop::finished(std::uint32_t index) {

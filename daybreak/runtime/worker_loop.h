@@ -3,9 +3,9 @@
 #pragma once
 
 #include <deque>
-#include <mutex>
 #include <vector>
 
+#include "daybreak/base/mutex.h"
 #include "daybreak/runtime/client.h"
 
 namespace daybreak::runtime {
@@ -33,15 +33,17 @@ class WorkerLoop {
   Next poll_actor(std::uint32_t& index);
   void take(std::uint32_t list);
   bool claim(Ref ref);
-  bool nothing_to_do();
-  bool take_turn_to_spin();
-  void leave_turn_to_spin();
+  bool no_calls();
+  bool spin(std::uint32_t seen);
+  int sleep_actor(std::uint32_t seen, std::int64_t deadline);
+  int sleep_idle(std::uint32_t seen, std::uint32_t& index, std::int64_t deadline, Next& next);
+  bool give_token_back();  // true: it had one
 
   Client& client_;
   Process& p_;
   const std::uint32_t actor_;
   Client::Worker worker_;
-  std::mutex mutex_;        // calls_: an actor may have many threads
+  base::Mutex mutex_;       // calls_: an actor may have many threads
   std::deque<Call> calls_;  // taken from the inbox, not begun
   std::vector<std::uint32_t> taken_;
   bool directed_ = false;  // the task in hand came from the scheduler, with its own CPUs

@@ -88,7 +88,7 @@ def _add_links(server: Server, app: str, models: list[str]) -> str:
 
 
 def _delete_links(server: Server, app: str, models: list[str]) -> str:
-    server.unlink(app, _only(models))
+    server.unlink(app, *models)
     return "Success!"
 
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <mutex>
 
-#include "daybreak/base/json.h"
 
 namespace daybreak::serve {
 
@@ -94,18 +93,6 @@ std::vector<std::shared_ptr<const App>> Apps::all() const {
   return all;
 }
 
-namespace {
-
-// A text of the lineage, for a label; empty when there is none.
-std::string lineage_text(const std::string& lineage, const char* key) {
-  constexpr std::size_t kMaxLabelBytes = 128;
-  const auto parsed = base::parse_json(lineage);
-  if (!parsed || !parsed->is_object()) return "";
-  return base::json_member<std::string>(*parsed, key).value_or("").substr(0, kMaxLabelBytes);
-}
-
-}  // namespace
-
 base::Status Apps::add_version(const std::string& name, VersionConfig config) {
   DAYBREAK_TRY(check_name("model", name));
   DAYBREAK_TRY(check_name("version", config.name));
@@ -121,11 +108,6 @@ base::Status Apps::add_version(const std::string& name, VersionConfig config) {
                 input_type_name(types_.at(name)), config.name, input_type_name(config.input_type));
   }
   const InputType type = config.input_type;
-  registry_
-      .gauge("daybreak_serve_version_info", "1 for each version that was registered: where it came from.",
-             {"model", "version", "run", "artifact"})
-      .with({name, config.name, lineage_text(config.lineage, "run"), lineage_text(config.lineage, "artifact")})
-      .set(1);
   DAYBREAK_TRY(found->second->add_version(std::move(config)));
   types_.insert_or_assign(name, type);
   return {};
@@ -133,7 +115,16 @@ base::Status Apps::add_version(const std::string& name, VersionConfig config) {
 
 base::Status Apps::delete_version(const std::string& name, const std::string& version) {
   DAYBREAK_ASSIGN(const auto found, model(name));
-  return found->delete_version(version);
+  DAYBREAK_TRY(found->delete_version(version));
+  // A model without versions that nobody asks is forgotten, as its app is when it is deleted: both have a limit.
+  const std::unique_lock lock(mutex_);
+  const bool linked = std::ranges::any_of(apps_, [&](const auto& entry) { return entry.second->model == found; });
+  const auto here = models_.find(name);
+  if (here != models_.end() && here->second == found && !linked && found->versions().empty()) {
+    models_.erase(here);
+    types_.erase(name);
+  }
+  return {};
 }
 
 base::Status Apps::set_current(const std::string& name, const std::string& version) {

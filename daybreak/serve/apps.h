@@ -51,6 +51,7 @@ class Apps {
 
   // Makes the model when it is not there.
   base::Status add_version(const std::string& model, VersionConfig config);
+  // The model goes with its last version, unless an app is linked to it.
   base::Status delete_version(const std::string& model, const std::string& version);
   base::Status set_current(const std::string& model, const std::string& version);
   base::Result<std::shared_ptr<Model>> model(const std::string& name) const;

@@ -87,16 +87,20 @@ class Control(Mirror):
                     f"App {app} takes {found.input_type}, and model {model} takes {linked.versions[current].input_type}."
                 )
             if current is not None:
-                self._ensure_in_core(model, current)
+                self._bring_back(model, current)
             self._commit(lambda state: state.apps[app].models.append(model), self._link_effect(app, model))
 
-    def unlink(self, app: str, model: str) -> None:
-        """From now on the app answers with its default output."""
+    def unlink(self, app: str, *models: str) -> None:
+        """From now on the app answers with its default output. All of the models are unlinked, or, when it is not linked to
+        one of them, none."""
         with self._lock:
-            if model not in self._app(app).models:
-                raise errors.NotFoundError(f"App {app} is not linked to model {checks.shown(model)}.")
-            do, undo = self._link_effect(app, model)
-            self._commit(lambda state: state.apps[app].models.remove(model), (undo, do))
+            linked = self._app(app).models
+            for model in models:
+                if model not in linked:
+                    raise errors.NotFoundError(f"App {app} is not linked to model {checks.shown(model)}.")
+            left = [model for model in linked if model not in models]
+            effects = [self._link_effect(app, model) for model in sorted(set(models))]
+            self._commit(lambda state: state.apps[app].models.__setitem__(slice(None), left), *[(u, d) for d, u in effects])
 
     # Versions.
 
@@ -124,11 +128,17 @@ class Control(Mirror):
         with self._claim(model, version):
             with self._lock:
                 placed = self._check_new(model, version, made)
-            if placed is not None and placed.batch_size != made.batch_size:
+            replaced = placed is not None and placed.batch_size != made.batch_size
+            if replaced:
                 self._replace_in_core(model, version, made)
-            with self._lock:
-                self._check_new(model, version, made)
-                self._register(model, version, made)
+            try:
+                with self._lock:
+                    self._check_new(model, version, made)
+                    self._register(model, version, made)
+            except BaseException:
+                if replaced and placed is not None:
+                    self._replace_in_core(model, version, placed)
+                raise
 
     def _check_new(self, model: str, version: str, made: Version) -> Version | None:
         """Whether the version can be registered; what is there of it."""
@@ -146,22 +156,13 @@ class Control(Mirror):
         return placed
 
     def _register(self, model: str, version: str, made: Version) -> None:
-        is_new = (model, version) not in self._in_core
-        if is_new:
-            self._core_add(model, version, made)
-
         def change(state: State) -> None:
             entry = state.models.setdefault(model, Model())
             entry.versions[version] = made
             entry.set_current(version)
 
         links = [self._link_effect(name, model) for name, _ in self._apps_of(model)]
-        try:
-            self._commit(change, self._current_effect(model, version), *links)
-        except BaseException:
-            if is_new:
-                self._core_remove(model, version)
-            raise
+        self._commit(change, self._in_core_effect(model, version), self._current_effect(model, version), *links)
 
     def set_version(self, model: str, version: str) -> None:
         """Makes a version the one that answers: at once for what comes, and for what waits."""
@@ -169,8 +170,11 @@ class Control(Mirror):
             self._model(model)
             found = self._version(model, version)
             self._check_types(model, found.input_type)
-            self._ensure_in_core(model, version)
-            self._commit(lambda state: state.models[model].set_current(version), self._current_effect(model, version))
+            self._commit(
+                lambda state: state.models[model].set_current(version),
+                self._in_core_effect(model, version),
+                self._current_effect(model, version),
+            )
 
     def rollback(self, model: str) -> str:
         """Makes the version current that was so before, and names it."""
@@ -180,13 +184,12 @@ class Control(Mirror):
                 raise errors.FailedPreconditionError(f"No version of {model} was current before: set one by its name.")
             version = history[-1]
             self._check_types(model, self.state.models[model].versions[version].input_type)
-            self._ensure_in_core(model, version)
 
             def change(state: State) -> None:
                 state.models[model].history.pop()
                 state.models[model].current = version
 
-            self._commit(change, self._current_effect(model, version))
+            self._commit(change, self._in_core_effect(model, version), self._current_effect(model, version))
             return version
 
     @contextlib.contextmanager

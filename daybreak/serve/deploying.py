@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -151,7 +152,8 @@ class Deploying(Control):
             known = self.state.models.get(model, Model()).versions.get(version)
             if known is not None and (known.blob is not None or known.input_type != kind):
                 raise errors.AlreadyExistsError(f"Version {version} of {model} is deployed already.")
-            made = Version(kind, registered=False) if known is None else known
+            # A copy: what is known changes when all of this has succeeded, and not before.
+            made = Version(kind, registered=False) if known is None else copy.deepcopy(known)
             made.output, made.replicas = "str", replicas
 
             def finish() -> None:
@@ -184,6 +186,7 @@ class Deploying(Control):
                 self._runs.pop((model, version), None)
                 if not was_in_core:
                     self._core_remove(model, version)
+                    self._bring_back(model, self._current(model))
                 if len(self._claims) == 1:  # this one
                     self._store.forget()
             raise

@@ -73,7 +73,8 @@ base::Status skip(ondemand::value value, int depth) {
   } else {
     simdjson::error_code error = simdjson::SUCCESS;
     if (type == ondemand::json_type::string) error = value.get_string().error();
-    if (type == ondemand::json_type::number) error = value.get_number().error();
+    // As a double: get_number() has no place for integers of more than 64 bits, which are JSON all the same.
+    if (type == ondemand::json_type::number) error = value.get_double().error();
     if (type == ondemand::json_type::boolean) error = value.get_bool().error();
     if (type == ondemand::json_type::null) error = value.is_null() ? simdjson::SUCCESS : simdjson::N_ATOM_ERROR;
     if (error) return no_json(error);
@@ -180,7 +181,6 @@ base::Status read_batch(ondemand::value value, InputType type, Slab& slab, Parse
       return gathered.data() + offset;
     }));
   }
-  if (parsed.inputs.empty()) return expected_input(type, "\"input_batch\" is empty");
   DAYBREAK_ASSIGN(parsed.block, slab.allocate(std::max<std::size_t>(gathered.size(), 1)));
   if (!gathered.empty()) std::memcpy(parsed.block.data(), gathered.data(), gathered.size());
   if (gathered.capacity() > (4u << 20)) std::vector<std::byte>().swap(gathered);
@@ -267,6 +267,27 @@ base::Result<Parsed> parse_request(std::string& body, InputType type, Slab& slab
   return parsed;
 }
 
+namespace {
+
+// is_json() for what may hold an integer of more than 64 bits, which simdjson's DOM has no place for (and which error it
+// gives differs between its versions): read over, not kept.
+bool reads_over(std::string_view text) {
+  thread_local ondemand::parser parser(1u << 20);
+  const simdjson::padded_string padded(text);
+  ondemand::document document;
+  bool scalar;
+  if (parser.iterate(padded).get(document) || document.is_scalar().get(scalar)) return false;
+  if (scalar) {
+    if (document.get_double().error()) return false;
+  } else {
+    ondemand::value value;
+    if (document.get_value().get(value) || !skip(value, 1)) return false;
+  }
+  return document.current_location().error() == simdjson::OUT_OF_BOUNDS;
+}
+
+}  // namespace
+
 bool is_json(std::string_view text) {
   if (text.empty()) return false;
   if (text.size() > 1u << 20) return false;
@@ -274,7 +295,7 @@ bool is_json(std::string_view text) {
   simdjson::dom::element element;
   if (parser.max_depth() != kMaxJsonDepth && parser.allocate(1u << 16, kMaxJsonDepth) != simdjson::SUCCESS)
     return false;
-  return parser.parse(text.data(), text.size()).get(element) == simdjson::SUCCESS;
+  return parser.parse(text.data(), text.size()).get(element) == simdjson::SUCCESS || reads_over(text);
 }
 
 std::string json_string(std::string_view text) {

@@ -1,16 +1,25 @@
 #include "daybreak/serve/metrics.h"
 
+#include "daybreak/base/json.h"
+
 namespace daybreak::serve {
 
 namespace {
 
-// 10 us to 160 s, each bound 1.35 times the one before.
+// A text of the lineage, for a label; empty when there is none.
+std::string lineage_text(const std::string& lineage, const char* key) {
+  constexpr std::size_t kMaxLabelBytes = 128;
+  const auto parsed = base::parse_json(lineage);
+  if (!parsed || !parsed->is_object()) return "";
+  return base::json_member<std::string>(*parsed, key).value_or("").substr(0, kMaxLabelBytes);
+}
+
+}  // namespace
+
 const std::vector<double>& latency_bounds() {
   static const std::vector<double> bounds = base::exponential_bounds(1e-5, 1.35, 56);
   return bounds;
 }
-
-}  // namespace
 
 std::string_view reason_name(Reason reason) {
   constexpr std::string_view kNames[kReasons] = {"answered", "no_model", "deadline", "overloaded", "model_error"};
@@ -28,41 +37,42 @@ AppMetrics::AppMetrics(base::Registry& registry, const std::string& name)
     : latency_s(registry
                     .histogram("daybreak_serve_request_seconds", "From a parsed request to its answer.",
                                latency_bounds(), {"app"})
-                    .with({name})),
-      gate(registry.counter("daybreak_serve_gate_decisions_total", "What the gate said.", {"app", "decision"})),
-      app(name) {
+                    .own({name})),
+      gate_(registry.counter("daybreak_serve_gate_decisions_total", "What the gate said.", {"app", "decision"})),
+      app_(name) {
   auto& family = registry.counter("daybreak_serve_inputs_total", "Inputs by what became of them.", {"app", "outcome"});
-  for (std::size_t i = 0; i < kReasons; ++i) outcomes[i] = &family.with({name, reason_name(static_cast<Reason>(i))});
+  for (std::size_t i = 0; i < kReasons; ++i) outcomes[i] = family.own({name, reason_name(static_cast<Reason>(i))});
 }
 
-VersionMetrics::VersionMetrics(base::Registry& registry, const std::string& model, const std::string& version)
-    : predictions(
-          registry
-              .counter("daybreak_serve_model_predictions_total", "Inputs that a model answered.", {"model", "version"})
-              .with({model, version})),
-      errors(registry
-                 .counter("daybreak_serve_model_errors_total", "Inputs for which a model failed.", {"model", "version"})
-                 .with({model, version})),
-      retried(registry
-                  .counter("daybreak_serve_model_retries_total", "Inputs computed again, their replica having died.",
-                           {"model", "version"})
-                  .with({model, version})),
-      latency_s(registry
-                    .histogram("daybreak_serve_model_seconds", "From an input's admission to its result.",
-                               latency_bounds(), {"model", "version"})
-                    .with({model, version})),
-      queue_s(registry
-                  .histogram("daybreak_serve_queue_seconds", "From an input's admission until its batch was computed.",
-                             latency_bounds(), {"model", "version"})
-                  .with({model, version})),
-      compute_s(registry
-                    .histogram("daybreak_serve_batch_seconds", "Computing of a batch.", latency_bounds(),
-                               {"model", "version"})
-                    .with({model, version})),
-      batch_size(registry
-                     .histogram("daybreak_serve_batch_size", "Inputs in a batch.", base::exponential_bounds(1, 2, 11),
-                                {"model", "version"})
-                     .with({model, version})) {}
+void AppMetrics::count_gate(std::string_view decision) {
+  const base::MutexLock lock(mutex_);
+  auto found = decisions_.find(decision);
+  if (found == decisions_.end()) found = decisions_.emplace(decision, gate_.own({app_, decision})).first;
+  found->second->add();
+}
+
+VersionMetrics::VersionMetrics(base::Registry& registry, const std::string& model, const std::string& version,
+                               const std::string& lineage) {
+  const auto counter = [&](const char* name, const char* help) {
+    return registry.counter(name, help, {"model", "version"}).own({model, version});
+  };
+  const auto histogram = [&](const char* name, const char* help, const std::vector<double>& bounds) {
+    return registry.histogram(name, help, bounds, {"model", "version"}).own({model, version});
+  };
+  predictions = counter("daybreak_serve_model_predictions_total", "Inputs that a model answered.");
+  errors = counter("daybreak_serve_model_errors_total", "Inputs for which a model failed.");
+  retried = counter("daybreak_serve_model_retries_total", "Inputs computed again, their replica having died.");
+  latency_s = histogram("daybreak_serve_model_seconds", "From an input's admission to its result.", latency_bounds());
+  queue_s = histogram("daybreak_serve_queue_seconds", "From an input's admission until its batch was computed.",
+                      latency_bounds());
+  compute_s = histogram("daybreak_serve_batch_seconds", "Computing of a batch.", latency_bounds());
+  batch_size = histogram("daybreak_serve_batch_size", "Inputs in a batch.", base::exponential_bounds(1, 2, 11));
+  info = registry
+             .gauge("daybreak_serve_version_info", "1 for each version that is registered: where it came from.",
+                    {"model", "version", "run", "artifact"})
+             .own({model, version, lineage_text(lineage, "run"), lineage_text(lineage, "artifact")});
+  info->set(1);
+}
 
 double quantile(const base::Histogram& histogram, double share) {
   const std::vector<std::uint64_t> cumulative = histogram.cumulative();

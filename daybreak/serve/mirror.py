@@ -68,6 +68,9 @@ class Mirror:
             raise errors.NotFoundError(f"Version {version} does not exist for model {model}.")
         return found
 
+    def _current(self, model: str) -> str | None:
+        return self.state.models[model].current if model in self.state.models else None
+
     def _apps_of(self, model: str) -> list[tuple[str, App]]:
         return [(name, app) for name, app in self.state.apps.items() if model in app.models]
 
@@ -94,7 +97,7 @@ class Mirror:
             for undo in reversed(done):
                 with contextlib.suppress(errors.Error):
                     undo()
-            self._store.save(before)
+            self._store.put_back(before)
             raise
 
     def _gate_of(self, name: str, given: Any = None) -> Any:
@@ -141,7 +144,7 @@ class Mirror:
         return do, undo
 
     def _current_effect(self, model: str, version: str) -> _Effect:
-        before = self.state.models[model].current if model in self.state.models else None
+        before = self._current(model)
         back = (lambda: self._core.set_current(model, before)) if before is not None else _nothing
         return lambda: self._core.set_current(model, version), back
 
@@ -170,6 +173,24 @@ class Mirror:
     def _core_remove(self, model: str, version: str) -> None:
         self._runs.pop((model, version), None)
         self._core_forget(model, version)
+
+    def _in_core_effect(self, model: str, version: str) -> _Effect:
+        """The version in the core; and back, what it had to go for."""
+        before, was_in_core = self._current(model), (model, version) in self._in_core
+
+        def undo() -> None:
+            if not was_in_core:
+                self._fleet.remove(self._fleet.of(model, version), 0.0)
+                self._core_forget(model, version)
+            self._bring_back(model, before)
+
+        return lambda: self._ensure_in_core(model, version), undo
+
+    def _bring_back(self, model: str, current: str | None) -> None:
+        """The version that answers, in the core again when one of another input type that failed took its place."""
+        if current is not None and (model, current) not in self._in_core:
+            self._ensure_in_core(model, current)
+            self._core.set_current(model, current)
 
     def _ensure_in_core(self, model: str, version: str) -> None:
         """Brings a version back that waited because of its type, and all others of that type."""

@@ -65,7 +65,7 @@ base::Status Model::add_version(VersionConfig config) {
   if (find(config.name) != nullptr)
     return fail(Code::kAlreadyExists, "model '{}' has a version '{}' already", name_, config.name);
   auto state = std::make_unique<VersionState>();
-  state->metrics = std::make_shared<VersionMetrics>(registry_, name_, config.name);
+  state->metrics = std::make_shared<VersionMetrics>(registry_, name_, config.name, config.lineage);
   state->config = std::move(config);
   const std::string key = state->config.name;
   versions_.emplace(key, std::move(state));
@@ -242,11 +242,11 @@ void Model::take_back(VersionState& version, Replica& replica, bool died, Finish
       if (item.done) continue;
       item.replica = nullptr;
       if (begun && died && ++item.attempts > 1) {
-        version.metrics->errors.add();
+        version.metrics->errors->add();
         finish(ref, Reason::kModelError, finished);
         continue;
       }
-      if (begun && died) version.metrics->retried.add();
+      if (begun && died) version.metrics->retried->add();
       enqueue(version, std::move(ref));
     }
   }
@@ -274,6 +274,7 @@ base::Status Model::submit(const std::shared_ptr<Call>& call, const std::optiona
         }
       }
     }
+    if (call->items.empty()) finished.push_back(call);
     const Nanos now = call->admitted_ns;
     for (std::uint32_t i = 0; i < call->items.size(); ++i) {
       ItemRef ref{call, i};
@@ -442,7 +443,7 @@ void Model::take_results(VersionState& version, Replica& replica, std::int64_t t
     if (result.status != ResultStatus::kSkipped) ++computed;
     if (result.kept) replica.kept.push_back(ref);
     if (result.status == ResultStatus::kError) {
-      metrics.errors.add();
+      metrics.errors->add();
       replica.last_error = result.text;
     }
     if (item.done) continue;
@@ -450,9 +451,9 @@ void Model::take_results(VersionState& version, Replica& replica, std::int64_t t
     if (result.status == ResultStatus::kJson || result.status == ResultStatus::kText) {
       item.output = std::move(result.text);
       ref.call->version = version.config.name;
-      metrics.predictions.add();
-      metrics.latency_s.observe(static_cast<double>(now - ref.call->admitted_ns) * 1e-9);
-      metrics.queue_s.observe(static_cast<double>(std::max<Nanos>(now - took_ns - ref.call->admitted_ns, 0)) * 1e-9);
+      metrics.predictions->add();
+      metrics.latency_s->observe(static_cast<double>(now - ref.call->admitted_ns) * 1e-9);
+      metrics.queue_s->observe(static_cast<double>(std::max<Nanos>(now - took_ns - ref.call->admitted_ns, 0)) * 1e-9);
       finish(ref, Reason::kAnswered, finished);
     } else {
       finish(ref, Reason::kModelError, finished);
@@ -464,8 +465,8 @@ void Model::take_results(VersionState& version, Replica& replica, std::int64_t t
   replica.began_ns = now;
   if (computed > 0) {
     version.times.observe(computed, took_ns);
-    metrics.batch_size.observe(computed);
-    metrics.compute_s.observe(static_cast<double>(took_ns) * 1e-9);
+    metrics.batch_size->observe(computed);
+    metrics.compute_s->observe(static_cast<double>(took_ns) * 1e-9);
   }
 }
 
@@ -536,7 +537,7 @@ void Model::answer_here(const Finished& finished) {
   const Nanos now = steady_now();
   for (const auto& call : finished) {
     for (const Item& item : call->items) call->metrics->outcomes[static_cast<std::size_t>(item.reason)]->add();
-    call->metrics->latency_s.observe(static_cast<double>(now - call->admitted_ns) * 1e-9);
+    call->metrics->latency_s->observe(static_cast<double>(now - call->admitted_ns) * 1e-9);
     call->answer(*call);
     call->answer = nullptr;
   }

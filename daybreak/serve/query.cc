@@ -326,7 +326,8 @@ void Query::predict(const ExchangePtr& exchange, const AppPtr& app) {
   call->loop = exchange->loop();
   call->answer = [self = shared_from_this(), exchange](Call& done) {
     const AppConfig& config = *done.app;
-    if (std::ranges::all_of(done.items, [&](const Item& item) { return refuses(config, item.reason); })) {
+    if (!done.items.empty() &&
+        std::ranges::all_of(done.items, [&](const Item& item) { return refuses(config, item.reason); })) {
       Response response = error_response(503, reason_name(done.items[0].reason));
       response.headers.add("Retry-After", "1");
       return exchange->respond(std::move(response));
@@ -353,6 +354,7 @@ void Query::feedback(const ExchangePtr& exchange, const AppPtr& app) {
   if (!uid || !label) return bad(uid ? label.error().message() : uid.error().message());
   const auto parsed = parse_request(exchange->request().body, app->config->input_type, *scratch_);
   if (!parsed) return bad(parsed.error().message());
+  if (parsed->inputs.empty()) return bad("feedback on no input: \"input\" is missing");
   exchange->respond(Response::json(200, "Feedback received? 1"));
 }
 

@@ -50,7 +50,7 @@ Json app_json(const App& app) {
             {"defaults", defaults},
             {"deadline_misses", misses},
             {"reasons", std::move(reasons)},
-            {"latency_us", latency_json(app.metrics->latency_s)}}}};
+            {"latency_us", latency_json(*app.metrics->latency_s)}}}};
 }
 
 Json version_json(const VersionInfo& version) {
@@ -132,10 +132,10 @@ base::Json describe_all(const Apps& apps) {
       json["queued"] = version.queued;
       json["batch_size"] = version.batch_size;
       json["largest_batch"] = version.largest_batch;
-      json["predictions"] = version.metrics->predictions.value();
-      json["errors"] = version.metrics->errors.value();
-      json["retried"] = version.metrics->retried.value();
-      json["latency_us"] = latency_json(version.metrics->latency_s);
+      json["predictions"] = version.metrics->predictions->value();
+      json["errors"] = version.metrics->errors->value();
+      json["retried"] = version.metrics->retried->value();
+      json["latency_us"] = latency_json(*version.metrics->latency_s);
       versions.push_back(std::move(json));
     }
     Json replicas = Json::array();
@@ -159,6 +159,7 @@ base::Json describe_all(const Apps& apps) {
 std::string clipper_metrics(const Apps& apps, double uptime_s) {
   Json counters = Json::array(), ratios = Json::array(), meters = Json::array(), histograms = Json::array();
   std::uint64_t everything = 0;
+  base::Histogram waited(latency_bounds());
   for (const auto& app : apps.all()) {
     const std::string prefix = fmt::format("app:{}:", app->config->name);
     std::uint64_t all = 0, defaults = 0;
@@ -169,23 +170,26 @@ std::string clipper_metrics(const Apps& apps, double uptime_s) {
     counters.push_back(counter(prefix + "num_predictions", all));
     ratios.push_back(ratio(prefix + "default_prediction_ratio", defaults, all));
     meters.push_back(meter(prefix + "prediction_throughput", all, uptime_s));
-    histograms.push_back(histogram(prefix + "prediction_latency", app->metrics->latency_s, "microseconds", 1e6));
+    histograms.push_back(histogram(prefix + "prediction_latency", *app->metrics->latency_s, "microseconds", 1e6));
   }
   for (const auto& model : apps.models()) {
     for (const VersionInfo& version : model->versions()) {
       const std::string prefix = fmt::format("model:{}:{}:", model->name(), version.name);
       const VersionMetrics& metrics = *version.metrics;
-      everything += metrics.predictions.value();
-      counters.push_back(counter(prefix + "num_predictions", metrics.predictions.value()));
+      waited.merge(*metrics.queue_s);
+      everything += metrics.predictions->value();
+      counters.push_back(counter(prefix + "num_predictions", metrics.predictions->value()));
       ratios.push_back(ratio(prefix + "cache_hit_ratio", 0, 1));
-      meters.push_back(meter(prefix + "prediction_throughput", metrics.predictions.value(), uptime_s));
-      histograms.push_back(histogram(prefix + "prediction_latency", metrics.latency_s, "microseconds", 1e6));
-      histograms.push_back(histogram(prefix + "batch_size", metrics.batch_size, "queries", 1));
+      meters.push_back(meter(prefix + "prediction_throughput", metrics.predictions->value(), uptime_s));
+      histograms.push_back(histogram(prefix + "prediction_latency", *metrics.latency_s, "microseconds", 1e6));
+      histograms.push_back(histogram(prefix + "batch_size", *metrics.batch_size, "queries", 1));
     }
   }
   counters.push_back(counter("internal:aggregate_num_predictions", everything));
   counters.push_back(counter("internal:prediction_cache_lookups", 0));
   ratios.push_back(ratio("internal:prediction_cache_hit_ratio", 0, 1));
+  // Clipper's: from a task's way into the queue until a container's batch takes it.
+  histograms.push_back(histogram("internal:rpc_request_queueing_delay", waited, "microseconds", 1e6));
   meters.push_back(meter("internal:aggregate_model_throughput", everything, uptime_s));
   return base::dump_json({{"counters", std::move(counters)},
                           {"ratio_counters", std::move(ratios)},

@@ -128,9 +128,9 @@ class State:
         return {version.blob.file_name() for version in versions if version.blob is not None}
 
     def to_json(self) -> bytes:
-        """As `state.json` holds it."""
+        """As `state.json` holds it: apps, models and versions in the order in which they were made."""
         whole = {"format": FORMAT, "version": FORMAT_VERSION, **dataclasses.asdict(self)}
-        return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=True).encode() + b"\n"
+        return json.dumps(whole, indent=1, ensure_ascii=True).encode() + b"\n"
 
     @classmethod
     def from_json(cls, data: bytes) -> State:
@@ -345,6 +345,13 @@ class Store:
             )
         write_atomically(self.path / "state.json", data, "state")
         self.state = state
+
+    def put_back(self, state: State) -> None:
+        """Makes this the state again after a change that the core refused, though the disk may not take it now: whoever
+        changes something next changes this one."""
+        self.state = state
+        with contextlib.suppress(errors.ResourceExhaustedError):
+            self.save(state)
 
     def put(self, data: bytes, kind: str, loader: str = "") -> Blob:
         """Keeps the bytes of a model, on the disk when this returns."""

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -495,21 +496,32 @@ def _get(root: str, run: str, damaged: bool = False) -> RunRecord:
 
 
 _stores: dict[tuple[int, str], Store] = {}
+_stores_lock = threading.Lock()
 _MAX_STORES = 4
 atexit.register(_stores.clear)  # before the extension module goes
 
 
+def _forked() -> None:
+    global _stores_lock
+    _stores_lock = threading.Lock()  # that of the parent may be held by a thread that is not here
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 def store(root: str) -> Store:
     """The content store of a tracking root, imported and opened when this process first needs it."""
-    key = os.getpid(), root
-    opened = _stores.get(key)
-    if opened is None or not os.path.exists(opened.path):
-        from daybreak.track.store import Store
+    from daybreak.track.store import Store
 
-        while len(_stores) >= _MAX_STORES:
-            _stores.pop(next(iter(_stores)), None)
-        opened = _stores[key] = Store(os.path.join(root, "store"))
-    return opened
+    key = os.getpid(), root
+    with _stores_lock:
+        opened = _stores.get(key)
+        if opened is None or not os.path.exists(opened.path):
+            _stores.pop(key, None)
+            while len(_stores) >= _MAX_STORES:
+                _stores.pop(next(iter(_stores)))
+            opened = _stores[key] = Store(os.path.join(root, "store"))
+        return opened
 
 
 def load(artifact: Artifact | str) -> Any:

@@ -303,7 +303,8 @@ class Run:
     def finish(self, status: str = "finished", reason: str = "") -> None:
         """Ends the run: "finished", "failed" or "killed".
 
-        In a process that did not make it, closes this process's part. Once.
+        In a process that did not make it, closes this process's part. Once. ResourceExhaustedError when the disk has no room for
+        the end: what was logged stays as it is, and the next reader finishes what it can.
         """
         if status not in ("finished", "failed", "killed"):
             raise errors.InvalidArgumentError(f"status {status!r}: 'finished', 'failed' or 'killed' expected")
@@ -312,13 +313,15 @@ class Run:
                 return
             self._finished = True
             _owned.discard(self)
-        if self._owner_pid == os.getpid():
-            if self._output is not None:
-                self._output.stop()
-            self._event(_STATUS, status, redact_text(reason).encode("utf-8", "replace")[:MAX_REASON_BYTES])
-        self._log.close()
-        with _handles_lock:
-            _handles.pop((os.getpid(), self._root, self.id), None)
+        try:
+            if self._owner_pid == os.getpid():
+                if self._output is not None:
+                    self._output.stop()
+                self._event(_STATUS, status, redact_text(reason).encode("utf-8", "replace")[:MAX_REASON_BYTES])
+        finally:  # also when the disk is full: or the run would seem to run until the process ends
+            with _handles_lock:
+                _handles.pop((os.getpid(), self._root, self.id), None)
+            self._log.close()
 
     def sync(self) -> None:
         """What was logged before the call survives a loss of power after it; by itself that takes a second."""
@@ -511,8 +514,10 @@ def _finish_all() -> None:
         left = [handle for handle in _handles.values() if not handle._finished and handle._pid == os.getpid()]
     error = getattr(sys, "last_value", None)
     for handle in left:
-        with contextlib.suppress(Exception):
+        try:
             if error is None:
                 handle.finish()
             else:
                 handle.finish("failed", f"{type(error).__name__}: {error}")
+        except Exception as failure:  # nobody is there to catch it
+            print(f"daybreak: run {handle.id} could not be ended: {failure}", file=sys.stderr)

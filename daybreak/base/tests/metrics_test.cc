@@ -39,6 +39,61 @@ TEST(Metrics, labels_beyond_the_limit_are_counted_together) {
   EXPECT_EQ(family.overflowed(), 10u);
 }
 
+TEST(Metrics, overflow_is_told_with_the_name_of_the_metric) {
+  Registry registry;
+  EXPECT_EQ(registry.expose().find("overflowed"), std::string::npos);
+  auto& family = registry.counter("n", "N.", {"k"});
+  for (std::size_t i = 0; i < kMaxSeries + 3; ++i) family.with({std::to_string(i)}).add(1);
+  EXPECT_NE(registry.expose().find("daybreak_metrics_overflowed_total{metric=\"n\"} 3\n"), std::string::npos);
+}
+
+TEST(Metrics, a_series_of_ones_own_is_shown_while_it_is_held_and_begins_at_zero) {
+  Registry registry;
+  auto& family = registry.counter("n", "N.", {"k"});
+  auto first = family.own({"a"});
+  first->add(3);
+  const auto line = [&] {
+    const std::string text = registry.expose();
+    const std::size_t at = text.find("n{k=\"a\"}");
+    return at == std::string::npos ? "" : text.substr(at, text.find('\n', at) - at);
+  };
+  EXPECT_EQ(line(), "n{k=\"a\"} 3");
+  const auto second = family.own({"a"});  // while somebody still holds the first
+  second->add(1);
+  EXPECT_EQ(line(), "n{k=\"a\"} 1");
+  EXPECT_EQ(first->value(), 3u);
+  first.reset();
+  EXPECT_EQ(line(), "n{k=\"a\"} 1");
+  family.own({"b"})->add(9);  // and let go
+  EXPECT_EQ(registry.expose().find("\"b\""), std::string::npos);
+}
+
+TEST(Metrics, no_two_holders_share_a_series_however_many_there_are) {
+  Registry registry;
+  auto& family = registry.counter("n", "N.", {"k"});
+  for (std::size_t i = 0; i < 2 * kMaxOwnSeries; ++i) family.own({std::to_string(i)});  // let go at once: room again
+  EXPECT_EQ(family.overflowed(), 0u);
+  std::vector<std::shared_ptr<Counter>> held;
+  for (std::size_t i = 0; i < kMaxOwnSeries + 5; ++i) held.push_back(family.own({"h" + std::to_string(i)}));
+  EXPECT_EQ(family.overflowed(), 5u);
+  for (const auto& one : held) one->add(1);
+  for (const auto& one : held) ASSERT_EQ(one->value(), 1u);
+  EXPECT_EQ(registry.expose().find("_other\""), std::string::npos) << "nobody's numbers are shown as somebody's";
+  held.pop_back();
+  held.front().reset();
+  EXPECT_EQ(family.own({"h1"})->value(), 0u) << "a place of the same name is always there";
+}
+
+TEST(Metrics, merged_histograms_hold_both) {
+  Histogram one({1.0, 2.0}), other({1.0, 2.0});
+  one.observe(0.5);
+  other.observe(1.5);
+  other.observe(9);
+  one.merge(other);
+  EXPECT_EQ(one.cumulative(), (std::vector<std::uint64_t>{1, 2, 3}));
+  EXPECT_EQ(one.sum(), 11.0);
+}
+
 TEST(Metrics, threads_lose_no_count) {
   Registry registry;
   auto& counters = registry.counter("n", "N.", {"k"});

@@ -1,5 +1,7 @@
 """The command line as a person meets it."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +67,60 @@ def test_an_error_of_ours_is_one_line(commands: dict[str, cli.Command], capsys: 
 
 def test_ctrl_c_is_130(commands: dict[str, cli.Command]) -> None:
     assert cli.main(["sample", "stop"], commands) == 130
+
+
+WAITING = """
+import sys, time, types
+import typer
+from daybreak import cli
+
+module = types.ModuleType("waiting")
+sys.modules["waiting"] = module
+module.__spec__ = types.SimpleNamespace()
+module.app = app = typer.Typer()
+
+@app.callback()
+def group() -> None: ...
+
+@app.command()
+def wait() -> None:
+    try:
+        print("waits", flush=True)
+        time.sleep(60)
+    finally:
+        print("put away", flush=True)
+        if "--twice" in sys.argv:
+            time.sleep(60)
+
+sys.exit(cli.main(["waiting", "wait"], {"waiting": cli.Command("waiting", "Waits.")}))
+"""
+
+
+@pytest.mark.parametrize(("arguments", "status"), [((), 128 + signal.SIGTERM), (("--twice",), -signal.SIGTERM)])
+def test_sigterm_ends_a_command_in_order_where_ctrl_c_is_ignored_and_the_second_one_at_once(
+    arguments: tuple[str, ...], status: int
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # as a shell does for a background job
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waits\n"
+    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.stdout.readline() == "put away\n"
+    if arguments:
+        os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(30) == status
+    process.stdout.close()
+
+
+def test_main_leaves_the_caller_his_own_handler(commands: dict[str, cli.Command]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli.main(["sample", "greet", "Ada"], commands) == 0
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_wrong_command_is_named_with_its_neighbour(

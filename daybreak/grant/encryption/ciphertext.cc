@@ -44,14 +44,15 @@ base::Status check_author(const Entity& author, std::string_view proof_bytes, co
 std::string Ciphertext::info() const {
   Writer out;
   out.raw(kContentKeyTag).u8(kCiphertextVersion).raw(namespace_id_).text(resource_.text());
-  out.varint(epochs_.seconds).varint(epoch_);
-  return out.take();
+  epochs_.write(out);
+  return out.varint(epoch_).take();
 }
 
 std::string Ciphertext::encode_header() const {
   Writer out;
-  out.u8(kCiphertextVersion).raw(namespace_id_).text(resource_.text()).varint(epochs_.seconds).varint(epoch_);
-  out.raw(sealed_key_).varint(body_bytes_).raw(body_hash_);
+  out.u8(kCiphertextVersion).raw(namespace_id_).text(resource_.text());
+  epochs_.write(out);
+  out.varint(epoch_).raw(sealed_key_).varint(body_bytes_).raw(body_hash_);
   out.text(author_proof_);
   if (author_proof_.empty()) owner_.write(out);
   return out.take();
@@ -61,8 +62,8 @@ void Ciphertext::read_header(Reader& in) {
   in.version(kCiphertextVersion);
   namespace_id_ = in.array<32>();
   const std::string_view resource = in.text(1, kMaxPatternBytes, "the length of the resource");
-  epochs_.seconds = static_cast<std::uint32_t>(in.varint(kMinEpochSeconds, kMaxEpochSeconds, "the length of an epoch"));
-  epoch_ = in.varint(0, in.ok() ? epochs_.at(kMaxTimeS) : 0, "the epoch");
+  epochs_ = Epochs::read(in);
+  epoch_ = in.varint(0, epochs_.last(), "the epoch");
   sealed_key_ = in.array<32 + crypto::kHpkeOverheadBytes>();
   body_bytes_ = in.varint(0, crypto::encrypted_stream_bytes(kMaxBodyBytes), "the length of the body");
   body_hash_ = in.array<32>();

@@ -57,6 +57,14 @@ EpochRange EpochRange::covering(Epochs epochs, Validity validity) {
   return {epochs.at(validity.from_s), epochs.at(validity.until_s - 1)};
 }
 
+EpochRange EpochRange::read(Reader& in, Epochs epochs) {
+  const std::uint64_t first = in.varint(0, epochs.last(), "the first epoch");
+  const std::uint64_t count = in.varint(1, kMaxEpochsOfGrant, "the number of epochs");
+  in.require(!in.ok() || count - 1 <= epochs.last() - first, "its last epoch begins after the year 2255");
+  if (!in.ok()) return {};
+  return {first, first + count - 1};
+}
+
 Result<KeyNode> KeyNode::of(const Pattern& pattern) {
   const std::string& text = pattern.text();
   if (pattern.is_literal()) return KeyNode{text, false};
@@ -80,7 +88,7 @@ KeyRing KeyRing::of_namespace(const Entity& owner, Epochs epochs) {
 base::Status KeyRing::merge(KeyRing other) {
   if (epochs_ && other.epochs_ && *epochs_ != *other.epochs_) {
     return fail(Code::kFailedPrecondition, "keys for epochs of {} s do not go with keys for epochs of {} s",
-                other.epochs_->seconds, epochs_->seconds);
+                other.epochs_->seconds(), epochs_->seconds());
   }
   if (!epochs_) epochs_ = other.epochs_;
   if (other.master_) master_ = std::move(other.master_);
@@ -142,11 +150,8 @@ Result<std::vector<crypto::Secret<32>>> KeyRing::rivals(std::string_view resourc
   return out;
 }
 
-Result<std::string> seal_keys(const KeyRing& ring, const Entity& attester, const EntityRecord& subject,
-                              const Hash& namespace_id, std::span<const Statement> statements, EpochRange range,
-                              base::Env& env) {
+Result<crypto::SecretBytes> encode_keys(const KeyRing& ring, std::span<const Statement> statements, EpochRange range) {
   const std::vector<const Pattern*> patterns = decrypt_patterns(statements);
-  if (patterns.empty()) return std::string();
   if (!ring.epochs()) {
     return fail(Code::kPermissionDenied, "no keys are held in this namespace: only who holds 'decrypt' can grant it");
   }
@@ -157,12 +162,10 @@ Result<std::string> seal_keys(const KeyRing& ring, const Entity& attester, const
                 "time or fewer resources",
                 range.last < range.first ? 0 : range.count(), patterns.size(), kMaxEpochsOfGrant, kMaxKeysOfGrant);
   }
-  if (!subject.sealing_key) {
-    return fail(Code::kInvalidArgument, "entity {} has no key to seal to: it was made without one",
-                short_id(subject.id));
-  }
   Writer head;
-  head.u8(kKeyBundleVersion).varint(ring.epochs()->seconds).varint(range.first).varint(range.count());
+  head.u8(kKeyBundleVersion);
+  ring.epochs()->write(head);
+  range.write(head);
   head.varint(patterns.size());
   std::size_t size = head.bytes().size();
   for (const Pattern* pattern : patterns) size += 2 + pattern->text().size() + 32 * range.count();
@@ -179,6 +182,51 @@ Result<std::string> seal_keys(const KeyRing& ring, const Entity& attester, const
     }
   }
   bundle.shorten(static_cast<std::size_t>(at - bundle.writable().begin()));
+  return bundle;
+}
+
+Result<EpochRange> read_keys(std::string_view plain, std::span<const Statement> statements, KeyRing& ring) {
+  const std::vector<const Pattern*> granted = decrypt_patterns(statements);
+  Reader in(plain, "the key bundle");
+  in.version(kKeyBundleVersion);
+  const Epochs epochs = Epochs::read(in);
+  const EpochRange range = EpochRange::read(in, epochs);
+  in.require(in.varint(1, kMaxStatements, "the number of resources") == granted.size(),
+             "it has keys for more or fewer resources than were granted");
+  in.require(range.count() * granted.size() <= kMaxKeysOfGrant, "it has more than 4,096 keys");
+  DAYBREAK_TRY(in.status());
+  KeyRing opened;
+  opened.set_epochs(epochs);
+  for (const Pattern* pattern : granted) {
+    in.require(in.text(1, kMaxPatternBytes, "the length of a resource") == pattern->text(),
+               "it has keys for another resource than was granted");
+    const auto node = KeyNode::of(*pattern);
+    in.require(node.has_value(), "it has keys for a pattern that no key is of");
+    const std::string_view keys = in.raw(32 * range.count());
+    DAYBREAK_TRY(in.status());
+    for (std::size_t i = 0; i < range.count(); ++i) {
+      const auto bytes = crypto::bytes_of(keys.substr(32 * i, 32)).first<32>();
+      if (node->subtree) {
+        opened.add_seed(node->path, range.first + i, Seed::copy_of(bytes));
+      } else {
+        opened.add_key(node->path, range.first + i, crypto::Secret<32>::copy_of(bytes));
+      }
+    }
+  }
+  DAYBREAK_TRY(in.finish());
+  DAYBREAK_TRY(ring.merge(std::move(opened)));
+  return range;
+}
+
+Result<std::string> seal_keys(const KeyRing& ring, const Entity& attester, const EntityRecord& subject,
+                              const Hash& namespace_id, std::span<const Statement> statements, EpochRange range,
+                              base::Env& env) {
+  if (decrypt_patterns(statements).empty()) return std::string();
+  if (!subject.sealing_key) {
+    return fail(Code::kInvalidArgument, "entity {} has no key to seal to: it was made without one",
+                short_id(subject.id));
+  }
+  DAYBREAK_ASSIGN(const crypto::SecretBytes bundle, encode_keys(ring, statements, range));
   return crypto::seal(*subject.sealing_key, crypto::bytes_of(bundle_info(attester.id(), subject.id, namespace_id)), {},
                       bundle.bytes(), env);
 }
@@ -189,41 +237,10 @@ Result<EpochRange> open_keys(const Entity& subject, const Attestation& attestati
     return fail(Code::kDataLoss, "the key bundle is not the one that the attestation by {} names: take the bundle anew",
                 short_id(attestation.attester));
   }
-  DAYBREAK_ASSIGN(
-      const crypto::SecretBytes bundle,
-      subject.open(bundle_info(attestation.attester, attestation.subject, attestation.namespace_id), sealed));
-  Reader in(bundle.view(), "the key bundle");
-  in.version(kKeyBundleVersion);
-  const Epochs epochs{
-      static_cast<std::uint32_t>(in.varint(kMinEpochSeconds, kMaxEpochSeconds, "the length of an epoch"))};
-  EpochRange range;
-  range.first = in.varint(0, epochs.at(kMaxTimeS), "the first epoch");
-  const std::uint64_t count = in.varint(1, kMaxEpochsOfGrant, "the number of epochs");
-  range.last = range.first + count - 1;
-  const std::uint64_t patterns = in.varint(1, kMaxStatements, "the number of resources");
-  const std::vector<const Pattern*> granted = decrypt_patterns(attestation.terms.statements);
-  in.require(patterns == granted.size(), "it has keys for more or fewer resources than were granted");
-  DAYBREAK_TRY(in.status());
-  KeyRing opened;
-  opened.set_epochs(epochs);
-  for (const Pattern* pattern : granted) {
-    in.require(in.text(1, kMaxPatternBytes, "the length of a resource") == pattern->text(),
-               "it has keys for another resource than was granted");
-    const std::string_view keys = in.raw(32 * count);
-    DAYBREAK_TRY(in.status());
-    DAYBREAK_ASSIGN(const KeyNode node, KeyNode::of(*pattern));
-    for (std::uint64_t i = 0; i < count; ++i) {
-      const auto bytes = crypto::bytes_of(keys.substr(32 * i, 32)).first<32>();
-      if (node.subtree) {
-        opened.add_seed(node.path, range.first + i, Seed::copy_of(bytes));
-      } else {
-        opened.add_key(node.path, range.first + i, crypto::Secret<32>::copy_of(bytes));
-      }
-    }
-  }
-  DAYBREAK_TRY(in.finish());
-  DAYBREAK_TRY(ring.merge(std::move(opened)));
-  return range;
+  const auto plain =
+      subject.open(bundle_info(attestation.attester, attestation.subject, attestation.namespace_id), sealed);
+  if (!plain) return fail(Code::kDataLoss, "the key bundle: {}", plain.error().message());
+  return read_keys(plain->view(), attestation.terms.statements, ring);
 }
 
 }  // namespace daybreak::grant

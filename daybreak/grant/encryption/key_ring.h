@@ -31,6 +31,10 @@ struct EpochRange {
   std::uint64_t last = 0;
   // All that a validity touches: a window is whole epochs, so it begins before and ends after what was asked.
   static EpochRange covering(Epochs epochs, Validity validity);
+  // Its first epoch and how many there are, at most kMaxEpochsOfGrant, none of them after epochs.last(). What is read
+  // is one epoch when the reader has failed.
+  static EpochRange read(Reader& in, Epochs epochs);
+  void write(Writer& out) const { out.varint(first).varint(count()); }
   std::size_t count() const { return static_cast<std::size_t>(last - first + 1); }
   bool operator==(const EpochRange&) const = default;
 };
@@ -90,9 +94,15 @@ base::Result<std::string> seal_keys(const KeyRing& ring, const Entity& attester,
                                     const Hash& namespace_id, std::span<const Statement> statements, EpochRange range,
                                     base::Env& env = base::Env::real());
 
-// Opens a bundle that came with `attestation` and adds its keys to the ring; gives the epochs that they are for.
-// kDataLoss when it is not the one that the attestation names, does not open, or holds other keys than those of the
-// attestation's `decrypt` statements.
+// The plaintext of such a bundle, which is not empty, and the way back: whoever could seal wrote the bytes that
+// read_keys() reads. It adds the keys to the ring and gives the epochs that they are for; kDataLoss, and the ring as it
+// was, when they are anything but what encode_keys() makes for these statements.
+base::Result<crypto::SecretBytes> encode_keys(const KeyRing& ring, std::span<const Statement> statements,
+                                              EpochRange range);
+base::Result<EpochRange> read_keys(std::string_view plain, std::span<const Statement> statements, KeyRing& ring);
+
+// Opens a bundle that came with `attestation` and reads its keys. kDataLoss also when it is not the one that the
+// attestation names, or does not open.
 base::Result<EpochRange> open_keys(const Entity& subject, const Attestation& attestation, std::string_view sealed,
                                    KeyRing& ring);
 

@@ -19,12 +19,30 @@ Seed derive(const Seed& from, std::string_view purpose, std::string_view what) {
 
 }  // namespace
 
+base::Result<Epochs> Epochs::make(std::int64_t seconds) {
+  if (seconds < kMinEpochSeconds || seconds > kMaxEpochSeconds) {
+    return base::fail(base::Code::kInvalidArgument,
+                      "epochs of {} s: allowed are {} to {} s, that is a minute to 400 days; a day is 86400", seconds,
+                      kMinEpochSeconds, kMaxEpochSeconds);
+  }
+  Epochs epochs;
+  epochs.seconds_ = static_cast<std::uint32_t>(seconds);
+  return epochs;
+}
+
+Epochs Epochs::read(Reader& in) {
+  Epochs epochs;
+  const std::uint64_t seconds = in.varint(kMinEpochSeconds, kMaxEpochSeconds, "the length of an epoch");
+  if (in.ok()) epochs.seconds_ = static_cast<std::uint32_t>(seconds);
+  return epochs;
+}
+
 Seed namespace_master(const Entity& owner) {
   return owner.derive_secret(tag("daybreak/grant/key-master/v1"));
 }
 
 Seed epoch_seed(const Seed& master, Epochs epochs, std::uint64_t epoch) {
-  return derive(master, kEpochTag, fmt::format("{}/{}", epochs.seconds, epoch));
+  return derive(master, kEpochTag, fmt::format("{}/{}", epochs.seconds(), epoch));
 }
 
 Seed child_seed(const Seed& seed, std::string_view cell) {

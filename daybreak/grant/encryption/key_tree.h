@@ -22,18 +22,30 @@ namespace daybreak::grant {
 
 using Seed = crypto::Secret<32>;
 
-// A stretch of time with keys of its own: [number * seconds, (number + 1) * seconds) since 1970-01-01 UTC.
-struct Epochs {
-  std::uint32_t seconds = 86'400;
-
-  bool operator==(const Epochs&) const = default;
-  // That a time in seconds since 1970 falls into; times before count as 0.
-  std::uint64_t at(std::int64_t unix_s) const { return unix_s < 0 ? 0 : static_cast<std::uint64_t>(unix_s) / seconds; }
-  std::int64_t begin(std::uint64_t number) const { return static_cast<std::int64_t>(number * seconds); }
-};
-
 inline constexpr std::uint32_t kMinEpochSeconds = 60;
 inline constexpr std::uint32_t kMaxEpochSeconds = 400 * 86'400;
+
+// Stretches of time with keys of their own: [number * seconds, (number + 1) * seconds) since 1970-01-01 UTC. There is
+// none whose length is not within the limits, so that nobody who divides by it has to look.
+class Epochs {
+ public:
+  Epochs() = default;  // a day
+  // kInvalidArgument beyond kMinEpochSeconds to kMaxEpochSeconds.
+  static base::Result<Epochs> make(std::int64_t seconds);
+  // What write() wrote; a day when the reader has failed.
+  static Epochs read(Reader& in);
+  void write(Writer& out) const { out.varint(seconds_); }
+
+  bool operator==(const Epochs&) const = default;
+  std::uint32_t seconds() const { return seconds_; }
+  // That a time in seconds since 1970 falls into; times before count as 0.
+  std::uint64_t at(std::int64_t unix_s) const { return unix_s < 0 ? 0 : static_cast<std::uint64_t>(unix_s) / seconds_; }
+  std::uint64_t last() const { return at(kMaxTimeS); }  // no epoch begins after kMaxTimeS
+  std::int64_t begin(std::uint64_t number) const { return static_cast<std::int64_t>(number * seconds_); }
+
+ private:
+  std::uint32_t seconds_ = 86'400;
+};
 
 // Of the namespace that this entity is.
 Seed namespace_master(const Entity& owner);

@@ -42,9 +42,11 @@ void Manifest::write(Writer& out) const {
   owner_.write(out);
   out.varint(sequence_);
   validity_.write(out);
-  out.varint(epochs_.seconds).varint(keys_.size());
+  epochs_.write(out);
+  out.varint(keys_.size());
   for (const Keys& entry : keys_) {
-    out.text(entry.path).varint(entry.first_epoch).varint(entry.keys.size());
+    out.text(entry.path);
+    EpochRange{entry.first_epoch, entry.first_epoch + entry.keys.size() - 1}.write(out);
     for (const crypto::PublicKey& key : entry.keys) out.raw(key);
   }
 }
@@ -55,15 +57,15 @@ Manifest Manifest::read(Reader& in) {
   manifest.owner_ = EntityRecord::read(in);
   manifest.sequence_ = in.varint(0, UINT64_MAX, "the sequence number");
   manifest.validity_ = Validity::read(in);
-  manifest.epochs_.seconds =
-      static_cast<std::uint32_t>(in.varint(kMinEpochSeconds, kMaxEpochSeconds, "the length of an epoch"));
+  manifest.epochs_ = Epochs::read(in);
   const std::uint64_t paths = in.varint(0, kMaxManifestPaths, "the number of resources");
   std::size_t keys = 0;
   for (std::uint64_t i = 0; i < paths && in.ok(); ++i) {
     Keys entry;
     entry.path = in.text(1, kMaxPatternBytes, "the length of a resource");
-    entry.first_epoch = in.varint(0, in.ok() ? manifest.epochs_.at(kMaxTimeS) : 0, "the first epoch");
-    const std::uint64_t count = in.varint(1, kMaxEpochsOfGrant, "the number of epochs");
+    const EpochRange range = EpochRange::read(in, manifest.epochs_);
+    entry.first_epoch = range.first;
+    const std::size_t count = range.count();
     keys += count;
     in.require(keys <= kMaxManifestKeys, "it has more than 131,072 keys");
     in.require(count * 32 <= in.left(), "it ends too early");
@@ -72,7 +74,7 @@ Manifest Manifest::read(Reader& in) {
     in.require(pattern.has_value() && pattern->is_literal(), "a resource is not a literal one");
     in.require(manifest.keys_.empty() || manifest.keys_.back().path < entry.path,
                "resources are not sorted and unique");
-    for (std::uint64_t k = 0; k < count; ++k) entry.keys.push_back(in.array<32>());
+    for (std::size_t k = 0; k < count; ++k) entry.keys.push_back(in.array<32>());
     manifest.keys_.push_back(std::move(entry));
   }
   return manifest;
@@ -95,10 +97,6 @@ Result<Manifest> Manifest::decode(std::string_view bytes) {
 }
 
 Result<Manifest> Manifest::make(const Entity& owner, const ManifestOptions& options) {
-  if (options.epochs.seconds < kMinEpochSeconds || options.epochs.seconds > kMaxEpochSeconds) {
-    return fail(Code::kInvalidArgument, "epochs of {} s: allowed are {} to {}", options.epochs.seconds,
-                kMinEpochSeconds, kMaxEpochSeconds);
-  }
   Manifest manifest;
   manifest.owner_ = owner.record();
   manifest.sequence_ = options.sequence;

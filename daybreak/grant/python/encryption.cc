@@ -49,11 +49,11 @@ class Borrowed {
 };
 
 Manifest make_manifest(const Entity& owner, const std::vector<std::string>& resources, std::uint64_t sequence,
-                       std::optional<std::int64_t> valid_from, std::int64_t valid_for, std::uint32_t epoch_s) {
+                       std::optional<std::int64_t> valid_from, std::int64_t valid_for, std::int64_t epoch_s) {
   ManifestOptions options;
   options.resources = resources;
   options.sequence = sequence;
-  options.epochs.seconds = epoch_s;
+  options.epochs = base::value_or_raise(Epochs::make(epoch_s));
   const std::int64_t from = valid_from.value_or(base::Env::real().unix_ns() / kNsPerUnixS);
   options.validity = base::value_or_raise(Validity::make(from, valid_for));
   auto made = [&] {
@@ -135,12 +135,12 @@ void bind_manifest(nb::module_& m) {
       .def_static(
           "create",
           [](const Entity& owner, const std::vector<std::string>& resources, std::uint64_t sequence,
-             std::optional<std::int64_t> valid_from, std::int64_t valid_for, std::uint32_t epoch_s) {
+             std::optional<std::int64_t> valid_from, std::int64_t valid_for, std::int64_t epoch_s) {
             return std::make_shared<Self>(make_manifest(owner, resources, sequence, valid_from, valid_for, epoch_s));
           },
           nb::arg("owner"), nb::arg("resources"), nb::kw_only(), nb::arg("sequence") = 1,
           nb::arg("valid_from") = nb::none(), nb::arg("valid_for") = kDefaultManifestS,
-          nb::arg("epoch_s") = Epochs{}.seconds,
+          nb::arg("epoch_s") = Epochs{}.seconds(),
           "Of the namespace that `owner` is, for literal resources and every epoch that its validity touches. "
           "`sequence` must be more than that of every manifest before.")
       .def_prop_ro("bytes", [](const Self& self) { return py_bytes(self.encode()); })
@@ -148,7 +148,7 @@ void bind_manifest(nb::module_& m) {
       .def_prop_ro("sequence", &Self::sequence)
       .def_prop_ro("valid_from", [](const Self& self) { return self.validity().from_s; })
       .def_prop_ro("valid_until", [](const Self& self) { return self.validity().until_s; })
-      .def_prop_ro("epoch_s", [](const Self& self) { return self.epochs().seconds; })
+      .def_prop_ro("epoch_s", [](const Self& self) { return self.epochs().seconds(); })
       .def_prop_ro("resources", &Self::resources);
 
   using Memory = ManifestMemory;

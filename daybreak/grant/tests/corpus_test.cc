@@ -4,6 +4,7 @@
 #include "daybreak/base/env.h"
 #include "daybreak/grant/bundle.h"
 #include "daybreak/grant/encryption/ciphertext.h"
+#include "daybreak/grant/encryption/key_ring.h"
 #include "daybreak/grant/proof.h"
 #include "daybreak/grant/tests/world.h"
 
@@ -30,6 +31,17 @@ TEST(Corpus, is_what_the_decoders_read) {
     const std::string bytes = seed(name);  // which the ciphertext borrows
     EXPECT_TRUE(Ciphertext::decode(bytes));
   }
+  const auto granted =
+      *canonical({*Statement::make({"decrypt"}, "apps/x"), *Statement::make({"decrypt", "publish"}, "models/*")});
+  const auto reads = [&](const char* name) {
+    KeyRing ring;
+    const auto range = read_keys(seed(fmt::format("key_bundle/{}", name)), granted, ring);
+    EXPECT_TRUE(range || range.error().code() == base::Code::kDataLoss);
+    return range.has_value();
+  };
+  for (const char* name : {"a_day", "three_epochs_of_a_minute", "the_last_epoch"}) EXPECT_TRUE(reads(name)) << name;
+  for (const char* name : {"epochs_of_0_s", "epochs_of_30_s", "one_epoch_too_late", "other_resource"})
+    EXPECT_FALSE(reads(name)) << name;
 }
 
 }  // namespace

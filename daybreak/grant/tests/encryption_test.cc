@@ -88,7 +88,7 @@ class Encryption : public testing::Test {
   }
 
   base::TestEnv env_;
-  Epochs epochs_{static_cast<std::uint32_t>(kDay)};
+  Epochs epochs_;  // of a day
   Entity lab_ = entity();
   Entity trainer_ = entity();
   Entity friend_ = entity();
@@ -168,7 +168,7 @@ TEST_F(Encryption, epochs_have_keys_of_their_own_and_so_have_lengths_of_epochs) 
   const KeyRing ring = lab_ring();
   const auto today = ring.key("a", epoch())->public_key;
   EXPECT_NE(today, ring.key("a", epoch() + 1)->public_key);
-  EXPECT_NE(today, KeyRing::of_namespace(lab_, {3600}).key("a", epoch())->public_key);
+  EXPECT_NE(today, KeyRing::of_namespace(lab_, *Epochs::make(3600)).key("a", epoch())->public_key);
   EXPECT_NE(today, KeyRing::of_namespace(friend_, epochs_).key("a", epoch())->public_key);
 }
 
@@ -225,6 +225,70 @@ TEST_F(Encryption, key_bundle_is_bound_to_its_attestation_and_its_parties) {
   EXPECT_FALSE(open_keys(friend_, wider, granted.keys, ring).has_value());
   EXPECT_FALSE(ring.epochs().has_value()) << "nothing of a refused bundle stays";
   EXPECT_FALSE(ring.key("models/pong/rl", epoch()).has_value());
+}
+
+TEST_F(Encryption, key_bundle_is_what_was_granted_or_a_loss_of_data_whatever_its_sealed_bytes_say) {
+  // Whoever grants can seal any bytes. What they say is read in the order of the page: grant-encryption.md.
+  const auto made = [](std::uint64_t seconds, std::uint64_t first, std::uint64_t count, std::uint64_t resources,
+                       std::string_view resource, std::size_t key_bytes) {
+    Writer out;
+    out.u8(1).varint(seconds).varint(first).varint(count).varint(resources).text(resource);
+    return out.raw(std::string(key_bytes, 'k')).take();
+  };
+  const std::vector<Statement> granted = statements({"decrypt"}, {"a"});
+  KeyRing ring;
+  ASSERT_TRUE(read_keys(made(60, 7, 2, 1, "a", 64), granted, ring).has_value());
+  ASSERT_TRUE(read_keys(made(kMaxEpochSeconds, kMaxTimeS / kMaxEpochSeconds, 1, 1, "a", 32), granted, ring = {}));
+
+  KeyRing untouched;
+  const auto refused = [&](const std::string& plain, std::span<const Statement> said) {
+    const auto range = read_keys(plain, said, untouched);
+    return !range && range.error().code() == base::Code::kDataLoss;
+  };
+  const std::string good = made(60, 7, 2, 1, "a", 64);
+  for (std::size_t size = 0; size < good.size(); ++size) EXPECT_TRUE(refused(good.substr(0, size), granted)) << size;
+  std::size_t tried = 0;
+  for (const std::string& plain : {
+           good + "x",                                                        // something follows
+           std::string("\2") + good.substr(1),                                // another version
+           made(0, 0, 1, 1, "a", 32),                                         // no time is in such an epoch
+           made(59, 7, 2, 1, "a", 64),                                        // below the limit
+           made(kMaxEpochSeconds + 1, 0, 1, 1, "a", 32),                      // above it
+           made(UINT64_MAX, 0, 1, 1, "a", 32),                                //
+           made((std::uint64_t{1} << 32) + 60, 7, 2, 1, "a", 64),             // 60 s, if only 32 bits were looked at
+           made(60, kMaxTimeS / 60 + 1, 1, 1, "a", 32),                       // the first epoch after the last time
+           made(60, kMaxTimeS / 60, 2, 1, "a", 64),                           // the last one after it
+           made(60, UINT64_MAX, 1, 1, "a", 32),                               //
+           made(60, 7, 0, 1, "a", 0),                                         // no epoch
+           made(60, 7, kMaxEpochsOfGrant + 1, 1, "a", 32 * 1025),             // too many
+           made(60, 7, UINT64_MAX, 1, "a", 32),                               // more than there is memory
+           made(60, 7, std::uint64_t{1} << 59, 1, "a", 32),                   // times 32 bytes it is 0
+           made(60, 7, 2, 0, "a", 64), made(60, 7, 2, 2, "a", 64),            // other resources than were granted
+           made(60, 7, 2, 1, "b", 64), made(60, 7, 2, 1, "", 64),             //
+           made(60, 7, 2, 1, "a", 63), std::string("\1\200\200\200\200\200\200\200\200\200\2"),  // 65 bits
+           std::string("\1\274\0", 3),                                       // 60, not in its shortest form
+       }) {
+    EXPECT_TRUE(refused(plain, granted)) << tried;
+    ++tried;
+  }
+  // Keys with a grant that has none, and with one of a pattern that no node of the tree stands for.
+  EXPECT_TRUE(refused(good, statements({"predict"}, {"a"})));
+  EXPECT_TRUE(refused(made(60, 7, 2, 1, "a/*/b", 64), statements({"decrypt"}, {"a/*/b"})));
+  EXPECT_FALSE(untouched.epochs().has_value()) << "nothing of a refused bundle stays";
+}
+
+TEST_F(Encryption, epochs_of_less_than_a_minute_or_more_than_400_days_cannot_be_made) {
+  for (const std::int64_t seconds : {kMinEpochSeconds, kMaxEpochSeconds}) {
+    EXPECT_EQ(Epochs::make(seconds)->seconds(), seconds);
+  }
+  for (const std::int64_t seconds : {INT64_MIN, std::int64_t{-1}, std::int64_t{0}, std::int64_t{59},
+                                     std::int64_t{kMaxEpochSeconds} + 1, (std::int64_t{1} << 32) + 60, INT64_MAX}) {
+    const auto epochs = Epochs::make(seconds);
+    ASSERT_FALSE(epochs);
+    EXPECT_EQ(epochs.error().code(), base::Code::kInvalidArgument);
+    EXPECT_NE(epochs.error().message().find(std::to_string(seconds)), std::string::npos);
+    EXPECT_NE(epochs.error().message().find("60 to 34560000"), std::string::npos);
+  }
 }
 
 TEST_F(Encryption, manifest_goes_both_ways_and_any_flipped_bit_is_found) {
@@ -362,12 +426,12 @@ TEST_F(Encryption, numbers_beyond_time_are_refused) {
   ManifestOptions options;
   options.resources = {"a"};
   options.validity = *Validity::make(now(), 1);
-  options.epochs = {kMaxEpochSeconds};
+  options.epochs = *Epochs::make(kMaxEpochSeconds);
   EXPECT_TRUE(Manifest::decode(Manifest::make(lab_, options)->encode()).has_value());
   const std::string bytes = encrypted("x");
   Writer before, behind;
-  before.varint(epochs_.seconds).varint(epoch());
-  behind.varint(epochs_.seconds).varint(epochs_.at(kMaxTimeS) + 1);
+  before.varint(epochs_.seconds()).varint(epoch());
+  behind.varint(epochs_.seconds()).varint(epochs_.at(kMaxTimeS) + 1);
   const std::size_t at = bytes.find(before.bytes());
   ASSERT_NE(at, std::string::npos);
   std::string altered = bytes;
@@ -460,7 +524,7 @@ TEST_F(Encryption, reader_who_knows_the_content_key_cannot_put_another_body_unde
   const auto parsed = *Ciphertext::decode(bytes);
   const std::size_t body_bytes = parsed.body().size();
   Writer fields;
-  fields.text("models/pong/rl").varint(epochs_.seconds).varint(epoch());
+  fields.text("models/pong/rl").varint(epochs_.seconds()).varint(epoch());
   const std::size_t bound = 1 + 32 + fields.bytes().size();
   const std::string info = std::string(tag("daybreak/grant/content-key/v1")) + bytes.substr(0, bound);
   const auto secret = std::move(lab_ring().key("models/pong/rl", epoch())->secret_key);
@@ -503,8 +567,8 @@ TEST_F(Encryption, key_bundle_of_a_body_and_of_a_place_cannot_take_each_others_p
   const std::string bytes = encrypted("x");
   const auto key = std::move(lab_ring().key("models/pong/rl", epoch())->secret_key);
   Writer from, to;
-  from.varint(epochs_.seconds).varint(epoch());
-  to.varint(epochs_.seconds).varint(epoch() + 1);
+  from.varint(epochs_.seconds()).varint(epoch());
+  to.varint(epochs_.seconds()).varint(epoch() + 1);
   const std::size_t at = bytes.find(from.bytes());
   ASSERT_NE(at, std::string::npos);
   std::string other_epoch = bytes, other_place = bytes, other_namespace = bytes;
@@ -568,7 +632,7 @@ TEST_F(Encryption, keys_are_those_of_the_published_scheme) {
   std::ranges::fill(seed.writable(), std::uint8_t{7});
   EXPECT_EQ(crypto::to_hex(crypto::PublicKey(node_key(descend(seed, "models/pong/rl")).public_key)),
             "7c61005fbe2b7db22ed2ba3d31156d2741cf59d58f8379cf0bc807770302f21a");
-  EXPECT_EQ(crypto::to_hex(crypto::PublicKey(node_key(epoch_seed(seed, {86'400}, 20'000)).public_key)),
+  EXPECT_EQ(crypto::to_hex(crypto::PublicKey(node_key(epoch_seed(seed, {}, 20'000)).public_key)),
             "c33e47ff8ec4b57603f6b42b934b89b5a84753a660945f2f4ddffa8f7b268e64");
 }
 

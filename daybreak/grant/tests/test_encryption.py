@@ -115,6 +115,23 @@ def test_manifest_of_another_length_of_epochs_needs_its_own_grants(world: World)
     assert world.decrypt(world.encrypt(b"y"), "friend") == b"y"
 
 
+@pytest.mark.parametrize("epoch_s", [-(2**63), -1, 0, 1, 30, 59, 400 * DAY + 1, 2**32 + 60, 2**63 - 1])
+def test_epochs_that_no_wallet_could_read_are_refused_when_they_are_granted(world: World, epoch_s: int) -> None:
+    with pytest.raises(errors.InvalidArgumentError, match=rf"epochs of {epoch_s} s: allowed are 60 to 34560000 s"):
+        world.give("lab", "friend", ["decrypt"], RL, epoch_s=epoch_s)
+    with pytest.raises(ValueError, match="a minute to 400 days"):
+        grant.Manifest.create(world.lab, [RL], sequence=2, epoch_s=epoch_s)
+    assert world["friend"].issued() == [] and world["lab"].issued(world.entities["friend"].id) == []
+
+
+def test_shortest_and_longest_epochs_open(world: World) -> None:
+    for sequence, epoch_s in enumerate((60, 400 * DAY), start=2):
+        manifest = grant.Manifest.create(world.lab, [RL], sequence=sequence, epoch_s=epoch_s, valid_for=3600)
+        world.give("lab", "friend", ["decrypt"], RL, epoch_s=epoch_s, valid_for=3600)
+        ciphertext = grant.encrypt(manifest, RL, b"x", author=world["trainer"])
+        assert world.decrypt(ciphertext, "friend") == b"x"
+
+
 def test_revoked_holder_is_refused_within_the_staleness_bound_and_a_new_grant_opens_again(world: World) -> None:
     granted = world.give("lab", "friend", ["decrypt"], RL)
     ciphertext, verifier = world.encrypt(b"x"), world.verifier(staleness_s=1)

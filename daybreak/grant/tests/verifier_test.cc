@@ -125,6 +125,28 @@ TEST_F(VerifierTest, remembers_no_more_decisions_than_it_may) {
   }
 }
 
+TEST_F(VerifierTest, a_decision_in_use_is_still_remembered_after_4096_others_were_made) {
+  if (!kCountsAllocations) GTEST_SKIP() << "what is not remembered is seen by what it allocates";
+  ASSERT_EQ(verify(proof), Reason::kAllowed);
+  for (int i = 0; i < 4096 + 8; ++i) {
+    const std::string app = fmt::format("app-{}", i);  // each a decision of its own
+    ASSERT_EQ(verifier->verify(proof, kNeeds, nullptr, "", app).reason, Reason::kAllowed);
+    const std::size_t before = allocations_of_this_thread();
+    ASSERT_EQ(verify(proof), Reason::kAllowed);
+    ASSERT_EQ(allocations_of_this_thread(), before) << "decided anew after " << i << " others";
+  }
+}
+
+TEST_F(VerifierTest, limits_that_no_memory_holds_are_refused) {
+  for (const VerifierOptions& options : {VerifierOptions{.max_decisions = 0}, {.max_decisions = kMaxRemembered + 1},
+                                         {.max_sessions = SIZE_MAX}, {.max_nonces = kMaxRemembered + 1}}) {
+    VerifierOptions full = options;
+    full.namespace_id = world["lab"].id();
+    full.server_id = "server";
+    EXPECT_EQ(Verifier::create(full, world.env).error().code(), base::Code::kInvalidArgument);
+  }
+}
+
 // Defect 4: once seen unrevoked, never looked at again. Defect 5: the cache was asked before the times.
 TEST_F(VerifierTest, a_revocation_in_the_middle_ends_remembered_decisions_within_the_bound) {
   ASSERT_EQ(verify(proof), Reason::kAllowed);

@@ -73,6 +73,38 @@ TEST_F(WalletKeys, of_a_granter_whom_the_namespace_never_reached_are_not_looked_
   EXPECT_EQ(opens("friend"), Reason::kAllowed);
 }
 
+// Whoever has a stranger's public record can send this: it needs no grant above.
+TEST_F(WalletKeys, that_are_malformed_are_refused_and_change_nothing_in_the_wallet) {
+  const auto reader = std::shared_ptr<const Entity>(std::shared_ptr<void>(), &world_["reader"]);
+  const auto held = *Wallet::open(reader, "/wallet", env_);
+  const auto files = [&] { return *env_.list_directory("/wallet"); };
+  const auto genuine = grant_with_keys(wallet("lab"), reader->record(),
+                                       world_.options({World::statement({"decrypt"}, kModel)}, 0), {}, env_);
+  ASSERT_TRUE(held->add(genuine->granted.bundle).has_value());
+  const auto before = held->known().attestations;
+  const auto files_before = files();
+
+  std::vector<std::string> plains = {"", std::string(1, '\0'), "\1", std::string("\1\0\0\1\1", 5), "\1\36\7\1\1",
+                                     std::string(300, '\377')};
+  Writer thirty;  // what grant(epoch_s=30) used to make
+  thirty.u8(1).varint(30).varint(world_.now_s() / 30).varint(1).varint(1).text(kModel).raw(std::string(32, 'k'));
+  plains.push_back(thirty.take());
+  for (const std::string& plain : plains) {
+    const GrantOptions options = world_.options({World::statement({"decrypt"}, kModel)}, 0);
+    std::string info("daybreak/grant/key-bundle/v1\0", 29);
+    for (const Hash& id : {world_["stranger"].id(), reader->id(), options.namespace_id}) info.append(view(id));
+    const std::string sealed =
+        *crypto::seal(*reader->record().sealing_key, crypto::bytes_of(info), {}, crypto::bytes_of(plain), env_);
+    const auto sent = wallet("stranger").grant(reader->record(), options, sealed);
+    const auto added = held->add(sent->bundle);
+    ASSERT_FALSE(added.has_value());
+    EXPECT_EQ(added.error().code(), base::Code::kDataLoss) << added.error().message();
+  }
+  EXPECT_EQ(held->known().attestations, before);
+  EXPECT_EQ(files(), files_before);
+  EXPECT_TRUE(Wallet::open(reader, "/wallet", env_)) << "and it opens again";
+}
+
 TEST_F(WalletKeys, that_a_member_made_up_stop_neither_opening_nor_handing_on) {
   for (const bool liar_first : {true, false}) {
     const std::string suffix = liar_first ? " 1" : " 2", friend_name = "friend" + suffix, other = "other" + suffix;
@@ -89,10 +121,10 @@ TEST_F(WalletKeys, that_a_member_made_up_stop_neither_opening_nor_handing_on) {
 
 TEST_F(WalletKeys, of_other_epochs_from_a_stranger_do_not_change_what_is_handed_on) {
   give("lab", "friend", "decrypt", "models/*", 1);
-  lie("stranger", "friend", Epochs{3600});
+  lie("stranger", "friend", *Epochs::make(3600));
   give("friend", "other", "decrypt", kModel);
   EXPECT_EQ(keys_held("other"), 1u);
-  EXPECT_EQ(keys_held("other", Epochs{3600}), 0u);
+  EXPECT_EQ(keys_held("other", *Epochs::make(3600)), 0u);
   EXPECT_EQ(opens("other"), Reason::kAllowed);
 }
 
@@ -116,7 +148,8 @@ TEST_F(WalletKeys, cover_every_epoch_that_the_grant_touches_and_earlier_ones_on_
   EXPECT_EQ(made({}).keys_until_s, today + kDay);
   EXPECT_EQ(made({.from_s = today - 1}).keys_from_s, today - kDay);
   EXPECT_EQ(made({.from_s = today + 5 * kDay}).keys_from_s, today) << "never later than the grant";
-  EXPECT_EQ(made({.epochs = {3600}}).keys_until_s - made({.epochs = {3600}}).keys_from_s, 3600);
+  const KeyOptions hourly{.epochs = *Epochs::make(3600)};
+  EXPECT_EQ(made(hourly).keys_until_s - made(hourly).keys_from_s, 3600);
 }
 
 }  // namespace

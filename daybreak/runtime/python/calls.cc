@@ -27,7 +27,10 @@ PyObject* wrap_results(const std::vector<Ref>& results) {
 }
 
 PyObject* submit(Client& client, const TaskSpec& spec, const Payload& payload) {
-  thread_local std::vector<Ref> results;
+  // Storage for the next call, moved out while it is used: making the list below may run the collector, and with it a
+  // finalizer that submits.
+  thread_local std::vector<Ref> spare;
+  std::vector<Ref> results = std::move(spare);
   results.clear();
   base::Status status;
   if (payload.size() < kReleaseGilBytes) {
@@ -36,11 +39,13 @@ PyObject* submit(Client& client, const TaskSpec& spec, const Payload& payload) {
     Py_BEGIN_ALLOW_THREADS status = client.submit(spec, payload, results);
     Py_END_ALLOW_THREADS
   }
-  if (!status) {
+  PyObject* wrapped = nullptr;
+  if (status)
+    wrapped = wrap_results(results);
+  else
     raise(status.error());
-    return nullptr;
-  }
-  return wrap_results(results);
+  spare = std::move(results);
+  return wrapped;
 }
 
 // engine.<verb>(*args, **kwargs) for an engine that is not the embedded one.

@@ -125,8 +125,11 @@ Encoder::~Encoder() {
   std::swap(payload_, spare.payload);
 }
 
-void Encoder::bytes(const void* data, std::uint64_t size) {
+// `owner` is kept as long as the encoder: its bytes are copied without the GIL, and whoever else holds it, a list, may
+// let go of it then.
+void Encoder::bytes(PyObject* owner, const void* data, std::uint64_t size) {
   if (size >= kExternalBytes) {
+    keep_.push_back(Py_NewRef(owner));
     externals_.push_back({scratch_.size(), data, size, 1});
     external_bytes_ += size;
   } else {
@@ -134,9 +137,12 @@ void Encoder::bytes(const void* data, std::uint64_t size) {
   }
 }
 
-std::uint32_t Encoder::nested(Ref ref) {
+// A reference inside a pickle; `holder` keeps the object alive until it is pinned, even one that was made for the
+// pickle.
+std::uint32_t Encoder::nested(Ref ref, PyObject* holder) {
+  keep_.push_back(Py_NewRef(holder));
   nested_.push_back(ref);
-  return static_cast<std::uint32_t>(nested_.size() - 1);
+  return static_cast<std::uint32_t>(nested_.size() - 1 - pickle_refs_);
 }
 
 bool Encoder::scalar(PyObject* object, bool& done) {
@@ -168,11 +174,11 @@ bool Encoder::scalar(PyObject* object, bool& done) {
     }
     tag('s');
     raw(static_cast<std::uint64_t>(size));
-    bytes(text, static_cast<std::uint64_t>(size));
+    bytes(object, text, static_cast<std::uint64_t>(size));
   } else if (type == &PyBytes_Type) {
     tag('b');
     raw(static_cast<std::uint64_t>(PyBytes_GET_SIZE(object)));
-    bytes(PyBytes_AS_STRING(object), static_cast<std::uint64_t>(PyBytes_GET_SIZE(object)));
+    bytes(object, PyBytes_AS_STRING(object), static_cast<std::uint64_t>(PyBytes_GET_SIZE(object)));
   } else {
     done = false;
   }
@@ -225,6 +231,7 @@ bool Encoder::reference_list(PyObject* object, bool& done) {
   for (Py_ssize_t i = 0; i < count; ++i) {
     const Ref* ref = checked_ref(items[i], "pickling");
     if (ref == nullptr) return false;
+    keep_.push_back(Py_NewRef(items[i]));
     nested_.push_back(*ref);
   }
   done = true;
@@ -265,6 +272,7 @@ bool Encoder::pickle(PyObject* object) {
   Owned append(list ? PyObject_GetAttrString(list.get(), "append") : nullptr);
   if (!append) return false;
   Owned pickled;
+  pickle_refs_ = nested_.size();
   encoders.push_back(this);
   if (plain) {
     static PyObject* names = Py_BuildValue("(ss)", "protocol", "buffer_callback");
@@ -277,7 +285,12 @@ bool Encoder::pickle(PyObject* object) {
   }
   encoders.pop_back();
   if (!pickled) return false;
-  tag('p');
+  if (pickle_refs_ == 0) {
+    tag('p');
+  } else {
+    tag('P');
+    raw(static_cast<std::uint32_t>(pickle_refs_));
+  }
   std::uint64_t size = static_cast<std::uint64_t>(PyBytes_GET_SIZE(pickled.get()));
   Py_ssize_t count = PyList_GET_SIZE(list.get());
   raw(size);
@@ -289,8 +302,7 @@ bool Encoder::pickle(PyObject* object) {
     buffers_.push_back(view);
     raw(static_cast<std::uint64_t>(view.len));
   }
-  bytes(PyBytes_AS_STRING(pickled.get()), size);
-  if (size >= kExternalBytes) keep_.push_back(pickled.release());
+  bytes(pickled.get(), PyBytes_AS_STRING(pickled.get()), size);
   for (Py_ssize_t i = 0; i < count; ++i) {
     const Py_buffer& view = buffers_[first + static_cast<std::size_t>(i)];
     externals_.push_back({scratch_.size(), view.buf, static_cast<std::uint64_t>(view.len), 64});
@@ -319,16 +331,38 @@ bool Encoder::argument(PyObject* object) {
     deps_.push_back(*ref);
     return true;
   }
-  std::size_t mark = scratch_.size(), externals = externals_.size(), refs = nested_.size();
-  std::uint64_t before = size_so_far(), external_bytes = external_bytes_;
+  const std::size_t scratch = scratch_.size(), externals = externals_.size(), refs = nested_.size();
+  const std::size_t buffers = buffers_.size(), keep = keep_.size();
+  const std::uint64_t before = size_so_far();
   if (!item(object)) return false;
-  if (size_so_far() - before <= kLargeArgBytes) return true;
-  scratch_.resize(mark);
-  externals_.resize(externals);
-  nested_.resize(refs);
-  external_bytes_ = external_bytes;
+  return size_so_far() - before <= kLargeArgBytes || own_object(scratch, externals, refs, buffers, keep);
+}
+
+// What was written last, from these sizes on, becomes an object of its own, and a dependency. It is moved as it is: to
+// pickle it again would call the user's code again.
+bool Encoder::own_object(std::size_t scratch, std::size_t externals, std::size_t refs, std::size_t buffers,
+                         std::size_t keep) {
+  auto move_tail = [](auto& from, std::size_t at, auto& to) {
+    to.insert(to.end(), from.begin() + static_cast<std::ptrdiff_t>(at), from.end());
+    from.resize(at);
+  };
   Encoder own;
-  if (!own.item(object)) return false;
+  std::size_t cut = scratch;
+  if (scratch_[scratch] == 'P') {  // its references are the first now
+    own.tag('p');
+    cut += 1 + sizeof(std::uint32_t);
+  }
+  const std::size_t shift = cut - own.scratch_.size();
+  own.scratch_.append(scratch_, cut);
+  scratch_.resize(scratch);
+  move_tail(externals_, externals, own.externals_);
+  move_tail(nested_, refs, own.nested_);
+  move_tail(buffers_, buffers, own.buffers_);
+  move_tail(keep_, keep, own.keep_);
+  for (External& external : own.externals_) {
+    external.at -= shift;
+    external_bytes_ -= external.size + (external.align > 1 ? external.align : 0);
+  }
   const Payload& payload = own.finish(kCodecItem);
   Client& client = *state().client;
   base::Result<Ref> ref = [&] {
@@ -400,7 +434,7 @@ PyObject* reduce_reference(PyObject* self, PyObject*) {
   }
   PyObject* rebuild = python_object("serialization", "_ref_at");
   if (rebuild == nullptr) return nullptr;
-  return Py_BuildValue("O(I)", rebuild, encoders.back()->nested(*ref));
+  return Py_BuildValue("O(I)", rebuild, encoders.back()->nested(*ref, self));
 }
 
 PyObject* reduce_actor(PyObject* self, PyObject*) {
@@ -418,7 +452,7 @@ PyObject* reduce_actor(PyObject* self, PyObject*) {
   }
   PyObject* rebuild = python_object("serialization", "_actor_at");
   if (rebuild == nullptr) return nullptr;
-  return Py_BuildValue("O(IIO)", rebuild, encoders.back()->nested(handle->creation), handle->slot, handle->info);
+  return Py_BuildValue("O(IIO)", rebuild, encoders.back()->nested(handle->creation, self), handle->slot, handle->info);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -501,7 +535,8 @@ class Decoder {
       case 'R':
       case 'Q': return references(tag == 'R');
       case 'n': return tensor();
-      case 'p': return pickled();
+      case 'p': return pickled(0);
+      case 'P': return pickled(raw<std::uint32_t>());
       default: return corrupt();
     }
   }
@@ -607,7 +642,9 @@ class Decoder {
     return PyObject_Vectorcall(reinterpret_cast<PyObject*>(type), arguments, 3, nullptr);
   }
 
-  PyObject* pickled() {
+  // `first`: which of the contained references is the pickle's first.
+  PyObject* pickled(std::uint32_t first) {
+    if (bad_ || std::uint64_t{first} + deps_ > refs_.size()) return corrupt();
     std::uint64_t size = raw<std::uint64_t>();
     std::uint32_t count = raw<std::uint32_t>();
     if (bad_ || std::uint64_t{count} * 8 > bytes_.size()) return corrupt();
@@ -625,7 +662,7 @@ class Decoder {
     }
     static PyObject* names = Py_BuildValue("(s)", "buffers");
     PyObject* arguments[] = {view.get(), buffers.get()};
-    decodings.push_back({&client_, refs_.subspan(deps_)});
+    decodings.push_back({&client_, refs_.subspan(deps_ + first)});
     PyObject* result = PyObject_Vectorcall(loads(), arguments, 1, names);
     decodings.pop_back();
     return result;

@@ -125,13 +125,14 @@ class Encoder {
   bool reference_list(PyObject* object, bool& done);
   bool tensor(PyObject* object, bool& done);
   bool pickle(PyObject* object);
-  void bytes(const void* data, std::uint64_t size);
+  bool own_object(std::size_t scratch, std::size_t externals, std::size_t refs, std::size_t buffers, std::size_t keep);
+  void bytes(PyObject* owner, const void* data, std::uint64_t size);
   void tag(char c) { scratch_.push_back(c); }
   template <typename T>
   void raw(T value) {
     scratch_.append(reinterpret_cast<const char*>(&value), sizeof value);
   }
-  std::uint32_t nested(Ref ref);
+  std::uint32_t nested(Ref ref, PyObject* holder);
   std::uint64_t size_so_far() const { return scratch_.size() + external_bytes_; }
 
   friend PyObject* reduce_reference(PyObject* self, PyObject*);
@@ -141,6 +142,7 @@ class Encoder {
   std::vector<External> externals_;
   std::uint64_t external_bytes_ = 0;
   std::vector<Ref> deps_, nested_;
+  std::size_t pickle_refs_ = 0;  // where in nested_ those of the pickle in progress begin
   std::vector<Py_buffer> buffers_;
   std::vector<PyObject*> keep_;
   Payload payload_;

@@ -195,9 +195,9 @@ class Walker {
 };
 
 // What the scheduler does with pending tasks, and what it does with tasks whose worker died.
-class Scheduler {
+class TestScheduler {
  public:
-  explicit Scheduler(Process& process) : p_(process) {}
+  explicit TestScheduler(Process& process) : p_(process) {}
 
   void serve() {
     std::vector<std::uint32_t> pending;
@@ -226,7 +226,7 @@ class Scheduler {
   Process& p_;
 };
 
-void run_what_is_left(Process& p, Scheduler& scheduler) {
+void run_what_is_left(Process& p, TestScheduler& scheduler) {
   for (bool idle = false; !idle;) {
     scheduler.serve();
     std::uint32_t index = p.dequeue();
@@ -259,7 +259,7 @@ TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
   std::mt19937_64 random(test_seed());
   auto segment = small_segment();
   Process monitor(*segment, kSchedulerProc);
-  Scheduler scheduler(monitor);
+  TestScheduler scheduler(monitor);
   constexpr std::uint32_t kFirst = 2, kWorkers = 3;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   constexpr int kLives = 60;
@@ -320,7 +320,7 @@ TEST(Protocol, threads_that_share_everything_leave_nothing) {
   std::uint64_t seed = test_seed();
   auto segment = small_segment();
   Process monitor(*segment, kSchedulerProc);
-  Scheduler scheduler(monitor);
+  TestScheduler scheduler(monitor);
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   constexpr int kSteps = 2000;
 #else
@@ -363,16 +363,26 @@ TEST(Protocol, every_block_class_fits_its_size) {
 TEST(Protocol, queue_keeps_order_and_says_when_it_is_full) {
   auto segment = small_segment();
   Process p(*segment, 2);
+  p.join_queue();
   std::vector<Ref> refs;
-  for (std::uint32_t i = 0; i < kQueueCells; ++i) {
+  for (std::uint32_t i = 0; i < kRings * kRingCells; ++i) {
     refs.push_back(p.create(Kind::kTask).value());
-    ASSERT_TRUE(p.enqueue(refs.back().index));
+    ASSERT_TRUE(p.enqueue(refs.back().index)) << i;
   }
+  EXPECT_EQ(p.queue_length(), refs.size());
   Ref extra = p.create(Kind::kTask).value();
   EXPECT_FALSE(p.enqueue(extra.index));
+  for (std::size_t i = 0; i < refs.size(); ++i) {
+    std::uint32_t index = p.dequeue();
+    ASSERT_NE(index, UINT32_MAX) << i;
+    if (i < 60) {
+      EXPECT_EQ(index, refs[i].index);  // then now and then another ring has its turn
+    }
+    p.publish(index, false);
+  }
+  EXPECT_EQ(p.dequeue(), UINT32_MAX);
   for (Ref ref : refs) {
-    ASSERT_EQ(p.dequeue(), ref.index);
-    p.publish(ref.index, false);
+    EXPECT_TRUE(p.done(ref));
     p.release(ref);
   }
   EXPECT_TRUE(p.requeue(extra.index));

@@ -206,6 +206,29 @@ def test_get_if_exists_from_many_callers_makes_one(ray: Any) -> None:
     ray.kill(ray.get_actor("single"))
 
 
+def test_get_if_exists_from_all_workers_at_the_same_instant(ray: Any) -> None:
+    @ray.remote
+    class Holder:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def size(self) -> int:
+            return len(self.text)
+
+    @ray.remote
+    def meet(name: str, at: float) -> tuple[str, int]:
+        while time.monotonic() < at:
+            pass
+        holder = Holder.options(name=name, get_if_exists=True).remote("x" * 3000)
+        return repr(holder), daybreak.get(holder.size.remote())
+
+    ray.get([meet.remote(f"first{i}", 0.0) for i in range(4)])
+    for i in range(20):
+        at = time.monotonic() + 0.01
+        both = ray.get([meet.remote(f"meeting{i}", at) for _ in range(2)], timeout=30)
+        assert [size for _, size in both] == [3000, 3000]
+
+
 def test_detached_actor_survives_its_handles(ray: Any) -> None:
     Counter.options(name="kept", lifetime="detached").remote(7)
     time.sleep(0.3)
@@ -254,6 +277,17 @@ def test_calls_are_retried_in_order_after_a_restart(ray: Any) -> None:
     time.sleep(0.05)
     os.kill(pid, 9)
     assert ray.get(refs, timeout=20) == [0.15, *range(1, 51)]
+
+
+def test_forty_thousand_queued_calls_survive_a_restart(ray: Any) -> None:
+    counter = Counter.options(max_restarts=-1, max_task_retries=-1).remote()
+    pid = ray.get(counter.pid.remote())
+    blocking = counter.sleep.remote(0.5)
+    refs = [counter.add.remote() for _ in range(40_000)]
+    time.sleep(0.1)
+    os.kill(pid, 9)
+    assert ray.get(blocking, timeout=10) == 0.5
+    assert ray.get(refs, timeout=10) == list(range(1, 40_001))
 
 
 def test_exit_actor_and_system_exit_end_the_actor(ray: Any) -> None:

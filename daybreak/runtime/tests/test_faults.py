@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -28,7 +29,8 @@ def test_idle_worker_killed(no_leak: Any) -> None:
     ray = no_leak
     for _ in range(3):
         for pid in workers():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # one of the last round that is not buried yet
+                os.kill(pid, signal.SIGKILL)
         assert ray.get(ray.remote(lambda: 5).remote(), timeout=20) == 5
 
 

@@ -462,6 +462,32 @@ def test_cancel_reaches_children(ray: Any) -> None:
     assert ray.get([quick.remote() for _ in range(4)], timeout=10) == [1] * 4
 
 
+def test_cancel_leaves_the_children_of_the_task_that_had_its_entry_before(ray: Any) -> None:
+    @ray.remote
+    def child() -> int:
+        time.sleep(0.5)
+        return 5
+
+    @ray.remote
+    def parent() -> list[Any]:
+        return [child.remote()]
+
+    quick = ray.remote(lambda: 1)
+    ray.get(quick.remote())
+    for _ in range(3):
+        ref = parent.remote()
+        (kept,) = ray.get(ref)
+        entry = ref.hex()[-8:]
+        del ref
+        others = [quick.remote()]
+        while others[-1].hex()[-8:] != entry:  # the newest free entry is used first
+            others.append(quick.remote())
+            assert len(others) < 10_000
+        ray.cancel(others[-1])
+        assert ray.get(kept, timeout=10) == 5
+        others.clear()
+
+
 def test_tasks_with_custom_resources_and_gpus_take_turns(two_cpus: Any) -> None:
     daybreak.shutdown()
     daybreak.init(num_cpus=8, num_gpus=2, resources={"license": 2, "half": 1})

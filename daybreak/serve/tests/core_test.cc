@@ -147,6 +147,103 @@ TEST_F(Serving, metrics_come_in_both_shapes_and_health_is_told) {
   EXPECT_EQ(send("GET", "/alone/ready").status, 503);
 }
 
+TEST_F(Serving, every_app_counts_for_itself_however_many_there_were_before_it) {
+  // 200 apps have 1,000 series of outcomes, which was all there was room for.
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 150; ++i) add_app(fmt::format("app{}", i), 10'000'000, "0");
+    for (int i = 0; i < 150; ++i) {
+      if (round < 2) {
+        ASSERT_TRUE(core_->apps().remove(fmt::format("app{}", i)));
+      }
+    }
+  }
+  for (int i = 0; i < 150; ++i) predict(fmt::format("app{}", i), R"({"input_batch":[[1,2],[3,4]]})");
+  const std::string text = send("GET", "/metrics", "", {{"Accept", "text/plain"}}).body;
+  const Json clipper = *base::parse_json(send("GET", "/metrics").body, {.max_bytes = 64u << 20});
+  for (int i = 0; i < 150; ++i) {
+    const std::string line = fmt::format("daybreak_serve_inputs_total{{app=\"app{}\",outcome=\"no_model\"}} 2\n", i);
+    EXPECT_NE(text.find(line), std::string::npos) << line;
+    const Json own = *base::parse_json(send("GET", fmt::format("/daybreak/v1/apps/app{}", i)).body);
+    EXPECT_EQ(own["metrics"]["defaults"], 2);
+    EXPECT_EQ(own["metrics"]["predictions"], 0);
+  }
+  for (const Json& counter : clipper["counters"]) {
+    for (const auto& [name, value] : counter.items()) {
+      if (name.starts_with("app:app")) EXPECT_EQ(value["count"], "2") << name;
+    }
+  }
+  EXPECT_EQ(text.find("_other"), std::string::npos);
+  EXPECT_EQ(text.find("overflowed"), std::string::npos);
+}
+
+TEST_F(Serving, what_is_deleted_is_counted_no_more_and_what_is_made_anew_begins_at_zero) {
+  add_app("late", 10'000'000, "0");
+  predict("late", R"({"input":[1,2]})");
+  const auto text = [&] { return send("GET", "/metrics", "", {{"Accept", "text/plain"}}).body; };
+  EXPECT_NE(text().find("app=\"late\""), std::string::npos);
+  ASSERT_TRUE(core_->apps().remove("late"));
+  EXPECT_EQ(text().find("app=\"late\""), std::string::npos);
+  add_app("late", 10'000'000, "0");
+  EXPECT_NE(text().find("daybreak_serve_inputs_total{app=\"late\",outcome=\"no_model\"} 0\n"), std::string::npos);
+  // Versions, too; a model goes with its last one, so that 1,000 is a limit for models that there are.
+  for (int i = 0; i < static_cast<int>(kMaxModels) + 10; ++i) {
+    VersionConfig config;
+    config.name = "1";
+    ASSERT_TRUE(core_->apps().add_version(fmt::format("model{}", i), std::move(config))) << i;
+    ASSERT_TRUE(core_->apps().delete_version(fmt::format("model{}", i), "1"));
+  }
+  EXPECT_EQ(core_->apps().models().size(), 1u);
+  EXPECT_EQ(text().find("model=\"model"), std::string::npos);
+}
+
+TEST_F(Serving, a_model_without_versions_that_an_app_is_linked_to_stays) {
+  VersionConfig config;
+  config.name = "1";
+  ASSERT_TRUE(core_->apps().add_version("n", config));
+  add_app("b", 10'000'000, "0");
+  ASSERT_TRUE(core_->apps().link("b", "n"));
+  ASSERT_TRUE(core_->apps().delete_version("n", "1"));
+  EXPECT_TRUE(core_->apps().model("n").has_value());
+  EXPECT_NE(predict("b", R"({"input":[1,2]})").find("\"default\":true"), std::string::npos);
+  ASSERT_TRUE(core_->apps().add_version("n", config));
+  EXPECT_EQ(core_->apps().find("b")->model, *core_->apps().model("n"));
+}
+
+TEST_F(Serving, an_empty_batch_is_answered_with_an_empty_list_as_clipper_does) {
+  add_app("alone", 10'000'000, std::nullopt);
+  for (const char* app : {"a", "alone"}) {
+    const net::Response answer = send("POST", fmt::format("/{}/predict", app), R"({"input_batch":[]})");
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(answer.body, R"({"batch_predictions":[]})");
+  }
+  EXPECT_EQ(send("POST", "/a/predict", R"({"input_batch":[],"version":"9"})").status, 400);
+  EXPECT_EQ(send("POST", "/a/update", R"({"uid":0,"input_batch":[],"label":1.0})").status, 400);
+  auto socket = *net::WebSocketClient::connect("127.0.0.1", core_->query_port(), "/a/predict");
+  ASSERT_TRUE(socket->send({R"({"id":7,"input_batch":[]})"}));
+  EXPECT_EQ((*base::parse_json(socket->receive()->bytes))["batch_predictions"], Json::array());
+}
+
+TEST_F(Serving, clippers_metrics_say_how_long_inputs_waited_for_a_batch) {
+  const auto waited = [&]() -> std::string {
+    const Json clipper = *base::parse_json(send("GET", "/metrics").body);
+    for (const Json& one : clipper["histograms"]) {
+      if (one.contains("internal:rpc_request_queueing_delay"))
+        return one["internal:rpc_request_queueing_delay"]["size"].get<std::string>();
+    }
+    return "missing";
+  };
+  EXPECT_EQ(waited(), "0");
+  predict("a", R"({"input":[1,2]})");
+  EXPECT_EQ(waited(), "1");
+}
+
+TEST_F(Serving, numbers_beyond_64_bits_are_numbers_where_nobody_computes_with_them) {
+  EXPECT_NE(predict("a", R"({"input":[1,2],"uid":12345678901234567890123})").find("\"output\":3,"), std::string::npos);
+  add_app("big", 10'000'000, "12345678901234567890123");
+  const std::string answer = predict("big", R"({"input":[1,2]})");
+  EXPECT_NE(answer.find(R"("output":12345678901234567890123,)"), std::string::npos) << answer;
+}
+
 TEST_F(Serving, the_page_is_served_from_memory_with_its_headers) {
   const net::Response page = send("GET", "/");
   EXPECT_EQ(page.body, "<p>hello");

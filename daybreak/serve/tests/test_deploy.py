@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 
 from daybreak import grant, rl, serve
@@ -300,6 +302,156 @@ def test_a_core_that_refuses_takes_the_state_back(
         server.deploy("pong", constant(2), version="2")
     assert server.state == before
     assert call.predict("pong", [1.0])["output"] == 1
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_a_place_that_fails_changes_nothing_and_the_next_good_one_works(
+    server: serve.Server, call: Any, registered: bool
+) -> None:
+    server.add_app("pong", default="0", slo_ms=5000)
+    if registered:
+        server.add_version("pong", "1")
+    before, on_disk = server.state.copy(), (Path(server.state_dir) / "state.json").read_bytes()
+    unpicklable = (b"not a pickle", b"", b"\x80\x05.", cloudpickle.dumps("no function")[:-1], cloudpickle.dumps(7))
+    for data in unpicklable:
+        with pytest.raises(errors.Error):
+            server.place("pong", "1", "doubles", data, 2)
+        assert server.state == before
+    with pytest.raises(errors.AlreadyExistsError if registered else errors.Error):
+        server.place("pong", "1", "strings", b"not a pickle", 1)
+    assert server.state == before and (Path(server.state_dir) / "state.json").read_bytes() == on_disk
+    assert list((Path(server.state_dir) / "models").iterdir()) == []
+    server.add_app("other", default="0")  # a change of something else, which writes the state
+    server.delete_app("other")
+    assert server.state == before
+    server.place("pong", "1", "doubles", cloudpickle.dumps(constant(7)), 1)
+    if not registered:
+        server.add_version("pong", "1")
+    server.link("pong", "pong")
+    assert call.predict("pong", [1.0])["output"] == 7
+    with pytest.raises(errors.AlreadyExistsError, match="deployed already"):
+        server.place("pong", "1", "doubles", cloudpickle.dumps(constant(8)), 1)
+
+
+def test_unlinking_nothing_changes_nothing_and_one_that_is_not_linked_unlinks_none(server: serve.Server) -> None:
+    server.deploy("pong", constant(1), default="0")
+    before = server.state.copy()
+    server.unlink("pong")
+    with pytest.raises(errors.NotFoundError, match="'other'"):
+        server.unlink("pong", "pong", "other")
+    assert server.state == before
+    server.unlink("pong", "pong", "pong")
+    assert server.state.apps["pong"].models == []
+
+
+def test_a_number_of_23_digits_stays_the_number_that_the_model_gave(server: serve.Server, call: Any) -> None:
+    number = 12_345_678_901_234_567_890_123
+    values = [number, -number, [number, 1.5], {"a": number}, str(number)]
+    server.deploy("big", lambda inputs: [values[int(x[0])] for x in inputs], default="0", slo_ms=5000)
+    for place, value in enumerate(values):
+        body = f'{{"input": [{place}]}}'.encode()
+        raw = call.raw(server.query_address, "POST", "/big/predict", body, {"Content-Type": "application/json"})[1]
+        want = json.dumps(value if not isinstance(value, str) else int(value))  # text that is JSON is JSON, as Clipper's
+        assert f'"output":{want.replace(" ", "")}' in raw.decode().replace(" ", ""), raw
+
+
+def test_versions_are_listed_in_the_order_in_which_they_came_also_after_a_restart(start: Start, tmp_path: Path) -> None:
+    server = start(tmp_path / "s")
+    order = ["10", "9", "b", "2", "a"]
+    for version in order:
+        server.add_version("m", version)
+    server.set_version("m", "9")
+
+    def listed(server: serve.Server) -> list[str]:
+        return [each["version"] for each in server.models()[0]["versions"]]
+
+    assert listed(server) == order
+    server.stop()
+    server = start(tmp_path / "s")
+    assert listed(server) == order
+    server.place("m", "9", "doubles", cloudpickle.dumps(constant(1)), 1)  # which changes one in its place
+    server.stop()
+    assert listed(start(tmp_path / "s")) == order
+
+
+def full_disk(server: serve.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(state: Any) -> None:
+        raise errors.ResourceExhaustedError("the state directory cannot be written")
+
+    monkeypatch.setattr(server._store, "save", full)
+
+
+@pytest.mark.parametrize("change", ["set_version", "rollback", "add_version", "deploy"])
+def test_a_change_to_another_input_type_that_fails_leaves_the_current_version_answering(
+    server: serve.Server, call: Any, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The core has versions of one input type: those of the current one must come back."""
+    server.deploy("pong", constant("ints"), version="1", input_type="integers", default="0", slo_ms=5000)
+    server.unlink("pong", "pong")
+    server.deploy("texts", constant("-"), input_type="strings", default="0")
+    server.place("pong", "2", "doubles", cloudpickle.dumps(constant("doubles")), 1)
+    server.add_version("pong", "2", input_type="doubles")  # which makes it current
+    if change != "rollback":
+        server.set_version("pong", "1")
+        server.link("pong", "pong")
+        assert call.predict("pong", [1])["output"] == "ints"
+        server.unlink("pong", "pong")
+    before = server.state.copy()
+    full_disk(server, monkeypatch)
+    with pytest.raises(errors.Error):
+        if change == "set_version":
+            server.set_version("pong", "2")
+        elif change == "rollback":
+            server.rollback("pong")
+        elif change == "add_version":
+            server.add_version("pong", "3", input_type="strings")
+        else:
+            server.deploy("pong", constant("late"), version="3", input_type="integers", live=True)
+    monkeypatch.undo()
+    assert server.state == before
+    current = before.models["pong"].current
+    if change == "rollback":
+        server.delete_app("pong")
+        server.add_app("pong", input_type="doubles", default="0", slo_ms=5000)
+    server.link("pong", "pong")
+    assert call.predict("pong", [1])["output"] == {"1": "ints", "2": "doubles"}[str(current)]
+
+
+def test_another_batch_size_that_cannot_be_kept_is_not_used(
+    server: serve.Server, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.place("pong", "1", "doubles", cloudpickle.dumps(constant(1)), 1)
+    full_disk(server, monkeypatch)
+    with pytest.raises(errors.ResourceExhaustedError):
+        server.add_version("pong", "1", batch_size=7)
+    monkeypatch.undo()
+    assert server.state.models["pong"].versions["1"].batch_size == -1
+    server.add_version("pong", "1")
+    (found,) = [each for each in server.status()["stats"]["models"] if each["name"] == "pong"]
+    assert found["versions"][0]["batch_size"] != 7
+    server.add_app("pong", default="0", slo_ms=5000)
+    server.link("pong", "pong")
+    assert call.predict("pong", [1.0])["output"] == 1
+
+
+def test_a_change_that_core_and_then_disk_refuse_is_forgotten(
+    server: serve.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add_app("pong", default="0")
+    before = server.state.copy()
+
+    def refused(*arguments: Any, **more: Any) -> None:
+        full_disk(server, monkeypatch)  # from now on
+        raise errors.ResourceExhaustedError("no more apps")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(server, "_open_app", lambda *_: (refused, lambda: None))
+        with pytest.raises(errors.ResourceExhaustedError, match="no more apps"):
+            server.add_app("other", default="0")
+    monkeypatch.undo()
+    assert server.state == before
+    server.add_app("other", default="0")
+    assert sorted(server.state.apps) == ["other", "pong"]
 
 
 def test_two_deploys_of_one_version_do_not_mix(start: Start) -> None:

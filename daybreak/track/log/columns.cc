@@ -237,8 +237,9 @@ void Summary::add(const Sample& sample) {
     ++nan_count;
     return;
   }
-  if (!(min <= sample.value)) min = sample.value, min_step = sample.step;
-  if (!(max >= sample.value)) max = sample.value, max_step = sample.step;
+  // Of equal values the one of the least step, in whatever order they come.
+  if (!(min <= sample.value) || (min == sample.value && sample.step < min_step)) min = sample.value, min_step = sample.step;
+  if (!(max >= sample.value) || (max == sample.value && sample.step < max_step)) max = sample.value, max_step = sample.step;
 }
 
 void Summary::merge(const Summary& later) {
@@ -363,6 +364,12 @@ base::Result<ColumnFile> ColumnFile::open(const std::string& directory, const st
   auto opened = read();
   if (!opened) return std::unexpected(std::move(opened).error().wrap(file));
   return opened;
+}
+
+const ColumnSeries* ColumnFile::find(const SeriesKey& key) const {
+  const auto found = std::lower_bound(series_.begin(), series_.end(), key,
+                                      [](const ColumnSeries& series, const SeriesKey& wanted) { return series.key < wanted; });
+  return found == series_.end() || found->key != key ? nullptr : &*found;
 }
 
 base::Status ColumnFile::read_page(const Page& page, std::vector<Sample>& out) const {

@@ -66,7 +66,8 @@ class ColumnFile {
   static base::Result<ColumnFile> open(const std::string& directory, const std::string& file);
 
   const SegmentHeader& header() const { return header_; }  // `blocks`, `boot_id`, `pid` and `host` are not kept
-  const std::vector<ColumnSeries>& series() const { return series_; }
+  const std::vector<ColumnSeries>& series() const { return series_; }  // by key
+  const ColumnSeries* find(const SeriesKey& key) const;
   const std::vector<Event>& events() const { return events_; }
   // Events that are damaged; each page's own damage is an error of read_page().
   const std::vector<Problem>& problems() const { return problems_; }

@@ -61,18 +61,29 @@ base::Result<std::uint64_t> FileHandle::size() const {
   return static_cast<std::uint64_t>(status.st_size);
 }
 
-base::Result<std::string> FileHandle::read(std::uint64_t offset, std::size_t size_bytes) const {
-  std::string bytes(size_bytes, '\0');
+base::Status FileHandle::read_into(std::span<char> out, std::uint64_t offset) const {
   std::size_t done = 0;
-  while (done < size_bytes) {
-    const ssize_t got = ::pread(fd_, bytes.data() + done, size_bytes - done, static_cast<off_t>(offset + done));
+  while (done < out.size()) {
+    const ssize_t got = ::pread(fd_, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno("read", errno);
     if (got == 0)
-      return fail(Code::kDataLoss, "the file ends at byte {}, {} expected", offset + done, offset + size_bytes);
+      return fail(Code::kDataLoss, "the file ends at byte {}, {} expected", offset + done, offset + out.size());
     done += static_cast<std::size_t>(got);
   }
+  read_work().bytes.fetch_add(out.size(), std::memory_order_relaxed);
+  return {};
+}
+
+base::Result<std::string> FileHandle::read(std::uint64_t offset, std::size_t size_bytes) const {
+  std::string bytes(size_bytes, '\0');
+  DAYBREAK_TRY(read_into(bytes, offset));
   return bytes;
+}
+
+ReadWork& read_work() {
+  static ReadWork work;
+  return work;
 }
 
 base::Result<bool> is_locked(const std::string& path) {

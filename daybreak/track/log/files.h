@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -11,6 +12,13 @@
 #include "daybreak/base/error.h"
 
 namespace daybreak::track {
+
+// What all readers of this process have done, for tests that compare the work of a run with that of a larger one.
+struct ReadWork {
+  std::atomic<std::uint64_t> bytes{0};  // read from files
+  std::atomic<std::uint64_t> names{0};  // of files, looked at in listings
+};
+ReadWork& read_work();
 
 // An open file descriptor; closed by the destructor.
 class FileHandle {
@@ -27,6 +35,7 @@ class FileHandle {
   base::Result<std::uint64_t> size() const;
   // Exactly so many bytes, or kDataLoss.
   base::Result<std::string> read(std::uint64_t offset, std::size_t size_bytes) const;
+  base::Status read_into(std::span<char> out, std::uint64_t offset) const;
 
  private:
   int fd_ = -1;

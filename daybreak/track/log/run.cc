@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <set>
+#include <map>
 #include <tuple>
+#include <unordered_set>
 
 #include "daybreak/track/log/files.h"
 
@@ -15,14 +16,19 @@ using base::fail;
 namespace {
 
 constexpr int kLooks = 16;  // at files that are sealed and removed while we look
+// Logs that a snapshot holds open; the points of more are read at once, so that no number of dead writers takes all
+// descriptors of the process.
+constexpr std::size_t kMaxOpenTails = 64;
 
 struct Names {
   std::vector<std::string> columns, logs, temporary;
+  std::vector<std::string> done;  // logs whose columns are there
 };
 
 Names sort_names(const std::vector<std::string>& all) {
+  read_work().names.fetch_add(all.size(), std::memory_order_relaxed);
   Names names;
-  std::set<std::string_view> sealed;
+  std::unordered_set<std::string_view> sealed;
   for (const std::string& name : all) {
     if (parse_segment_name(name, ".col")) {
       names.columns.push_back(name);
@@ -32,8 +38,9 @@ Names sort_names(const std::vector<std::string>& all) {
   for (const std::string& name : all) {
     if (name.ends_with(".tmp")) names.temporary.push_back(name);
     // A log beside its columns is what is left when its writer died between the last two steps of sealing.
-    if (parse_segment_name(name, ".log") && !sealed.contains(std::string_view(name).substr(0, name.size() - 4))) {
-      names.logs.push_back(name);
+    if (parse_segment_name(name, ".log")) {
+      const bool done = sealed.contains(std::string_view(name).substr(0, name.size() - 4));
+      (done ? names.done : names.logs).push_back(name);
     }
   }
   return names;
@@ -46,21 +53,17 @@ std::string mark_path(const std::string& root, const RunId& id, std::uint64_t wr
   return fmt::format("{}/open/{}/{:016x}", root, id.to_string(), writer);
 }
 
-base::Result<SegmentData> read_segment(const std::string& directory, const std::string& name, bool lives) {
+// Of a dead writer.
+base::Result<SegmentData> read_segment(const std::string& directory, const std::string& name) {
   static const auto boot = boot_id();
-  for (int look = 0;; ++look) {
-    DAYBREAK_ASSIGN(const FileHandle file, FileHandle::open_to_read(directory + "/" + name));
-    DAYBREAK_ASSIGN(const std::uint64_t size, file.size());
-    if (size > kMaxSegmentBytes)
-      return fail(Code::kDataLoss, "{}: {} bytes, the limit is {}", name, size, kMaxSegmentBytes);
-    DAYBREAK_ASSIGN(const std::string bytes, file.read(0, size));
-    auto header = decode_header(bytes);
-    if (!header) return std::unexpected(std::move(header).error().wrap(name));
-    const Tail tail = lives ? Tail::kLive : header->boot_id == boot ? Tail::kKilled : Tail::kPowerLost;
-    DAYBREAK_ASSIGN(SegmentData data, parse_segment(bytes, name, tail));
-    // A copy of what is being written may be of two moments: damage is what is still there when one looks again.
-    if (!lives || data.problems.empty() || look == 3) return data;
-  }
+  DAYBREAK_ASSIGN(const FileHandle file, FileHandle::open_to_read(directory + "/" + name));
+  DAYBREAK_ASSIGN(const std::uint64_t size, file.size());
+  if (size > kMaxSegmentBytes)
+    return fail(Code::kDataLoss, "{}: {} bytes, the limit is {}", name, size, kMaxSegmentBytes);
+  DAYBREAK_ASSIGN(const std::string bytes, file.read(0, size));
+  auto header = decode_header(bytes);
+  if (!header) return std::unexpected(std::move(header).error().wrap(name));
+  return parse_segment(bytes, name, header->boot_id == boot ? Tail::kKilled : Tail::kPowerLost);
 }
 
 std::uint64_t number_or_zero(std::string_view text) {
@@ -113,7 +116,8 @@ base::Result<RunReader> RunReader::open(const std::string& root, const RunId& id
 base::Result<bool> RunReader::load_all(const std::string& root) {
   const std::string directory = run_directory(root, state_.id);
   // Who lives is asked first: one who dies meanwhile has written everything that we shall read.
-  DAYBREAK_ASSIGN(const auto living, living_writers(root, state_.id));
+  DAYBREAK_ASSIGN(const auto alive, living_writers(root, state_.id));
+  const std::unordered_set<std::uint64_t> living(alive.begin(), alive.end());
   auto listed = base::Env::real().list_directory(directory);
   if (!listed) return fail(listed.error().code(), "there is no run {}", state_.id.to_string());
   const Names names = sort_names(*listed);
@@ -124,8 +128,7 @@ base::Result<bool> RunReader::load_all(const std::string& root) {
   std::size_t whole_files = 0;
   std::int64_t last_ns = 0;
   const auto saw = [&](const SegmentHeader& header) {
-    const bool lives = std::find(living.begin(), living.end(), header.writer) != living.end();
-    writers.emplace_back(header.writer, header.owner && lives);
+    writers.emplace_back(header.writer, header.owner && living.contains(header.writer));
     state_.session = std::max(state_.session, header.session);
     last_ns = std::max(last_ns, header.created_ns);
     ++whole_files;
@@ -147,35 +150,32 @@ base::Result<bool> RunReader::load_all(const std::string& root) {
     columns_.push_back(std::make_shared<ColumnFile>(std::move(*file)));
   }
   for (const std::string& name : names.logs) {
-    const std::uint64_t writer = parse_segment_name(name, ".log")->first;
-    const bool lives = std::find(living.begin(), living.end(), writer) != living.end();
-    auto data = read_segment(directory, name, lives);
-    if (!data) {
-      if (data.error().code() == Code::kNotFound) return false;
-      state_.problems.push_back({name, -1, data.error().to_string(), false});
+    const bool lives = living.contains(parse_segment_name(name, ".log")->first);
+    auto tail = TailFile::open(directory, name, lives, tails_.size() < kMaxOpenTails);
+    if (!tail) {
+      if (tail.error().code() == Code::kNotFound) return false;
+      state_.problems.push_back({name, -1, tail.error().to_string(), false});
       continue;
     }
-    saw(data->header);
-    events.insert(events.end(), data->events.begin(), data->events.end());
-    state_.problems.insert(state_.problems.end(), data->problems.begin(), data->problems.end());
-    auto tail = std::make_shared<Tailed>();
-    tail->series = sorted_series(*data);
-    for (const auto& [key, samples] : tail->series) {
-      Summary summary;
-      for (const Sample& sample : samples) summary.add(sample);
-      summaries[key].merge(summary);
-      last_ns = std::max(last_ns, summary.last.time_ns);
+    saw((*tail)->header());
+    events.insert(events.end(), (*tail)->events().begin(), (*tail)->events().end());
+    state_.problems.insert(state_.problems.end(), (*tail)->problems().begin(), (*tail)->problems().end());
+    for (const TailFile::Series& series : (*tail)->series()) {
+      summaries[series.key].merge(series.summary);
+      last_ns = std::max(last_ns, series.summary.last.time_ns);
     }
-    tails_.push_back(std::move(tail));
+    tails_.push_back(std::move(*tail));
   }
   // A listing may miss a file that is renamed meanwhile, under both names.
   DAYBREAK_ASSIGN(const auto again, base::Env::real().list_directory(directory));
+  const std::unordered_set<std::string_view> seen = [&] {
+    std::unordered_set<std::string_view> stems;
+    for (const auto* listing : {&names.columns, &names.logs})
+      for (const std::string& name : *listing) stems.insert(std::string_view(name).substr(0, name.size() - 4));
+    return stems;
+  }();
   for (const std::string& name : sort_names(again).columns) {
-    const std::string log = name.substr(0, name.size() - 4) + ".log";
-    const auto among = [](const std::vector<std::string>& all, const std::string& one) {
-      return std::find(all.begin(), all.end(), one) != all.end();
-    };
-    if (!among(names.columns, name) && !among(names.logs, log)) return false;
+    if (!seen.contains(std::string_view(name).substr(0, name.size() - 4))) return false;
   }
   if (whole_files == 0 && state_.problems.empty()) {
     return fail(Code::kNotFound, "run {} has no records", state_.id.to_string());
@@ -251,9 +251,8 @@ SeriesReader RunReader::read(const SeriesKey& key, std::int64_t first_step, std:
   reader.first_step_ = first_step;
   reader.last_step_ = last_step;
   for (const auto& file : columns_) {
-    const auto found = std::lower_bound(file->series().begin(), file->series().end(), key,
-                                        [](const ColumnSeries& s, const SeriesKey& k) { return s.key < k; });
-    if (found == file->series().end() || found->key != key) continue;
+    const ColumnSeries* const found = file->find(key);
+    if (found == nullptr) continue;
     for (const Page& page : found->pages) {
       if (page.last_step < first_step || page.first_step > last_step) continue;
       SeriesReader::Part part;
@@ -265,19 +264,29 @@ SeriesReader RunReader::read(const SeriesKey& key, std::int64_t first_step, std:
     }
   }
   for (const auto& tail : tails_) {
-    for (const auto& [name, samples] : tail->series) {
-      if (name != key || samples.empty()) continue;
-      SeriesReader::Part part;
-      part.order = reader.parts_->size();
-      part.owner = tail;
-      part.samples = samples;
-      part.is_loaded = true;
-      reader.parts_->push_back(std::move(part));
-    }
+    const TailFile::Series* const series = tail->find(key);
+    if (series == nullptr || series->summary.last.step < first_step || series->summary.first_step > last_step) continue;
+    SeriesReader::Part part;
+    part.order = reader.parts_->size();
+    part.tail = tail;
+    part.series = series;
+    part.first_step = series->summary.first_step;
+    reader.parts_->push_back(std::move(part));
   }
   for (std::size_t i = 0; i < reader.parts_->size(); ++i) reader.heap_.push_back(i);
   std::make_heap(reader.heap_.begin(), reader.heap_.end(), SeriesReader::Later{reader.parts_.get()});
   return reader;
+}
+
+base::Status SeriesReader::Part::load() {
+  if (file) {
+    DAYBREAK_TRY(file->read_page(page, loaded));
+    samples = loaded;
+  } else {
+    DAYBREAK_ASSIGN(samples, tail->samples(*series));
+  }
+  is_loaded = true;
+  return {};
 }
 
 // A page that is not loaded comes before everything of its first step, so that it is loaded in time.
@@ -296,12 +305,10 @@ base::Result<bool> SeriesReader::next(std::size_t rows, std::vector<Sample>& out
     std::pop_heap(heap_.begin(), heap_.end(), later);
     Part& part = (*parts_)[heap_.back()];
     if (!part.is_loaded) {
-      if (auto read = part.file->read_page(part.page, part.loaded); !read) {
+      if (auto read = part.load(); !read) {
         heap_.pop_back();
         return std::unexpected(std::move(read).error());
       }
-      part.samples = part.loaded;
-      part.is_loaded = true;
     } else {
       // As many as come before everything else.
       const auto limit = heap_.size() > 1 ? key((*parts_)[heap_.front()]) : std::tuple(INT64_MAX, INT64_MAX, SIZE_MAX);
@@ -325,17 +332,17 @@ base::Result<bool> SeriesReader::next(std::size_t rows, std::vector<Sample>& out
   return taken != 0 || !heap_.empty();
 }
 
-std::vector<Sample> RunReader::preview(const SeriesKey& key, std::size_t points) const {
+base::Result<std::vector<Sample>> RunReader::preview(const SeriesKey& key, std::size_t points) const {
   std::vector<Sample> all;
   for (const auto& file : columns_) {
-    for (const ColumnSeries& series : file->series()) {
-      if (series.key == key) all.insert(all.end(), series.preview.begin(), series.preview.end());
-    }
+    if (const ColumnSeries* series = file->find(key))
+      all.insert(all.end(), series->preview.begin(), series->preview.end());
   }
   for (const auto& tail : tails_) {
-    for (const auto& [name, samples] : tail->series) {
-      if (name == key) all.insert(all.end(), samples.begin(), samples.end());
-    }
+    const TailFile::Series* const series = tail->find(key);
+    if (series == nullptr) continue;
+    DAYBREAK_ASSIGN(const auto samples, tail->samples(*series));
+    all.insert(all.end(), samples.begin(), samples.end());
   }
   std::stable_sort(all.begin(), all.end(), [](const Sample& a, const Sample& b) {
     return std::pair(a.step, a.time_ns) < std::pair(b.step, b.time_ns);
@@ -361,45 +368,50 @@ base::Result<RunVerified> RunReader::verify() const {
     }
   }
   for (const auto& tail : tails_) {
-    for (const auto& [name, samples] : tail->series) verified.points += samples.size();
+    for (const TailFile::Series& series : tail->series()) verified.points += series.summary.count;
   }
   return verified;
 }
 
 base::Result<std::size_t> recover(const std::string& root, const RunId& id, base::Env& env) {
   const std::string directory = run_directory(root, id);
-  DAYBREAK_ASSIGN(const auto living, living_writers(root, id));
+  DAYBREAK_ASSIGN(const auto alive, living_writers(root, id));
+  const std::unordered_set<std::uint64_t> living(alive.begin(), alive.end());
   DAYBREAK_ASSIGN(const auto listed, base::Env::real().list_directory(directory));
   const Names names = sort_names(listed);
-  std::size_t sealed = 0;
-  std::set<std::uint64_t> dead;
-  for (const std::string& name : listed) {
-    for (const std::string_view suffix : {".log", ".log.tmp", ".col.tmp"}) {
-      const auto parsed = parse_segment_name(name, suffix);
-      if (parsed && std::find(living.begin(), living.end(), parsed->first) == living.end()) dead.insert(parsed->first);
+  struct Left {
+    std::vector<std::string> to_remove, logs;
+  };
+  std::map<std::uint64_t, Left> dead;
+  const auto left_by = [&](const std::string& name, std::initializer_list<std::string_view> suffixes) -> Left* {
+    for (const std::string_view suffix : suffixes) {
+      if (const auto parsed = parse_segment_name(name, suffix); parsed && !living.contains(parsed->first))
+        return &dead[parsed->first];
     }
-  }
-  if (!dead.empty()) DAYBREAK_TRY(base::Env::real().create_directories(root + "/open/" + id.to_string()));
-  for (const std::uint64_t writer : dead) {
-    // Alone; and looking again, now that nobody else puts right what this writer left.
+    return nullptr;
+  };
+  for (const std::string& name : names.done)
+    if (Left* left = left_by(name, {".log"})) left->to_remove.push_back(name);
+  for (const std::string& name : names.temporary)
+    if (Left* left = left_by(name, {".log.tmp", ".col.tmp"})) left->to_remove.push_back(name);
+  for (const std::string& name : names.logs)
+    if (Left* left = left_by(name, {".log"})) left->logs.push_back(name);
+  if (dead.empty()) return 0;
+  DAYBREAK_TRY(base::Env::real().create_directories(root + "/open/" + id.to_string()));
+  std::size_t sealed = 0;
+  for (const auto& [writer, left] : dead) {
+    // Alone: nobody else puts right what this writer left. Who did so since the listing has removed files of it, or has
+    // written columns beside a log, which come out the same again.
     const auto alone = lock_for_repair(mark_path(root, id, writer), false);
     if (!alone) continue;
     const auto lives = is_locked(mark_path(root, id, writer));
     if (!lives || *lives) continue;
-    DAYBREAK_ASSIGN(const auto again, base::Env::real().list_directory(directory));
-    const Names left = sort_names(again);
-    for (const std::string& name : again) {
-      const std::string_view stem = std::string_view(name).substr(0, name.find(".log"));
-      const bool done = name.ends_with(".log") && std::find(left.columns.begin(), left.columns.end(),
-                                                            std::string(stem) + ".col") != left.columns.end();
-      const bool begun = parse_segment_name(name, ".log.tmp") || parse_segment_name(name, ".col.tmp");
-      if ((done || begun) && name.starts_with(fmt::format("{:016x}.", writer))) {
-        DAYBREAK_TRY(base::Env::real().remove_file(directory + "/" + name));
-      }
+    for (const std::string& name : left.to_remove) {
+      const auto removed = base::Env::real().remove_file(directory + "/" + name);
+      if (!removed && removed.error().code() != Code::kNotFound) return std::unexpected(removed.error());
     }
     for (const std::string& name : left.logs) {
-      if (parse_segment_name(name, ".log")->first != writer) continue;
-      auto data = read_segment(directory, name, false);
+      auto data = read_segment(directory, name);
       if (!data) continue;
       const auto damaged = [](const Problem& problem) { return !problem.torn; };
       if (std::any_of(data->problems.begin(), data->problems.end(), damaged)) continue;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "daybreak/track/log/columns.h"
+#include "daybreak/track/log/tail.h"
 
 namespace daybreak::track {
 
@@ -62,8 +63,8 @@ struct RunVerified {
 
 class SeriesReader;
 
-// A snapshot; immutable, any thread. Holds the points of logs that are not columns yet (at most 64 MiB for each writer
-// that lives), and of columns the index alone.
+// A snapshot; immutable, any thread. Holds summaries alone until a series is asked for; then the points of logs that are
+// not columns yet (at most 48 MiB each), and of columns the index. Opening reads each log once, block by block.
 class RunReader {
  public:
   // kNotFound when there is no such run, or not one whole file of it yet.
@@ -74,21 +75,18 @@ class RunReader {
   SeriesReader read(const SeriesKey& key, std::int64_t first_step = INT64_MIN,
                     std::int64_t last_step = INT64_MAX) const;
   // At most `points` of it, without reading it where it is long.
-  std::vector<Sample> preview(const SeriesKey& key, std::size_t points) const;
+  base::Result<std::vector<Sample>> preview(const SeriesKey& key, std::size_t points) const;
   // Reads every page of every series, in bounded memory. An error of the disk ends it.
   base::Result<RunVerified> verify() const;
 
  private:
   friend class SeriesReader;
-  struct Tailed {  // a log that is not columns yet
-    std::vector<std::pair<SeriesKey, std::vector<Sample>>> series;
-  };
   base::Result<bool> load_all(const std::string& root);  // false: files went away meanwhile, look again
   void fold(std::vector<Event> events, const std::vector<std::pair<std::uint64_t, bool>>& writers);
 
   RunState state_;
   std::vector<std::shared_ptr<ColumnFile>> columns_;
-  std::vector<std::shared_ptr<Tailed>> tails_;
+  std::vector<std::shared_ptr<const TailFile>> tails_;
 };
 
 // One pass over a series. Memory: the pages that overlap in steps. Keeps its run's files readable.
@@ -104,12 +102,14 @@ class SeriesReader {
     std::size_t order = 0;
     std::shared_ptr<ColumnFile> file;
     Page page;
-    std::shared_ptr<const void> owner;
+    std::shared_ptr<const TailFile> tail;  // when there is no `file`
+    const TailFile::Series* series = nullptr;
     std::vector<Sample> loaded;
     std::span<const Sample> samples;
     std::size_t at = 0;
     bool is_loaded = false;
     std::int64_t first_step = 0;
+    base::Status load();
   };
   struct Later {
     const std::vector<Part>* parts;

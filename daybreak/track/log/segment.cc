@@ -19,65 +19,73 @@ bool all_zero(std::string_view bytes) {
 
 class SegmentParser {
  public:
-  SegmentParser(std::string_view bytes, std::string_view file, Tail tail) : bytes_(bytes), file_(file), tail_(tail) {}
+  SegmentParser(std::uint64_t size_bytes, const SegmentSource& source, std::string_view file, Tail tail,
+                const PointSink& sink)
+      : size_bytes_(size_bytes), source_(source), file_(file), tail_(tail), sink_(sink) {}
 
   base::Result<SegmentData> parse() {
-    auto header = decode_header(bytes_);
+    DAYBREAK_ASSIGN(const std::string_view head, source_(0, std::min<std::uint64_t>(size_bytes_, kSegmentHeaderBytes)));
+    auto header = decode_header(head);
     if (!header) return std::unexpected(std::move(header).error().wrap(file_));
     data_.header = *header;
     const std::size_t expected = header->segment_bytes();
-    if (bytes_.size() != expected) {
-      problem(-1, fmt::format("{} bytes long, {} expected", bytes_.size(), expected));
-    }
-    for (std::uint32_t index = 0; index < header->blocks; ++index) block(index);
-    data_.points.reserve(point_blocks_.size() * kPointsPerBlock);
-    for (const auto& [index, used, sealed] : point_blocks_) points(index, used, sealed);
+    if (size_bytes_ != expected) problem(-1, fmt::format("{} bytes long, {} expected", size_bytes_, expected));
+    // Points when all names are known: a name may stand in a block behind theirs.
+    for (std::uint32_t index = 0; index < header->blocks; ++index) DAYBREAK_TRY(names_and_events(index));
+    for (const std::uint32_t index : point_blocks_) DAYBREAK_TRY(points(index));
     return std::move(data_);
   }
 
  private:
-  struct PointBlock {
-    std::uint32_t index, used;
-    bool sealed;
-  };
-
   void problem(std::int64_t block, std::string reason, bool torn = false) {
     data_.problems.push_back({std::string(file_), block, std::move(reason), torn});
   }
-  std::string_view block_bytes(std::uint32_t index) const {
-    const std::size_t at = kSegmentHeaderBytes + std::size_t{index} * kBlockBytes;
-    return at + kBlockBytes <= bytes_.size() ? bytes_.substr(at, kBlockBytes) : std::string_view();
+  static std::uint64_t place_of(std::uint32_t index) {
+    return kSegmentHeaderBytes + std::uint64_t{index} * kBlockBytes;
   }
 
-  // Checks header and seal. Events are read at once, points when all names are known.
-  void block(std::uint32_t index) {
-    const std::string_view block = block_bytes(index);
-    if (block.empty()) return problem(index, "cut off");
-    const std::string_view start = block.substr(0, 16);
-    const auto seal = load<std::uint64_t>(block.data() + 16);
-    if (load<std::uint64_t>(block.data()) == 0 && seal == 0) {
+  // Of a block of points the header alone.
+  base::Status names_and_events(std::uint32_t index) {
+    if (place_of(index) + kBlockBytes > size_bytes_) {
+      problem(index, "cut off");
+      return {};
+    }
+    DAYBREAK_ASSIGN(const std::string_view head, source_(place_of(index), kLogBlockHeaderBytes));
+    if (head.substr(0, 16) == encode_block_start(BlockKind::kPoints, index, data_.header.sequence)) {
+      point_blocks_.push_back(index);
+      return {};
+    }
+    DAYBREAK_ASSIGN(const std::string_view block, source_(place_of(index), kBlockBytes));
+    if (load<std::uint64_t>(block.data()) == 0 && load<std::uint64_t>(block.data() + 16) == 0) {
       if (!all_zero(block)) problem(index, "bytes without a block header", tail_ == Tail::kPowerLost);
-      return;
+    } else if (block.substr(0, 16) == encode_block_start(BlockKind::kPoints, index, data_.header.sequence)) {
+      point_blocks_.push_back(index);  // begun meanwhile
+    } else if (block.substr(0, 16) != encode_block_start(BlockKind::kEvents, index, data_.header.sequence)) {
+      problem(index, "the block header is damaged");
+    } else if (const auto used = used_bytes(index, block)) {
+      events(index, block.substr(kLogBlockHeaderBytes, *used), is_sealed(block));
     }
-    const bool points = start == encode_block_start(BlockKind::kPoints, index, data_.header.sequence);
-    if (!points && start != encode_block_start(BlockKind::kEvents, index, data_.header.sequence)) {
-      return problem(index, "the block header is damaged", false);
+    return {};
+  }
+
+  static bool is_sealed(std::string_view block) { return load<std::uint64_t>(block.data() + 16) != 0; }
+
+  // How much of it may hold records; nothing, and a problem, when the rest of the header or the seal is wrong.
+  std::optional<std::uint32_t> used_bytes(std::uint32_t index, std::string_view block) {
+    constexpr auto kAll = static_cast<std::uint32_t>(kBlockBytes - kLogBlockHeaderBytes);
+    const auto seal = load<std::uint64_t>(block.data() + 16);
+    if (load<std::uint64_t>(block.data() + 24) != 0) {
+      problem(index, "the block header is damaged");
+      return std::nullopt;
     }
-    if (load<std::uint64_t>(block.data() + 24) != 0) return problem(index, "the block header is damaged");
-    auto used = static_cast<std::uint32_t>(kBlockBytes - kLogBlockHeaderBytes);
-    if (seal != 0) {
-      used = static_cast<std::uint32_t>(seal);
-      if (used > kBlockBytes - kLogBlockHeaderBytes || used % 8 != 0 ||
-          block_seal(std::as_bytes(std::span(block)), used) != seal ||
-          !all_zero(block.substr(kLogBlockHeaderBytes + used))) {
-        return problem(index, "the checksum is wrong");
-      }
+    if (seal == 0) return kAll;
+    const auto used = static_cast<std::uint32_t>(seal);
+    if (used > kAll || used % 8 != 0 || block_seal(std::as_bytes(std::span(block)), used) != seal ||
+        !all_zero(block.substr(kLogBlockHeaderBytes + used))) {
+      problem(index, "the checksum is wrong");
+      return std::nullopt;
     }
-    if (points) {
-      point_blocks_.push_back({index, used, seal != 0});
-    } else {
-      events(index, block.substr(kLogBlockHeaderBytes, used), seal != 0);
-    }
+    return used;
   }
 
   // The end of an open block is reached at `offset`, where there is no whole record: is it an end or damage?
@@ -155,8 +163,13 @@ class SegmentParser {
     return {};
   }
 
-  void points(std::uint32_t index, std::uint32_t used, bool sealed) {
-    const std::string_view bytes = block_bytes(index).substr(kLogBlockHeaderBytes, used);
+  base::Status points(std::uint32_t index) {
+    DAYBREAK_ASSIGN(const std::string_view block, source_(place_of(index), kBlockBytes));
+    const auto used = used_bytes(index, block);
+    if (!used) return {};
+    const bool sealed = is_sealed(block);
+    const std::string_view bytes = block.substr(kLogBlockHeaderBytes, *used);
+    found_.clear();
     std::size_t unknown = 0;
     for (std::size_t offset = 0; offset + kPointBytes <= bytes.size(); offset += kPointBytes) {
       const char* at = bytes.data() + offset;
@@ -173,7 +186,7 @@ class SegmentParser {
         break;
       }
       if (point.series < known_.size() && known_[point.series]) {
-        data_.points.push_back(point);
+        found_.push_back(point);
       } else {
         ++unknown;
       }
@@ -181,22 +194,42 @@ class SegmentParser {
     if (unknown != 0) {
       problem(index, fmt::format("{} points of a metric whose name was lost", unknown), tail_ == Tail::kPowerLost);
     }
+    if (!found_.empty()) sink_(index, found_);
+    return {};
   }
 
-  std::string_view bytes_;
+  const std::uint64_t size_bytes_;
+  const SegmentSource& source_;
   std::string_view file_;
   Tail tail_;
+  const PointSink& sink_;
   SegmentData data_;
-  std::vector<PointBlock> point_blocks_;
-  std::map<std::uint32_t, std::string_view> names_;
+  std::vector<std::uint32_t> point_blocks_;
+  std::vector<Point> found_;  // in one block
+  std::map<std::uint32_t, std::string> names_;
   std::map<std::uint32_t, std::string> contexts_;
   std::vector<bool> known_;  // by series id
 };
 
 }  // namespace
 
+base::Result<SegmentData> scan_segment(std::uint64_t size_bytes, const SegmentSource& source, std::string_view file,
+                                       Tail tail, const PointSink& sink) {
+  return SegmentParser(size_bytes, source, file, tail, sink).parse();
+}
+
 base::Result<SegmentData> parse_segment(std::string_view bytes, std::string_view file, Tail tail) {
-  return SegmentParser(bytes, file, tail).parse();
+  std::vector<Point> points;
+  DAYBREAK_ASSIGN(SegmentData data, scan_segment(
+                                        bytes.size(),
+                                        [bytes](std::uint64_t offset, std::size_t size_bytes) -> base::Result<std::string_view> {
+                                          return bytes.substr(offset, size_bytes);
+                                        },
+                                        file, tail, [&points](std::uint32_t, std::span<const Point> found) {
+                                          points.insert(points.end(), found.begin(), found.end());
+                                        }));
+  data.points = std::move(points);
+  return data;
 }
 
 }  // namespace daybreak::track

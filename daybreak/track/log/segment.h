@@ -1,7 +1,9 @@
 // Reading one segment of a run log: what it holds, and what in it is damaged.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,7 +44,16 @@ struct SegmentData {
   std::vector<Problem> problems;
 };
 
-// Whatever the bytes are, it answers; an error when not even the header can be read. Memory: about twice the bytes.
+// Where a segment's bytes come from: `size_bytes` of them from `offset` on, good until the next call.
+using SegmentSource = std::function<base::Result<std::string_view>(std::uint64_t offset, std::size_t size_bytes)>;
+// Takes the points of one block, in the order of writing; called when all names are known.
+using PointSink = std::function<void(std::uint32_t block, std::span<const Point> points)>;
+
+// Reads block by block and keeps no point: `points` of what it gives is empty. Whatever the bytes are, it answers; an
+// error when not even the header can be read, or of the source.
+base::Result<SegmentData> scan_segment(std::uint64_t size_bytes, const SegmentSource& source, std::string_view file,
+                                       Tail tail, const PointSink& sink);
+// The whole. Memory: about the bytes once more.
 base::Result<SegmentData> parse_segment(std::string_view bytes, std::string_view file, Tail tail);
 
 }  // namespace daybreak::track

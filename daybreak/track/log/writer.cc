@@ -284,8 +284,32 @@ base::Status Writer::turn_into_columns(const Segment& segment) const {
   return seal_segment(directory(), data, *env_);
 }
 
+// ---- the keeper's work
+
+void Writer::failed(Trouble& work, const char* what, base::Error error, std::int64_t now_ns) {
+  if (!work.failed(error, now_ns)) return;
+  base::log_warn(what, {{"run", options_.run.to_string()},
+                        {"writer", id_},
+                        {"error", error.to_string()},
+                        {"again_in_s", work.pause_ns() / 1'000'000'000}});
+  base::MutexLock lock(mutex_);
+  trouble_ = std::move(error).wrap(fmt::format("run {}: {}", options_.run.to_string(), what));
+  has_trouble_ = true;
+}
+
+void Writer::worked(Trouble& work, const char* what) {
+  if (work.worked()) base::log_warn(what, {{"run", options_.run.to_string()}, {"writer", id_}});
+}
+
+std::optional<base::Error> Writer::take_trouble() {
+  base::MutexLock lock(mutex_);
+  has_trouble_ = false;
+  return std::exchange(trouble_, std::nullopt);
+}
+
 void Writer::tick() {
   follow_clock();
+  const std::int64_t now_ns = env_->monotonic_ns();
   std::shared_ptr<Segment> current;
   std::vector<std::shared_ptr<Segment>> retired;
   std::vector<std::uint32_t> full, used;
@@ -297,28 +321,66 @@ void Writer::tick() {
     retired = retired_;
     full.swap(current->full);
     used.swap(current->used_bytes);
-    if (current->claimed * 2 >= current->header.blocks && next_ == nullptr) {
+    if (current->claimed * 2 >= current->header.blocks && next_ == nullptr && preparing_.is_due(now_ns)) {
       next_blocks = std::min(options_.max_blocks, current->header.blocks * 4);
       sequence = next_sequence_++;
     }
   }
-  if (next_blocks != 0) {
-    auto made = make_segment(sequence, next_blocks);
-    base::MutexLock lock(mutex_);
-    if (made && next_ == nullptr && !closed_) {
-      next_ = *made;
-    } else if (made) {
-      (void)base::Env::real().remove_file((*made)->path);
-    }  // an error is met, and told, by the log() call that needs the segment
+  if (next_blocks != 0) prepare_next(sequence, next_blocks, now_ns);
+  if (!syncing_.is_due(now_ns) || !sync_and_seal(current, full, used, now_ns)) {
+    base::MutexLock lock(mutex_);  // still full, and not sealed
+    current->full.insert(current->full.end(), full.begin(), full.end());
+    current->used_bytes.insert(current->used_bytes.end(), used.begin(), used.end());
   }
-  // First the points, then the seals over them: after a loss of power no seal is there without what it covers.
-  if (!current->file->sync()) return;
+  if (sealing_.is_due(now_ns)) turn_retired_into_columns(retired, now_ns);
+}
+
+void Writer::prepare_next(std::uint32_t sequence, std::uint32_t blocks, std::int64_t now_ns) {
+  auto made = make_segment(sequence, blocks);
+  if (!made) {
+    return failed(preparing_, "the next segment of the log cannot be allocated: when this one is full, log() will fail",
+                  std::move(made).error(), now_ns);
+  }
+  worked(preparing_, "the next segment of the log is allocated");
+  base::MutexLock lock(mutex_);
+  if (next_ == nullptr && !closed_) {
+    next_ = *made;
+  } else {
+    (void)base::Env::real().remove_file((*made)->path);
+  }
+}
+
+// First the points, then the seals over them: after a loss of power no seal is there without what it covers.
+bool Writer::sync_and_seal(const std::shared_ptr<Segment>& segment, std::span<const std::uint32_t> full,
+                           std::span<const std::uint32_t> used, std::int64_t now_ns) {
+  base::Status synced;
+  if (options_.before_sync) synced = options_.before_sync();
+  if (synced) synced = segment->file->sync();
+  if (!synced) {
+    failed(syncing_, "what is logged cannot be synced: it survives a kill, and perhaps no loss of power",
+           std::move(synced).error(), now_ns);
+    return false;
+  }
+  worked(syncing_, "what is logged is synced again");
   for (std::size_t i = 0; i < full.size(); ++i) {
-    char* block = current->block(full[i]);
+    char* block = segment->block(full[i]);
     store_word(block + 16, block_seal(std::as_bytes(std::span(block, kBlockBytes)), used[i]));
   }
+  return true;
+}
+
+// One that cannot become columns stays a log, which readers read; close() and recover() try again, too.
+void Writer::turn_retired_into_columns(std::span<const std::shared_ptr<Segment>> retired, std::int64_t now_ns) {
   for (const auto& segment : retired) {
-    if (!turn_into_columns(*segment)) continue;  // stays a log; close() and recover() try again
+    if (segment->damaged) continue;
+    if (auto done = turn_into_columns(*segment); !done) {
+      // The bytes will not be others the next time.
+      segment->damaged = done.error().code() == Code::kDataLoss;
+      failed(sealing_, "a full segment cannot be turned into columns and stays a log", std::move(done).error(), now_ns);
+      if (segment->damaged) continue;
+      return;  // the others would meet the same
+    }
+    worked(sealing_, "full segments are turned into columns again");
     base::MutexLock lock(mutex_);
     std::erase(retired_, segment);
   }
@@ -371,6 +433,9 @@ void Writer::after_fork_in_child() {
   if (next_ != nullptr) next_->file->close_in_child();
   retired_.clear();
   mark_ = FileHandle();
+  syncing_ = sealing_ = preparing_ = Trouble();
+  trouble_.reset();
+  has_trouble_ = false;
   next_ = nullptr;
   current_ = nullptr;
   forked_ = true;

@@ -12,11 +12,14 @@
 // the few that are busy at that moment; then nobody writes to the old segment any more and it can be sealed.
 //
 // The Keeper, one sleeping thread for all writers of a process, syncs every second (that bounds what a loss of power
-// takes), seals full blocks, allocates the next segment before it is needed and turns full segments into columns.
+// takes), seals full blocks, allocates the next segment before it is needed and turns full segments into columns. What
+// it cannot do is logged and told to whoever logs next (trouble()), once for each cause, and tried again with pauses
+// that double up to a minute; nothing is given up.
 #pragma once
 
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -28,6 +31,7 @@
 #include "daybreak/track/log/files.h"
 #include "daybreak/track/log/format.h"
 #include "daybreak/track/log/segment.h"
+#include "daybreak/track/log/trouble.h"
 
 namespace daybreak::track {
 
@@ -40,6 +44,7 @@ struct WriterOptions {
   std::uint32_t first_blocks = kFirstSegmentBlocks;
   std::uint32_t max_blocks = kMaxSegmentBlocks;  // of one segment
   bool keeper = true;                            // tests turn the thread off and call tick()
+  std::function<base::Status()> before_sync;     // tests: asked before each sync of the keeper, which fails with it
 };
 
 // Not initialised by itself: Python's log() has room for many on its stack and fills one.
@@ -88,6 +93,11 @@ class Writer : public std::enable_shared_from_this<Writer> {
 
   // What was logged before survives a loss of power.
   base::Status sync();
+  // What the keeper could not do, as a sentence for whoever writes to the run, once for each cause; nothing when all is
+  // well. One relaxed load when there is nothing.
+  std::optional<base::Error> trouble() {
+    return has_trouble_.load(std::memory_order_relaxed) ? take_trouble() : std::nullopt;
+  }
   // Syncs, turns all segments into columns, gives the mark's lock back. Later log() calls fail. Once; waits for the
   // disk. An error leaves the segments as they are: a reader reads them, and recover() turns them into columns.
   base::Status close();
@@ -106,6 +116,7 @@ class Writer : public std::enable_shared_from_this<Writer> {
     std::uint32_t claimed = 0;              // blocks given to threads or to events
     std::vector<std::uint32_t> full;        // claimed blocks that nobody writes to any more and that are not sealed
     std::vector<std::uint32_t> used_bytes;  // by block, of those in `full`
+    bool damaged = false;                   // it cannot become columns, however often that is tried
     char* block(std::uint32_t index) const {
       return file->data() + kSegmentHeaderBytes + std::size_t{index} * kBlockBytes;
     }
@@ -137,6 +148,13 @@ class Writer : public std::enable_shared_from_this<Writer> {
   Cursor* find_cursor() const;
   base::Status turn_into_columns(const Segment& segment) const;
   void follow_clock();
+  void prepare_next(std::uint32_t sequence, std::uint32_t blocks, std::int64_t now_ns);
+  bool sync_and_seal(const std::shared_ptr<Segment>& segment, std::span<const std::uint32_t> full,
+                     std::span<const std::uint32_t> used, std::int64_t now_ns);
+  void turn_retired_into_columns(std::span<const std::shared_ptr<Segment>> retired, std::int64_t now_ns);
+  void failed(Trouble& work, const char* what, base::Error error, std::int64_t now_ns);
+  void worked(Trouble& work, const char* what);
+  std::optional<base::Error> take_trouble() DAYBREAK_EXCLUDES(mutex_);
   void before_fork() DAYBREAK_ACQUIRE(mutex_);
   void after_fork_in_parent() DAYBREAK_RELEASE(mutex_);
   void after_fork_in_child() DAYBREAK_RELEASE(mutex_);
@@ -167,6 +185,9 @@ class Writer : public std::enable_shared_from_this<Writer> {
   std::vector<SeriesName> series_by_id_ DAYBREAK_GUARDED_BY(mutex_);
   bool closed_ DAYBREAK_GUARDED_BY(mutex_) = false;
   bool forked_ DAYBREAK_GUARDED_BY(mutex_) = false;
+  std::optional<base::Error> trouble_ DAYBREAK_GUARDED_BY(mutex_);  // not yet told
+  std::atomic<bool> has_trouble_{false};
+  Trouble syncing_, sealing_, preparing_;  // of the thread that calls tick()
 };
 
 }  // namespace daybreak::track

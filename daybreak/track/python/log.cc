@@ -59,7 +59,10 @@ class RunLog {
     views.reserve(fields.size());
     for (const nb::bytes& field : fields) views.emplace_back(field.c_str(), field.size());
     base::value_or_raise(writer_->event(static_cast<dt::EventKind>(kind), views));
+    if (!warn()) nb::raise_python_error();
   }
+  // Of what the keeper could not do. False with a Python exception where warnings are errors.
+  bool warn();
   void sync() {
     base::Status done;
     {
@@ -127,6 +130,11 @@ int number_of(PyObject* object, double& out) {
   if (PyErr_ExceptionMatches(PyExc_TypeError) == 0 && PyErr_ExceptionMatches(PyExc_ValueError) == 0) return -1;
   PyErr_Clear();  // an array of several elements says so only when asked
   return 0;
+}
+
+bool RunLog::warn() {
+  const auto trouble = writer_->trouble();
+  return !trouble || PyErr_WarnEx(PyExc_RuntimeWarning, trouble->to_string().c_str(), 1) == 0;
 }
 
 bool RunLog::flush(Batch& batch) {
@@ -218,6 +226,7 @@ void RunLog::log_array(nb::str name, const Doubles& values, const std::optional<
     }
   }
   base::value_or_raise(std::move(done));
+  if (!warn()) nb::raise_python_error();
 }
 
 bool RunLog::take_step(PyObject* step, std::int64_t& out) {
@@ -248,14 +257,14 @@ bool RunLog::log(PyObject* metrics, PyObject* value, PyObject* step) {
     if (is_number == 0) {
       return refuse(fmt::format("a metric's value is a number, not {}", Py_TYPE(value)->tp_name));
     }
-    return take_step(step, batch.step) && add(batch, metrics, number) && flush(batch);
+    return take_step(step, batch.step) && add(batch, metrics, number) && flush(batch) && warn();
   }
   if (!PyDict_Check(metrics) && PyMapping_Check(metrics) == 0) {
     return refuse(fmt::format("run.log(metrics, step=None): metrics is a dict, not {}", Py_TYPE(metrics)->tp_name));
   }
   if (value != nullptr && step != nullptr) return refuse("run.log(metrics, step=None) takes one step");
   if (!take_step(value != nullptr ? value : step, batch.step)) return false;
-  return add_all(batch, metrics, nullptr, 1) && flush(batch);
+  return add_all(batch, metrics, nullptr, 1) && flush(batch) && warn();
 }
 
 // log(metrics, step=None) and log(name, value, step=None).
@@ -288,7 +297,8 @@ PyMethodDef run_log_methods[] = {
      "over, so "
      "that the result of a trainer can be logged as it is. Without a step it is one more than the last. Costs well "
      "under a "
-     "microsecond and no system call; what is logged survives the death of the process."},
+     "microsecond and no system call; what is logged survives the death of the process. What the disk refuses in the "
+     "background is a RuntimeWarning of the next call."},
     {nullptr, nullptr, 0, nullptr}};
 PyType_Slot run_log_slots[] = {{Py_tp_methods, run_log_methods}, {0, nullptr}};
 
@@ -446,7 +456,7 @@ void bind_log(nb::module_& m) {
       .def(
           "preview",
           [](const RunFiles& self, const std::string& name, std::size_t points) {
-            return arrays_of(self.reader->preview({name, ""}, points));
+            return arrays_of(base::value_or_raise(self.reader->preview({name, ""}, points)));
           },
           nb::arg("name"), nb::arg("points"))
       .def("stream", &stream_of, nb::arg("names"), "A PyCapsule 'arrow_array_stream'.");

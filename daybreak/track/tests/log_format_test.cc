@@ -279,7 +279,7 @@ TEST_F(LogFormatTest, a_preview_is_bounded_and_keeps_ends_and_peaks) {
     if (closed) {
       ASSERT_TRUE(w->close());
     }
-    const auto preview = reader().preview({"x", ""}, 100);
+    const auto preview = reader().preview({"x", ""}, 100).value();
     EXPECT_EQ(preview.size(), 100u);
     EXPECT_EQ(preview.front().step, 0);
     EXPECT_EQ(preview.back().step, 49'999);

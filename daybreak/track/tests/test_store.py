@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,33 @@ import safetensors.numpy
 
 from daybreak import tensor
 from daybreak.base import errors
+from daybreak.track import reading
 from daybreak.track.store import Store
 
 
 def make_store(path: Path) -> Store:
     return Store(path / "store")
+
+
+def test_threads_that_ask_for_the_store_of_a_root_get_the_same_one_and_no_error(tmp_path: Path) -> None:
+    roots = [str(tmp_path / str(number)) for number in range(2 * reading._MAX_STORES)]
+    for root in roots:
+        os.makedirs(root)
+    with ThreadPoolExecutor(8) as threads:
+        together = threading.Barrier(8)
+
+        def ask(asked: list[str]) -> list[Store]:
+            together.wait()
+            return [reading.store(root) for root in asked]
+
+        for turn in range(20):
+            reading._stores.clear()
+            found = list(threads.map(ask, [roots[turn % 4 : turn % 4 + 1]] * 8))
+            assert len({id(store) for (store,) in found}) == 1
+            shuffled = [roots[i:] + roots[:i] for i in range(8)]  # more than are kept
+            assert all(len(stores) == len(roots) for stores in threads.map(ask, shuffled))
+            assert len(reading._stores) <= reading._MAX_STORES
+    reading._stores.clear()
 
 
 def test_bytes_files_arrays_and_dicts_come_back_as_what_they_were(tmp_path: Path) -> None:

@@ -226,6 +226,61 @@ def test_a_killed_process_leaves_a_killed_run_and_all_that_it_logged() -> None:
     assert track.get(run).status == "finished" and track.get(run).metrics["x"] == -1.0
 
 
+def test_what_the_disk_refuses_in_the_background_is_a_warning_of_the_next_log_and_an_error_of_the_end() -> None:
+    code = """
+        import resource, sys, time, warnings
+        from daybreak import track
+        from daybreak.base import errors
+        track.init(sys.argv[1])
+        run = track.run("full")
+        run.log({"x": 0.0}, step=0)
+        # No file may have more than so many bytes from now on: neither the next segment nor the columns.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
+        seen, step, end = [], 0, time.monotonic() + 30
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            for step in range(1, 3 * 2047):  # more than half of the segment, which makes the keeper allocate another
+                run.log({"x": 1.0}, step=step)
+            while not seen and time.monotonic() < end:
+                time.sleep(0.01)
+                run.tag("still", "here")
+        (warned,) = {str(each.message) for each in seen}
+        assert all(each.category is RuntimeWarning for each in seen) and len(seen) == 1, seen
+        assert run.id in warned and "cannot be allocated" in warned, warned
+        try:
+            run.finish()
+        except errors.Error as error:
+            print("refused:", error)
+        print(run.id, step)
+    """
+    done = python(code, track.root())
+    said = done.stdout.splitlines()
+    assert said[0].startswith("refused:"), done.stdout
+    run, step = said[1].split()
+    assert "cannot be allocated" in done.stderr, done.stderr  # and in the log, once
+    assert done.stderr.count("cannot be allocated") == 1
+    record = track.get(run)
+    assert record.status == "finished"
+    assert record.history("x").steps.tolist() == list(range(int(step) + 1))
+
+
+def test_a_run_that_cannot_be_ended_at_the_end_of_the_interpreter_says_so() -> None:
+    code = """
+        import resource, sys
+        from daybreak import track
+        track.init(sys.argv[1])
+        run = track.run("full")
+        for i in range(5000):
+            run.log({"x": i})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
+        print(run.id)
+    """
+    done = python(code, track.root())
+    run = done.stdout.strip()
+    assert f"run {run} could not be ended: " in done.stderr, done.stderr
+    assert track.get(run).status == "finished" and len(track.get(run).history("x")) == 5000
+
+
 def test_a_run_that_nobody_ended_is_finished_when_the_interpreter_ends() -> None:
     code = """
         import sys

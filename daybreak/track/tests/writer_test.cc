@@ -266,6 +266,150 @@ TEST_F(WriterTest, columns_that_do_not_fit_on_the_disk_leave_the_log) {
   EXPECT_TRUE(files(".log").empty());
 }
 
+// The real disk, with a clock of the test's, that is full when it is told to be.
+struct FullDisk : base::TestEnv {
+  bool is_full = false;
+  int asked = 0;
+  base::Result<std::unique_ptr<base::WritableFile>> create_file(const std::string& path) override {
+    ++asked;
+    if (is_full) return base::fail(base::Code::kResourceExhausted, "create {}: No space left on device", path);
+    return base::Env::real().create_file(path);
+  }
+  base::Status rename_file(const std::string& from, const std::string& to) override {
+    return base::Env::real().rename_file(from, to);
+  }
+  base::Status remove_file(const std::string& path) override { return base::Env::real().remove_file(path); }
+  base::Status sync_directory(const std::string& path) override { return base::Env::real().sync_directory(path); }
+};
+
+TEST_F(WriterTest, columns_that_the_disk_refuses_are_told_once_tried_again_with_pauses_and_then_made) {
+  FullDisk disk;
+  WriterOptions small = options();
+  small.env = &disk;
+  small.first_blocks = small.max_blocks = 2;
+  auto w = writer(small);
+  const auto x = w->series("x").value();
+  const std::int64_t points = 3 * static_cast<std::int64_t>(kPointsPerBlock);
+  for (std::int64_t i = 0; i < points; ++i) ASSERT_TRUE(w->log(x, i, 1.0));
+  disk.is_full = true;
+  EXPECT_FALSE(w->trouble());
+  w->tick();
+  const auto told = w->trouble();
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->code(), base::Code::kResourceExhausted);
+  for (const std::string& part : {run_.to_string(), std::string("columns"), std::string("No space left")})
+    EXPECT_NE(told->to_string().find(part), std::string::npos) << told->to_string();
+  EXPECT_FALSE(w->trouble()) << "once";
+  // A segment is parsed for each try, up to 64 MiB: after 1, 2, 4 ... seconds, and at least once a minute.
+  for (int second = 1; second <= 600; ++second) {
+    disk.advance_ns(1'000'000'000);
+    w->tick();
+  }
+  EXPECT_GE(disk.asked, 600 / 60);
+  EXPECT_LE(disk.asked, 7 + 600 / 60) << "not every second";
+  EXPECT_FALSE(w->trouble()) << "the same cause";
+  EXPECT_GE(files(".log").size(), 2u);
+  EXPECT_EQ(all(reader(), "x").size(), static_cast<std::size_t>(points)) << "and nothing is lost meanwhile";
+  disk.is_full = false;
+  disk.advance_ns(Trouble::kMaxPauseNs);
+  w->tick();
+  EXPECT_EQ(files(".col").size(), 2u);
+  disk.is_full = true;
+  for (std::int64_t i = 0; i < points; ++i) ASSERT_TRUE(w->log(x, points + i, 1.0));
+  w->tick();
+  EXPECT_TRUE(w->trouble()) << "it worked meanwhile, so this is news";
+  disk.is_full = false;
+  ASSERT_TRUE(w->close());
+  EXPECT_EQ(all(reader(), "x").size(), 2 * static_cast<std::size_t>(points));
+}
+
+TEST_F(WriterTest, a_sync_that_fails_is_told_and_forgets_no_block_that_waits_for_its_seal) {
+  base::TestEnv env;
+  base::Status answer = base::fail(base::Code::kDataLoss, "sync: Input/output error");
+  int asked = 0;
+  WriterOptions failing = options();
+  failing.env = &env;
+  failing.before_sync = [&] {
+    ++asked;
+    return answer;
+  };
+  auto w = writer(failing);
+  const auto x = w->series("x").value();
+  const std::int64_t points = 2 * static_cast<std::int64_t>(kPointsPerBlock) + 5;  // two full blocks
+  for (std::int64_t i = 0; i < points; ++i) ASSERT_TRUE(w->log(x, i, 1.0));
+  const auto seals = [&] {
+    const std::string bytes = slurp(files(".log").front());
+    int sealed = 0;
+    for (std::size_t at = kSegmentHeaderBytes; at < bytes.size(); at += kBlockBytes)
+      sealed += load<std::uint64_t>(bytes.data() + at + 16) != 0;
+    return sealed;
+  };
+  for (int second = 0; second < 300; ++second) {
+    w->tick();
+    env.advance_ns(1'000'000'000);
+  }
+  EXPECT_LE(asked, 7 + 300 / 60);
+  const auto told = w->trouble();
+  ASSERT_TRUE(told);
+  EXPECT_NE(told->to_string().find("Input/output error"), std::string::npos);
+  EXPECT_FALSE(w->trouble());
+  EXPECT_EQ(seals(), 0);
+  answer = {};
+  env.advance_ns(Trouble::kMaxPauseNs);
+  w->tick();
+  EXPECT_EQ(seals(), 2) << "those that were full before the first sync failed";
+  EXPECT_TRUE(reader().state().problems.empty());
+  EXPECT_EQ(all(reader(), "x").size(), static_cast<std::size_t>(points));
+}
+
+TEST_F(WriterTest, a_segment_that_is_damaged_is_told_and_not_parsed_again_and_stops_no_other) {
+  FullDisk disk;
+  WriterOptions small = options();
+  small.env = &disk;
+  small.first_blocks = small.max_blocks = 2;
+  auto w = writer(small);
+  const auto x = w->series("x").value();
+  for (std::int64_t i = 0; i < 3 * static_cast<std::int64_t>(kPointsPerBlock); ++i) ASSERT_TRUE(w->log(x, i, 1.0));
+  {
+    std::fstream file(files(".log").front(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(kSegmentHeaderBytes + kBlockBytes + 4));
+    file.put('?');
+  }
+  w->tick();
+  const auto told = w->trouble();
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->code(), base::Code::kDataLoss);
+  EXPECT_EQ(files(".col").size(), 1u) << "of the other full segment";
+  for (int second = 0; second < 300; ++second) {
+    disk.advance_ns(1'000'000'000);
+    w->tick();
+  }
+  EXPECT_FALSE(w->trouble());
+  EXPECT_EQ(disk.asked, 1);
+  EXPECT_FALSE(w->close()) << "told at the end, too";
+}
+
+TEST(TroubleTest, pauses_double_up_to_a_minute_and_a_cause_is_news_once) {
+  Trouble work;
+  const base::Error full(base::Code::kResourceExhausted, "full"), other(base::Code::kInternal, "other");
+  std::int64_t now = 5;
+  EXPECT_TRUE(work.is_due(now));
+  EXPECT_FALSE(work.worked());
+  EXPECT_TRUE(work.failed(full, now));
+  std::int64_t pause = Trouble::kFirstPauseNs;
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_FALSE(work.is_due(now + pause - 1));
+    EXPECT_TRUE(work.is_due(now + pause));
+    now += pause;
+    EXPECT_FALSE(work.failed(full, now));
+    pause = std::min(2 * pause, Trouble::kMaxPauseNs);
+  }
+  EXPECT_TRUE(work.failed(other, now));
+  EXPECT_TRUE(work.worked());
+  EXPECT_TRUE(work.is_due(now));
+  EXPECT_TRUE(work.failed(full, now));
+}
+
 // What a killed writer had been told is kept must be there, in order, and nothing that it never wrote.
 TEST_F(WriterTest, kill_at_any_moment_loses_nothing_that_was_committed) {
   std::mt19937_64 random(log_test_seed());

@@ -1,0 +1,245 @@
+// The atomic operations and what memory they see.
+//
+// kStoreBuffer: a weak store waits in its fiber's buffer, in order, and may go to memory at any later step; the fiber
+// itself sees it at once. kC11: memory keeps a history of each location; a fiber may read any write that is not older
+// than what it knows of (its view). An acquiring read takes over the view that a releasing write carries; seq_cst reads
+// see at least the newest seq_cst write; read-modify-writes always continue the newest write and carry on its view (a
+// release sequence). The order of writes to one location is the order in which they happen in the run.
+#include <cstring>
+
+#include "daybreak/base/interleave/state.h"
+
+namespace daybreak::base::interleave {
+
+namespace {
+
+constexpr std::size_t kHistory = 8;  // writes that are kept of a location; older ones can no longer be read
+constexpr std::uint64_t kDrainOneIn = 8;
+constexpr std::uint64_t kStaleOneIn = 4;
+constexpr std::uint64_t kSpuriousOneIn = 16;
+
+bool acquires(std::memory_order order) {
+  return order == std::memory_order_acquire || order == std::memory_order_acq_rel || order == std::memory_order_seq_cst ||
+         order == std::memory_order_consume;
+}
+bool releases(std::memory_order order) {
+  return order == std::memory_order_release || order == std::memory_order_acq_rel || order == std::memory_order_seq_cst;
+}
+
+std::uint64_t apply(Modify how, std::uint64_t old, std::uint64_t operand) {
+  switch (how) {
+    case Modify::kExchange: return operand;
+    case Modify::kAdd: return old + operand;
+    case Modify::kSub: return old - operand;
+    case Modify::kOr: return old | operand;
+    case Modify::kAnd: return old & operand;
+  }
+  return old;
+}
+
+std::uint64_t cut(std::uint64_t value, unsigned size) {
+  return size == 8 ? value : value & ((std::uint64_t{1} << (size * 8)) - 1);
+}
+
+}  // namespace
+
+void join(View& into, const View& from) {
+  if (into.size() < from.size()) into.resize(from.size(), 0);
+  for (std::size_t i = 0; i < from.size(); ++i) into[i] = std::max(into[i], from[i]);
+}
+
+std::uint64_t raw_read(const void* at, unsigned size) {
+  std::uint64_t value = 0;
+  std::memcpy(&value, at, size);
+  return value;
+}
+
+void raw_write(void* at, unsigned size, std::uint64_t value) {
+  std::memcpy(at, &value, size);
+}
+
+void Engine::State::drain(Fiber& fiber) {
+  for (const Fiber::Store& s : fiber.buffer) raw_write(s.at, s.size, s.value);
+  fiber.buffer.clear();
+}
+
+// A store that has waited becomes visible.
+void Engine::State::drain_one() {
+  if (options.memory != Memory::kStoreBuffer || below(kDrainOneIn) != 0) return;
+  Fiber& fiber = *fibers[below(fibers.size())];
+  if (fiber.buffer.empty()) return;
+  const Fiber::Store& s = fiber.buffer.front();
+  raw_write(s.at, s.size, s.value);
+  fiber.buffer.pop_front();
+}
+
+Location& Engine::State::location(const void* at, unsigned size) {
+  auto [found, added] = locations.try_emplace(at);
+  Location& location = found->second;
+  std::uint64_t now = raw_read(at, size);
+  if (added) {
+    location.id = static_cast<std::uint32_t>(locations.size() - 1);
+    location.history.push_back({now, nullptr});
+  } else if (location.history.back().value != now) {
+    location.history.push_back({now, nullptr});  // written by what is not modelled
+  }
+  return location;
+}
+
+static std::uint32_t& slot(View& view, std::uint32_t id) {
+  if (view.size() <= id) view.resize(id + 1, 0);
+  return view[id];
+}
+
+std::uint64_t Engine::State::read(const void* at, unsigned size, std::memory_order order) {
+  Fiber& fiber = *current;
+  if (options.memory == Memory::kStoreBuffer) {
+    for (auto s = fiber.buffer.rbegin(); s != fiber.buffer.rend(); ++s)
+      if (s->at == at && s->size == size) return s->value;
+    return raw_read(at, size);
+  }
+  if (options.memory == Memory::kSequential) return raw_read(at, size);
+  Location& l = location(at, size);
+  std::uint32_t oldest = std::max(slot(fiber.view, l.id), l.first);
+  if (order == std::memory_order_seq_cst) oldest = std::max(oldest, slot(sc_view, l.id));
+  std::uint32_t chosen = l.last();
+  if (oldest < chosen && below(kStaleOneIn) == 0) chosen = oldest + static_cast<std::uint32_t>(below(chosen - oldest));
+  const Write& write = l.history[chosen - l.first];
+  slot(fiber.view, l.id) = chosen;
+  if (acquires(order) && write.view != nullptr) join(fiber.view, *write.view);
+  return write.value;
+}
+
+std::uint64_t Engine::State::read_latest(const void* at, unsigned size, std::memory_order order) {
+  if (options.memory == Memory::kStoreBuffer) drain(*current);
+  if (options.memory != Memory::kC11) return raw_read(at, size);
+  Location& l = location(at, size);
+  slot(current->view, l.id) = l.last();
+  const Write& write = l.history.back();
+  if (acquires(order) && write.view != nullptr) join(current->view, *write.view);
+  return write.value;
+}
+
+void Engine::State::write(void* at, unsigned size, std::uint64_t value, std::memory_order order) {
+  if (options.memory == Memory::kStoreBuffer && order != std::memory_order_seq_cst) {
+    current->buffer.push_back({at, size, value});
+    return;
+  }
+  if (options.memory == Memory::kStoreBuffer) drain(*current);
+  if (options.memory != Memory::kC11) return raw_write(at, size, value);
+  Location& l = location(at, size);
+  l.history.push_back({value, nullptr});
+  slot(current->view, l.id) = l.last();
+  if (releases(order)) l.history.back().view = std::make_shared<const View>(current->view);
+  if (order == std::memory_order_seq_cst) slot(sc_view, l.id) = l.last();
+  if (l.history.size() > kHistory) {
+    l.history.pop_front();
+    ++l.first;
+  }
+  raw_write(at, size, value);
+}
+
+// The second half of a read-modify-write.
+void Engine::State::write_latest(void* at, unsigned size, std::uint64_t value, std::memory_order order) {
+  if (options.memory != Memory::kC11) return raw_write(at, size, value);
+  Location& l = location(at, size);
+  std::shared_ptr<const View> before = l.history.back().view;
+  l.history.push_back({value, nullptr});
+  slot(current->view, l.id) = l.last();
+  if (releases(order)) {
+    auto view = std::make_shared<View>(current->view);
+    if (before != nullptr) join(*view, *before);
+    l.history.back().view = std::move(view);
+  } else {
+    l.history.back().view = std::move(before);
+  }
+  if (order == std::memory_order_seq_cst) slot(sc_view, l.id) = l.last();
+  if (l.history.size() > kHistory) {
+    l.history.pop_front();
+    ++l.first;
+  }
+  raw_write(at, size, value);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+std::uint64_t load(const void* at, unsigned size, std::memory_order order, const Site& site) {
+  Engine::State& s = Access::state();
+  if (s.current == nullptr) return raw_read(at, size);
+  PlaceState& place = s.place(site, "w");
+  s.point(&place);
+  if (place.mutation == Mutation::kWeaken) order = std::memory_order_relaxed;
+  std::uint64_t value = s.read(at, size, order);
+  s.note("load", at, value, site);
+  return value;
+}
+
+void store(void* at, unsigned size, std::uint64_t value, std::memory_order order, const Site& site) {
+  Engine::State& s = Access::state();
+  if (s.current == nullptr) return raw_write(at, size, value);
+  PlaceState& place = s.place(site, "wd");
+  s.point(&place);
+  if (place.mutation == Mutation::kDrop) return s.note("store", at, value, site, " (dropped)");
+  if (place.mutation == Mutation::kWeaken) order = std::memory_order_relaxed;
+  s.write(at, size, value, order);
+  s.note("store", at, value, site);
+}
+
+std::uint64_t modify(void* at, unsigned size, Modify how, std::uint64_t operand, std::memory_order order,
+                     const Site& site) {
+  Engine::State& s = Access::state();
+  if (s.current == nullptr) {
+    std::uint64_t old = raw_read(at, size);
+    raw_write(at, size, cut(apply(how, old, operand), size));
+    return old;
+  }
+  PlaceState& place = s.place(site, "wdt");
+  s.point(&place);
+  if (place.mutation == Mutation::kWeaken) order = std::memory_order_relaxed;
+  std::uint64_t old = s.read_latest(at, size, order);
+  if (place.mutation == Mutation::kDrop) {
+    s.note("modify", at, old, site, " (dropped)");
+    return old;
+  }
+  if (place.mutation == Mutation::kTear) s.point(&place);
+  s.write_latest(at, size, cut(apply(how, old, operand), size), order);
+  s.note("modify", at, cut(apply(how, old, operand), size), site);
+  return old;
+}
+
+bool compare_exchange(void* at, unsigned size, std::uint64_t& expected, std::uint64_t desired, std::memory_order order,
+                      bool weak, const Site& site) {
+  Engine::State& s = Access::state();
+  if (s.current == nullptr) {
+    std::uint64_t old = raw_read(at, size);
+    if (old != expected) {
+      expected = old;
+      return false;
+    }
+    raw_write(at, size, desired);
+    return true;
+  }
+  PlaceState& place = s.place(site, "wdt");
+  s.point(&place);
+  if (place.mutation == Mutation::kWeaken) order = std::memory_order_relaxed;
+  std::uint64_t old = s.read_latest(at, size, order);
+  if (old != expected) {
+    expected = old;
+    s.note("compare-exchange", at, old, site, " (fails)");
+    return false;
+  }
+  if (place.mutation == Mutation::kDrop) {
+    s.note("compare-exchange", at, desired, site, " (dropped)");
+    return true;
+  }
+  if (weak && s.options.strategy != Strategy::kExhaustive && s.below(kSpuriousOneIn) == 0) {
+    s.note("compare-exchange", at, old, site, " (fails for no reason)");
+    return false;
+  }
+  if (place.mutation == Mutation::kTear) s.point(&place);
+  s.write_latest(at, size, desired, order);
+  s.note("compare-exchange", at, desired, site);
+  return true;
+}
+
+}  // namespace daybreak::base::interleave

@@ -1,0 +1,184 @@
+// The scheduler's actors: made, restarted, ended, and their calls carried over.
+#include <signal.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "daybreak/runtime/robust_guard.h"
+#include "daybreak/runtime/scheduler.h"
+
+namespace daybreak::runtime {
+
+void Scheduler::register_actor(std::uint32_t index) {
+  Entry& e = self_.entry(index);
+  Ref ref{index, e.load().generation()};
+  ActorSlot& actor = control_.actor[e.part.actor];
+  self_.hold(ref);
+  if (actor.detached != 0) driver_.hold(ref);
+  actor.status.store(ActorStatus::kPending);
+  actors_.push_back(e.part.actor);
+  self_.publish(index, false);  // from here on the references to it are the handles
+}
+
+// Slots that a dead process had reserved, and whose creation went with it before the scheduler knew of it.
+void Scheduler::free_reserved(std::uint32_t dead) {
+  for (ActorSlot& actor : control_.actor) {
+    if (actor.status.load() != ActorStatus::kReserved || actor.reserver != dead) continue;
+    State s = self_.entry(actor.creation.index).load();
+    if (s.generation() != actor.creation.generation) actor.status.store(ActorStatus::kFree);  // else it is in the inbox
+  }
+}
+
+void Scheduler::start_actor(std::uint32_t slot) {
+  ActorSlot& actor = control_.actor[slot];
+  Entry& creation = self_.entry(actor.creation.index);
+  const ResourceSet& set = control_.resources.set[creation.part.resources];
+  std::string why;
+  if (!ledger_.feasible(set, why)) {
+    actor_dies(slot, why);
+    return;
+  }
+  Grant granted;
+  std::uint32_t proc = UINT32_MAX;
+  if (ledger_.grant(set, granted)) {
+    creation.part.gpus = granted.gpu_mask();  // before there is a process that looks
+    proc = spawn(ProcKind::kActor, slot);
+    if (proc == UINT32_MAX) ledger_.revoke(granted);
+    if (proc == UINT32_MAX && !launch_failed_) {
+      actor_dies(slot, fmt::format("no more than {} processes are possible: kill some actors", kMaxProcs - 2));
+      return;
+    }
+  } else if (set.cpu > 0) {
+    control_.tokens_wanted.store(1);
+  }
+  if (proc == UINT32_MAX) {
+    actors_waiting_.push_back(slot);
+    return;
+  }
+  actor_grants_[slot] = std::move(granted);
+  actor.proc.store(proc + 1);
+  self_.ring(proc);  // it may be up already, with a call that came while nobody could know whom to ring
+}
+
+void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
+  ActorSlot& actor = control_.actor[slot];
+  Entry& creation = self_.entry(actor.creation.index);
+  actor.proc.store(0);
+  if (auto grant = actor_grants_.find(slot); grant != actor_grants_.end()) {
+    ledger_.revoke(grant->second);
+    actor_grants_.erase(grant);
+  }
+  std::uint32_t terminate = actor.terminate.load();
+  bool constructor_failed = creation.error == ErrorKind::kUser;
+  bool may_restart = actor.max_restarts < 0 || actor.restarts < actor.max_restarts;
+  bool left = exit.status == 0;  // exit_actor(), or the last handle is gone
+  bool restart = may_restart && !left && !constructor_failed && terminate != 1 && terminate != 2;
+  std::string note = death_note(exit, fmt::format("the process of actor {}", actor.class_name));
+  if (terminate == 2 || terminate == 3)
+    note = fmt::format("actor {} was killed by kill()", actor.class_name);
+  else if (left)
+    note = fmt::format("actor {} has ended", actor.class_name);
+
+  for (std::uint32_t index : lost_calls_) {
+    Entry& e = self_.entry(index);
+    self_.adopt(index);
+    if (restart && e.part.retries_left != 0 && !e.load().has(State::kCancelled)) {
+      if (e.part.retries_left > 0) --e.part.retries_left;
+      e.part.set_attempt(e.part.attempt + 1);
+      self_.revert(index, Phase::kQueued);
+      limbo_calls_.push_back(index);
+    } else if (e.load().has(State::kCancelled)) {
+      client_.cancel_claimed(index);
+    } else {
+      client_.fail(index, ErrorKind::kActorDied, note);
+    }
+  }
+  if (!restart) {
+    actor_dies(slot, note);
+    return;
+  }
+  ++actor.restarts;
+  std::uint32_t killed = 3, none = 0;
+  actor.terminate.compare_exchange_strong(killed, 0);
+  // Whose last handle went while it said 3 could not say 1.
+  if (creation.load().has(State::kCancelled)) actor.terminate.compare_exchange_strong(none, 1);
+  actor.status.store(ActorStatus::kRestarting);
+  bring_calls_back(slot);
+  start_actor(slot);
+}
+
+// Calls that nobody runs: those in the actor's inbox and those that its dead process had taken from there, in the order
+// of their sequence. A death between marking and taking leaves a call in both places; it is here once.
+std::vector<std::uint32_t> Scheduler::take_calls(std::uint32_t slot) {
+  std::vector<std::uint32_t> calls;
+  self_.take_all(Process::kActorList + slot, calls);
+  for (std::uint32_t index : limbo_calls_)
+    if (self_.entry(index).part.actor == slot) calls.push_back(index);
+  std::sort(calls.begin(), calls.end(), [&](std::uint32_t a, std::uint32_t b) {
+    std::uint64_t first = self_.entry(a).part.gpus, second = self_.entry(b).part.gpus;
+    return first != second ? first < second : a < b;
+  });
+  calls.erase(std::unique(calls.begin(), calls.end()), calls.end());
+  return calls;
+}
+
+// They go in again for the new process, which sorts in what has come meanwhile.
+void Scheduler::bring_calls_back(std::uint32_t slot) {
+  for (std::uint32_t index : take_calls(slot)) {
+    self_.entry(index).part.target = 0;
+    self_.push(Process::kActorList + slot, index, Phase::kQueued);
+  }
+}
+
+void Scheduler::actor_dies(std::uint32_t slot, std::string_view why) {
+  ActorSlot& actor = control_.actor[slot];
+  std::size_t n = std::min(why.size(), sizeof actor.death - 1);
+  std::memcpy(actor.death, why.data(), n);
+  actor.death[n] = 0;
+  actor.status.store(ActorStatus::kDead);
+  if (actor.detached != 0) driver_.release(actor.creation);
+  fail_calls(slot);
+}
+
+void Scheduler::fail_calls(std::uint32_t slot) {
+  for (std::uint32_t index : take_calls(slot)) {
+    if (!self_.claim(index, self_.entry(index).load().generation())) continue;
+    if (self_.entry(index).load().has(State::kCancelled))
+      client_.cancel_claimed(index);
+    else
+      client_.fail_actor_call(index);
+  }
+}
+
+void Scheduler::look_after_actors() {
+  std::deque<std::uint32_t> waiting;
+  waiting.swap(actors_waiting_);
+  for (std::uint32_t slot : waiting)
+    if (control_.actor[slot].status.load() != ActorStatus::kDead) start_actor(slot);
+
+  for (std::size_t i = 0; i < actors_.size();) {
+    std::uint32_t slot = actors_[i++];
+    ActorSlot& actor = control_.actor[slot];
+    std::uint32_t terminate = actor.terminate.load();
+    std::uint32_t proc = actor.proc.load();
+    if (actor.status.load() != ActorStatus::kDead) {
+      if (terminate >= 2 && proc != 0) {
+        launcher_.signal(proc - 1, SIGKILL);
+      } else if (proc == 0 && (terminate == 2 || (terminate == 1 && self_.list_empty(Process::kActorList + slot)))) {
+        actor_dies(slot, terminate == 2 ? "the actor was killed before it had started"
+                                        : "the actor's last handle was dropped before it had started");
+      }
+      continue;
+    }
+    if (!self_.list_empty(Process::kActorList + slot)) fail_calls(slot);
+    if (!self_.entry(actor.creation.index).load().has(State::kCancelled)) continue;
+    {
+      RobustGuard guard(self_, control_.names_lock);
+      self_.release(actor.creation);
+      actor.status.store(ActorStatus::kFree);
+    }
+    actors_.erase(actors_.begin() + static_cast<std::ptrdiff_t>(--i));
+  }
+}
+
+}  // namespace daybreak::runtime

@@ -1,0 +1,135 @@
+"""Bugs to plant: does the interleaver find each within a minute? Every one was real once, here or in its like elsewhere.
+
+Each: name, file (a .cc of the runtime), text, what it becomes. The text must be there exactly once: a change of the source that
+moves it has to move it here, too. tools/interleave.py plants them, one at a time.
+"""
+
+PLANTED = [
+    (
+        "full by a tail that may be older than the head",
+        "queue.cc",
+        "    if (is_item_of_lap(seen, lap_of(tail) - 1)) {\n"
+        "      // The lap before's: nobody has taken it. If the tail has been here all the while, the ring is full.\n"
+        "      if (ring.tail.load() == tail) return false;",
+        "    if (is_item(seen) && tail - ring.head.load() >= kRingCells) {\n      return false;",
+    ),
+    (
+        "the tail moves over a cell that was emptied in the meantime",
+        "queue.cc",
+        "    if (is_item_of_lap(seen, lap_of(tail) - 1)) {\n"
+        "      // The lap before's: nobody has taken it. If the tail has been here all the while, the ring is full.\n"
+        "      if (ring.tail.load() == tail) return false;",
+        "    if (is_item(seen) && static_cast<std::int64_t>(tail - ring.head.load()) >= std::int64_t{kRingCells}) {\n"
+        "      return false;",
+    ),
+    (
+        "a tail that lags behind an emptied cell is not helped on",
+        "queue.cc",
+        "    } else {\n      // Somebody has placed his item here",
+        "    } else if (is_item_of_lap(seen, lap_of(tail))) {\n      // Somebody has placed his item here",
+    ),
+    (
+        "who comes with an old head takes an item of another lap",
+        "queue.cc",
+        "    if (!is_item_of_lap(seen, lap_of(head))) {",
+        "    if (!is_item(seen)) {",
+    ),
+    (
+        "a task that found no room is forgotten",
+        "tasks.cc",
+        "  self_.revert(index, Phase::kPending);\n  overflow_.push_back(index);\n  return false;",
+        "  self_.revert(index, Phase::kQueued);\n  return false;",
+    ),
+    (
+        "an idle worker does not look at the queue once more",
+        "worker_loop.cc",
+        "  do next = p_.queue_empty() ? Next::kIdle : poll(index);\n  while (next == Next::kIdle && give_token_back());",
+        "  next = Next::kIdle;",
+    ),
+    (
+        "an idle worker keeps a token",
+        "worker_loop.cc",
+        "  while (next == Next::kIdle && give_token_back());",
+        "  while (false);",
+    ),
+    (
+        "the last searcher wakes nobody for what is left",
+        "queue.cc",
+        "  if (!anyone_searching() && !queue_empty()) wake_idle();",
+        "",
+    ),
+    (
+        "a worker that got a task while it looked idle stays marked as searching",
+        "worker_loop.cc",
+        "  if (next != Next::kIdle) p_.stop_searching();",
+        "",
+    ),
+    (
+        "a waiter's mark on a dying entry is overwritten",
+        "queue.cc",
+        "    if (s.phase() == Phase::kDying) s = settled(ref.index);",
+        "    if (s.phase() == Phase::kDying) {\n"
+        "      entry(ref.index).state.compare_exchange_strong(s.word, s.with_waiter(id_ + 1).word);\n"
+        "      give_up_free(ref.index);\n      return true;\n    }",
+    ),
+    (
+        "nobody is looked for a second time before an object is freed",
+        "process.cc",
+        '    DAYBREAK_FAILPOINT("free.dying");\n    if (anyone_left(e)) {',
+        '    DAYBREAK_FAILPOINT("free.dying");\n    if (false) {',
+    ),
+    (
+        "who gains a reference does not await the verdict",
+        "process.cc",
+        "  e.holders[id_ / 64].fetch_or(1ull << (id_ % 64));\n  DAYBREAK_FAILPOINT(\"hold.set\");\n  settled(ref.index);",
+        "  e.holders[id_ / 64].fetch_or(1ull << (id_ % 64));",
+    ),
+    (
+        "news of a death is rung like anything else",
+        "scheduler.cc",
+        "  self_.ring_surely(kSchedulerProc);",
+        "  self_.ring(kSchedulerProc);",
+    ),
+    (
+        "the sweep looks at chunks without the lock",
+        "sweep.cc",
+        "  lock(control_.heap_lock);\n  for (std::uint64_t at = 0; at < segment_.granules();) {",
+        "  for (std::uint64_t at = 0; at < segment_.granules();) {",
+    ),
+    (
+        "a push that a death cut off is not done",
+        "sweep.cc",
+        "    if (!applied && (phase == Phase::kQueued || phase == Phase::kPending)) push(op.context, op.target, phase);",
+        "",
+    ),
+    (
+        "who overwrites a word does not acknowledge its writer",
+        "process.cc",
+        "  for (;;) {\n    acknowledge(old);",
+        "  for (;;) {",
+    ),
+    (
+        "a waiter does not look again after it has marked itself",
+        "client.cc",
+        "      if (!p_.set_waiter(ref) && ++done >= count) break;",
+        "      if (!p_.set_waiter(ref)) ++done;\n      break;",
+    ),
+    (
+        "a worker that blocks in get keeps its CPU",
+        "client.cc",
+        "    p_.release_token(worker_->token, p_.id());\n    worker_->token = UINT32_MAX;",
+        "",
+    ),
+    (
+        "a last handle dropped during kill() is forgotten",
+        "actors.cc",
+        "  if (creation.load().has(State::kCancelled)) actor.terminate.compare_exchange_strong(none, 1);",
+        "  (void)none;",
+    ),
+    (
+        "tasks of a dead submitter are not queued again",
+        "sweep.cc",
+        "    if (!requeue(i)) result.queued.push_back({i, entry(i).load().generation()});",
+        "    (void)i;",
+    ),
+]

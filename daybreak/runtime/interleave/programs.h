@@ -1,0 +1,14 @@
+// The programs, one function a file.
+#pragma once
+
+#include "daybreak/runtime/interleave/world.h"
+
+namespace daybreak::runtime {
+
+using Programs = std::vector<std::unique_ptr<base::interleave::Program>>;
+
+void add_queue_programs(Programs& programs);
+void add_object_programs(Programs& programs);
+void add_task_programs(Programs& programs);
+
+}  // namespace daybreak::runtime

@@ -1,0 +1,254 @@
+// The runtime whole, but for Python and the operating system: a driver that submits, awaits, cancels and drops, the
+// scheduler, workers in their loop, actors; processes are fibers that the scheduler launches and that may be killed.
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "daybreak/runtime/interleave/programs.h"
+#include "daybreak/runtime/scheduler.h"
+
+namespace daybreak::runtime {
+
+namespace {
+
+// What a task does: the first byte of its arguments; the second is its number n.
+enum class Do : std::uint8_t {
+  kNothing,  // gives n
+  kNest,     // submits n tasks and awaits them
+  kDeep,     // submits one that submits n - 1 ...
+  kPut,      // gives a list of n objects that it puts
+  kFail,     // fails
+};
+
+struct Shape {
+  std::string name;
+  std::uint32_t cpus = 2;
+  std::uint32_t tasks = 6;
+  unsigned kills = 0;
+  bool nested = false, cancels = false, resources = false, actors = false, together = false;
+};
+
+class TasksProgram : public RuntimeProgram, public Launcher {
+ public:
+  explicit TasksProgram(Shape shape) : shape_(std::move(shape)) {}
+  std::string_view name() const override { return shape_.name; }
+
+  void set_up(Engine& engine) override {
+    engine_ = &engine;
+    world_.reset(shape_.cpus);
+    ran_.clear();
+    awaited_.clear();
+    driver_done_ = false;
+    starting_ = 0;
+    Process& driver = world_.start(kDriverProc, ProcKind::kDriver);
+    Process& self = world_.start(kSchedulerProc, ProcKind::kDriver);
+    client_ = std::make_unique<Client>(driver);
+    scheduler_ = std::make_unique<Scheduler>(self, driver, SchedulerOptions{}, *this);
+    engine.fiber(kSchedulerProc, "scheduler", [this] { scheduler_->run(); });
+    engine.fiber(kDriverProc, "driver", [this] {
+      drive();
+      driver_done_ = true;
+    });
+    if (shape_.kills > 0)
+      engine.may_kill(kFirstProc, kMaxProcs - 1, shape_.kills, kReaper,
+                      [this](std::uint32_t dead) { reap(dead, SIGKILL); });
+  }
+
+  std::string asleep(Engine&) override {
+    if (!awaited_.empty() && std::all_of(awaited_.begin(), awaited_.end(), [&](Ref r) { return client_->process().done(r); }))
+      return "the driver sleeps, and what it waits for is done" + world_.situation();
+    return world_.idle_beside_work();
+  }
+
+  std::string at_rest(Engine& engine) override {
+    if (std::string wrong = asleep(engine); !wrong.empty()) return wrong;
+    if (!driver_done_) return "everybody sleeps for ever" + world_.situation();
+    return world_.left_over();
+  }
+
+ private:
+  static constexpr std::uint32_t kReaper = kMaxProcs;  // no process: cannot be killed
+
+  // -- Launcher --
+  bool launch(std::uint32_t proc, ProcKind kind, std::uint32_t actor) override {
+    Process& p = world_.start(proc, kind);
+    world_.control().proc[proc].status.store(ProcStatus::kStarting);
+    const char* what = kind == ProcKind::kActor ? "actor" : "worker";
+    engine_->fiber(proc, fmt::format("{} {}", what, proc), [this, &p, kind, actor] {
+      live(p, kind == ProcKind::kActor ? actor : UINT32_MAX);
+      engine_->fiber(kReaper, "reaper", [this, id = p.id()] { reap(id, 0); });
+    });
+    return true;
+  }
+  void signal(std::uint32_t proc, int signo) override {
+    if (signo != SIGKILL || !engine_->has_fibers(proc)) return;
+    engine_->kill(proc);
+    engine_->fiber(kReaper, "reaper", [this, proc] { reap(proc, SIGKILL); });
+  }
+  void buried(std::uint32_t) override {}
+
+  void reap(std::uint32_t proc, int status) {
+    engine_->joined(proc);
+    scheduler_->exited({.proc = proc, .status = status});
+  }
+
+  // -- a worker or an actor --
+  void live(Process& p, std::uint32_t actor) {
+    Client client(p);
+    WorkerLoop loop(client, actor);
+    p.slot().status.store(ProcStatus::kAlive);
+    if (actor != UINT32_MAX) p.control().actor[actor].status.store(ActorStatus::kAlive);
+    for (;;) {
+      std::uint32_t index = 0;
+      WorkerLoop::Next next = loop.poll(index);
+      if (next == WorkerLoop::Next::kIdle) next = loop.wait(index, -1);
+      if (next == WorkerLoop::Next::kExit) return;
+      if (next != WorkerLoop::Next::kTask) continue;
+      run(client, index);
+      loop.finished(index);
+    }
+  }
+
+  void run(Client& client, std::uint32_t index) {
+    Process& p = client.process();
+    Ref self{index, p.entry(index).load().generation()};
+    Client::current_task = index + 1;
+    p.slot().running.store(index + 1, std::memory_order_relaxed);
+    ++ran_[{self.index, self.generation}];
+    std::span<const std::byte> args = p.args(index);
+    Do what = static_cast<Do>(args[0]);
+    std::uint32_t n = static_cast<std::uint32_t>(args[1]);
+    bool ok = true;
+    std::vector<Ref> inside;
+    if (what == Do::kNest || (what == Do::kDeep && n > 0)) {
+      std::vector<Ref> children;
+      for (std::uint32_t i = 0; i < (what == Do::kNest ? n : 1); ++i)
+        ok &= submit(client, what == Do::kNest ? Do::kNothing : Do::kDeep, what == Do::kNest ? i : n - 1, {}, 0, children);
+      while (ok && client.wait(children, children.size(), -1) == WaitResult::kInterrupted) {
+      }
+      for (Ref child : children) p.release(child);
+    }
+    for (std::uint32_t i = 0; what == Do::kPut && i < n; ++i)
+      if (auto ref = client.put(payload(Do::kNothing, i, {}))) inside.push_back(*ref);
+    if (what == Do::kFail || !ok || !client.set_value(index, payload(what, n, inside)))
+      client.fail(index, ErrorKind::kUser, "it fails");
+    else
+      p.publish(index, false);
+    for (Ref ref : inside) p.release(ref);
+    p.slot().running.store(0, std::memory_order_relaxed);
+    Client::current_task = 0;
+  }
+
+  static Payload payload(Do what, std::uint32_t n, std::vector<Ref> refs, std::uint16_t deps = 0) {
+    static thread_local std::uint8_t bytes[256][8];
+    static thread_local std::uint8_t next = 0;
+    std::uint8_t* at = bytes[next++];
+    at[0] = static_cast<std::uint8_t>(what);
+    at[1] = static_cast<std::uint8_t>(n);
+    Payload payload;
+    payload.pieces.push_back({at, 8, 1});
+    payload.refs = std::move(refs);
+    payload.deps = deps;
+    return payload;
+  }
+
+  bool submit(Client& client, Do what, std::uint32_t n, std::vector<Ref> deps, std::uint16_t resources,
+              std::vector<Ref>& results) {
+    TaskSpec spec;
+    spec.resources = resources;
+    spec.max_retries = 3;
+    auto count = static_cast<std::uint16_t>(deps.size());
+    return client.submit(spec, payload(what, n, std::move(deps), count), results).has_value();
+  }
+
+  // -- the driver --
+  void drive() {
+    Engine& e = *engine_;
+    Client& client = *client_;
+    Process& p = client.process();
+    std::vector<Ref> refs;
+    std::vector<Client::Actor> actors;
+    std::uint16_t two_cpus = 0, no_cpu = 0;
+    if (shape_.resources) {
+      two_cpus = client.resource_set({.cpu = 2, .gpu = 0, .custom = {}}).value();
+      no_cpu = client.resource_set({.cpu = 0, .gpu = 0, .custom = {}}).value();
+    }
+    if (shape_.actors) {
+      for (std::uint32_t i = 0; i < 2; ++i) {
+        ActorOptions options;
+        options.max_restarts = shape_.kills > 0 ? 3 : 0;
+        options.name = e.below(2) == 0 ? std::string() : fmt::format("test/{}", i);
+        TaskSpec spec;
+        spec.kind = Kind::kActorCreate;
+        spec.resources = client.resource_set({.cpu = 0, .gpu = 0, .custom = {}}).value();
+        actors.push_back(client.create_actor(spec, payload(Do::kNothing, 0, {}), options).value());
+      }
+    }
+    for (std::uint32_t i = 0; i < shape_.tasks; ++i) {
+      Do what = shape_.nested ? static_cast<Do>(e.below(5)) : e.below(6) == 0 ? Do::kPut : Do::kNothing;
+      std::vector<Ref> deps;
+      if (!refs.empty() && e.below(3) == 0) deps.push_back(refs[e.below(static_cast<std::uint32_t>(refs.size()))]);
+      if (!actors.empty() && e.below(2) == 0) {
+        TaskSpec spec;
+        spec.kind = Kind::kActorCall;
+        spec.actor = actors[e.below(2)].slot;
+        spec.max_retries = static_cast<std::int16_t>(e.below(3));
+        auto count = static_cast<std::uint16_t>(deps.size());
+        (void)client.submit(spec, payload(Do::kNothing, i, std::move(deps), count), refs);
+      } else {
+        std::uint16_t set = !shape_.resources || e.below(2) == 0 ? 0 : e.below(2) == 0 ? two_cpus : no_cpu;
+        submit(client, what, shape_.nested ? 1 + e.below(3) : i, std::move(deps), set, refs);
+      }
+      if (!shape_.together && e.below(4) == 0) await({refs[e.below(static_cast<std::uint32_t>(refs.size()))]});
+      if (shape_.cancels && e.below(3) == 0)
+        client.cancel(refs[e.below(static_cast<std::uint32_t>(refs.size()))], e.below(4) == 0, true);
+      if (shape_.kills > 0 && !actors.empty() && e.below(6) == 0) client.kill_actor(actors[e.below(2)].slot, e.below(2) == 0);
+    }
+    await(refs);
+    for (Ref ref : refs) {
+      State s = p.settled(ref.index);
+      if (s.generation() != ref.generation || !s.done()) e.fail(fmt::format("entry {} is awaited and not done", ref.index));
+      std::uint32_t times = ran_[{ref.index, ref.generation}];
+      if (shape_.kills == 0 && !shape_.cancels && times != 1) e.fail(fmt::format("entry {} ran {} times", ref.index, times));
+      for (Ref inner : p.value_refs(ref.index))
+        if (s.phase() == Phase::kReady && !p.settled(inner.index).done()) e.fail("an object inside another is gone");
+    }
+    for (Ref ref : refs) p.release(ref);
+    for (const Client::Actor& actor : actors) p.release(actor.creation);
+  }
+
+  void await(std::vector<Ref> refs) {
+    awaited_ = refs;
+    while (client_->wait(refs, refs.size(), -1) == WaitResult::kInterrupted) {
+    }
+    awaited_.clear();
+  }
+
+  Shape shape_;
+  Engine* engine_ = nullptr;
+  std::unique_ptr<Client> client_;
+  std::unique_ptr<Scheduler> scheduler_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> ran_;
+  std::vector<Ref> awaited_;
+  bool driver_done_ = false;
+  std::uint32_t starting_ = 0;
+};
+
+}  // namespace
+
+void add_task_programs(Programs& programs) {
+  auto add = [&](Shape shape) { programs.push_back(std::make_unique<TasksProgram>(std::move(shape))); };
+  add({.name = "tasks", .cpus = 2, .tasks = 5});
+  add({.name = "tasks-many", .cpus = 12, .tasks = 20, .together = true});
+  add({.name = "tasks-nested", .cpus = 3, .tasks = 3, .nested = true});
+  add({.name = "tasks-cancelled", .cpus = 2, .tasks = 5, .nested = true, .cancels = true});
+  add({.name = "tasks-resources", .cpus = 3, .tasks = 6, .resources = true});
+  add({.name = "tasks-killed", .cpus = 2, .tasks = 5, .kills = 2, .nested = true});
+  add({.name = "actors", .cpus = 2, .tasks = 6, .actors = true});
+  add({.name = "actors-killed", .cpus = 2, .tasks = 6, .kills = 2, .actors = true});
+}
+
+}  // namespace daybreak::runtime

@@ -1,0 +1,229 @@
+// The scheduler's processes: how many there are, how they end.
+#include <signal.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "daybreak/runtime/scheduler.h"
+
+namespace daybreak::runtime {
+
+namespace {
+
+constexpr std::uint32_t kPrestarted = 64;    // workers that are made before anybody asks
+constexpr std::uint32_t kExtraWorkers = 64;  // beyond one a CPU, for tasks that want none
+constexpr std::int64_t kSurplusIdleNs = 3'000'000'000;
+constexpr std::uint32_t kMaxConsecutiveFailures =
+    20;  // workers that die before their first task: something is wrong with the set-up
+
+}  // namespace
+
+// UINT32_MAX: no slot is free, or the launcher cannot now (launch_failed_).
+std::uint32_t Scheduler::spawn(ProcKind kind, std::uint32_t actor) {
+  std::uint32_t proc = UINT32_MAX;
+  for (std::uint32_t i = kSchedulerProc + 1; i < kMaxProcs && proc == UINT32_MAX; ++i)
+    if (control_.proc[i].status.load() == ProcStatus::kFree) proc = i;
+  if (proc == UINT32_MAX || launch_failed_) return UINT32_MAX;
+  ProcSlot& slot = control_.proc[proc];
+  slot.kind = kind;
+  slot.actor = actor;
+  slot.pid = 0;
+  slot.blocked = 0;
+  slot.running = 0;
+  slot.cancel = 0;
+  slot.asked_to_exit = 0;
+  slot.cpu = 0;
+  slot.status = ProcStatus::kStarting;  // last: from here on the process may be there
+  if (launcher_.launch(proc, kind, actor)) {
+    launched_ = true;
+    return proc;
+  }
+  slot.status = ProcStatus::kFree;
+  launch_failed_ = true;
+  return UINT32_MAX;
+}
+
+// A worker that sleeps idle, taken out of the idle bits: nobody else wakes it for the queue now. UINT32_MAX: none, but
+// one is on its way where that is possible.
+std::uint32_t Scheduler::claim_idle_worker() {
+  std::uint32_t workers = 0, starting = 0, blocked = 0;
+  // The highest: the lowest is the queue's next, and warm.
+  for (std::uint32_t proc = kMaxProcs; proc-- > kFirstProc;)
+    if (self_.is_idle(proc) && self_.claim_idle(proc)) return proc;
+  for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc) {
+    ProcSlot& slot = control_.proc[proc];
+    if (slot.kind != ProcKind::kWorker) continue;
+    ProcStatus status = slot.status.load();
+    if (status == ProcStatus::kStarting) {
+      ++starting;
+    } else if (status == ProcStatus::kAlive) {
+      ++workers;
+      blocked += slot.blocked.load() > 0;
+    }
+  }
+  if (starting == 0 && workers - blocked < control_.num_cpus + kExtraWorkers) spawn(ProcKind::kWorker, UINT32_MAX);
+  return UINT32_MAX;
+}
+
+void Scheduler::keep_workers() {
+  std::uint32_t workers = 0, blocked = 0, started = 0;
+  std::vector<std::uint32_t> long_idle;
+  std::int64_t now = 0;
+  bool idle = false;
+  for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc) {
+    ProcSlot& slot = control_.proc[proc];
+    ProcStatus status = slot.status.load();
+    if (slot.kind != ProcKind::kWorker || (status != ProcStatus::kAlive && status != ProcStatus::kStarting)) continue;
+    if (slot.asked_to_exit.load() != 0) continue;
+    ++workers;
+    started += status == ProcStatus::kAlive;
+    blocked += slot.blocked.load() > 0;
+    if (self_.is_idle(proc)) {
+      idle = true;
+      if (now == 0) now = Client::now_ns();
+      if (now - static_cast<std::int64_t>(slot.idle_since_ns.load()) > kSurplusIdleNs) long_idle.push_back(proc);
+    }
+  }
+  std::uint32_t free_to_run = workers - std::min(blocked, workers);
+  std::uint32_t wanted = control_.num_cpus;
+  surplus_ = workers > wanted;  // those that wait in get now are surplus later, and nobody rings then
+  control_.workers_short.store(free_to_run < wanted ? 1 : 0);
+  for (std::uint32_t extra = free_to_run > wanted ? free_to_run - wanted : 0; extra > 0 && !long_idle.empty();
+       --extra) {
+    std::uint32_t proc = long_idle.back();
+    long_idle.pop_back();
+    if (!self_.claim_idle(proc)) continue;
+    control_.proc[proc].asked_to_exit.store(1);
+    self_.ring(proc);
+  }
+  if (free_to_run >= wanted) return;
+  if (failures_ >= kMaxConsecutiveFailures) {
+    if (self_.queue_empty()) return;
+    failures_ = 0;  // what waited has been failed; the next task tries again
+  }
+  std::uint32_t missing = wanted - free_to_run;
+  std::uint64_t queued = self_.queue_length();
+  std::uint32_t spawned = 0;
+  while (missing > 0 && (workers + spawned < std::min(wanted, kPrestarted) || (!idle && queued > spawned))) {
+    if (spawn(ProcKind::kWorker, UINT32_MAX) == UINT32_MAX) {
+      if (!launch_failed_ && spawned == 0 && started == blocked && !idle && queued > 0) break_deadlock();
+      break;
+    }
+    ++spawned;
+    --missing;
+  }
+}
+
+// Cancelled tasks that run: the worker's main thread is interrupted, or with force the worker ends.
+void Scheduler::pass_interrupts_on() {
+  for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc) {
+    ProcSlot& slot = control_.proc[proc];
+    if (slot.cancel.load() == 0 || slot.status.load() != ProcStatus::kAlive) continue;
+    std::uint32_t wanted = slot.cancel.exchange(0);
+    if (wanted == 0) continue;
+    State s = self_.entry(wanted - 1).load();
+    if (s.phase() == Phase::kRunning && s.proc_plus_one() == proc + 1 && s.has(State::kCancelled))
+      launcher_.signal(proc, s.has(State::kForced) ? SIGKILL : SIGINT);
+  }
+}
+
+// Every process that is possible waits for a task that none is left to run.
+void Scheduler::break_deadlock() {
+  std::uint32_t index = self_.dequeue();
+  if (index == UINT32_MAX) return;
+  client_.fail(
+      index, ErrorKind::kRuntime,
+      fmt::format(
+          "all {} processes wait for tasks that they have submitted, and no more are possible: nest less deeply",
+          kMaxProcs - 2));
+}
+
+std::string Scheduler::death_note(const Exit& exit, std::string_view what) {
+  std::int32_t pid = control_.proc[exit.proc].pid;
+  std::string how;
+  if ((exit.status & 0x7f) != 0) {
+    int signal = exit.status & 0x7f;
+    const char* name = sigabbrev_np(signal);
+    how = fmt::format("was killed by signal {} (SIG{})", signal, name != nullptr ? name : "?");
+    if (signal == SIGKILL) how += "; the kernel does that when memory runs out, or somebody ran kill -9";
+    if (signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGABRT)
+      how += "; native code that it ran has crashed";
+  } else {
+    how = fmt::format("ended with exit code {}", (exit.status >> 8) & 0xff);
+  }
+  std::string note = fmt::format("{} (pid {}) {}", what, pid, how);
+  if (exit.max_rss_kb > 0) note += fmt::format("; it had used {} MB at most", exit.max_rss_kb / 1024);
+  if (!exit.last_lines.empty()) note += fmt::format(". The last lines that it printed:{}", exit.last_lines);
+  return note;
+}
+
+// The order matters: the sweep comes before anything is given back, so that what was
+// in the dead process's name is found there; the slot is free only when nothing speaks of the dead any more.
+void Scheduler::bury(const Exit& exit) {
+  ProcSlot& slot = control_.proc[exit.proc];
+  bool by_hand = exit.status == SIGKILL;  // somebody's or the kernel's: says nothing about the set-up
+  if (!by_hand) failures_ = exit.never_ran && exit.status != 0 ? failures_ + 1 : 0;
+  std::vector<std::uint32_t> inbox;
+  self_.take_all(exit.proc, inbox);  // their entries are in the sweep's list too
+  Process::SweepResult swept = self_.sweep(exit.proc);
+  free_reserved(exit.proc);
+
+  for (Ref ref : swept.queued) {
+    if (!self_.claim(ref.index, ref.generation)) continue;
+    self_.revert(ref.index, Phase::kPending);
+    queue(ref.index);
+  }
+  std::vector<std::uint32_t> redirected;
+  for (std::uint32_t index : swept.directed) {
+    if (self_.entry(index).kind == Kind::kTask)
+      redirected.push_back(index);
+    else
+      limbo_calls_.push_back(index);
+  }
+  std::erase_if(running_, [&](Running& r) {
+    if (r.proc != exit.proc) return false;
+    ledger_.revoke(r.grant);
+    return true;
+  });
+  for (std::uint32_t index : redirected) {
+    self_.entry(index).part.target = 0;
+    if (!self_.claim(index, self_.entry(index).load().generation())) continue;
+    self_.revert(index, Phase::kPending);
+    waiting_.push_back(index);
+  }
+  if (slot.kind == ProcKind::kActor) {
+    lost_calls_ = swept.lost;
+    actor_exited(slot.actor, exit);
+    lost_calls_.clear();
+    limbo_calls_.clear();
+  } else {
+    for (std::uint32_t index : swept.lost) requeue_or_fail(index, exit);
+  }
+  launcher_.buried(exit.proc);
+  self_.ring_all();  // it may have died between taking a sleeper's mark and waking it
+  slot.status = ProcStatus::kFree;
+  if (failures_ > 0 && failures_ % kMaxConsecutiveFailures == 0) {
+    fail_everything(fmt::format("{} workers in a row died before they could run a task, so no more are started. {}",
+                                failures_, death_note(exit, "The last one")));
+  }
+}
+
+// Processes cannot be started: what waits for one gets the reason instead of waiting for ever.
+void Scheduler::fail_everything(std::string_view why) {
+  for (std::uint32_t index; (index = self_.dequeue()) != UINT32_MAX;) client_.fail(index, ErrorKind::kRuntime, why);
+  auto fail_pending = [&](std::deque<std::uint32_t>& list) {
+    for (std::uint32_t index : std::exchange(list, {}))
+      if (self_.claim_pending({index, self_.entry(index).load().generation()}))
+        client_.fail(index, ErrorKind::kRuntime, why);
+  };
+  fail_pending(overflow_);
+  // What is left alive gives its resources back one day.
+  for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc)
+    if (control_.proc[proc].status.load() == ProcStatus::kAlive) return;
+  fail_pending(waiting_);
+  for (std::uint32_t slot : std::exchange(actors_waiting_, {}))
+    if (control_.actor[slot].status.load() != ActorStatus::kDead) actor_dies(slot, why);
+}
+
+}  // namespace daybreak::runtime

@@ -1,0 +1,53 @@
+// Who has which CPUs, GPUs and custom resources.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "daybreak/runtime/process.h"
+
+namespace daybreak::runtime {
+
+// Resources that the scheduler has given to a task or an actor. Goes back by ResourceLedger::revoke, never by itself.
+struct Grant {
+  std::vector<std::uint32_t> tokens;  // whole CPUs
+  std::uint32_t token_owner = 0;      // process that they are in the name of
+  std::uint32_t shared_token = UINT32_MAX;
+  std::int64_t shared_units = 0;                               // of that token, for a fraction of a CPU
+  std::vector<std::pair<std::uint32_t, std::int64_t>> gpus;    // id, units
+  std::vector<std::pair<std::uint32_t, std::int64_t>> custom;  // name, units
+
+  std::uint64_t gpu_mask() const;  // bit i: GPU i, of the first 64
+};
+
+// Books of the runtime's resources. CPUs are the tokens in shared memory, which workers take by themselves; everything
+// else is counted here alone, and what is free of it is shown in Control::resources for whoever asks. Used by the
+// scheduler's thread only.
+class ResourceLedger {
+ public:
+  // `scheduler`: in whose name tokens are taken. `gpus`: GPUs with the ids 0, 1, ...
+  ResourceLedger(Process& scheduler, std::uint32_t gpus);
+
+  // Whether the set could be granted if nobody had anything; else why not, for the user.
+  bool feasible(const ResourceSet& set, std::string& why) const;
+  // All or nothing, in the scheduler's name. Cost: O(CPUs asked + GPUs).
+  bool grant(const ResourceSet& set, Grant& out);
+  // The whole CPUs go into the name of `proc`, so that the sweep of its death frees them too.
+  void hand_over(Grant& grant, std::uint32_t proc);
+  // The CPUs come back, for a holder that sleeps or is gone; all other resources stay. Twice does no harm.
+  void revoke_cpus(Grant& grant);
+  void revoke(Grant& grant);
+
+ private:
+  std::int64_t shared_left() const;
+
+  Process& scheduler_;
+  Control& control_;
+  std::map<std::uint32_t, std::int64_t> shared_tokens_;  // token that is split into fractions -> units left
+  std::vector<std::int64_t> gpu_free_;                   // units, by id
+};
+
+}  // namespace daybreak::runtime

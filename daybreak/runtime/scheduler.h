@@ -1,0 +1,130 @@
+// The scheduler: what is not ready passes through it, and only that. It knows shared memory and no operating system.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daybreak/base/mutex.h"
+#include "daybreak/runtime/client.h"
+#include "daybreak/runtime/resources.h"
+
+namespace daybreak::runtime {
+
+// What the scheduler needs of the machine: processes. Node implements it with the zygote; a test may do so with
+// threads, or with fibers of one thread. Called on the scheduler's thread, from inside step().
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+
+  // Starts a process for the slot `proc`, which is set up and says kStarting; the process turns that into kAlive, and
+  // its end comes as Scheduler::exited. False: not possible now, and there will be no such end; it is tried again.
+  virtual bool launch(std::uint32_t proc, ProcKind kind, std::uint32_t actor) = 0;
+  // SIGINT or SIGKILL for it. Nothing happens when it has ended already.
+  virtual void signal(std::uint32_t proc, int signo) = 0;
+  // It has been swept: the slot is free again once this returns.
+  virtual void buried(std::uint32_t proc) = 0;
+};
+
+// How a process ended.
+struct Exit {
+  std::uint32_t proc = 0;
+  std::int32_t status = 0;  // as waitpid gives it
+  std::int64_t max_rss_kb = 0;
+  std::string last_lines;  // that it printed, each behind "\n    "; for a person
+  bool never_ran = false;  // set by exited(): it ended before it was kAlive
+};
+
+struct SchedulerOptions {
+  std::uint32_t gpus = 0;  // logical ids 0, 1, ...
+};
+
+// Looks after tasks with unmet dependencies, resources, actors, processes and their deaths. A task whose arguments
+// exist and that wants one CPU never passes here. One thread calls step() (or run()), any thread exited().
+class Scheduler {
+ public:
+  // `self` is kSchedulerProc and `driver` kDriverProc, which keeps detached actors; both, and the launcher, outlive it.
+  // Resource totals are in Control::resources by now.
+  Scheduler(Process& self, Process& driver, SchedulerOptions options, Launcher& launcher);
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // One round: everything that came is looked at. Returns after how many ns the next is due even if nobody rings the
+  // bell of `self`; -1: never. Whoever calls it reads the bell before, so that a ring during the round is not lost.
+  std::int64_t step();
+  // Steps and sleeps until Control::stopping is set and the bell rung.
+  void run();
+
+  // A process has ended and was reaped: no instruction of it runs any more. Any thread; rings the scheduler.
+  void exited(Exit exit) DAYBREAK_EXCLUDES(mutex_);
+
+ private:
+  struct Running {
+    Ref ref;
+    std::uint32_t proc;
+    Grant grant;
+  };
+
+  // tasks.cc
+  void intake(std::uint32_t index);
+  bool dependencies_done(std::uint32_t index);
+  void look_at_pending();
+  void ready(std::uint32_t index);
+  bool queue(std::uint32_t index);
+  void drain_overflow();
+  bool dispatch_waiting();
+  void collect_finished();
+  void requeue_or_fail(std::uint32_t index, const Exit& exit);
+
+  // processes.cc
+  std::uint32_t spawn(ProcKind kind, std::uint32_t actor);
+  std::uint32_t claim_idle_worker();
+  void keep_workers();
+  void pass_interrupts_on();
+  void bury(const Exit& exit);
+  void fail_everything(std::string_view why);
+  void break_deadlock();
+  std::string death_note(const Exit& exit, std::string_view what);
+
+  // actors.cc
+  void register_actor(std::uint32_t index);
+  void free_reserved(std::uint32_t dead);
+  void start_actor(std::uint32_t slot);
+  void actor_exited(std::uint32_t slot, const Exit& exit);
+  std::vector<std::uint32_t> take_calls(std::uint32_t slot);
+  void bring_calls_back(std::uint32_t slot);
+  void fail_calls(std::uint32_t slot);
+  void actor_dies(std::uint32_t slot, std::string_view why);
+  void look_after_actors();
+
+  Process& self_;
+  Process& driver_;
+  Client client_;  // of self_
+  Control& control_;
+  Launcher& launcher_;
+  ResourceLedger ledger_;
+
+  base::Mutex mutex_;
+  std::vector<Exit> exits_ DAYBREAK_GUARDED_BY(mutex_);
+
+  std::vector<std::uint32_t> taken_;    // scratch of step()
+  std::deque<std::uint32_t> pending_;   // dependencies are not ready
+  std::deque<std::uint32_t> waiting_;   // resources are not free
+  std::deque<std::uint32_t> overflow_;  // the queue was full; all kPending
+  std::vector<Running> running_;
+  std::vector<std::uint32_t> actors_;  // slots that are not free
+  std::map<std::uint32_t, Grant> actor_grants_;
+  std::deque<std::uint32_t> actors_waiting_;  // for resources, or for a process
+  std::vector<std::uint32_t> lost_calls_;     // of the actor that is being buried: it was running them
+  std::vector<std::uint32_t> limbo_calls_;    // it had taken them from its inbox
+  bool surplus_ = false;                      // more workers than CPUs: idle ones end after a while
+  bool launch_failed_ = false;                // in this round: no more are tried in it
+  bool launched_ = false;                     // in this round
+  std::uint32_t failed_launches_ = 0;         // rounds in a row in which no process could be started, but should have
+  std::uint32_t failures_ = 0;                // processes in a row that died before they could run anything
+};
+
+}  // namespace daybreak::runtime

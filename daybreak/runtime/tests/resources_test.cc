@@ -1,0 +1,117 @@
+// The ledger of resources alone: no node, no process.
+#include "daybreak/runtime/resources.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "daybreak/runtime/client.h"
+
+namespace daybreak::runtime {
+namespace {
+
+class LedgerTest : public ::testing::Test {
+ protected:
+  LedgerTest()
+      : segment_(Segment::create({.data_capacity = 1u << 20, .num_cpus = 4}).value()),
+        scheduler_(*segment_, kSchedulerProc),
+        ledger_(scheduler_, 2),
+        table_(segment_->control().resources) {
+    std::strcpy(table_.name[2], "license");
+    table_.names = 3;
+    const double totals[] = {4, 2, 3};
+    for (int i = 0; i < 3; ++i) table_.total[i] = static_cast<std::int64_t>(totals[i] * kResourceUnit);
+    for (int i = 1; i < 3; ++i) table_.available[i] = table_.total[i].load();
+  }
+
+  static ResourceSet set(double cpu, double gpu, double licenses) {
+    ResourceSet set{};
+    set.cpu = static_cast<std::int64_t>(cpu * kResourceUnit);
+    set.gpu = static_cast<std::int64_t>(gpu * kResourceUnit);
+    if (licenses > 0) {
+      set.count = 1;
+      set.custom[0] = {2, static_cast<std::int64_t>(licenses * kResourceUnit)};
+    }
+    return set;
+  }
+
+  int tokens_of(std::uint32_t holder_plus_one) {
+    int count = 0;
+    for (std::uint32_t i = 0; i < 4; ++i) count += segment_->control().token[i].holder.load() == holder_plus_one;
+    return count;
+  }
+
+  void expect_all_free() {
+    EXPECT_EQ(tokens_of(0), 4);
+    EXPECT_EQ(table_.available[0].load(), 0);
+    EXPECT_EQ(table_.available[1].load(), 2 * kResourceUnit);
+    EXPECT_EQ(table_.available[2].load(), 3 * kResourceUnit);
+  }
+
+  std::unique_ptr<Segment> segment_;
+  Process scheduler_;
+  ResourceLedger ledger_;
+  ResourceTable& table_;
+};
+
+TEST_F(LedgerTest, a_grant_is_all_or_nothing_and_comes_back_whole) {
+  Grant first, second;
+  ASSERT_TRUE(ledger_.grant(set(2, 1, 1), first));
+  EXPECT_EQ(first.gpu_mask(), 1u);
+  EXPECT_FALSE(ledger_.grant(set(3, 0, 0), second));    // two CPUs are left
+  EXPECT_FALSE(ledger_.grant(set(0, 2, 0), second));    // one GPU
+  EXPECT_FALSE(ledger_.grant(set(0, 0, 2.5), second));  // two licences
+  EXPECT_FALSE(ledger_.grant(set(2.5, 0, 0), second));  // whole ones were there, the fraction was not
+  EXPECT_EQ(tokens_of(0), 2);
+  ASSERT_TRUE(ledger_.grant(set(2, 1, 2), second));
+  EXPECT_EQ(second.gpu_mask(), 2u);
+  ledger_.revoke(first);
+  ledger_.revoke(second);
+  ledger_.revoke(second);  // twice does no harm
+  expect_all_free();
+}
+
+TEST_F(LedgerTest, fractions_of_a_cpu_share_one_token_which_comes_back_with_the_last_of_them) {
+  std::vector<Grant> grants(4);
+  for (Grant& grant : grants) ASSERT_TRUE(ledger_.grant(set(0.25, 0.5, 0), grant));
+  EXPECT_EQ(tokens_of(0), 3);
+  EXPECT_EQ(grants[1].gpu_mask(), 1u);
+  EXPECT_EQ(grants[2].gpu_mask(), 2u);
+  Grant more;
+  ASSERT_TRUE(ledger_.grant(set(0.75, 0, 0), more));
+  EXPECT_EQ(tokens_of(0), 2);
+  EXPECT_EQ(table_.available[0].load(), kResourceUnit / 4);
+  ledger_.revoke(more);
+  for (Grant& grant : grants) {
+    EXPECT_EQ(tokens_of(0), 3);
+    ledger_.revoke(grant);
+  }
+  expect_all_free();
+}
+
+TEST_F(LedgerTest, cpus_of_a_worker_are_in_its_name_and_go_once) {
+  Grant grant, other;
+  ASSERT_TRUE(ledger_.grant(set(2, 0, 1), grant));
+  EXPECT_EQ(tokens_of(kSchedulerProc + 1), 2);
+  ledger_.hand_over(grant, 7);
+  EXPECT_EQ(tokens_of(7 + 1), 2);
+  ledger_.revoke_cpus(grant);  // it sleeps in get
+  EXPECT_EQ(tokens_of(0), 4);
+  ASSERT_TRUE(ledger_.grant(set(4, 0, 0), other));
+  ledger_.revoke(grant);  // it is done: others' tokens are not touched
+  EXPECT_EQ(tokens_of(kSchedulerProc + 1), 4);
+  ledger_.revoke(other);
+  expect_all_free();
+}
+
+TEST_F(LedgerTest, what_can_never_be_granted_is_named) {
+  std::string why;
+  EXPECT_TRUE(ledger_.feasible(set(4, 2, 3), why));
+  EXPECT_FALSE(ledger_.feasible(set(0, 0, 4), why));
+  EXPECT_NE(why.find("license=4"), std::string::npos) << why;
+  EXPECT_FALSE(ledger_.feasible(set(5, 0, 0), why));
+  EXPECT_NE(why.find("num_cpus=5"), std::string::npos) << why;
+}
+
+}  // namespace
+}  // namespace daybreak::runtime

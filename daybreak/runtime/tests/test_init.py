@@ -1,0 +1,91 @@
+"""A start that fails says why, ends nobody's process, leaves nothing, and can be tried again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# Each line must raise; the interpreter must live on. In a process of its own: it used to be aborted.
+BAD_STARTS = {
+    "an amount that is too fine": "daybreak.init(resources={'x': 1e-5})",
+    "more resource names than fit": "daybreak.init(resources={f'r{i}': 1 for i in range(70)})",
+    "a resource name that is too long": "daybreak.init(resources={'r' * 64: 1})",
+    "a zygote that cannot be spawned": "start(command=['/nonexistent/python'])",
+    "no command at all": "start(command=[''])",
+    "too many cpus": "start(num_cpus=5000)",
+    "a store larger than any address": "start(object_store_bytes=1 << 62)",
+    "a store that wraps around": "start(object_store_bytes=(1 << 64) - 1)",
+    "no file descriptor left": "without_files(lambda: daybreak.init(num_cpus=1))",
+}
+
+PRELUDE = '''
+import os, resource, sys
+import daybreak
+from daybreak._core import runtime as native
+from daybreak.runtime import api
+
+def start(num_cpus=1, object_store_bytes=1 << 24, command=None):
+    native._init(num_cpus, 0.0, [], object_store_bytes, command or api._zygote_command(), True)
+
+def without_files(call):
+    """Under each limit that leaves 0 to 12 free descriptors: it starts, or raises."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(fd) for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}"))
+    errors = []
+    for free in range(13):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + free, limits[1]))
+        try:
+            call()
+        except Exception as error:
+            errors.append(error)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            daybreak.shutdown()
+    raise errors[0]
+
+def left():
+    with open(f"/proc/self/task/{os.getpid()}/children") as f:
+        return len(os.listdir("/proc/self/fd")), f.read()
+
+before = left()
+'''
+
+
+@pytest.mark.parametrize("what", BAD_STARTS)
+def test_a_start_that_fails_raises_and_the_next_one_works(what: str) -> None:
+    script = f"""{PRELUDE}
+for _ in range(2):
+    try:
+        {BAD_STARTS[what]}
+    except Exception as error:
+        print("raised", type(error).__name__, error)
+    else:
+        sys.exit("it started")
+    assert not daybreak.is_initialized()
+    assert left() == before, (left(), before)
+daybreak.init(num_cpus=1, object_store_memory=1 << 24)
+print("then", daybreak.get(daybreak.remote(lambda: 5).remote(), timeout=30))
+daybreak.shutdown()
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert out.returncode == 0, (out.returncode, out.stdout, out.stderr)
+    assert out.stdout.count("raised") == 2 and out.stdout.rstrip().endswith("then 5"), out.stdout
+
+
+def test_a_zygote_that_ends_at_once_fails_the_tasks_with_the_reason() -> None:
+    script = f"""{PRELUDE}
+api._zygote_command = lambda: ["/bin/sh", "-c", "exit 3"]
+daybreak.init(num_cpus=2, object_store_memory=1 << 24)
+for _ in range(2):  # and again: nothing was given up for ever
+    try:
+        daybreak.get(daybreak.remote(lambda: 5).remote(), timeout=30)
+    except Exception as error:
+        print("raised", type(error).__name__, error)
+daybreak.shutdown()
+assert left() == before, (left(), before)
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=90)
+    assert out.returncode == 0, (out.returncode, out.stdout, out.stderr)
+    assert out.stdout.count("raised") == 2 and "exit code 3" in out.stdout, out.stdout

@@ -1,0 +1,153 @@
+"""Is the interleaver any good? Plants bugs in the runtime, one at a time, and says how soon each was found.
+
+    python tools/interleave.py planted [--seconds=60]     known bugs (daybreak/runtime/interleave/planted.py), as changes of the source
+    python tools/interleave.py mutations [--seconds=20]   every atomic operation weakened, dropped, torn; no compiler needed
+
+A mutation that nothing notices is listed with the reason that daybreak/runtime/interleave/survivors.txt gives, or as unexplained.
+Ends with 1 when a planted bug was not found or a survivor has no reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "dev"
+FOLDER = ROOT / "daybreak" / "runtime" / "interleave"
+TARGET = "daybreak_runtime_interleave"
+PROGRAM = BUILD / "daybreak" / "runtime" / TARGET
+FOUND = 3  # exit status of the program when a mutated run fails
+FILES = ("queue.cc", "process.cc", "process.h", "layout.h", "sweep.cc", "client.cc", "heap.cc", "worker_loop.cc", "spinlock.h")
+FILES += ("scheduler.cc", "tasks.cc", "actors.cc", "processes.cc", "resources.cc")
+
+
+def planted_bugs() -> list[tuple[str, str, str, str]]:
+    spec = importlib.util.spec_from_file_location("planted", FOLDER / "planted.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    bugs: list[tuple[str, str, str, str]] = module.PLANTED
+    return bugs
+
+
+def misplaced(bugs: list[tuple[str, str, str, str]]) -> list[str]:
+    """Bugs whose text is not in its file exactly once."""
+    wrong = []
+    for name, file, before, _ in bugs:
+        times = (ROOT / "daybreak" / "runtime" / file).read_text().count(before)
+        if times != 1:
+            wrong.append(f"{name}: its text is {times} times in {file}")
+    return wrong
+
+
+def compile_command(source: Path) -> tuple[list[str], str]:
+    """How the interleaver's build compiles a source, and the object that comes of it."""
+    for entry in json.loads((BUILD / "compile_commands.json").read_text()):
+        command = shlex.split(entry["command"])
+        if entry["file"] == str(source) and TARGET in (output := command[command.index("-o") + 1]):
+            return command, output
+    raise SystemExit(f"{source} is not in the build: run ./dev build first")
+
+
+def link_command() -> list[str]:
+    commands = subprocess.run(["ninja", "-C", str(BUILD), "-t", "commands", TARGET], capture_output=True, text=True, check=True)
+    last = commands.stdout.strip().splitlines()[-1]
+    return shlex.split(last.removeprefix(": && ").removesuffix(" && :"))
+
+
+def plant(file: str, before: str, after: str, scratch: Path) -> Path:
+    """The interleaver with one bug in it."""
+    source = ROOT / "daybreak" / "runtime" / file
+    changed = scratch / file
+    changed.write_text(source.read_text().replace(before, after))
+    command, built = compile_command(source)
+    made = scratch / "changed.o"
+    command = [str(changed) if part == str(source) else part for part in command]
+    command[command.index("-o") + 1] = str(made)
+    subprocess.run([*command, "-w"], cwd=BUILD, check=True)
+    program = scratch / "program"
+    link = [str(made) if part == built else part for part in link_command()]
+    link[link.index("-o") + 1] = str(program)
+    subprocess.run(link, cwd=BUILD, check=True)
+    return program
+
+
+def hunt(command: list[str], seconds: float) -> tuple[bool, float, str]:
+    started = time.monotonic()
+    done = subprocess.run([*command, f"--seconds={seconds}"], capture_output=True, text=True, timeout=seconds + 120)
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    return done.returncode != 0, time.monotonic() - started, failed[0][:110] if failed else ""
+
+
+def planted(seconds: float) -> int:
+    bugs = planted_bugs()
+    if wrong := misplaced(bugs):
+        print("\n".join(wrong))
+        return 1
+    missed = 0
+    for name, file, before, after in bugs:
+        with tempfile.TemporaryDirectory() as scratch:
+            program = plant(file, before, after, Path(scratch))
+            # "--mutate" of nothing: a failure is reported without a replay.
+            found, took, how = hunt([str(program), "--mutate=none:none:0:0"], seconds)
+        missed += not found
+        print(f"{'found' if found else 'MISSED'} after {took:5.1f} s  {name}\n      {how}", flush=True)
+    print(f"{len(bugs) - missed} of {len(bugs)} planted bugs found")
+    return 1 if missed else 0
+
+
+def reasons() -> dict[str, str]:
+    """What survivors.txt says: "FILE FUNCTION KIND: reason", for all places of a function at once."""
+    path = FOLDER / "survivors.txt"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {k.strip(): v.strip() for k, _, v in (line.partition(": ") for line in lines if line and not line.startswith("#"))}
+
+
+def mutations(seconds: float) -> int:
+    listed = subprocess.run([str(PROGRAM), "--seconds=5", "--places"], capture_output=True, text=True, check=True).stdout
+    known = reasons()
+    found, explained, unexplained = 0, [], []
+    for line in listed.splitlines():
+        if not line.startswith("place "):
+            continue
+        where, kinds, function, *_ = line.removeprefix("place ").split(" ")
+        file, row, column = where.split(":")
+        if file not in FILES:
+            continue
+        for letter, kind in (("w", "weaken"), ("d", "drop"), ("t", "tear")):
+            if letter not in kinds:
+                continue
+            hit, took, how = hunt([str(PROGRAM), f"--mutate={kind}:{file}:{row}:{column}"], seconds)
+            text = f"{kind:6} {where:22} {function:32}"
+            if hit:
+                found += 1
+                print(f"found    {text} {took:5.1f} s {how[7:90]}", flush=True)
+                continue
+            reason = known.get(f"{file} {function} {kind}", "")
+            (explained if reason else unexplained).append(text)
+            print(f"survives {text} {reason or 'UNEXPLAINED'}", flush=True)
+    print(f"{found} found, {len(explained)} survive for a reason, {len(unexplained)} unexplained")
+    return 1 if unexplained else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["planted", "mutations"])
+    parser.add_argument("--seconds", type=float)
+    arguments = parser.parse_args()
+    subprocess.run(["ninja", "-C", str(BUILD), "--quiet", TARGET], check=True)
+    if arguments.what == "planted":
+        return planted(arguments.seconds or 60)
+    return mutations(arguments.seconds or 20)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
