@@ -78,10 +78,13 @@ class Process {
   void release(Ref ref);
   std::uint32_t local_references(std::uint32_t index) const { return local_[index].load(std::memory_order_relaxed); }
 
-  bool done(Ref ref) { return entry(ref.index).load().done(); }
   // The state of an object that this process keeps alive. Somebody may be about to free it, having looked before we had
   // it: he looks again, and gives up. Until he has, the state says kDying.
   State settled(std::uint32_t index);
+  bool done(Ref ref) {
+    State s = entry(ref.index).load();
+    return s.done() || (s.phase() == Phase::kDying && settled(ref.index).done());
+  }
 
   // -- queue --------------------------------------------------------------------------------------------------------
   // kCreated or kPending -> kQueued, and into the queue that every worker takes from. False: full (the entry is kQueued

@@ -222,7 +222,7 @@ TEST_F(SchedulerTest, cpus_of_a_directed_task_that_was_cancelled_come_back_at_on
   Client client(*process);
   WorkerLoop loop(client, UINT32_MAX);
   const std::uint16_t both = *client_.resource_set({.cpu = 2});
-  control_.idle[process->id() / 64].fetch_or(1ull << (process->id() % 64));
+  process->become_idle();
   Ref ref = submit({}, both);
   scheduler_.step();
   ASSERT_EQ(driver_.entry(ref.index).part.target, process->id() + 1);
