@@ -1,5 +1,6 @@
 #include "daybreak/serve/input.h"
 
+#include <fmt/format.h>
 #include <simdjson.h>
 
 #include <cmath>

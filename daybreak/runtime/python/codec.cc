@@ -8,6 +8,8 @@
 //                                  builtin one, else cloudpickle (the plain pickler would save classes of __main__ by
 //                                  name)
 // Format page: docs/formats/runtime-values.md.
+#include <fmt/format.h>
+
 #include <cstring>
 
 #include "daybreak/runtime/copy.h"
