@@ -1,6 +1,6 @@
 """For all tests: Ctrl-C reaches what they start, also where SIGINT is ignored (a background job, some CI): a process begins with
-what its parent ignores, and takes no handler of it. Runs do not write the code of this repository down (a private ref each) unless a test asks for it, and no module
-leaves the runtime running for the next one."""
+what its parent ignores, and takes no handler of it. Runs do not write the code of this repository down (a private ref each)
+unless a test asks for it, and no module leaves the runtime running for the next one."""
 
 import os
 import signal

@@ -23,6 +23,11 @@ if(DAYBREAK_BENCH)
 endif()
 if(DAYBREAK_PYTHON)
   find_package(Python 3.11 COMPONENTS Interpreter Development.Module REQUIRED)
+  execute_process(COMMAND "${Python_EXECUTABLE}" -c "import sysconfig; print(sysconfig.get_config_var('Py_GIL_DISABLED') or 0)"
+    OUTPUT_STRIP_TRAILING_WHITESPACE OUTPUT_VARIABLE free_threaded)
+  if(free_threaded)
+    message(FATAL_ERROR "${Python_EXECUTABLE} is a free-threaded CPython: Daybreak relies on the GIL; take the ordinary build of the same version")
+  endif()
   execute_process(COMMAND "${Python_EXECUTABLE}" -m nanobind --cmake_dir OUTPUT_STRIP_TRAILING_WHITESPACE
     OUTPUT_VARIABLE nanobind_ROOT RESULT_VARIABLE nanobind_missing)
   if(nanobind_missing)

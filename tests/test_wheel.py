@@ -21,6 +21,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(["./dev", "wheel", str(folder)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (made,) = folder.glob("daybreak-*.whl")
+    (folder / "said").write_text(done.stdout)
     return made
 
 
@@ -46,24 +47,24 @@ def bare_root(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(stdlib, root / stdlib.relative_to("/"), ignore=skip, dirs_exist_ok=True)
     for module in (stdlib / "lib-dynload").glob("*.so"):
         copy_libraries(module, root)
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(root / "site")
-    packages = Path(sysconfig.get_path("purelib"))
-    for name in ("cloudpickle", "numpy", "numpy.libs"):
-        shutil.copytree(packages / name, root / "site" / name, ignore=shutil.ignore_patterns("tests", "__pycache__"))
-    for module in (packages / "numpy" / "_core").glob("*.so"):
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", str(root / "site")]
+    done = subprocess.run(
+        [*pip, str(wheel)], capture_output=True, text=True
+    )  # with what it says that it depends on, and nothing else
+    assert done.returncode == 0, done.stdout + done.stderr
+    for module in (root / "site").rglob("*.so"):
         copy_libraries(module, root)
     return root
 
 
-def run_in(root: Path, code: str) -> subprocess.CompletedProcess[str]:
-    """Python in the root, with /proc and /dev; skips where this user may not change the root."""
+def run_in(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python with these arguments in the root, with /proc and /dev; skips where this user may not change the root."""
     script = 'mount --rbind /dev "$0/dev" && mount --rbind /proc "$0/proc" && exec chroot "$0" "$@"'
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     inside = ["env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "unshare", *user, "--mount", "sh", "-c", script, str(root)]
     if subprocess.run([*inside, str(Path(sys.executable).resolve()), "-c", ""], capture_output=True).returncode != 0:
         pytest.skip("this user may not make a mount namespace and change the root")
-    command = ["env", "-i", "PYTHONPATH=/site", *inside, str(Path(sys.executable).resolve()), "-c", code]
+    command = ["env", "-i", "PYTHONPATH=/site", *inside, str(Path(sys.executable).resolve()), *arguments]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -72,6 +73,7 @@ def test_wheel_runs_where_none_of_our_system_packages_are(bare_root: Path) -> No
     assert all("/site/daybreak.libs/" in path for path in there), there
     done = run_in(
         bare_root,
+        "-c",
         "import daybreak, numpy\n"
         "from daybreak import tensor\n"
         "tensor.save('/tmp/x', {'w': numpy.arange(3)})\n"
@@ -84,6 +86,7 @@ def test_wheel_runs_where_none_of_our_system_packages_are(bare_root: Path) -> No
 def test_tasks_actors_and_training_run_from_the_wheel(bare_root: Path) -> None:
     done = run_in(
         bare_root,
+        "-c",
         "import daybreak as ray\n"
         "from daybreak import rl\n"
         "ray.init(num_cpus=2, object_store_memory=64 << 20)\n"
@@ -105,6 +108,7 @@ def test_tasks_actors_and_training_run_from_the_wheel(bare_root: Path) -> None:
 def test_tracking_and_granting_run_from_the_wheel(bare_root: Path) -> None:
     done = run_in(
         bare_root,
+        "-c",
         "import numpy\n"
         "from daybreak import grant, track\n"
         "track.init('/tmp/runs')\n"
@@ -124,6 +128,18 @@ def test_tracking_and_granting_run_from_the_wheel(bare_root: Path) -> None:
     assert done.stdout == "[0.5] [0, 1, 2, 3]\nb'x'\n"
 
 
+def test_demo_runs_from_the_wheel_with_what_the_wheel_depends_on(bare_root: Path) -> None:
+    done = run_in(bare_root, "/site/bin/daybreak", "demo", "pong", "--check", "--out", "/tmp/demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-2].startswith("Shown: ") and all(line.startswith("ok ") for line in lines[:-2]), done.stdout
+
+
+def test_what_the_wheel_needs_of_glibc_and_libstdcxx_is_printed(wheel: Path) -> None:
+    said = (wheel.parent / "said").read_text()
+    assert re.search(r"needs GLIBC_2\.\d+, GLIBCXX_3\.4\.\d+$", said, re.MULTILINE), said
+
+
 def test_wheel_holds_the_package_and_no_sources(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "daybreak/py.typed" in names and "daybreak/_core/tensor.pyi" in names
@@ -133,3 +149,74 @@ def test_wheel_holds_the_package_and_no_sources(wheel: Path) -> None:
     unwanted = [name for name in names if name.endswith((".cc", ".h", "CMakeLists.txt")) or "/tests/" in name]
     assert not unwanted
     assert re.search(r"-cp3\d+-manylinux_", wheel.name), wheel.name
+
+
+def in_root(root: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """A shell command in a Debian root, with this machine's package sources and certificates."""
+    script = (
+        'mount --make-rprivate / && mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && '
+        'mount -t tmpfs tmpfs "$0/tmp" && '
+        + "".join(f'mkdir -p "$0{folder}" && mount --bind {folder} "$0{folder}" && ' for folder in package_folders())
+        + 'exec chroot "$0" bash -c "$1"'
+    )
+    wanted = re.compile("pip_|ssl_cert|requests_ca|https?_proxy|no_proxy", re.IGNORECASE)
+    kept = {name: value for name, value in os.environ.items() if wanted.match(name)}
+    environment = {
+        **kept,
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "DEBIAN_FRONTEND": "noninteractive",
+    }
+    inside = ["unshare", "--mount", "--pid", "--fork", "bash", "-c", script, str(root), command]
+    return subprocess.run(inside, env=environment, capture_output=True, text=True)
+
+
+def package_folders() -> list[str]:
+    """Folders of this machine that pip's settings name."""
+    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
+    found = {path.removesuffix("/simple") for path in re.findall(r"(?:file://|')(/[\w./-]+)", listed)}
+    return sorted(folder for folder in found if Path(folder).is_dir())
+
+
+def debian_root(root: Path, suite: str, packages: str) -> Path:
+    listed = "".join(path.read_text() for path in Path("/etc/apt").rglob("*") if path.suffix in (".list", ".sources"))
+    mirror = re.search(r"https?://\S+/debian(?=/?\s)", listed)
+    made = subprocess.run(
+        [
+            "debootstrap",
+            "--variant=minbase",
+            f"--include=ca-certificates,{packages}",
+            suite,
+            str(root),
+            *([mirror[0]] if mirror else []),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stdout[-3000:] + made.stderr
+    for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/ssl/certs", "/etc/apt/apt.conf.d"):
+        if Path(path).is_dir():
+            shutil.copytree(path, f"{root}{path}", dirs_exist_ok=True)
+        elif Path(path).exists():
+            shutil.copy(path, f"{root}{path}")
+    return root
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(
+    not os.environ.get("DAYBREAK_DEBIAN13"), reason="DAYBREAK_DEBIAN13=1 ./dev test tests: makes Debian 13 roots"
+)
+def test_debian_13_makes_a_wheel_for_its_python_which_runs_in_a_bare_root(tmp_path: Path) -> None:
+    builder = debian_root(tmp_path / "builder", "trixie", "git")
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(builder / "root" / "daybreak")], check=True)
+    built = in_root(builder, "cd /root/daybreak && ./dev wheel /root/wheel")
+    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+    assert re.search(r"cp313-cp313-manylinux\S+ \(.* needs GLIBC_2\.\d+, GLIBCXX_3\.4\.\d+", built.stdout), built.stdout
+    bare = debian_root(tmp_path / "bare", "trixie", "python3,python3-venv")
+    shutil.copytree(builder / "root" / "wheel", bare / "root" / "wheel")
+    done = in_root(
+        bare,
+        "python3 -m venv /v && /v/bin/pip -q install /root/wheel/*.whl && cd /root && time /v/bin/daybreak demo pong --check",
+    )
+    assert done.returncode == 0 and "Shown: " in done.stdout, done.stdout + done.stderr

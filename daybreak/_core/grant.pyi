@@ -103,7 +103,7 @@ class Wallet:
 
     def grant(self, subject: bytes, *, namespace: str, statements: Sequence[tuple[Sequence[str], str]], hops: int = 0, valid_from: int | None = None, valid_for: int = 2592000, keys_from: int | None = None, epoch_s: int = 86400) -> Granted:
         """
-        Grants to the subject (its public record) and keeps the attestation. The result's `bundle` is for the subject: the attestation and all chains above it that are known, sealed to the subject, and for statements that say `decrypt` the keys of every epoch that the validity touches (`keys_from`, `keys_until` of the result show the rounding). keys_from: a unix second in the past from which on keys are handed over too. epoch_s: of the manifest, when the owner is the namespace; others hand on keys as they got them. PermissionDeniedError when the owner does not hold the keys.
+        Grants to the subject (its public record) and keeps the attestation. The result's `bundle` is for the subject: the attestation and all chains above it that are known, sealed to the subject, and for statements that say `decrypt` the keys of every epoch that the validity touches (`keys_from`, `keys_until` of the result show the rounding). keys_from: a unix second in the past from which on keys are handed over too. epoch_s: of the manifest, when the owner is the namespace; others hand on keys as they got them. 60 s to 400 days, else InvalidArgumentError. PermissionDeniedError when the owner does not hold the keys.
         """
 
     def bundle(self, subject: bytes) -> bytes:

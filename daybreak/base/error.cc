@@ -51,13 +51,15 @@ int http_status(Code code) {
   return 500;
 }
 
-Error::Error(Code code, std::string message)
-    : state_(std::make_unique<State>(State{code, std::move(message), nullptr})) {}
+Error::Error(Code code, std::string message) : state_(new State{code, std::move(message), nullptr}) {}
 
 Error::Error(const Error& other)
-    : state_(std::make_unique<State>(
-          State{other.state_->code, other.state_->message,
-                other.state_->cause ? std::make_unique<Error>(*other.state_->cause) : nullptr})) {}
+    : state_(new State{other.state_->code, other.state_->message,
+                       other.state_->cause ? std::make_unique<Error>(*other.state_->cause) : nullptr}) {}
+
+void Error::Free::operator()(State* state) const noexcept {
+  delete state;
+}
 
 Error& Error::operator=(const Error& other) {
   if (this != &other) *this = Error(other);
@@ -96,6 +98,10 @@ static Code code_of_errno(int error_number) {
     case EOPNOTSUPP: return Code::kUnimplemented;
     default: return Code::kUnknown;
   }
+}
+
+std::unexpected<Error> fail_v(Code code, fmt::string_view format, fmt::format_args args) {
+  return std::unexpected<Error>(Error(code, fmt::vformat(format, args)));
 }
 
 std::unexpected<Error> fail_errno(std::string_view what, int error_number) {

@@ -1,5 +1,6 @@
 #include "daybreak/base/log.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -229,9 +229,11 @@ std::string Registry::expose() const {
     if (count > 0) overflowed += fmt::format("daybreak_metrics_overflowed_total{{metric=\"{}\"}} {}\n", name, count);
   }
   if (!overflowed.empty()) {
-    out += "# HELP daybreak_metrics_overflowed_total Series that a metric had no room for, so they are not shown by name.\n"
-           "# TYPE daybreak_metrics_overflowed_total counter\n" +
-           overflowed;
+    out +=
+        "# HELP daybreak_metrics_overflowed_total Series that a metric had no room for, so they are not shown by "
+        "name.\n"
+        "# TYPE daybreak_metrics_overflowed_total counter\n" +
+        overflowed;
   }
   return out;
 }

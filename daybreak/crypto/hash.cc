@@ -17,12 +17,14 @@ const EVP_MD* algorithm() {
   return md;
 }
 
-struct Context {
+}  // namespace
+
+struct Sha256::State {
   EVP_MD_CTX* ctx = EVP_MD_CTX_new();
-  Context() { DAYBREAK_CHECK(ctx != nullptr && EVP_DigestInit_ex2(ctx, algorithm(), nullptr) == 1); }
-  ~Context() { EVP_MD_CTX_free(ctx); }
-  Context(const Context&) = delete;
-  Context& operator=(const Context&) = delete;
+  State() { DAYBREAK_CHECK(ctx != nullptr && EVP_DigestInit_ex2(ctx, algorithm(), nullptr) == 1); }
+  ~State() { EVP_MD_CTX_free(ctx); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
   void update(std::span<const std::byte> bytes) {
     DAYBREAK_CHECK(EVP_DigestUpdate(ctx, bytes.data(), bytes.size()) == 1);
   }
@@ -34,10 +36,6 @@ struct Context {
     return out;
   }
 };
-
-}  // namespace
-
-struct Sha256::State : Context {};
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {}
 Sha256::~Sha256() = default;
@@ -52,9 +50,8 @@ Hash Sha256::finish() {
 }
 
 Hash sha256(std::span<const std::byte> bytes) {
-  thread_local Context context;
-  context.update(bytes);
-  return context.finish();
+  thread_local Sha256 context;
+  return context.update(bytes).finish();
 }
 
 namespace {

@@ -81,8 +81,8 @@ base::Status decrypt_stream(const Secret<32>& key, std::span<const std::uint8_t>
   crypto_secretstream_xchacha20poly1305_init_pull(&stream.state, encrypted.data(), key.bytes().data());
   encrypted = encrypted.subspan(kStreamHeaderBytes);
   std::size_t done = 0;
-  // One encoding only: each chunk but the last bears the tag MESSAGE, the last one FINAL. libsodium knows two more, PUSH
-  // and REKEY, which open as well and say the same text with other bytes.
+  // One encoding only: each chunk but the last bears the tag MESSAGE, the last one FINAL. libsodium knows two more,
+  // PUSH and REKEY, which open as well and say the same text with other bytes.
   while (!encrypted.empty()) {
     const auto chunk = encrypted.subspan(0, std::min(encrypted.size(), kStreamChunkBytes + kStreamChunkOverheadBytes));
     encrypted = encrypted.subspan(chunk.size());

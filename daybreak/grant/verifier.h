@@ -59,8 +59,8 @@ class Verifier {
 
   // Whether the proof gives all of `needs` to its subject (to this one, when it is given). Says nothing about who
   // presents it: for a request use check_request() or a session. A decision is remembered under the hash of (proof,
-  // needs, subject, audience) until the first of its parts expires or max_decisions others were asked for since; denials
-  // are not remembered. Remembered: 2 us, no allocation. Else an Ed25519 verification for each attestation.
+  // needs, subject, audience) until the first of its parts expires or max_decisions others were asked for since;
+  // denials are not remembered. Remembered: 2 us, no allocation. Else an Ed25519 verification for each attestation.
   Verdict verify(std::string_view proof, std::span<const Need> needs, const Hash* subject = nullptr,
                  std::string_view origin = {}, std::string_view app = {});
 

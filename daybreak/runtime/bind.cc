@@ -313,6 +313,24 @@ nb::list functions_in_use(nb::list functions) {
   return result;
 }
 
+// What sharing has cost so far, summed over all processes that are or were: for benches.
+nb::dict contention() {
+  Control& control = client_or_throw().process().control();
+  std::uint64_t taken = 0, stolen = 0, contended = 0, wakeups = 0;
+  for (ProcSlot& slot : control.proc) {
+    taken += slot.taken.load();
+    stolen += slot.stolen.load();
+    contended += slot.contended.load();
+    wakeups += slot.wakeups.load();
+  }
+  nb::dict result;
+  result["taken"] = taken;
+  result["stolen"] = stolen;
+  result["contended"] = contended;
+  result["wakeups"] = wakeups;
+  return result;
+}
+
 nb::object native_function(const std::string& name) {
   auto ref = put_native(client_or_throw(), name);
   if (!ref) throw_error(ref.error());
@@ -356,6 +374,7 @@ void bind_runtime(nb::module_& m) {
   m.def("_context", context);
   m.def("_usage", usage);
   m.def("_processes", processes);
+  m.def("_contention", contention);
   m.def("_reserve", reserve);
   m.def("_fill", fill, nb::arg("ref"), nb::arg("world"), nb::arg("value"));
   m.def("_abandon", abandon, nb::arg("ref"));

@@ -424,7 +424,7 @@ bool Client::cancel_one(Ref ref, bool force) {
   Control& control = p_.control();
   Entry& e = p_.entry(ref.index);
   State s = e.load();
-  while (s.generation() == ref.generation && !s.done()) {
+  while (s.generation() == ref.generation && !s.done() && s.phase() != Phase::kDying) {
     std::uint64_t flags = State::kCancelled | (force ? State::kForced : 0);
     if (!e.state.compare_exchange_weak(s.word, s.with(flags).word)) continue;
     bool cancelled = false;

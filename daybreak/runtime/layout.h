@@ -367,6 +367,7 @@ struct Control {
   // | [31:0] idle (sleeps until its bell rings). In one word, so that waking somebody makes a searcher of him in one
   // step.
   alignas(64) base::Atomic<std::uint64_t> rest[kMaxProcs / 32];
+  alignas(64) base::Atomic<std::uint64_t> spinning[kMaxProcs / 64];  // searchers that have a core to do it on
   alignas(64) DetectableWord scheduler_inbox;                         // entries in kPending: index + 1 of the newest
   alignas(64) base::Atomic<std::uint32_t> entry_blocks_used;     // never shrinks: what a sweep has to look at
   base::Atomic<std::uint32_t> entry_block_owner[kEntryBlocks];   // process + 1

@@ -161,9 +161,10 @@ const Payload& NativeArguments::payload() {
 base::Result<NativeValue> native_value(Client& client, Ref ref) {
   Process& p = client.process();
   Entry& e = p.entry(ref.index);
-  if (!e.load().done()) return base::fail(base::Code::kUnavailable, "the object is not ready: wait for it first");
+  const State state = p.settled(ref.index);
+  if (!state.done()) return base::fail(base::Code::kUnavailable, "the object is not ready: wait for it first");
   std::span<const std::byte> bytes = p.value(ref.index);
-  if (e.load().phase() == Phase::kError) {
+  if (state.phase() == Phase::kError) {
     if (e.value.codec != 0) return base::fail(base::Code::kUnknown, "the task raised a Python exception");
     return base::fail(base::Code::kAborted, "{}",
                       std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));

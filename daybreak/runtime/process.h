@@ -78,10 +78,13 @@ class Process {
   void release(Ref ref);
   std::uint32_t local_references(std::uint32_t index) const { return local_[index].load(std::memory_order_relaxed); }
 
-  bool done(Ref ref) { return entry(ref.index).load().done(); }
   // The state of an object that this process keeps alive. Somebody may be about to free it, having looked before we had
   // it: he looks again, and gives up. Until he has, the state says kDying.
   State settled(std::uint32_t index);
+  bool done(Ref ref) {
+    State s = entry(ref.index).load();
+    return s.done() || (s.phase() == Phase::kDying && settled(ref.index).done());
+  }
 
   // -- queue --------------------------------------------------------------------------------------------------------
   // kCreated or kPending -> kQueued, and into the queue that every worker takes from. False: full (the entry is kQueued
@@ -131,10 +134,13 @@ class Process {
   bool wake_idle();
   // To be called after enqueue(): wakes an idle worker unless somebody is searching. True: somebody was woken.
   bool task_queued();
-  // This worker has no task and will look at the queue for a while before it sleeps. False: enough others do that.
-  bool start_searching();
+  // This worker has no task, and searches from here on: it looks at the queue for a while before it sleeps. False:
+  // enough others do that.
+  bool start_spinning();
+  void stop_spinning();  // it still searches
   // It has found a task, or has something else to do. If it was the last that searched it wakes another for what is left.
   void stop_searching();
+  void wake_next();  // what is left is for another, unless somebody searches
   // Before it sleeps; then it looks at the queue once more. leave_idle: it does not sleep any more.
   void become_idle();
   void leave_idle();

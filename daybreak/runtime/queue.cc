@@ -227,24 +227,30 @@ bool Process::anyone_searching() const {
   return false;
 }
 
-bool Process::start_searching() {
+// Only those count that spin: one that was woken may be long in coming, and whoever is awake should not sleep because of
+// it.
+bool Process::start_spinning() {
   std::uint32_t others = 0;
-  for (std::uint32_t word = 0; word < control_.rest_words.load(); ++word) {
-    std::uint64_t rest = control_.rest[word].load();
-    if (word == id_ / 32) {
-      if ((rest & searching_bit(id_)) != 0) return true;  // since it was woken
-    }
-    others += static_cast<std::uint32_t>(__builtin_popcountll(rest >> 32));
-  }
+  for (std::uint32_t word = 0; word < (control_.rest_words.load() + 1) / 2; ++word)
+    others += static_cast<std::uint32_t>(__builtin_popcountll(control_.spinning[word].load()));
   if (others >= std::max(1u, std::min(control_.num_cpus, control_.cores) / 4)) return false;
+  control_.spinning[id_ / 64].fetch_or(std::uint64_t{1} << (id_ % 64));
   control_.rest[id_ / 32].fetch_or(searching_bit(id_));
   return true;
+}
+
+void Process::stop_spinning() {
+  control_.spinning[id_ / 64].fetch_and(~(std::uint64_t{1} << (id_ % 64)));
 }
 
 void Process::stop_searching() {
   base::Atomic<std::uint64_t>& rest = control_.rest[id_ / 32];
   if ((rest.load() & searching_bit(id_)) == 0) return;
   rest.fetch_and(~searching_bit(id_));
+  wake_next();
+}
+
+void Process::wake_next() {
   if (!anyone_searching() && !queue_empty()) wake_idle();
 }
 

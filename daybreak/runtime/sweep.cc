@@ -135,6 +135,7 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
     std::uint32_t holder = dead + 1;
     control_.token[i].holder.compare_exchange_strong(holder, 0);
   }
+  control_.spinning[dead / 64].fetch_and(~bit);
   if (dead < 64) control_.workers.fetch_and(~bit);
   control_.rest[dead / 32].fetch_and(~(0x1'0000'0001ull << (dead % 32)));
   std::uint32_t blocks = control_.entry_blocks_used.load();

@@ -132,15 +132,17 @@ WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns)
 bool WorkerLoop::spin(std::uint32_t seen) {
   const bool worker = actor_ == UINT32_MAX;
   // A task that is queued and that we could not take: we have no token, and wait for one asleep.
-  if (worker && (!p_.queue_empty() || !p_.start_searching())) return false;
+  if (worker && (!p_.queue_empty() || !p_.start_spinning())) return false;
   std::int64_t until = Client::now_ns() + spin_budget_ns(p_, p_.slot(kDriverProc).cpu.load(std::memory_order_relaxed));
+  bool come = false;
   do {
-    for (int i = 0; i < kLooksPerSpin; ++i) {
+    for (int i = 0; i < kLooksPerSpin && !come; ++i) {
       base::cpu_pause();
-      if (p_.rung_since(seen) || (worker && !p_.queue_empty())) return true;
+      come = p_.rung_since(seen) || (worker && !p_.queue_empty());
     }
-  } while (Client::now_ns() < until);
-  return false;
+  } while (!come && Client::now_ns() < until);
+  if (worker) p_.stop_spinning();
+  return come;
 }
 
 static std::int64_t time_left(std::int64_t deadline) {
@@ -170,7 +172,10 @@ int WorkerLoop::sleep_idle(std::uint32_t seen, std::uint32_t& index, std::int64_
     error = left == 0 ? ETIMEDOUT : p_.sleep(seen, left);
   }
   p_.leave_idle();
-  if (next != Next::kIdle) p_.stop_searching();  // somebody may have counted on us while we looked idle
+  if (next != Next::kIdle) {
+    p_.stop_searching();  // somebody may have woken us while we looked idle,
+    p_.wake_next();       // or have queued more than we took while we searched
+  }
   return error;
 }
 

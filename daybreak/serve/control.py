@@ -98,9 +98,12 @@ class Control(Mirror):
             for model in models:
                 if model not in linked:
                     raise errors.NotFoundError(f"App {app} is not linked to model {checks.shown(model)}.")
-            left = [model for model in linked if model not in models]
+
+            def change(state: State) -> None:
+                state.apps[app].models = [model for model in linked if model not in models]
+
             effects = [self._link_effect(app, model) for model in sorted(set(models))]
-            self._commit(lambda state: state.apps[app].models.__setitem__(slice(None), left), *[(u, d) for d, u in effects])
+            self._commit(change, *[(undo, do) for do, undo in effects])
 
     # Versions.
 

@@ -1,5 +1,6 @@
 #include "daybreak/serve/input.h"
 
+#include <fmt/format.h>
 #include <simdjson.h>
 
 #include <cmath>
@@ -268,8 +269,8 @@ base::Result<Parsed> parse_request(std::string& body, InputType type, Slab& slab
 
 namespace {
 
-// is_json() for what may hold an integer of more than 64 bits, which simdjson's DOM has no place for (and which error it
-// gives differs between its versions): read over, not kept.
+// is_json() for what may hold an integer of more than 64 bits, which simdjson's DOM has no place for (and which error
+// it gives differs between its versions): read over, not kept.
 bool reads_over(std::string_view text) {
   thread_local ondemand::parser parser(1u << 20);
   const simdjson::padded_string padded(text);

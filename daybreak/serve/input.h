@@ -36,10 +36,10 @@ struct Parsed {
   std::string id;  // with `ids`: the value of "id" as it was written, or empty
 };
 
-// {"input": value} or {"input_batch": [value, ...]} (perhaps of none), with "version" perhaps ("input" wins over "input_batch", other
-// keys are read over). A value is an array of numbers, a base64 string (bytes) or a string. Integers are legal floats
-// and doubles; fractions are no integers. kInvalidArgument says what is wrong and what was expected; kResourceExhausted
-// when the slab is full. `body` may be padded in place. O(bytes).
+// {"input": value} or {"input_batch": [value, ...]} (perhaps of none), with "version" perhaps ("input" wins over
+// "input_batch", other keys are read over). A value is an array of numbers, a base64 string (bytes) or a string.
+// Integers are legal floats and doubles; fractions are no integers. kInvalidArgument says what is wrong and what was
+// expected; kResourceExhausted when the slab is full. `body` may be padded in place. O(bytes).
 base::Result<Parsed> parse_request(std::string& body, InputType type, Slab& slab, bool ids = false);
 
 // Whether a text is exactly one JSON value (of a bounded depth).

@@ -1,5 +1,7 @@
 #include "daybreak/serve/internal/native.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cmath>
 #include <cstring>

@@ -1,5 +1,7 @@
 #include "daybreak/serve/report.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 
 namespace daybreak::serve {

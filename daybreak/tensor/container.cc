@@ -1,5 +1,6 @@
 #include "daybreak/tensor/container.h"
 
+#include <fmt/format.h>
 #include <xxhash.h>
 
 #include <algorithm>

@@ -59,8 +59,7 @@ void enter(ctx::transfer_t transfer) {
   s.main = transfer.fctx;
   Fiber* self = s.current;
   self->body();
-  self->status = Fiber::Status::kDone;
-  s.drain(*self);
+  self->status = Fiber::Status::kDone;  // what it has buffered may still be long in coming
   s.leave();
 }
 
@@ -269,9 +268,11 @@ void Engine::may_kill(std::uint32_t first, std::uint32_t last, unsigned count, s
 
 void Engine::joined(std::uint32_t process) {
   State& s = *state_;
-  if (s.options.memory != Memory::kC11 || s.current == nullptr) return;
-  for (auto& fiber : s.fibers)
-    if (fiber->process == process) join(s.current->view, fiber->view);
+  for (auto& fiber : s.fibers) {
+    if (fiber->process != process) continue;
+    s.drain(*fiber);
+    if (s.current != nullptr) join(s.current->view, fiber->view);
+  }
 }
 
 void Engine::fail(std::string what) {

@@ -249,24 +249,27 @@ TEST_F(Encryption, key_bundle_is_what_was_granted_or_a_loss_of_data_whatever_its
   for (std::size_t size = 0; size < good.size(); ++size) EXPECT_TRUE(refused(good.substr(0, size), granted)) << size;
   std::size_t tried = 0;
   for (const std::string& plain : {
-           good + "x",                                                        // something follows
-           std::string("\2") + good.substr(1),                                // another version
-           made(0, 0, 1, 1, "a", 32),                                         // no time is in such an epoch
-           made(59, 7, 2, 1, "a", 64),                                        // below the limit
-           made(kMaxEpochSeconds + 1, 0, 1, 1, "a", 32),                      // above it
-           made(UINT64_MAX, 0, 1, 1, "a", 32),                                //
-           made((std::uint64_t{1} << 32) + 60, 7, 2, 1, "a", 64),             // 60 s, if only 32 bits were looked at
-           made(60, kMaxTimeS / 60 + 1, 1, 1, "a", 32),                       // the first epoch after the last time
-           made(60, kMaxTimeS / 60, 2, 1, "a", 64),                           // the last one after it
-           made(60, UINT64_MAX, 1, 1, "a", 32),                               //
-           made(60, 7, 0, 1, "a", 0),                                         // no epoch
-           made(60, 7, kMaxEpochsOfGrant + 1, 1, "a", 32 * 1025),             // too many
-           made(60, 7, UINT64_MAX, 1, "a", 32),                               // more than there is memory
-           made(60, 7, std::uint64_t{1} << 59, 1, "a", 32),                   // times 32 bytes it is 0
-           made(60, 7, 2, 0, "a", 64), made(60, 7, 2, 2, "a", 64),            // other resources than were granted
-           made(60, 7, 2, 1, "b", 64), made(60, 7, 2, 1, "", 64),             //
-           made(60, 7, 2, 1, "a", 63), std::string("\1\200\200\200\200\200\200\200\200\200\2"),  // 65 bits
-           std::string("\1\274\0", 3),                                       // 60, not in its shortest form
+           good + "x",                                             // something follows
+           std::string("\2") + good.substr(1),                     // another version
+           made(0, 0, 1, 1, "a", 32),                              // no time is in such an epoch
+           made(59, 7, 2, 1, "a", 64),                             // below the limit
+           made(kMaxEpochSeconds + 1, 0, 1, 1, "a", 32),           // above it
+           made(UINT64_MAX, 0, 1, 1, "a", 32),                     //
+           made((std::uint64_t{1} << 32) + 60, 7, 2, 1, "a", 64),  // 60 s, if only 32 bits were looked at
+           made(60, kMaxTimeS / 60 + 1, 1, 1, "a", 32),            // the first epoch after the last time
+           made(60, kMaxTimeS / 60, 2, 1, "a", 64),                // the last one after it
+           made(60, UINT64_MAX, 1, 1, "a", 32),                    //
+           made(60, 7, 0, 1, "a", 0),                              // no epoch
+           made(60, 7, kMaxEpochsOfGrant + 1, 1, "a", 32 * 1025),  // too many
+           made(60, 7, UINT64_MAX, 1, "a", 32),                    // more than there is memory
+           made(60, 7, std::uint64_t{1} << 59, 1, "a", 32),        // times 32 bytes it is 0
+           made(60, 7, 2, 0, "a", 64),
+           made(60, 7, 2, 2, "a", 64),  // other resources than were granted
+           made(60, 7, 2, 1, "b", 64),
+           made(60, 7, 2, 1, "", 64),  //
+           made(60, 7, 2, 1, "a", 63),
+           std::string("\1\200\200\200\200\200\200\200\200\200\2"),  // 65 bits
+           std::string("\1\274\0", 3),                               // 60, not in its shortest form
        }) {
     EXPECT_TRUE(refused(plain, granted)) << tried;
     ++tried;

@@ -1,5 +1,5 @@
-// Whatever a granter sealed: its plaintext is read as the keys of these statements or refused, and what is read is written
-// again to the same bytes.
+// Whatever a granter sealed: its plaintext is read as the keys of these statements or refused, and what is read is
+// written again to the same bytes.
 #include "daybreak/grant/encryption/key_ring.h"
 #include "daybreak/grant/tests/fuzzing.h"
 

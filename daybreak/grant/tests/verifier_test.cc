@@ -138,8 +138,10 @@ TEST_F(VerifierTest, a_decision_in_use_is_still_remembered_after_4096_others_wer
 }
 
 TEST_F(VerifierTest, limits_that_no_memory_holds_are_refused) {
-  for (const VerifierOptions& options : {VerifierOptions{.max_decisions = 0}, {.max_decisions = kMaxRemembered + 1},
-                                         {.max_sessions = SIZE_MAX}, {.max_nonces = kMaxRemembered + 1}}) {
+  for (const VerifierOptions& options : {VerifierOptions{.max_decisions = 0},
+                                         {.max_decisions = kMaxRemembered + 1},
+                                         {.max_sessions = SIZE_MAX},
+                                         {.max_nonces = kMaxRemembered + 1}}) {
     VerifierOptions full = options;
     full.namespace_id = world["lab"].id();
     full.server_id = "server";

@@ -84,8 +84,8 @@ TEST_F(WalletKeys, that_are_malformed_are_refused_and_change_nothing_in_the_wall
   const auto before = held->known().attestations;
   const auto files_before = files();
 
-  std::vector<std::string> plains = {"", std::string(1, '\0'), "\1", std::string("\1\0\0\1\1", 5), "\1\36\7\1\1",
-                                     std::string(300, '\377')};
+  std::vector<std::string> plains = {
+      "", std::string(1, '\0'), "\1", std::string("\1\0\0\1\1", 5), "\1\36\7\1\1", std::string(300, '\377')};
   Writer thirty;  // what grant(epoch_s=30) used to make
   thirty.u8(1).varint(30).varint(world_.now_s() / 30).varint(1).varint(1).text(kModel).raw(std::string(32, 'k'));
   plains.push_back(thirty.take());

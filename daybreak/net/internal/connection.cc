@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/write.hpp>
 #include <deque>
 
 #include "daybreak/net/internal/bucket.h"
@@ -11,8 +9,6 @@
 #include "daybreak/net/internal/websocket_session.h"
 
 namespace daybreak::net {
-
-using error_code = boost::system::error_code;
 
 namespace {
 
@@ -23,13 +19,6 @@ constexpr std::size_t kLingerBytes = 4u << 20;
 // A body up to this size is copied behind its head, so that both are one piece.
 constexpr std::size_t kCopiedBody = 16 * 1024;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-
-Socket& socket_of(Socket& socket) {
-  return socket;
-}
-Socket& socket_of(TlsStream& stream) {
-  return stream.next_layer();
-}
 
 std::string address_of(const Socket& socket) {
   error_code error;
@@ -60,37 +49,34 @@ const std::string& date_now() {
 }
 
 // The loop calls it in turns; it never waits. Whatever happens ends in advance(), which does all that can be done now.
-template <typename Stream>
 class Connection final : public ConnectionBase {
-  static constexpr bool kTls = std::is_same_v<Stream, TlsStream>;
-
  public:
-  Connection(const std::shared_ptr<Loop>& loop, Stream stream)
+  Connection(const std::shared_ptr<Loop>& loop, std::unique_ptr<AnyStream> stream)
       : ConnectionBase(loop),
         limits_(loop->shared->options.limits),
+        tls_(loop->shared->tls != nullptr),
         stream_(std::move(stream)),
-        remote_(address_of(socket_of(stream_))),
-        reader_(limits_, loop->shared->hosts, loop->shared->options.origins, kTls),
+        remote_(address_of(stream_->socket())),
+        reader_(limits_, loop->shared->hosts, loop->shared->options.origins, tls_),
         requests_(limits_.requests_per_s) {}
 
   void start() override {
     error_code ignored;
-    socket_of(stream_).set_option(tcp::no_delay(true), ignored);
-    socket_of(stream_).non_blocking(true, ignored);
+    stream_->socket().set_option(tcp::no_delay(true), ignored);
+    stream_->socket().non_blocking(true, ignored);
     const bool full = loop_->shared->connections.load() > limits_.connections;
-    if constexpr (kTls) {
-      if (full) return end();
-      read_deadline_ = after(limits_.header_time);
-      reading_ = handshaking_ = true;
-      stream_.async_handshake(asio::ssl::stream_base::server, [self = self()](const error_code& error) {
-        self->reading_ = self->handshaking_ = false;
-        self->broken_ = self->broken_ || static_cast<bool>(error);
-        self->advance();
-      });
-    } else {
+    if (!tls_) {
       if (full) refuse(503, "too many connections\n");
-      advance();
+      return advance();
     }
+    if (full) return end();
+    read_deadline_ = after(limits_.header_time);
+    reading_ = handshaking_ = true;
+    stream_->async_handshake([self = self()](const error_code& error) {
+      self->reading_ = self->handshaking_ = false;
+      self->broken_ = self->broken_ || static_cast<bool>(error);
+      self->advance();
+    });
   }
 
   void answered(std::uint64_t sequence, Response response) override {
@@ -250,22 +236,29 @@ class Connection final : public ConnectionBase {
 
   // Sends `outgoing_`, which holds the first `count` answers.
   void send(std::size_t bytes, std::size_t count) {
-    std::size_t done = 0;
-    if constexpr (!kTls) {  // most answers fit into the socket at once
-      error_code error;
-      done = stream_.write_some(outgoing_, error);
-      if (error && error != asio::error::would_block && error != asio::error::try_again) broken_ = true;
-      if (broken_ || done == bytes) return sent(count);
-    }
-    while (done > 0) {
-      const std::size_t piece = std::min(done, outgoing_.front().size());
-      outgoing_.front() += piece;
-      done -= piece;
-      if (outgoing_.front().size() == 0) outgoing_.erase(outgoing_.begin());
-    }
+    error_code error;
+    const std::size_t done = stream_->write_now(outgoing_, error);  // most answers fit into the socket at once
+    if (error && error != asio::error::would_block && error != asio::error::try_again) broken_ = true;
+    if (broken_ || done == bytes) return sent(count);
+    unsent_ = outgoing_;
+    skip(done);
     writing_ = true;
     write_deadline_ = after(limits_.write_time);
-    asio::async_write(stream_, outgoing_, [self = self(), count](const error_code& error, std::size_t) {
+    send_rest(count);
+  }
+
+  // Takes so many bytes off the front of `unsent_`.
+  void skip(std::size_t bytes) {
+    std::size_t whole = 0;
+    while (whole < unsent_.size() && bytes >= unsent_[whole].size()) bytes -= unsent_[whole++].size();
+    unsent_ = unsent_.subspan(whole);
+    if (bytes > 0) unsent_.front() += bytes;
+  }
+
+  void send_rest(std::size_t count) {
+    stream_->async_write_some(unsent_, [self = self(), count](const error_code& error, std::size_t bytes) {
+      self->skip(bytes);
+      if (!error && !self->unsent_.empty()) return self->send_rest(count);
       self->writing_ = false;
       self->write_deadline_ = Clock::time_point::max();
       self->broken_ = self->broken_ || static_cast<bool>(error);
@@ -308,11 +301,10 @@ class Connection final : public ConnectionBase {
     }
     reading_ = true;
     const std::span<char> to = reader_.prepare();
-    stream_.async_read_some(asio::buffer(to.data(), to.size()),
-                            [self = self()](const error_code& error, std::size_t bytes) {
-                              self->reading_ = false;
-                              self->got(error, bytes);
-                            });
+    stream_->async_read_some({to.data(), to.size()}, [self = self()](const error_code& error, std::size_t bytes) {
+      self->reading_ = false;
+      self->got(error, bytes);
+    });
   }
 
   void got(const error_code& error, std::size_t bytes) {
@@ -362,29 +354,26 @@ class Connection final : public ConnectionBase {
     if (goodbye_) return;
     error_code ignored;
     if (reading_) {  // its end brings us here again
-      socket_of(stream_).cancel(ignored);
+      stream_->socket().cancel(ignored);
       return;
     }
     goodbye_ = true;
     read_deadline_ = after(kLinger);
-    if constexpr (kTls) {
-      stream_.async_shutdown([self = self()](const error_code&) { self->linger(); });
-    } else {
-      linger();
-    }
+    if (!tls_) return linger();
+    stream_->async_shutdown([self = self()](const error_code&) { self->linger(); });
   }
 
   void linger() {
     error_code ignored;
-    socket_of(stream_).shutdown(tcp::socket::shutdown_send, ignored);
+    stream_->socket().shutdown(tcp::socket::shutdown_send, ignored);
     if (!lingers_ || ended_ || lingered_ >= kLingerBytes) return end();
-    thread_local std::array<char, 16 * 1024> nowhere;
-    socket_of(stream_).async_read_some(asio::buffer(nowhere),
-                                       [self = self()](const error_code& error, std::size_t bytes) {
-                                         self->lingered_ += bytes;
-                                         if (error) return self->end();
-                                         self->linger();
-                                       });
+    thread_local std::array<char, 16 * 1024> nowhere;  // what comes is not decrypted any more
+    stream_->socket().async_read_some(asio::mutable_buffer(nowhere.data(), nowhere.size()),
+                                      AnyStream::Moved([self = self()](const error_code& error, std::size_t bytes) {
+                                        self->lingered_ += bytes;
+                                        if (error) return self->end();
+                                        self->linger();
+                                      }));
   }
 
   void end() {
@@ -392,7 +381,7 @@ class Connection final : public ConnectionBase {
     ended_ = broken_ = true;
     read_deadline_ = write_deadline_ = Clock::time_point::max();
     error_code ignored;
-    socket_of(stream_).close(ignored);
+    if (stream_) stream_->socket().close(ignored);
     if (accepted_ && accepted_->on_close) accepted_->on_close(1006, "the connection was lost");
     accepted_.reset();
     upgrade_.reset();
@@ -400,12 +389,14 @@ class Connection final : public ConnectionBase {
   }
 
   const Limits& limits_;
-  Stream stream_;
+  const bool tls_;
+  std::unique_ptr<AnyStream> stream_;  // until it is a WebSocket's
   const std::string remote_;
   RequestReader reader_;
   Bucket requests_;
   std::deque<Slot> slots_;  // in the order of the requests
   std::vector<asio::const_buffer> outgoing_;
+  std::span<asio::const_buffer> unsent_;  // of outgoing_
   std::uint64_t next_ = 0;
   Clock::time_point read_deadline_ = Clock::time_point::max();
   Clock::time_point write_deadline_ = Clock::time_point::max();
@@ -431,9 +422,9 @@ class Connection final : public ConnectionBase {
 }  // namespace
 
 std::shared_ptr<ConnectionBase> make_connection(const std::shared_ptr<Loop>& loop, Socket socket) {
-  if (loop->shared->tls)
-    return std::make_shared<Connection<TlsStream>>(loop, TlsStream(std::move(socket), *loop->shared->tls));
-  return std::make_shared<Connection<Socket>>(loop, std::move(socket));
+  asio::ssl::context* tls = loop->shared->tls.get();
+  return std::make_shared<Connection>(loop, tls ? make_tls_stream(std::move(socket), Side::kServer, *tls, {})
+                                                : make_plain_stream(std::move(socket), Side::kServer));
 }
 
 }  // namespace daybreak::net

@@ -3,10 +3,8 @@
 
 #include <atomic>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <ctime>
@@ -17,15 +15,11 @@
 #include <vector>
 
 #include "daybreak/base/mutex.h"
+#include "daybreak/net/internal/stream.h"
 #include "daybreak/net/server.h"
 
 namespace daybreak::net {
 
-namespace asio = boost::asio;
-using tcp = asio::ip::tcp;
-// Its executor is the loop's own type: the erased one costs a request half a microsecond.
-using Socket = asio::basic_stream_socket<tcp, asio::io_context::executor_type>;
-using TlsStream = asio::ssl::stream<Socket>;
 using Clock = std::chrono::steady_clock;
 
 // Clock::now(), up to 4 ms ago: for deadlines, at a fifth of the price.

@@ -1,7 +1,6 @@
 // The WebSocket that a connection has become.
 #pragma once
 
-#include <boost/asio/ssl/stream.hpp>
 #include <memory>
 #include <string>
 
@@ -18,9 +17,8 @@ class WebSocketBase : public WebSocket {
 };
 
 // `gone` is called on the loop when it is closed.
-std::shared_ptr<WebSocketBase> make_websocket(const std::shared_ptr<Loop>& loop, Socket stream, std::string remote,
-                                              WebSocketHandlers handlers, std::function<void()> gone);
-std::shared_ptr<WebSocketBase> make_websocket(const std::shared_ptr<Loop>& loop, TlsStream stream, std::string remote,
-                                              WebSocketHandlers handlers, std::function<void()> gone);
+std::shared_ptr<WebSocketBase> make_websocket(const std::shared_ptr<Loop>& loop, std::unique_ptr<AnyStream> stream,
+                                              std::string remote, WebSocketHandlers handlers,
+                                              std::function<void()> gone);
 
 }  // namespace daybreak::net

@@ -15,12 +15,14 @@
 #include <ctime>
 #include <sstream>
 
+#include "daybreak/base/interleave/litmus.h"
 #include "daybreak/runtime/interleave/programs.h"
 
 namespace daybreak::runtime {
 
 std::vector<std::unique_ptr<base::interleave::Program>> all_programs() {
   Programs programs;
+  add_example_program(programs);
   add_queue_programs(programs);
   add_object_programs(programs);
   add_task_programs(programs);
@@ -200,6 +202,10 @@ int main(int argc, char** argv) {
                                 static_cast<unsigned>(std::atoi(parts[3].c_str()))});
   }
   if (!arguments.replay.empty()) return replay(arguments.replay, programs);
+  if (std::string wrong = arguments.mutate.empty() ? base::interleave::self_test() : std::string(); !wrong.empty()) {
+    std::printf("FAILED self test: %s\n", wrong.c_str());
+    return 1;
+  }
   int result = explore(arguments, programs);
   if (arguments.places)
     for (const Engine::Place& place : Engine::get().places())

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <optional>
 
 #include "daybreak/runtime/interleave/programs.h"
 
@@ -17,7 +18,8 @@ std::byte pattern(Ref ref) {
 // One process's random walk over the protocol.
 class Walker {
  public:
-  Walker(Engine& engine, Process& p) : engine_(engine), p_(p) {}
+  // `awaits`: where it says what it sleeps for.
+  Walker(Engine& engine, Process& p, std::optional<Ref>& awaits) : engine_(engine), p_(p), awaits_(awaits) {}
 
   void walk(std::uint32_t steps) {
     for (std::uint32_t i = 0; i < steps; ++i) step();
@@ -118,7 +120,11 @@ class Walker {
     Ref ref = held_[engine_.below(static_cast<std::uint32_t>(held_.size()))];
     if (!p_.done(ref)) {
       std::uint32_t seen = p_.bell();
-      if (p_.set_waiter(ref)) p_.sleep(seen, 200'000);
+      if (p_.set_waiter(ref)) {
+        awaits_ = ref;
+        p_.sleep(seen, 200'000);  // it may be a task that nobody will run
+        awaits_.reset();
+      }
     }
     check(ref);
     if (!p_.settled(ref.index).done()) return;
@@ -149,6 +155,7 @@ class Walker {
 
   Engine& engine_;
   Process& p_;
+  std::optional<Ref>& awaits_;
   std::vector<Ref> held_;
   std::uint32_t token_ = UINT32_MAX;
 };
@@ -162,6 +169,7 @@ class ObjectsProgram : public RuntimeProgram {
   void set_up(Engine& engine) override {
     world_.reset(2);
     exits_.clear();
+    awaits_.assign(kMaxProcs, std::nullopt);
     alive_ = processes_;
     world_.start(kSchedulerProc, ProcKind::kDriver);
     engine.fiber(kSchedulerProc, "scheduler", [this, &engine] { schedule(engine); });
@@ -169,6 +177,13 @@ class ObjectsProgram : public RuntimeProgram {
     if (kills_ > 0)
       engine.may_kill(kFirstProc, kFirstProc + processes_ - 1, kills_, kSchedulerProc,
                       [this](std::uint32_t dead) { exited(dead); });
+  }
+
+  std::string asleep(Engine& engine) override {
+    for (std::uint32_t id = kFirstProc; id < kFirstProc + processes_; ++id)
+      if (awaits_[id] && engine.has_fibers(id) && world_.process(id).done(*awaits_[id]))
+        return fmt::format("process {} sleeps, and entry {} is done", id, awaits_[id]->index);
+    return {};
   }
 
   std::string at_rest(Engine& engine) override {
@@ -180,7 +195,7 @@ class ObjectsProgram : public RuntimeProgram {
   void start(Engine& engine, std::uint32_t id) {
     Process& p = world_.start(id, ProcKind::kWorker);
     engine.fiber(id, fmt::format("process {}", id), [this, &engine, &p] {
-      Walker(engine, p).walk(1 + engine.below(steps_));
+      Walker(engine, p, awaits_[p.id()]).walk(1 + engine.below(steps_));
       engine.fiber(kSchedulerProc, "reaper", [this, id = p.id()] { exited(id); });
     });
   }
@@ -253,6 +268,7 @@ class ObjectsProgram : public RuntimeProgram {
   unsigned kills_;
   std::uint32_t alive_ = 0;
   std::vector<std::uint32_t> exits_;
+  std::vector<std::optional<Ref>> awaits_;  // by process
 };
 
 }  // namespace

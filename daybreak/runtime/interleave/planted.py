@@ -56,22 +56,26 @@ PLANTED = [
     (
         "the last searcher wakes nobody for what is left",
         "queue.cc",
-        "  if (!anyone_searching() && !queue_empty()) wake_idle();",
-        "",
+        "  rest.fetch_and(~searching_bit(id_));\n  wake_next();",
+        "  rest.fetch_and(~searching_bit(id_));",
     ),
     (
         "a worker that got a task while it looked idle stays marked as searching",
         "worker_loop.cc",
-        "  if (next != Next::kIdle) p_.stop_searching();",
+        "    p_.stop_searching();  // somebody may have woken us while we looked idle,\n",
         "",
+    ),
+    (
+        "a searcher that became idle and found a task wakes nobody for the rest",
+        "worker_loop.cc",
+        "    p_.wake_next();       // or",
+        "    // or",
     ),
     (
         "a waiter's mark on a dying entry is overwritten",
         "queue.cc",
-        "    if (s.phase() == Phase::kDying) s = settled(ref.index);",
-        "    if (s.phase() == Phase::kDying) {\n"
-        "      entry(ref.index).state.compare_exchange_strong(s.word, s.with_waiter(id_ + 1).word);\n"
-        "      give_up_free(ref.index);\n      return true;\n    }",
+        "  State s = settled(ref.index);\n  for (;;) {\n    if (s.phase() == Phase::kDying) s = settled(ref.index);",
+        "  State s = e.load();\n  for (;;) {",
     ),
     (
         "nobody is looked for a second time before an object is freed",

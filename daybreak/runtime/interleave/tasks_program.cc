@@ -21,6 +21,7 @@ enum class Do : std::uint8_t {
   kDeep,     // submits one that submits n - 1 ...
   kPut,      // gives a list of n objects that it puts
   kFail,     // fails
+  kMeet,     // ends when n of its kind run at the same time: they must all be given a CPU
 };
 
 struct Shape {
@@ -28,7 +29,7 @@ struct Shape {
   std::uint32_t cpus = 2;
   std::uint32_t tasks = 6;
   unsigned kills = 0;
-  bool nested = false, cancels = false, resources = false, actors = false, together = false;
+  bool meet = false, nested = false, cancels = false, resources = false, actors = false, together = false;
 };
 
 class TasksProgram : public RuntimeProgram, public Launcher {
@@ -42,7 +43,8 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     ran_.clear();
     awaited_.clear();
     driver_done_ = false;
-    starting_ = 0;
+    here_.store(0);
+    round_.store(0);
     Process& driver = world_.start(kDriverProc, ProcKind::kDriver);
     Process& self = world_.start(kSchedulerProc, ProcKind::kDriver);
     client_ = std::make_unique<Client>(driver);
@@ -131,6 +133,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
       }
       for (Ref child : children) p.release(child);
     }
+    if (what == Do::kMeet) meet(n);
     for (std::uint32_t i = 0; what == Do::kPut && i < n; ++i)
       if (auto ref = client.put(payload(Do::kNothing, i, {}))) inside.push_back(*ref);
     if (what == Do::kFail || !ok || !client.set_value(index, payload(what, n, inside)))
@@ -140,6 +143,17 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     for (Ref ref : inside) p.release(ref);
     p.slot().running.store(0, std::memory_order_relaxed);
     Client::current_task = 0;
+  }
+
+  void meet(std::uint32_t n) {
+    const std::uint32_t round = round_.load();
+    if (here_.fetch_add(1) + 1 == n) {
+      here_.store(0);
+      round_.fetch_add(1);
+      base::futex_wake_all(round_);
+      return;
+    }
+    while (round_.load() == round) base::futex_wait(round_, round, -1);
   }
 
   static Payload payload(Do what, std::uint32_t n, std::vector<Ref> refs, std::uint16_t deps = 0) {
@@ -187,7 +201,11 @@ class TasksProgram : public RuntimeProgram, public Launcher {
         actors.push_back(client.create_actor(spec, payload(Do::kNothing, 0, {}), options).value());
       }
     }
-    for (std::uint32_t i = 0; i < shape_.tasks; ++i) {
+    for (std::uint32_t i = 0; shape_.meet && i < shape_.tasks; ++i) {
+      for (std::uint32_t n = 0; n < shape_.cpus; ++n) submit(client, Do::kMeet, shape_.cpus, {}, 0, refs);
+      await(refs);
+    }
+    for (std::uint32_t i = 0; !shape_.meet && i < shape_.tasks; ++i) {
       Do what = shape_.nested ? static_cast<Do>(e.below(5)) : e.below(6) == 0 ? Do::kPut : Do::kNothing;
       std::vector<Ref> deps;
       if (!refs.empty() && e.below(3) == 0) deps.push_back(refs[e.below(static_cast<std::uint32_t>(refs.size()))]);
@@ -234,7 +252,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> ran_;
   std::vector<Ref> awaited_;
   bool driver_done_ = false;
-  std::uint32_t starting_ = 0;
+  base::Atomic<std::uint32_t> here_, round_;
 };
 
 }  // namespace
@@ -243,6 +261,8 @@ void add_task_programs(Programs& programs) {
   auto add = [&](Shape shape) { programs.push_back(std::make_unique<TasksProgram>(std::move(shape))); };
   add({.name = "tasks", .cpus = 2, .tasks = 5});
   add({.name = "tasks-many", .cpus = 12, .tasks = 20, .together = true});
+  add({.name = "tasks-meet", .cpus = 3, .tasks = 3, .meet = true});
+  add({.name = "tasks-meet-many", .cpus = 8, .tasks = 2, .meet = true});
   add({.name = "tasks-nested", .cpus = 3, .tasks = 3, .nested = true});
   add({.name = "tasks-cancelled", .cpus = 2, .tasks = 5, .nested = true, .cancels = true});
   add({.name = "tasks-resources", .cpus = 3, .tasks = 6, .resources = true});

@@ -8,6 +8,8 @@
 //                                  builtin one, else cloudpickle (the plain pickler would save classes of __main__ by
 //                                  name)
 // Format page: docs/formats/runtime-values.md.
+#include <fmt/format.h>
+
 #include <cstring>
 
 #include "daybreak/runtime/copy.h"
@@ -545,7 +547,7 @@ class Decoder {
       ++at_;
       std::uint32_t i = raw<std::uint32_t>();
       if (bad_ || i >= deps_) return corrupt();
-      if (client_.process().entry(refs_[i].index).load().phase() == Phase::kError) {
+      if (client_.process().settled(refs_[i].index).phase() == Phase::kError) {
         failed = refs_[i];
         dependency_failed = true;
         return nullptr;
@@ -732,8 +734,7 @@ PyObject* actor_from_bytes(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
 
 PyObject* decode_object(Client& client, Ref ref) {
   Process& p = client.process();
-  Entry& e = p.entry(ref.index);
-  if (e.load().phase() == Phase::kError) {
+  if (p.settled(ref.index).phase() == Phase::kError) {
     raise_object_error(client, ref);
     return nullptr;
   }
@@ -744,7 +745,7 @@ PyObject* decode_object(Client& client, Ref ref) {
 PyObject* decode_function(Client& client, Ref ref, PyObject* enter_world) {
   Process& p = client.process();
   Entry& e = p.entry(ref.index);
-  if (e.load().phase() == Phase::kError) {
+  if (p.settled(ref.index).phase() == Phase::kError) {
     raise_object_error(client, ref);
     return nullptr;
   }

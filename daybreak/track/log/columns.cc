@@ -238,8 +238,10 @@ void Summary::add(const Sample& sample) {
     return;
   }
   // Of equal values the one of the least step, in whatever order they come.
-  if (!(min <= sample.value) || (min == sample.value && sample.step < min_step)) min = sample.value, min_step = sample.step;
-  if (!(max >= sample.value) || (max == sample.value && sample.step < max_step)) max = sample.value, max_step = sample.step;
+  if (!(min <= sample.value) || (min == sample.value && sample.step < min_step))
+    min = sample.value, min_step = sample.step;
+  if (!(max >= sample.value) || (max == sample.value && sample.step < max_step))
+    max = sample.value, max_step = sample.step;
 }
 
 void Summary::merge(const Summary& later) {
@@ -367,8 +369,9 @@ base::Result<ColumnFile> ColumnFile::open(const std::string& directory, const st
 }
 
 const ColumnSeries* ColumnFile::find(const SeriesKey& key) const {
-  const auto found = std::lower_bound(series_.begin(), series_.end(), key,
-                                      [](const ColumnSeries& series, const SeriesKey& wanted) { return series.key < wanted; });
+  const auto found =
+      std::lower_bound(series_.begin(), series_.end(), key,
+                       [](const ColumnSeries& series, const SeriesKey& wanted) { return series.key < wanted; });
   return found == series_.end() || found->key != key ? nullptr : &*found;
 }
 

@@ -63,8 +63,8 @@ struct RunVerified {
 
 class SeriesReader;
 
-// A snapshot; immutable, any thread. Holds summaries alone until a series is asked for; then the points of logs that are
-// not columns yet (at most 48 MiB each), and of columns the index. Opening reads each log once, block by block.
+// A snapshot; immutable, any thread. Holds summaries alone until a series is asked for; then the points of logs that
+// are not columns yet (at most 48 MiB each), and of columns the index. Opening reads each log once, block by block.
 class RunReader {
  public:
   // kNotFound when there is no such run, or not one whole file of it yet.

@@ -220,14 +220,16 @@ base::Result<SegmentData> scan_segment(std::uint64_t size_bytes, const SegmentSo
 
 base::Result<SegmentData> parse_segment(std::string_view bytes, std::string_view file, Tail tail) {
   std::vector<Point> points;
-  DAYBREAK_ASSIGN(SegmentData data, scan_segment(
-                                        bytes.size(),
-                                        [bytes](std::uint64_t offset, std::size_t size_bytes) -> base::Result<std::string_view> {
-                                          return bytes.substr(offset, size_bytes);
-                                        },
-                                        file, tail, [&points](std::uint32_t, std::span<const Point> found) {
-                                          points.insert(points.end(), found.begin(), found.end());
-                                        }));
+  DAYBREAK_ASSIGN(SegmentData data,
+                  scan_segment(
+                      bytes.size(),
+                      [bytes](std::uint64_t offset, std::size_t size_bytes) -> base::Result<std::string_view> {
+                        return bytes.substr(offset, size_bytes);
+                      },
+                      file, tail,
+                      [&points](std::uint32_t, std::span<const Point> found) {
+                        points.insert(points.end(), found.begin(), found.end());
+                      }));
   data.points = std::move(points);
   return data;
 }

@@ -34,7 +34,8 @@ base::Result<std::shared_ptr<TailFile>> TailFile::open(const std::string& direct
     DAYBREAK_ASSIGN(const std::uint64_t size_bytes, made->file_.size());
     if (size_bytes > kMaxSegmentBytes)
       return fail(Code::kDataLoss, "{}: {} bytes, the limit is {}", name, size_bytes, kMaxSegmentBytes);
-    DAYBREAK_ASSIGN(const std::string head, made->file_.read(0, std::min<std::uint64_t>(size_bytes, kSegmentHeaderBytes)));
+    DAYBREAK_ASSIGN(const std::string head,
+                    made->file_.read(0, std::min<std::uint64_t>(size_bytes, kSegmentHeaderBytes)));
     const auto header = decode_header(head);
     if (!header) return std::unexpected(base::Error(header.error()).wrap(name));
     const Tail tail = lives ? Tail::kLive : header->boot_id == boot ? Tail::kKilled : Tail::kPowerLost;
@@ -107,7 +108,8 @@ base::Status TailFile::group() const {
       samples[at[series]++] = sample;
       --left;
     }
-    if (left != 0) return fail(Code::kDataLoss, "{}, block {}: its points have changed since it was opened", name_, index);
+    if (left != 0)
+      return fail(Code::kDataLoss, "{}, block {}: its points have changed since it was opened", name_, index);
   }
   const auto earlier = [](const Sample& a, const Sample& b) {
     return std::pair(a.step, a.time_ns) < std::pair(b.step, b.time_ns);

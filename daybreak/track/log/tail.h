@@ -14,8 +14,8 @@
 namespace daybreak::track {
 
 // A log as it was when it was opened, though its writer may go on, and though it may become columns and go. Opening
-// reads it block by block and keeps a summary of each series; the points (24 bytes each, so 48 MiB at most) are kept from
-// when somebody first asks for a series. Any thread.
+// reads it block by block and keeps a summary of each series; the points (24 bytes each, so 48 MiB at most) are kept
+// from when somebody first asks for a series. Any thread.
 class TailFile {
  public:
   struct Series {
@@ -23,8 +23,8 @@ class TailFile {
     Summary summary;
   };
 
-  // `lives`: its writer may be writing. `keep_open`: holds the file's descriptor until the points are read, or else reads
-  // them now. kNotFound when it has gone.
+  // `lives`: its writer may be writing. `keep_open`: holds the file's descriptor until the points are read, or else
+  // reads them now. kNotFound when it has gone.
   static base::Result<std::shared_ptr<TailFile>> open(const std::string& directory, const std::string& name, bool lives,
                                                       bool keep_open);
 
@@ -47,8 +47,8 @@ class TailFile {
   std::vector<Event> events_;
   std::vector<Problem> problems_;
   std::vector<Series> series_;
-  std::vector<std::uint32_t> series_of_id_;   // places in series_; kNoSeries
-  std::vector<std::size_t> first_sample_;     // of each series among the samples, and their number behind the last
+  std::vector<std::uint32_t> series_of_id_;  // places in series_; kNoSeries
+  std::vector<std::size_t> first_sample_;    // of each series among the samples, and their number behind the last
   std::vector<std::uint32_t> points_of_block_;
   mutable base::Mutex mutex_;
   mutable FileHandle file_ DAYBREAK_GUARDED_BY(mutex_);
