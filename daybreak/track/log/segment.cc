@@ -57,7 +57,12 @@ class SegmentParser {
     }
     DAYBREAK_ASSIGN(const std::string_view block, source_(place_of(index), kBlockBytes));
     if (load<std::uint64_t>(block.data()) == 0 && load<std::uint64_t>(block.data() + 16) == 0) {
-      if (!all_zero(block)) problem(index, "bytes without a block header", tail_ == Tail::kPowerLost);
+      // Who was killed while he began the block has stored its index and the sequence, and not the word before them.
+      const bool begun =
+          block.substr(8, 8) ==
+          std::string_view(encode_block_start(BlockKind::kPoints, index, data_.header.sequence)).substr(8, 8);
+      if (!all_zero(block.substr(begun ? 16 : 0)))
+        problem(index, "bytes without a block header", tail_ == Tail::kPowerLost);
     } else if (block.substr(0, 16) == encode_block_start(BlockKind::kPoints, index, data_.header.sequence)) {
       point_blocks_.push_back(index);  // begun meanwhile
     } else if (block.substr(0, 16) != encode_block_start(BlockKind::kEvents, index, data_.header.sequence)) {

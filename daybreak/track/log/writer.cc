@@ -149,6 +149,7 @@ base::Status Writer::claim(Cursor& cursor, BlockKind kind) {
   char* block = current_->block(cursor.block);
   const std::string start = encode_block_start(kind, cursor.block, current_->header.sequence);
   std::memcpy(block + 8, start.data() + 8, 8);
+  DAYBREAK_FAILPOINT("block_begun");
   store_word(block, load<std::uint64_t>(start.data()));
   DAYBREAK_FAILPOINT("block_claimed");
   cursor.at = block + kLogBlockHeaderBytes;
