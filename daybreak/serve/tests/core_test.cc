@@ -169,7 +169,9 @@ TEST_F(Serving, every_app_counts_for_itself_however_many_there_were_before_it) {
   }
   for (const Json& counter : clipper["counters"]) {
     for (const auto& [name, value] : counter.items()) {
-      if (name.starts_with("app:app")) EXPECT_EQ(value["count"], "2") << name;
+      if (name.starts_with("app:app")) {
+        EXPECT_EQ(value["count"], "2") << name;
+      }
     }
   }
   EXPECT_EQ(text.find("_other"), std::string::npos);
