@@ -129,6 +129,7 @@ function(daybreak_room name)
         target_link_options(${name}_${stem} PRIVATE -fsanitize=fuzzer)
       else()
         target_sources(${name}_${stem} PRIVATE "${CMAKE_SOURCE_DIR}/daybreak/base/tests/corpus_driver.cc")
+        target_link_libraries(${name}_${stem} PRIVATE GTest::gtest)  # whose precompiled header it shares
         target_precompile_headers(${name}_${stem} REUSE_FROM daybreak_base_tests)
       endif()
     endforeach()
@@ -159,6 +160,7 @@ NB_MODULE(_core, m) {
 @calls@}
 ")
   nanobind_add_module(_core NB_STATIC NOMINSIZE NB_DOMAIN daybreak "${CMAKE_BINARY_DIR}/core.cc" ${bindings})
+  target_compile_definitions(_core PRIVATE "PY_SSIZE_T_CLEAN=")  # Python.h is read before any source could say so
   target_precompile_headers(_core PRIVATE <nanobind/nanobind.h> <nanobind/ndarray.h> <nanobind/stl/string.h> <nanobind/stl/vector.h> ${DAYBREAK_PCH})
   foreach(room ${rooms})
     target_link_libraries(_core PRIVATE daybreak_${room})
