@@ -10,6 +10,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -286,16 +288,45 @@ TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
     ++lives;
   };
   for (std::uint32_t w = 0; w < kWorkers; ++w) spawn(w);
+  // Deaths are known as soon as they are reaped, also while another is being buried: who buries may wait for a lock of
+  // the newly dead.
+  std::atomic<bool> over{false};
+  std::mutex mutex;
+  std::deque<std::pair<std::uint32_t, int>> exits;
+  std::thread reaper([&] {
+    while (!over) {
+      int status = 0;
+      pid_t pid = 0;
+      {
+        std::lock_guard guard(mutex);  // spawn() notes the pid under it
+        pid = waitpid(-1, &status, WNOHANG);
+        for (std::uint32_t w = 0; pid > 0 && w < kWorkers; ++w) {
+          if (pids[w] != pid) continue;
+          monitor.slot(kFirst + w).status.store(ProcStatus::kDead);
+          exits.emplace_back(w, status);
+        }
+      }
+      if (pid <= 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+  });
   for (int running = kWorkers; running > 0;) {
     scheduler.serve();
-    int status = 0;
-    pid_t pid = waitpid(-1, &status, WNOHANG);
-    if (pid <= 0) {
+    std::pair<std::uint32_t, int> exit;
+    {
+      std::lock_guard guard(mutex);
+      if (!exits.empty()) {
+        exit = exits.front();
+        exits.pop_front();
+      } else {
+        exit.first = kWorkers;
+      }
+    }
+    if (exit.first == kWorkers) {
       std::this_thread::sleep_for(std::chrono::microseconds(200));
       continue;
     }
-    for (std::uint32_t w = 0; w < kWorkers; ++w) {
-      if (pids[w] != pid) continue;
+    {
+      const auto [w, status] = exit;
       if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
         ++killed;
       else if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -303,12 +334,15 @@ TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
       else
         ++failed;
       scheduler.bury(kFirst + w);
+      std::lock_guard guard(mutex);
       if (lives < kLives)
         spawn(w);
       else
         --running;
     }
   }
+  over = true;
+  reaper.join();
   run_what_is_left(monitor, scheduler);
   std::printf("lives %d, killed %d, clean %d\n", lives, killed, clean);
   EXPECT_EQ(failed, 0);
