@@ -216,6 +216,9 @@ def run_task(task: str, arguments: argparse.Namespace) -> bool:
     peers = [Peer.of(folder / f"{name}.py") for name in names]
     lines = results(rows, peers, measure(rows, peers, arguments.quick, arguments.rounds))
     print(f"\n{task}\n{table(lines)}\n", flush=True)
+    told = {line["name"]: line["info"] for line in lines if line.get("info")}
+    for name, info in told.items():
+        print(f"{name}: " + ", ".join(f"{key.replace('_', ' ')} {number(value)}" for key, value in info.items()))
     complete = not (arguments.quick or arguments.rows or arguments.peers or arguments.rounds)
     path = RESULTS / f"{task}.json" if complete else ROOT / "out" / "bench" / f"{task}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

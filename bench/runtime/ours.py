@@ -1,8 +1,10 @@
 import daybreak
+from daybreak import _core
 from bench.runtime.program import Program
 
 QUICK = False
 program = Program(daybreak)
+program.contention = _core.runtime._contention
 teardown = program.stop
 
 

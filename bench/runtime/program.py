@@ -60,6 +60,7 @@ class Program:
         self.quick = False
         self.started = False
         self.idle: list[float] = []
+        self.contention: Callable[[], dict[str, int]] | None = None  # ours: what sharing has cost so far
 
     def start(self) -> None:
         if not self.started:
@@ -98,14 +99,24 @@ class Program:
         self.api.get(actor.ok.remote())
         return actor
 
+    def _flight(self, call: Callable[[], Any]) -> tuple[float, dict[str, float]]:
+        """Calls per second of IN_FLIGHT at a time, and what sharing cost each."""
+        call()
+        before = self.contention() if self.contention else {}
+        value = rate(call, self.duration, IN_FLIGHT, warm_up=0)
+        after = self.contention() if self.contention else {}
+        cost = {name: float(after[name] - before[name]) for name in after}
+        taken = max(1.0, cost.pop("taken", 1.0))
+        return value, {f"{name}_per_task": round(n / taken, 4) for name, n in cost.items()}
+
     def tasks_sync(self) -> Measure:
         f, get = self._task(), self.api.get
         return Measure(rate(lambda: get(f.remote()), self.duration, warm_up=20), get(f.remote()).decode())
 
     def tasks_pipelined(self) -> Measure:
         f, get = self._task(), self.api.get
-        value = rate(lambda: get([f.remote() for _ in range(IN_FLIGHT)]), self.duration, IN_FLIGHT)
-        return Measure(value, len(get([f.remote() for _ in range(IN_FLIGHT)])))
+        value, info = self._flight(lambda: get([f.remote() for _ in range(IN_FLIGHT)]))
+        return Measure(value, len(get([f.remote() for _ in range(IN_FLIGHT)])), info)
 
     def tasks_pipelined_args(self) -> Measure:
         self.start()
@@ -144,8 +155,8 @@ class Program:
         def outer() -> int:
             return len(api.get([inner.remote() for _ in range(IN_FLIGHT)]))
 
-        value = rate(lambda: api.get(outer.remote()), self.duration, IN_FLIGHT)
-        return Measure(value, api.get(outer.remote()))
+        value, info = self._flight(lambda: api.get(outer.remote()))
+        return Measure(value, api.get(outer.remote()), info)
 
     def put_small(self) -> Measure:
         self.start()
