@@ -38,7 +38,8 @@ def test_a_broken_protocol_is_noticed():
     if not PROGRAM.exists():
         pytest.skip("the interleaver is built by ./dev test --interleave")
     place = next(
-        n for n, line in enumerate((ROOT / "daybreak/runtime/queue.cc").read_text().splitlines(), 1)
+        n
+        for n, line in enumerate((ROOT / "daybreak/runtime/queue.cc").read_text().splitlines(), 1)
         if "seen, item_of(index, generation" in line
     )
     command = [str(PROGRAM), "--program=queue", "--seconds=20", f"--mutate=tear:queue.cc:{place}:0"]

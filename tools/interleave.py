@@ -1,6 +1,6 @@
 """Is the interleaver any good? Plants bugs in the runtime, one at a time, and says how soon each was found.
 
-    python tools/interleave.py planted [--seconds=60]     known bugs (daybreak/runtime/interleave/planted.py), as changes of the source
+    python tools/interleave.py planted [--seconds=60]     known bugs, as changes of the source
     python tools/interleave.py mutations [--seconds=20]   every atomic operation weakened, dropped, torn; no compiler needed
 
 A mutation that nothing notices is listed with the reason that daybreak/runtime/interleave/survivors.txt gives, or as unexplained.
@@ -25,7 +25,17 @@ FOLDER = ROOT / "daybreak" / "runtime" / "interleave"
 TARGET = "daybreak_runtime_interleave"
 PROGRAM = BUILD / "daybreak" / "runtime" / TARGET
 FOUND = 3  # exit status of the program when a mutated run fails
-FILES = ("queue.cc", "process.cc", "process.h", "layout.h", "sweep.cc", "client.cc", "heap.cc", "worker_loop.cc", "spinlock.h")
+FILES = (
+    "queue.cc",
+    "process.cc",
+    "process.h",
+    "layout.h",
+    "sweep.cc",
+    "client.cc",
+    "heap.cc",
+    "worker_loop.cc",
+    "spinlock.h",
+)
 FILES += ("scheduler.cc", "tasks.cc", "actors.cc", "processes.cc", "resources.cc")
 
 
@@ -58,7 +68,9 @@ def compile_command(source: Path) -> tuple[list[str], str]:
 
 
 def link_command() -> list[str]:
-    commands = subprocess.run(["ninja", "-C", str(BUILD), "-t", "commands", TARGET], capture_output=True, text=True, check=True)
+    commands = subprocess.run(
+        ["ninja", "-C", str(BUILD), "-t", "commands", TARGET], capture_output=True, text=True, check=True
+    )
     last = commands.stdout.strip().splitlines()[-1]
     return shlex.split(last.removeprefix(": && ").removesuffix(" && :"))
 
@@ -87,8 +99,8 @@ def hunt(command: list[str], seconds: float) -> tuple[bool, float, str]:
     return done.returncode != 0, time.monotonic() - started, failed[0][:110] if failed else ""
 
 
-def planted(seconds: float) -> int:
-    bugs = planted_bugs()
+def planted(seconds: float, first: int) -> int:
+    bugs = planted_bugs()[first:]
     if wrong := misplaced(bugs):
         print("\n".join(wrong))
         return 1
@@ -108,11 +120,16 @@ def reasons() -> dict[str, str]:
     """What survivors.txt says: "FILE FUNCTION KIND: reason", for all places of a function at once."""
     path = FOLDER / "survivors.txt"
     lines = path.read_text().splitlines() if path.exists() else []
-    return {k.strip(): v.strip() for k, _, v in (line.partition(": ") for line in lines if line and not line.startswith("#"))}
+    return {
+        k.strip(): v.strip()
+        for k, _, v in (line.partition(": ") for line in lines if line and not line.startswith("#"))
+    }
 
 
 def mutations(seconds: float) -> int:
-    listed = subprocess.run([str(PROGRAM), "--seconds=5", "--places"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        [str(PROGRAM), "--seconds=5", "--places"], capture_output=True, text=True, check=True
+    ).stdout
     known = reasons()
     found, explained, unexplained = 0, [], []
     for line in listed.splitlines():
@@ -141,11 +158,12 @@ def mutations(seconds: float) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["planted", "mutations"])
-    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--seconds", type=float, help="for each")
+    parser.add_argument("--first", type=int, default=0, help="begin with this one of the planted")
     arguments = parser.parse_args()
     subprocess.run(["ninja", "-C", str(BUILD), "--quiet", TARGET], check=True)
     if arguments.what == "planted":
-        return planted(arguments.seconds or 60)
+        return planted(arguments.seconds or 60, arguments.first)
     return mutations(arguments.seconds or 20)
 
 

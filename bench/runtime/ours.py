@@ -1,6 +1,6 @@
 import daybreak
-from daybreak import _core
 from bench.runtime.program import Program
+from daybreak import _core
 
 QUICK = False
 program = Program(daybreak)

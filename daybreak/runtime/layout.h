@@ -174,7 +174,7 @@ struct TaskPart {
 // phases.
 struct alignas(64) Entry {
   base::Atomic<std::uint64_t> state{0};
-  DetectableWord pins;                 // references from the arguments of tasks and from inside other objects
+  DetectableWord pins;                  // references from the arguments of tasks and from inside other objects
   base::Atomic<std::uint32_t> next{0};  // link of an inbox: index + 1
   Kind kind;
   ErrorKind error;
@@ -219,7 +219,7 @@ struct alignas(64) ProcSlot {
   base::Atomic<ProcStatus> status;
   ProcKind kind;
   std::int32_t pid;
-  std::uint32_t actor;                 // kActor: slot
+  std::uint32_t actor;                  // kActor: slot
   base::Atomic<std::uint32_t> blocked;  // threads of it that wait in get or wait
   base::Atomic<std::uint32_t> running;  // entry + 1 of the task on its main thread
   base::Atomic<std::uint32_t> cancel;   // entry + 1 of the task to interrupt
@@ -253,17 +253,17 @@ enum class ActorStatus : std::uint32_t {
 struct alignas(64) ActorSlot {
   base::Atomic<ActorStatus> status;
   base::Atomic<std::uint32_t> proc;  // its process + 1, 0 while there is none
-  Ref creation;                     // its kActorCreate entry, whose references are the handles
-  std::uint32_t reserver;           // process that made it
-  std::int32_t max_restarts;        // -1: without end
+  Ref creation;                      // its kActorCreate entry, whose references are the handles
+  std::uint32_t reserver;            // process that made it
+  std::int32_t max_restarts;         // -1: without end
   std::int32_t restarts;
   std::int32_t max_task_retries;  // of its calls, unless they say otherwise
   std::uint32_t concurrency;
   std::uint32_t detached;
   base::Atomic<std::uint32_t> terminate;  // 1: after what is queued; 2: killed; 3: killed, restart allowed
-  DetectableWord inbox;                  // newest call: index + 1
+  DetectableWord inbox;                   // newest call: index + 1
   base::Atomic<std::uint32_t> calls;      // sequence of the next call
-  char name[kNameBytes];                 // "namespace/name", empty: anonymous
+  char name[kNameBytes];                  // "namespace/name", empty: anonymous
   char class_name[64];
   char death[1024];  // why it died, for a person
 };
@@ -337,9 +337,7 @@ struct IndexSet {
         f(base * 64 + static_cast<std::uint32_t>(__builtin_ctzll(left)));
     };
     for (std::uint32_t t = 0; t < kTops; ++t)
-      each(top[t], t, [&](std::uint32_t g) {
-        each(group[g], g, [&](std::uint32_t w) { each(word[w], w, visit); });
-      });
+      each(top[t], t, [&](std::uint32_t g) { each(group[g], g, [&](std::uint32_t w) { each(word[w], w, visit); }); });
   }
 };
 
@@ -358,8 +356,8 @@ struct Control {
   base::Atomic<std::uint32_t> wanted;
   base::Atomic<std::uint32_t>
       workers_short;  // fewer workers than CPUs are free to run: who finds no idle one rings the scheduler
-  base::Atomic<std::uint32_t> reclaims;   // chunks that were taken from a process because they were empty
-  base::Atomic<std::uint64_t> committed;  // bytes of the data segment that are backed
+  base::Atomic<std::uint32_t> reclaims;           // chunks that were taken from a process because they were empty
+  base::Atomic<std::uint64_t> committed;          // bytes of the data segment that are backed
   alignas(64) base::Atomic<std::uint32_t> rings;  // the queue's rings that are or were in use: the first so many
   base::Atomic<std::uint32_t> rest_words;         // the same of `rest`
   base::Atomic<std::uint64_t> workers;            // processes below 64 that take from the queue
@@ -368,9 +366,9 @@ struct Control {
   // step.
   alignas(64) base::Atomic<std::uint64_t> rest[kMaxProcs / 32];
   alignas(64) base::Atomic<std::uint64_t> spinning[kMaxProcs / 64];  // searchers that have a core to do it on
-  alignas(64) DetectableWord scheduler_inbox;                         // entries in kPending: index + 1 of the newest
-  alignas(64) base::Atomic<std::uint32_t> entry_blocks_used;     // never shrinks: what a sweep has to look at
-  base::Atomic<std::uint32_t> entry_block_owner[kEntryBlocks];   // process + 1
+  alignas(64) DetectableWord scheduler_inbox;                        // entries in kPending: index + 1 of the newest
+  alignas(64) base::Atomic<std::uint32_t> entry_blocks_used;         // never shrinks: what a sweep has to look at
+  base::Atomic<std::uint32_t> entry_block_owner[kEntryBlocks];       // process + 1
   struct alignas(64) Token {
     base::Atomic<std::uint32_t> holder;
   } token[kMaxCpuTokens];  // process + 1

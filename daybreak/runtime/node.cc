@@ -300,7 +300,8 @@ std::vector<Node::ProcessInfo> Node::processes() {
   base::MutexLock lock(mutex_);
   std::vector<ProcessInfo> result;
   for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc)
-    if (children_[proc].pid != 0 && !children_[proc].exited) result.push_back({proc, children_[proc].pid, children_[proc].kind});
+    if (children_[proc].pid != 0 && !children_[proc].exited)
+      result.push_back({proc, children_[proc].pid, children_[proc].kind});
   return result;
 }
 

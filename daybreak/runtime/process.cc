@@ -317,8 +317,8 @@ State Process::settled(std::uint32_t index) {
   }
 }
 
-// Who was about to free it is dead, and it is for us, the scheduler, to bury him: waiting would be for ever. We keep the
-// object alive, so he has not come to his second look, or would have given up there.
+// Who was about to free it is dead, and it is for us, the scheduler, to bury him: waiting would be for ever. We keep
+// the object alive, so he has not come to his second look, or would have given up there.
 bool Process::undo_dead_free(std::uint32_t index, State s) {
   if (s.proc_plus_one() == 0 || slot(s.proc_plus_one() - 1).status.load() != ProcStatus::kDead) return false;
   give_up_free(index);
@@ -330,7 +330,9 @@ void Process::give_up_free(std::uint32_t index) {
   Entry& e = entry(index);
   State s = e.load();
   State before;
-  do before = s.with_phase(s.has(State::kWasError) ? Phase::kError : Phase::kReady).without_proc().without(State::kWasError);
+  do
+    before =
+        s.with_phase(s.has(State::kWasError) ? Phase::kError : Phase::kReady).without_proc().without(State::kWasError);
   while (!e.state.compare_exchange_weak(s.word, before.word));
 }
 

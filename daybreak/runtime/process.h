@@ -138,7 +138,8 @@ class Process {
   // enough others do that.
   bool start_spinning();
   void stop_spinning();  // it still searches
-  // It has found a task, or has something else to do. If it was the last that searched it wakes another for what is left.
+  // It has found a task, or has something else to do. If it was the last that searched it wakes another for what is
+  // left.
   void stop_searching();
   void wake_next();  // what is left is for another, unless somebody searches
   // Before it sleeps; then it looks at the queue once more. leave_idle: it does not sleep any more.
@@ -239,7 +240,7 @@ class Process {
   std::uint32_t reclaims_seen_ = 0;
   base::Atomic<std::uint32_t> token_hint_{0};
   base::Atomic<std::uint32_t> push_cursor_{0};
-  std::uint32_t dequeues_ = 0;  // of the one thread that takes tasks
+  base::Atomic<std::uint32_t> dequeues_{0};
 };
 
 std::uint32_t size_class_of(std::uint64_t size);        // UINT32_MAX: larger than any class

@@ -15,7 +15,7 @@ namespace daybreak::runtime {
 
 namespace {
 
-constexpr std::uint32_t kTasksPerRing = 16;  // submitted to one ring before the next one gets some
+constexpr std::uint32_t kTasksPerRing = 16;     // submitted to one ring before the next one gets some
 constexpr std::uint32_t kLookAroundEvery = 61;  // tasks: then another ring comes first, so that none waits for ever
 
 std::uint64_t lap_of(std::uint64_t position) {
@@ -171,7 +171,9 @@ std::uint32_t Process::dequeue() {
   const std::uint32_t rings = control_.rings.load();
   const std::uint32_t home = (id_ - kFirstProc) % kRings;
   std::uint32_t first = home < rings ? home : 0;
-  if (++dequeues_ % kLookAroundEvery == 0) first = (first + dequeues_ / kLookAroundEvery) % rings;
+  const std::uint32_t turn = dequeues_.load(std::memory_order_relaxed) + 1;
+  dequeues_.store(turn, std::memory_order_relaxed);
+  if (turn % kLookAroundEvery == 0) first = (first + turn / kLookAroundEvery) % rings;
   for (std::uint32_t n = 0, at = first; n < rings; ++n) {
     std::uint32_t index = take_from_ring(control_.ring[at]);
     if (index != UINT32_MAX) {
@@ -227,8 +229,8 @@ bool Process::anyone_searching() const {
   return false;
 }
 
-// Only those count that spin: one that was woken may be long in coming, and whoever is awake should not sleep because of
-// it.
+// Only those count that spin: one that was woken may be long in coming, and whoever is awake should not sleep because
+// of it.
 bool Process::start_spinning() {
   std::uint32_t others = 0;
   for (std::uint32_t word = 0; word < (control_.rest_words.load() + 1) / 2; ++word)

@@ -5,9 +5,7 @@
 
 namespace daybreak::runtime {
 
-namespace {
-
-}  // namespace
+namespace {}  // namespace
 
 WorkerLoop::WorkerLoop(Client& client, std::uint32_t actor) : client_(client), p_(client.process()), actor_(actor) {
   if (actor_ != UINT32_MAX) return;
@@ -156,8 +154,8 @@ int WorkerLoop::sleep_actor(std::uint32_t seen, std::int64_t deadline) {
 }
 
 // The order is what excludes a lost task: first the token goes back (somebody else may run what is queued), then we are
-// idle instead of searching, then we look at the queue once more, then we sleep. Whoever queued before that look is seen
-// by it; whoever queues after it sees that we are idle and nobody searches. The same for who gives back a token.
+// idle instead of searching, then we look at the queue once more, then we sleep. Whoever queued before that look is
+// seen by it; whoever queues after it sees that we are idle and nobody searches. The same for who gives back a token.
 int WorkerLoop::sleep_idle(std::uint32_t seen, std::uint32_t& index, std::int64_t deadline, Next& next) {
   give_token_back();
   p_.slot().idle_since_ns.store(static_cast<std::uint64_t>(Client::now_ns()));
@@ -183,7 +181,8 @@ bool WorkerLoop::give_token_back() {
   if (worker_.token == UINT32_MAX) return false;
   p_.release_token(worker_.token, p_.id());
   worker_.token = UINT32_MAX;
-  // The scheduler says what it lacks, then looks at the tokens once more; we give ours back, then look at what it lacks.
+  // The scheduler says what it lacks, then looks at the tokens once more; we give ours back, then look at what it
+  // lacks.
   if (p_.control().wanted.load() != 0) p_.ring(kSchedulerProc);
   return true;
 }

@@ -110,8 +110,7 @@ class Atomic {
   T fetch_and(T value, Order order = interleave::kSeqCst, Site site = Site::current()) {
     return Do::modify(&value_, interleave::Modify::kAnd, value, order, site);
   }
-  bool compare_exchange_strong(T& expected, T desired, Order order = interleave::kSeqCst,
-                               Site site = Site::current()) {
+  bool compare_exchange_strong(T& expected, T desired, Order order = interleave::kSeqCst, Site site = Site::current()) {
     return Do::compare_exchange(&value_, expected, desired, order, false, site);
   }
   bool compare_exchange_weak(T& expected, T desired, Order order = interleave::kSeqCst, Site site = Site::current()) {

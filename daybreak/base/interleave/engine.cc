@@ -123,7 +123,7 @@ void Engine::restart_exhaustive() {
 Outcome Engine::run(Program& program, const Options& options) {
   State& s = *state_;
   static bool handled = [] {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = on_abort;
     action.sa_flags = SA_NODEFER | SA_ONSTACK;
     stack_t alternate{};
@@ -167,9 +167,8 @@ Outcome Engine::run(Program& program, const Options& options) {
     s.next = nullptr;
     if (next == nullptr) {
       for (auto& fiber : s.fibers) s.drain(*fiber);
-      bool timed = std::any_of(s.fibers.begin(), s.fibers.end(), [](auto& f) {
-        return f->status == Fiber::Status::kBlocked && f->until_ns >= 0;
-      });
+      bool timed = std::any_of(s.fibers.begin(), s.fibers.end(),
+                               [](auto& f) { return f->status == Fiber::Status::kBlocked && f->until_ns >= 0; });
       if (timed) {
         if (s.wake_earliest()) continue;
         break;
@@ -221,7 +220,8 @@ void Engine::fiber(std::uint32_t process, std::string name, std::function<void()
   fiber->body = std::move(body);
   if (s.spare_stacks.empty()) {
     // A guard page below: an overflow is a fault with a name, not a riddle.
-    void* stack = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* stack =
+        mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stack == MAP_FAILED) std::abort();
     mprotect(stack, 4096, PROT_NONE);
     fiber->stack = static_cast<char*>(stack);

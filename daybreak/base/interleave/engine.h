@@ -28,9 +28,9 @@ enum class Strategy : std::uint8_t {
 };
 
 enum class Memory : std::uint8_t {
-  kSequential,  // every operation takes effect at once
-  kStoreBuffer,  // x86: a store weaker than seq_cst may become visible later, in order, at the latest before the fiber's
-                 // next read-modify-write, seq_cst store or system call
+  kSequential,   // every operation takes effect at once
+  kStoreBuffer,  // x86: a store weaker than seq_cst may become visible later, in order, at the latest before the
+                 // fiber's next read-modify-write, seq_cst store or system call
   kC11,  // release and acquire: loads that nothing orders may see old values (views on a history of each location)
 };
 
@@ -95,8 +95,8 @@ class Engine {
   // Abandons all fibers of a process but the calling one where they are. Their buffered stores become visible.
   void kill(std::uint32_t process);
   bool has_fibers(std::uint32_t process) const;
-  // At most so many processes of [first, last] die in this run, at steps that the seed chooses; then `on_death(process)`
-  // runs in a fiber of its own (process `reaper`).
+  // At most so many processes of [first, last] die in this run, at steps that the seed chooses; then
+  // `on_death(process)` runs in a fiber of its own (process `reaper`).
   void may_kill(std::uint32_t first, std::uint32_t last, unsigned count, std::uint32_t reaper,
                 std::function<void(std::uint32_t)> on_death);
   // Everything that the process did happens before what the calling fiber does next (its exit was reaped).
@@ -113,8 +113,8 @@ class Engine {
 
   // -- around runs --
   void set_mutation(Mutation mutation);
-  // Every place with an atomic operation that has been reached, with the kinds of mutation that make sense there, and how
-  // often.
+  // Every place with an atomic operation that has been reached, with the kinds of mutation that make sense there, and
+  // how often.
   struct Place {
     std::string file, function, kinds;
     unsigned line, column;

@@ -105,7 +105,8 @@ std::string self_test() {
     else
       return litmus.explore({write_0_read_1<release>, write_1_read_0<release>}, memory, Strategy::kRandom);
   };
-  check("store buffering of release stores, sequential", false, has(sb(Memory::kSequential, std::false_type{}), kBothZero));
+  check("store buffering of release stores, sequential", false,
+        has(sb(Memory::kSequential, std::false_type{}), kBothZero));
   check("store buffering of release stores, x86", true, has(sb(Memory::kStoreBuffer, std::false_type{}), kBothZero));
   check("store buffering of release stores, C11", true, has(sb(Memory::kC11, std::false_type{}), kBothZero));
   check("store buffering of seq_cst stores, x86", false, has(sb(Memory::kStoreBuffer, std::true_type{}), kBothZero));
@@ -114,10 +115,13 @@ std::string self_test() {
   const auto mp = [&](Memory memory, Litmus::Body sender, Litmus::Body receiver) {
     return litmus.explore({sender, receiver}, memory, Strategy::kRandom);
   };
-  check("a relaxed flag before its data, x86", false, has(mp(Memory::kStoreBuffer, send<relaxed>, receive<acquire>), kFlagOnly));
+  check("a relaxed flag before its data, x86", false,
+        has(mp(Memory::kStoreBuffer, send<relaxed>, receive<acquire>), kFlagOnly));
   check("a relaxed flag before its data, C11", true, has(mp(Memory::kC11, send<relaxed>, receive<acquire>), kFlagOnly));
-  check("a flag read relaxed before its data, C11", true, has(mp(Memory::kC11, send<release>, receive<relaxed>), kFlagOnly));
-  check("a released flag before its data, C11", false, has(mp(Memory::kC11, send<release>, receive<acquire>), kFlagOnly));
+  check("a flag read relaxed before its data, C11", true,
+        has(mp(Memory::kC11, send<release>, receive<relaxed>), kFlagOnly));
+  check("a released flag before its data, C11", false,
+        has(mp(Memory::kC11, send<release>, receive<acquire>), kFlagOnly));
   check("a release sequence is broken, C11", false,
         has(litmus.explore({send<release>, pass_on, receive_2}, Memory::kC11, Strategy::kRandom), {2, 0, 0}));
 
@@ -131,9 +135,8 @@ std::string self_test() {
     return lost;
   };
   check("an increment in two steps is lost", true, last(add_in_two_steps));
-  check("an increment in one step is seen", true, !litmus.explore({add_in_one_step, add_in_one_step}, Memory::kSequential,
-                                                                   Strategy::kExhaustive)
-                                                       .empty());
+  check("an increment in one step is seen", true,
+        !litmus.explore({add_in_one_step, add_in_one_step}, Memory::kSequential, Strategy::kExhaustive).empty());
   return wrong.empty() ? wrong : wrong.substr(2);
 }
 

@@ -5,7 +5,8 @@
 
 namespace daybreak::base::interleave {
 
-// "" when every outcome that a model of memory allows was seen and none that it forbids; else what was not so. Some 0.2 s.
+// "" when every outcome that a model of memory allows was seen and none that it forbids; else what was not so. Some 0.2
+// s.
 std::string self_test();
 
 }  // namespace daybreak::base::interleave

@@ -19,8 +19,8 @@ constexpr std::uint64_t kStaleOneIn = 4;
 constexpr std::uint64_t kSpuriousOneIn = 16;
 
 bool acquires(std::memory_order order) {
-  return order == std::memory_order_acquire || order == std::memory_order_acq_rel || order == std::memory_order_seq_cst ||
-         order == std::memory_order_consume;
+  return order == std::memory_order_acquire || order == std::memory_order_acq_rel ||
+         order == std::memory_order_seq_cst || order == std::memory_order_consume;
 }
 bool releases(std::memory_order order) {
   return order == std::memory_order_release || order == std::memory_order_acq_rel || order == std::memory_order_seq_cst;

@@ -48,7 +48,8 @@ struct PlaceKey {
 };
 struct PlaceHash {
   std::size_t operator()(const PlaceKey& k) const {
-    return (reinterpret_cast<std::size_t>(k.file) ^ (std::size_t{k.line} << 20) ^ k.column) * 0x9e3779b97f4a7c15ull >> 7;
+    return (reinterpret_cast<std::size_t>(k.file) ^ (std::size_t{k.line} << 20) ^ k.column) * 0x9e3779b97f4a7c15ull >>
+           7;
   }
 };
 struct PlaceState {
@@ -86,8 +87,8 @@ struct Engine::State {
   Fiber* last_fiber = nullptr;
 
   // choice
-  std::uint32_t one_in = 4;                    // kRandom: a switch at one step in so many
-  std::vector<std::uint64_t> change_points;    // kPct
+  std::uint32_t one_in = 4;                  // kRandom: a switch at one step in so many
+  std::vector<std::uint64_t> change_points;  // kPct
   std::int64_t lowest_priority = 0;
   std::vector<std::uint32_t> prefix, choices;  // kExhaustive: the schedule to follow; options at each decision
   std::size_t decision = 0;
@@ -114,7 +115,7 @@ struct Engine::State {
   // engine.cc
   void point(PlaceState* place);  // who goes next
   void pause();
-  void leave();                   // the current fiber does not go on for now; returns when it does
+  void leave();  // the current fiber does not go on for now; returns when it does
   void kill_one();
   Fiber* choose(bool must_leave);
   Fiber* choose_exhaustive(const std::vector<Fiber*>& others, bool may_stay);

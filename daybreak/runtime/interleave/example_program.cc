@@ -1,4 +1,5 @@
-// The smallest program: two processes hold and drop one object at once; in the end nothing is left. Begin yours from here.
+// The smallest program: two processes hold and drop one object at once; in the end nothing is left. Begin yours from
+// here.
 #include "daybreak/runtime/interleave/programs.h"
 
 namespace daybreak::runtime {

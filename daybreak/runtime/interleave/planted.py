@@ -86,8 +86,8 @@ PLANTED = [
     (
         "who gains a reference does not await the verdict",
         "process.cc",
-        "  e.holders[id_ / 64].fetch_or(1ull << (id_ % 64));\n  DAYBREAK_FAILPOINT(\"hold.set\");\n  settled(ref.index);",
-        "  e.holders[id_ / 64].fetch_or(1ull << (id_ % 64));",
+        "    if (s.phase() != Phase::kDying) return s;",
+        "    return s;",
     ),
     (
         "news of a death is rung like anything else",

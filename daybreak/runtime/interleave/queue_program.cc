@@ -14,7 +14,7 @@ constexpr std::uint64_t kNever = UINT64_MAX;
 
 struct Event {
   bool push;
-  bool ok;              // push: it went in; take: it came out
+  bool ok;  // push: it went in; take: it came out
   std::uint32_t item;
   std::uint64_t begin, end;  // steps; end == kNever: killed in the middle
 };
@@ -105,8 +105,10 @@ class QueueProgram : public RuntimeProgram {
       }
     for (const Event& e : events_) {
       if (e.ok || e.end == kNever) continue;
-      if (!e.push && never_empty(e.begin, e.end, in, out)) wrong += fmt::format("; it said 'empty' (steps {} to {}) and never was", e.begin, e.end);
-      if (e.push && never_full(e.begin, e.end, in, out)) wrong += fmt::format("; it said 'full' (steps {} to {}) and never was", e.begin, e.end);
+      if (!e.push && never_empty(e.begin, e.end, in, out))
+        wrong += fmt::format("; it said 'empty' (steps {} to {}) and never was", e.begin, e.end);
+      if (e.push && never_full(e.begin, e.end, in, out))
+        wrong += fmt::format("; it said 'full' (steps {} to {}) and never was", e.begin, e.end);
     }
     return wrong;
   }

@@ -60,7 +60,8 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   }
 
   std::string asleep(Engine&) override {
-    if (!awaited_.empty() && std::all_of(awaited_.begin(), awaited_.end(), [&](Ref r) { return client_->process().done(r); }))
+    if (!awaited_.empty() &&
+        std::all_of(awaited_.begin(), awaited_.end(), [&](Ref r) { return client_->process().done(r); }))
       return "the driver sleeps, and what it waits for is done" + world_.situation();
     return world_.idle_beside_work();
   }
@@ -128,7 +129,8 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     if (what == Do::kNest || (what == Do::kDeep && n > 0)) {
       std::vector<Ref> children;
       for (std::uint32_t i = 0; i < (what == Do::kNest ? n : 1); ++i)
-        ok &= submit(client, what == Do::kNest ? Do::kNothing : Do::kDeep, what == Do::kNest ? i : n - 1, {}, 0, children);
+        ok &= submit(client, what == Do::kNest ? Do::kNothing : Do::kDeep, what == Do::kNest ? i : n - 1, {}, 0,
+                     children);
       while (ok && client.wait(children, children.size(), -1) == WaitResult::kInterrupted) {
       }
       for (Ref child : children) p.release(child);
@@ -223,14 +225,17 @@ class TasksProgram : public RuntimeProgram, public Launcher {
       if (!shape_.together && e.below(4) == 0) await({refs[e.below(static_cast<std::uint32_t>(refs.size()))]});
       if (shape_.cancels && e.below(3) == 0)
         client.cancel(refs[e.below(static_cast<std::uint32_t>(refs.size()))], e.below(4) == 0, true);
-      if (shape_.kills > 0 && !actors.empty() && e.below(6) == 0) client.kill_actor(actors[e.below(2)].slot, e.below(2) == 0);
+      if (shape_.kills > 0 && !actors.empty() && e.below(6) == 0)
+        client.kill_actor(actors[e.below(2)].slot, e.below(2) == 0);
     }
     await(refs);
     for (Ref ref : refs) {
       State s = p.settled(ref.index);
-      if (s.generation() != ref.generation || !s.done()) e.fail(fmt::format("entry {} is awaited and not done", ref.index));
+      if (s.generation() != ref.generation || !s.done())
+        e.fail(fmt::format("entry {} is awaited and not done", ref.index));
       std::uint32_t times = ran_[{ref.index, ref.generation}];
-      if (shape_.kills == 0 && !shape_.cancels && times != 1) e.fail(fmt::format("entry {} ran {} times", ref.index, times));
+      if (shape_.kills == 0 && !shape_.cancels && times != 1)
+        e.fail(fmt::format("entry {} ran {} times", ref.index, times));
       for (Ref inner : p.value_refs(ref.index))
         if (s.phase() == Phase::kReady && !p.settled(inner.index).done()) e.fail("an object inside another is gone");
     }

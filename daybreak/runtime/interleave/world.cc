@@ -62,11 +62,14 @@ std::string World::left_over() {
   p.reclaim_chunks();
   if (p.bytes_used() != 0) text += fmt::format("; {} bytes of the store are taken", p.bytes_used());
   for (std::uint32_t i = 0; i < control().num_cpus; ++i)
-    if (std::uint32_t holder = control().token[i].holder.load()) text += fmt::format("; token {} is held by {}", i, holder - 1);
+    if (std::uint32_t holder = control().token[i].holder.load())
+      text += fmt::format("; token {} is held by {}", i, holder - 1);
   if (p.dequeue() != UINT32_MAX) text += "; a task is queued";
   if (!p.list_empty(Process::kSchedulerList)) text += "; the scheduler's inbox is not empty";
-  if (std::uint32_t holder = control().heap_lock.holder.load()) text += fmt::format("; process {} has the heap lock", holder - 1);
-  if (std::uint32_t holder = control().names_lock.holder.load()) text += fmt::format("; process {} has the lock of names", holder - 1);
+  if (std::uint32_t holder = control().heap_lock.holder.load())
+    text += fmt::format("; process {} has the heap lock", holder - 1);
+  if (std::uint32_t holder = control().names_lock.holder.load())
+    text += fmt::format("; process {} has the lock of names", holder - 1);
   return text.empty() ? text : "something is left" + text;
 }
 
@@ -86,7 +89,8 @@ std::string World::situation() {
       text += fmt::format("; ring {} from {} to {}", i, ring.head.load(), ring.tail.load());
   }
   text += fmt::format("; rest {:x}", control().rest[0].load());
-  for (std::uint32_t i = 0; i < control().num_cpus; ++i) text += fmt::format("{}{}", i == 0 ? "; tokens " : ",", control().token[i].holder.load());
+  for (std::uint32_t i = 0; i < control().num_cpus; ++i)
+    text += fmt::format("{}{}", i == 0 ? "; tokens " : ",", control().token[i].holder.load());
   return text;
 }
 
@@ -94,7 +98,8 @@ std::string World::idle_beside_work() {
   Process p(*segment_, kSchedulerProc);
   bool queued = false;
   p.for_each_entry([&](std::uint32_t i) {
-    queued |= p.entry(i).load().phase() == Phase::kQueued && p.entry(i).kind == Kind::kTask && p.entry(i).part.target == 0;
+    queued |=
+        p.entry(i).load().phase() == Phase::kQueued && p.entry(i).kind == Kind::kTask && p.entry(i).part.target == 0;
   });
   bool token = false;
   for (std::uint32_t i = 0; i < control().num_cpus; ++i) token |= control().token[i].holder.load() == 0;
@@ -114,12 +119,12 @@ std::string World::describe(const void* at) {
   if (inside(&c.entry, sizeof c.entry)) {
     std::size_t i = static_cast<std::size_t>(byte - reinterpret_cast<const char*>(&c.entry)) / sizeof(Entry);
     Entry& e = c.entry[i];
-    const char* field = inside(&e.state, 8)     ? "state"
-                        : inside(&e.pins, 8)    ? "pins"
-                        : inside(&e.next, 4)    ? "next"
+    const char* field = inside(&e.state, 8)                    ? "state"
+                        : inside(&e.pins, 8)                   ? "pins"
+                        : inside(&e.next, 4)                   ? "next"
                         : inside(&e.holders, sizeof e.holders) ? "holders"
-                        : inside(&e.kind, 1)    ? "kind"
-                                                : "part";
+                        : inside(&e.kind, 1)                   ? "kind"
+                                                               : "part";
     return fmt::format("entry[{}].{}", i, field);
   }
   for (std::uint32_t i = 0; i < kRings; ++i) {
@@ -129,19 +134,20 @@ std::string World::describe(const void* at) {
     if (inside(&ring.cell, sizeof ring.cell))
       return fmt::format("ring[{}].cell[{}]", i, (byte - reinterpret_cast<const char*>(&ring.cell)) / 8);
   }
-  if (inside(&c.token, sizeof c.token)) return fmt::format("token[{}]", (byte - reinterpret_cast<const char*>(&c.token)) / 64);
+  if (inside(&c.token, sizeof c.token))
+    return fmt::format("token[{}]", (byte - reinterpret_cast<const char*>(&c.token)) / 64);
   for (std::uint32_t i = 0; i < kMaxProcs; ++i) {
     ProcSlot& slot = c.proc[i];
     if (!inside(&slot, sizeof slot)) continue;
-    const char* field = inside(&slot.bell, 4)         ? "bell"
-                        : inside(&slot.status, 4)     ? "status"
-                        : inside(&slot.blocked, 4)    ? "blocked"
-                        : inside(&slot.running, 4)    ? "running"
-                        : inside(&slot.cancel, 4)     ? "cancel"
-                        : inside(&slot.inbox, 8)      ? "inbox"
-                        : inside(&slot.acknowledged, 4) ? "acknowledged"
+    const char* field = inside(&slot.bell, 4)                            ? "bell"
+                        : inside(&slot.status, 4)                        ? "status"
+                        : inside(&slot.blocked, 4)                       ? "blocked"
+                        : inside(&slot.running, 4)                       ? "running"
+                        : inside(&slot.cancel, 4)                        ? "cancel"
+                        : inside(&slot.inbox, 8)                         ? "inbox"
+                        : inside(&slot.acknowledged, 4)                  ? "acknowledged"
                         : inside(&slot.operation, sizeof slot.operation) ? "operation"
-                                                      : "counter";
+                                                                         : "counter";
     return fmt::format("proc[{}].{}", i, field);
   }
   for (std::uint32_t i = 0; i < kMaxActors; ++i) {
