@@ -1,4 +1,5 @@
-// Every fuzz target as a plain program: feeds it the files of the folders named, and nothing. What it breaks is named last.
+// Every fuzz target as a plain program: feeds it the files of the folders named, and nothing. What it breaks is named
+// last.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
