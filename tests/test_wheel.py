@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.timeout(900)  # the first test waits for the wheel and for what it depends on
 OURS_ALONE = ("libfmt", "libxxhash", "libsodium")  # system packages of ours that no plain Python has
 
 
