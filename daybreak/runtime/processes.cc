@@ -194,7 +194,6 @@ void Scheduler::bury(const Exit& exit) {
     for (std::uint32_t index : swept.lost) requeue_or_fail(index, exit);
   }
   launcher_.buried(exit.proc);
-  self_.ring_all();  // it may have died between taking a sleeper's mark and waking it
   slot.status = ProcStatus::kFree;
   if (failures_ > 0 && failures_ % kMaxConsecutiveFailures == 0) {
     fail_everything(fmt::format("{} workers in a row died before they could run a task, so no more are started. {}",

@@ -143,9 +143,10 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
     std::uint32_t owner = dead + 1;
     control_.entry_block_owner[i].compare_exchange_strong(owner, 0);
   }
-  // A wake-up that the dead process owed somebody is paid here.
+  // A wake-up that the dead process owed somebody is paid here. Surely: it may have taken a sleeper's mark and not have
+  // come to waking him.
   if (!queue_empty()) wake_idle();
-  wake_waiters(State::kManyWaiters);
+  ring_all();
   return result;
 }
 
