@@ -25,18 +25,8 @@ FOLDER = ROOT / "daybreak" / "runtime" / "interleave"
 TARGET = "daybreak_runtime_interleave"
 PROGRAM = BUILD / "daybreak" / "runtime" / TARGET
 FOUND = 3  # exit status of the program when a mutated run fails
-FILES = (
-    "queue.cc",
-    "process.cc",
-    "process.h",
-    "layout.h",
-    "sweep.cc",
-    "client.cc",
-    "heap.cc",
-    "worker_loop.cc",
-    "spinlock.h",
-)
-FILES += ("scheduler.cc", "tasks.cc", "actors.cc", "processes.cc", "resources.cc")
+FILES = "queue.cc process.cc process.h layout.h sweep.cc client.cc heap.cc worker_loop.cc spinlock.h scheduler.cc"
+FILES += " tasks.cc actors.cc processes.cc resources.cc"
 
 
 def planted_bugs() -> list[tuple[str, str, str, str]]:
@@ -131,13 +121,15 @@ def mutations(seconds: float) -> int:
         [str(PROGRAM), "--seconds=5", "--places"], capture_output=True, text=True, check=True
     ).stdout
     known = reasons()
-    found, explained, unexplained = 0, [], []
+    found = 0
+    explained: list[str] = []
+    unexplained: list[str] = []
     for line in listed.splitlines():
         if not line.startswith("place "):
             continue
         where, kinds, function, *_ = line.removeprefix("place ").split(" ")
         file, row, column = where.split(":")
-        if file not in FILES:
+        if file not in FILES.split():
             continue
         for letter, kind in (("w", "weaken"), ("d", "drop"), ("t", "tear")):
             if letter not in kinds:

@@ -66,6 +66,8 @@ def sources(entries: list[dict[str, str]]) -> list[Source]:
         if not path.is_relative_to(OURS) or NOT_LOOKED_AT & set(path.relative_to(OURS).parts):
             continue
         words = shlex.split(entry["command"])
+        if "-DDAYBREAK_INTERLEAVE" in words:  # the runtime once more, under the interleaver
+            continue
         compiler = next(i for i, word in enumerate(words) if "clang++" in word)
         flags = tuple(words[compiler + 1 : words.index("-o")])
         room = path.relative_to(OURS).parts[0]
