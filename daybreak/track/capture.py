@@ -148,7 +148,7 @@ def _snapshot(root: Path, run_id: str) -> dict[str, Any]:
         # A copy of the user's: it knows what is staged, and which files need not be read again.
         theirs = root / os.fsdecode(_git(root, "rev-parse", "--git-path", "index")).removesuffix("\n")
         if theirs.exists():
-            shutil.copy(theirs, index)
+            shutil.copy2(theirs, index)  # with its time: what is no older than the index git compares by content
         _git(root, "add", "--update", ":/", index=index)
         taken, skipped = _untracked(root)
         if taken:
