@@ -6,7 +6,7 @@
 #   daybreak_NAME_bench  bench/*_bench.cc with Google Benchmark
 #   NAME_x_fuzz          tests/x_fuzz.cc with libFuzzer, one program each; with DAYBREAK_CORPUS a plain program that reads its seeds
 #   daybreak_NAME_interleave  the room under the interleaver (base/interleave/engine.h), where it has interleave/*_program.cc;
-#                        NOT_INTERLEAVED: sources that need the machine itself (a regular expression)
+#                        NOT_INTERLEAVED: sources that need the machine itself
 #   its part of daybreak._core from bind.cc and python/*.cc, entered through `void bind_NAME(nanobind::module_&)`
 #
 # Sources are compiled in batches (daybreak_batch), those that are ALONE one by one: they take long enough.
@@ -48,7 +48,7 @@ function(daybreak_batch result name)
 endfunction()
 
 function(daybreak_room name)
-  cmake_parse_arguments(arg "" "NOT_INTERLEAVED" "USES;LINK;ALONE" ${ARGN})
+  cmake_parse_arguments(arg "" "" "USES;LINK;ALONE;NOT_INTERLEAVED" ${ARGN})
   set(dir "${CMAKE_CURRENT_SOURCE_DIR}")
   set(lib daybreak_${name})
 
@@ -107,7 +107,8 @@ function(daybreak_room name)
     # The room's own sources once more, on base/interleave instead of std::atomic, with small programs for them.
     file(GLOB interleave CONFIGURE_DEPENDS "${dir}/interleave/*.cc" "${CMAKE_SOURCE_DIR}/daybreak/base/interleave/*.cc")
     set(modelled ${sources})
-    list(FILTER modelled EXCLUDE REGEX "${arg_NOT_INTERLEAVED}")
+    list(TRANSFORM arg_NOT_INTERLEAVED PREPEND "${dir}/")
+    list(REMOVE_ITEM modelled ${arg_NOT_INTERLEAVED})
     add_executable(${lib}_interleave EXCLUDE_FROM_ALL ${modelled} ${interleave})
     target_compile_definitions(${lib}_interleave PRIVATE DAYBREAK_INTERLEAVE)
     target_include_directories(${lib}_interleave PRIVATE "${CMAKE_SOURCE_DIR}")

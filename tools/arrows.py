@@ -22,7 +22,7 @@ FLOORS = {
 }
 SIDEWAYS = {("tune", "track"), ("linalg", "map"), ("sealed", "frame")}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]', re.MULTILINE)
-ROOM = re.compile(r"daybreak_room\(\s*(\w+)\s*(?:USES([^)]*?))?(?:LINK[^)]*)?\)")
+ROOM = re.compile(r"daybreak_room\(\s*(\w+)\s*(?:USES([^)]*?))?(?:\b(?:LINK|ALONE|NOT_INTERLEAVED)\b[^)]*)?\)")
 
 
 def declared(cmake: str) -> tuple[str, list[str]] | None:

@@ -1,5 +1,5 @@
-// One object that is never held for long: it goes from a holder to a task's arguments to the next holder, again and again,
-// while another process drops it and looks twice whether anybody is left.
+// One object that is never held for long: it goes from a holder to a task's arguments to the next holder, again and
+// again, while another process drops it and looks twice whether anybody is left.
 #include <fmt/format.h>
 
 #include "daybreak/runtime/interleave/programs.h"
@@ -23,7 +23,8 @@ class PassingProgram : public RuntimeProgram {
     for (std::uint32_t id = 3; id < 2 + kPassers + kDroppers; ++id)
       if (id >= 2 + kPassers) world_.process(id).hold(ref_);
     for (std::uint32_t id = 2; id < 2 + kPassers; ++id)
-      engine.fiber(id, fmt::format("passer {}", id), [this, id, &engine] { pass(engine, world_.process(id), id == 2); });
+      engine.fiber(id, fmt::format("passer {}", id),
+                   [this, id, &engine] { pass(engine, world_.process(id), id == 2); });
     for (std::uint32_t id = 2 + kPassers; id < 2 + kPassers + kDroppers; ++id)
       engine.fiber(id, fmt::format("dropper {}", id), [this, id] { world_.process(id).release(ref_); });
   }
@@ -40,7 +41,8 @@ class PassingProgram : public RuntimeProgram {
         }
         p.hold(ref_);
         p.publish(index, false);
-        if (p.entry(ref_.index).load().generation() != ref_.generation) engine.fail("the object is gone while it is held");
+        if (p.entry(ref_.index).load().generation() != ref_.generation)
+          engine.fail("the object is gone while it is held");
       }
       has_it = false;
       if (left_ == 0 || --left_ == 0) return p.release(ref_);
