@@ -74,6 +74,8 @@ def sources(entries: list[dict[str, str]]) -> list[Source]:
         found.append(Source(path, room, flags))
         flags_of.setdefault((room, is_bound(path)), flags)
     for path in sorted(OURS.rglob("*.h")):
+        if path.stem.endswith("_impl"):  # the inside of another file, once for each instruction level
+            continue
         room, bound = path.relative_to(OURS).parts[0], is_bound(path)
         flags_here = flags_of.get((room, bound))
         if flags_here and not NOT_LOOKED_AT & set(path.relative_to(OURS).parts):

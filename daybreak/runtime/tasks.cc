@@ -92,6 +92,7 @@ void Scheduler::look_at(std::uint32_t index) {
 // After a death: who died may have completed one of them and not come to saying so.
 void Scheduler::look_at_all_awaited() {
   std::vector<std::uint32_t> all;
+  all.reserve(awaited_.size());
   for (const auto& [index, awaited] : awaited_) all.push_back(index);
   for (std::uint32_t index : all) look_at(index);
 }

@@ -103,21 +103,22 @@ void Keeper::run() {
   }
 }
 
-void Keeper::before_fork() {
+// A fork happens between the three: what the first locks the others unlock, which no analysis can follow.
+void Keeper::before_fork() DAYBREAK_THREAD_ANNOTATION(no_thread_safety_analysis) {
   State* state = of_process().state_;
   state->list.lock();
   for (Writer* writer : state->writers) writer->before_fork();
   state->sleep.lock();
 }
 
-void Keeper::after_fork_in_parent() {
+void Keeper::after_fork_in_parent() DAYBREAK_THREAD_ANNOTATION(no_thread_safety_analysis) {
   State* state = of_process().state_;
   state->sleep.unlock();
   for (Writer* writer : state->writers) writer->after_fork_in_parent();
   state->list.unlock();
 }
 
-void Keeper::after_fork_in_child() {
+void Keeper::after_fork_in_child() DAYBREAK_THREAD_ANNOTATION(no_thread_safety_analysis) {
   State* state = of_process().state_;
   for (Writer* writer : state->writers) writer->after_fork_in_child();
   state->ticking = nullptr;
