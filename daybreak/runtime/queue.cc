@@ -403,7 +403,7 @@ void Process::wake_waiters(std::uint32_t waiter) {
   // Whether or not they sleep yet: one that has just marked the entry must find its bell rung.
   for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc) {
     ProcSlot& s = control_.proc[proc];
-    if (s.status.load(std::memory_order_relaxed) != ProcStatus::kAlive) continue;
+    if (s.status.load() != ProcStatus::kAlive) continue;
     if (!is_idle(proc) || s.blocked.load() != 0) ring(proc);  // an idle one waits for tasks, not for objects
   }
 }
