@@ -59,7 +59,8 @@ struct PlaceHash {
 };
 struct PlaceState {
   std::string function;
-  std::set<char> kinds;  // w, d, t
+  std::set<char>
+      kinds;  // w: weaken; c: the same, but it matters to C11 only, x86 has one instruction for it; d: drop; t: tear
   std::uint64_t times = 0;
   Mutation::Kind mutation = Mutation::kNone;
 };

@@ -4,6 +4,7 @@
 //   --replay=NAME:STRATEGY:MEMORY:DEPTH:SEED    one run, traced
 //   --mutate=KIND:FILE:LINE:COLUMN        with one operation made wrong; exit 3 when that is noticed
 //   --places                afterwards lists every atomic operation that was reached, for --mutate
+//   --memory=MODEL          only this one: sequential, store-buffer, c11
 //   --seed=N                where to begin
 #include <fmt/format.h>
 #include <unistd.h>
@@ -47,6 +48,7 @@ struct Arguments {
   double seconds = 10;
   std::string program, replay, mutate;
   bool places = false;
+  std::string memory;
   std::uint64_t seed = static_cast<std::uint64_t>(time(nullptr)) * 1'000'003;
 };
 
@@ -134,7 +136,7 @@ int explore(const Arguments& arguments, Programs& programs) {
   std::uint64_t seed = arguments.seed;
 
   // The smallest programs whole: every schedule with few preemptions, as far as a fifth of the time goes.
-  const double exhaustive_end = now_s() + arguments.seconds / 5;
+  const double exhaustive_end = now_s() + (arguments.memory.empty() ? arguments.seconds / 5 : 0);  // sequential memory
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     if (!chosen[i]->is_small()) continue;
     engine.restart_exhaustive();
@@ -155,7 +157,8 @@ int explore(const Arguments& arguments, Programs& programs) {
         Options options;
         options.seed = seed;
         options.strategy = seed % 2 == 0 ? Strategy::kRandom : Strategy::kPct;
-        options.memory = static_cast<Memory>(seed / 2 % 3);
+        options.memory = arguments.memory.empty() ? static_cast<Memory>(seed / 2 % 3)
+                                                  : static_cast<Memory>(index_of(kMemories, arguments.memory));
         options.depth = 3 + static_cast<unsigned>(seed / 6 % 3);
         Outcome outcome = engine.run(*chosen[i], options);
         if (!outcome.failure.empty()) return report(*chosen[i], options, outcome, arguments);
@@ -180,6 +183,8 @@ int main(int argc, char** argv) {
       arguments.seconds = std::atof(value.c_str());
     else if (text.starts_with("--program="))
       arguments.program = value;
+    else if (text.starts_with("--memory="))
+      arguments.memory = value;
     else if (text.starts_with("--replay="))
       arguments.replay = value;
     else if (text.starts_with("--mutate="))
