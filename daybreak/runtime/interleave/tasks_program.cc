@@ -29,7 +29,8 @@ struct Shape {
   std::uint32_t cpus = 2;
   std::uint32_t tasks = 6;
   unsigned kills = 0;
-  bool meet = false, nested = false, cancels = false, resources = false, actors = false, together = false;
+  bool meet = false, nested = false, cancels = false, resources = false, actors = false, together = false,
+       replaced = false;
 };
 
 class TasksProgram : public RuntimeProgram, public Launcher {
@@ -42,6 +43,8 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     world_.reset(shape_.cpus);
     ran_.clear();
     awaited_.clear();
+    expected_.clear();
+    last_call_.clear();
     driver_done_ = false;
     here_.store(0);
     round_.store(0);
@@ -124,6 +127,12 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     std::span<const std::byte> args = p.args(index);
     Do what = static_cast<Do>(args[0]);
     std::uint32_t n = static_cast<std::uint32_t>(args[1]);
+    if (Entry& e = p.entry(index); e.kind == Kind::kActorCall && shape_.kills == 0) {
+      // Of one caller: in order. A task's number is that of its submission.
+      std::uint32_t& last = last_call_[{e.part.actor, p.id()}];
+      if (n < last) engine_->fail(fmt::format("call {} of actor {} runs after call {}", n, e.part.actor, last));
+      last = n;
+    }
     bool ok = true;
     std::vector<Ref> inside;
     if (what == Do::kNest || (what == Do::kDeep && n > 0)) {
@@ -193,15 +202,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
       no_cpu = client.resource_set({.cpu = 0, .gpu = 0, .custom = {}}).value();
     }
     if (shape_.actors) {
-      for (std::uint32_t i = 0; i < 2; ++i) {
-        ActorOptions options;
-        options.max_restarts = shape_.kills > 0 ? 3 : 0;
-        options.name = e.below(2) == 0 ? std::string() : fmt::format("test/{}", i);
-        TaskSpec spec;
-        spec.kind = Kind::kActorCreate;
-        spec.resources = client.resource_set({.cpu = 0, .gpu = 0, .custom = {}}).value();
-        actors.push_back(client.create_actor(spec, payload(Do::kNothing, 0, {}), options).value());
-      }
+      for (std::uint32_t i = 0; i < 2; ++i) actors.push_back(create_actor(e.below(2) == 0 ? -1 : static_cast<int>(i)));
     }
     for (std::uint32_t i = 0; shape_.meet && i < shape_.tasks; ++i) {
       for (std::uint32_t n = 0; n < shape_.cpus; ++n) submit(client, Do::kMeet, shape_.cpus, {}, 0, refs);
@@ -212,12 +213,14 @@ class TasksProgram : public RuntimeProgram, public Launcher {
       std::vector<Ref> deps;
       if (!refs.empty() && e.below(3) == 0) deps.push_back(refs[e.below(static_cast<std::uint32_t>(refs.size()))]);
       if (!actors.empty() && e.below(2) == 0) {
+        const std::size_t before = refs.size();
         TaskSpec spec;
         spec.kind = Kind::kActorCall;
         spec.actor = actors[e.below(2)].slot;
         spec.max_retries = static_cast<std::int16_t>(e.below(3));
         auto count = static_cast<std::uint16_t>(deps.size());
         (void)client.submit(spec, payload(Do::kNothing, i, std::move(deps), count), refs);
+        if (refs.size() > before) expected_[{refs.back().index, refs.back().generation}] = i;
       } else {
         std::uint16_t set = !shape_.resources || e.below(2) == 0 ? 0 : e.below(2) == 0 ? two_cpus : no_cpu;
         submit(client, what, shape_.nested ? 1 + e.below(3) : i, std::move(deps), set, refs);
@@ -227,6 +230,16 @@ class TasksProgram : public RuntimeProgram, public Launcher {
         client.cancel(refs[e.below(static_cast<std::uint32_t>(refs.size()))], e.below(4) == 0, true);
       if (shape_.kills > 0 && !actors.empty() && e.below(6) == 0)
         client.kill_actor(actors[e.below(2)].slot, e.below(2) == 0);
+      if (shape_.replaced && e.below(3) == 0) {
+        // One is done with, or killed for good; another comes, perhaps into its slot.
+        Client::Actor& gone = actors[e.below(2)];
+        if (e.below(2) == 0) {
+          client.kill_actor(gone.slot, true);
+          await_death(gone.slot);
+        }
+        p.release(gone.creation);
+        gone = create_actor(-1);
+      }
     }
     await(refs);
     for (Ref ref : refs) {
@@ -234,13 +247,43 @@ class TasksProgram : public RuntimeProgram, public Launcher {
       if (s.generation() != ref.generation || !s.done())
         e.fail(fmt::format("entry {} is awaited and not done", ref.index));
       std::uint32_t times = ran_[{ref.index, ref.generation}];
-      if (shape_.kills == 0 && !shape_.cancels && times != 1)
+      const bool of_the_dead = shape_.replaced && s.phase() == Phase::kError;  // a call of an actor that was killed
+      if (shape_.kills == 0 && !shape_.cancels && times != 1 && !(of_the_dead && times == 0))
         e.fail(fmt::format("entry {} ran {} times", ref.index, times));
+      if (auto found = expected_.find({ref.index, ref.generation});
+          found != expected_.end() && s.phase() == Phase::kReady)
+        if (static_cast<std::uint32_t>(p.value(ref.index)[1]) != found->second)
+          e.fail(fmt::format("entry {} has another's value", ref.index));
       for (Ref inner : p.value_refs(ref.index))
         if (s.phase() == Phase::kReady && !p.settled(inner.index).done()) e.fail("an object inside another is gone");
     }
     for (Ref ref : refs) p.release(ref);
     for (const Client::Actor& actor : actors) p.release(actor.creation);
+  }
+
+  Client::Actor create_actor(int name) {
+    ActorOptions options;
+    options.max_restarts = shape_.kills > 0 ? 3 : 0;
+    if (name >= 0) options.name = fmt::format("test/{}", name);
+    TaskSpec spec;
+    spec.kind = Kind::kActorCreate;
+    spec.resources = client_->resource_set({.cpu = 0, .gpu = 0, .custom = {}}).value();
+    Client::Actor made = client_->create_actor(spec, payload(Do::kNothing, 0, {}), options).value();
+    if (name < 0) return made;
+    auto found = client_->find_actor(options.name);  // at the latest when the scheduler has seen it
+    if (!found) engine_->fail("a named actor is not found: " + found.error().message());
+    if (!(found->creation == made.creation)) engine_->fail("another actor has the name");
+    client_->process().release(found->creation);
+    return made;
+  }
+
+  // kill() works: somebody sees to it, however long it takes.
+  void await_death(std::uint32_t slot) {
+    ActorSlot& actor = world_.control().actor[slot];
+    while (actor.status.load() != ActorStatus::kDead) {
+      std::uint32_t seen = client_->process().bell();
+      client_->process().sleep(seen, 1'000'000);
+    }
   }
 
   void await(std::vector<Ref> refs) {
@@ -255,6 +298,9 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   std::unique_ptr<Client> client_;
   std::unique_ptr<Scheduler> scheduler_;
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> ran_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t>
+      expected_;  // calls: their number, which is the value
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> last_call_;  // by actor and process
   std::vector<Ref> awaited_;
   bool driver_done_ = false;
   base::Atomic<std::uint32_t> here_, round_;
@@ -274,6 +320,7 @@ void add_task_programs(Programs& programs) {
   add({.name = "tasks-starved", .cpus = 2, .tasks = 3, .resources = true});
   add({.name = "tasks-killed", .cpus = 2, .tasks = 5, .kills = 2, .nested = true});
   add({.name = "actors", .cpus = 2, .tasks = 6, .actors = true});
+  add({.name = "actors-replaced", .cpus = 2, .tasks = 6, .actors = true, .replaced = true});
   add({.name = "actors-killed", .cpus = 2, .tasks = 6, .kills = 2, .actors = true});
 }
 
