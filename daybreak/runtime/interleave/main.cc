@@ -26,6 +26,7 @@ std::vector<std::unique_ptr<base::interleave::Program>> all_programs() {
   add_example_program(programs);
   add_queue_programs(programs);
   add_object_programs(programs);
+  add_heap_programs(programs);
   add_passing_program(programs);
   add_task_programs(programs);
   return programs;
