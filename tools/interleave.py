@@ -86,7 +86,7 @@ def plant(file: str, before: str, after: str, scratch: Path) -> Path:
 
 def hunt(command: list[str], seconds: float) -> tuple[bool, float, str]:
     started = time.monotonic()
-    done = subprocess.run([*command, f"--seconds={seconds}"], capture_output=True, text=True, timeout=seconds + 120)
+    done = subprocess.run([*command, f"--seconds={seconds}"], capture_output=True, text=True, timeout=20 * seconds + 120)
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     return done.returncode != 0, time.monotonic() - started, failed[0][:110] if failed else ""
 

@@ -243,7 +243,7 @@ std::uint64_t modify(void* at, unsigned size, Modify how, std::uint64_t operand,
     s.note("modify", at, old, site, " (dropped)");
     return old;
   }
-  if (place.mutation == Mutation::kTear) s.point(&place);
+  if (place.mutation == Mutation::kTear) s.linger();
   s.access(at, size, true, true, __builtin_return_address(0));
   s.write_latest(at, size, cut(apply(how, old, operand), size), order);
   s.note("modify", at, cut(apply(how, old, operand), size), site);
@@ -280,7 +280,7 @@ bool compare_exchange(void* at, unsigned size, std::uint64_t& expected, std::uin
     s.note("compare-exchange", at, old, site, " (fails for no reason)");
     return false;
   }
-  if (place.mutation == Mutation::kTear) s.point(&place);
+  if (place.mutation == Mutation::kTear) s.linger();
   s.write_latest(at, size, desired, order);
   s.note("compare-exchange", at, desired, site);
   return true;

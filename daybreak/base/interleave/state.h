@@ -123,6 +123,7 @@ struct Engine::State {
   // engine.cc
   void point(PlaceState* place);  // who goes next
   void pause();
+  void linger();  // between the halves of what is torn: others make some steps
   void leave();  // the current fiber does not go on for now; returns when it does
   void kill_one();
   Fiber* choose(bool must_leave);
