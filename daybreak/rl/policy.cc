@@ -17,7 +17,9 @@ using tensor::DType;
 
 namespace {
 
-constexpr std::int64_t kPolicyVersion = 1;
+// The newest that is read. A file says the oldest version that reads it rightly: 2 where a Discrete space has a start.
+constexpr std::int64_t kPolicyVersion = 2;
+constexpr std::int64_t kMaxStart = std::int64_t{1} << 30;
 constexpr std::string_view kKey = "policy";
 
 std::span<const std::byte> bytes_of(std::span<const float> x) {
@@ -25,7 +27,11 @@ std::span<const std::byte> bytes_of(std::span<const float> x) {
 }
 
 json space_json(const Space& space) {
-  if (space.kind == Space::Kind::kDiscrete) return {{"kind", "discrete"}, {"n", space.n}};
+  if (space.kind == Space::Kind::kDiscrete) {
+    json discrete = {{"kind", "discrete"}, {"n", space.n}};
+    if (space.start != 0) discrete["start"] = space.start;
+    return discrete;
+  }
   json low = json::array();
   json high = json::array();
   // JSON has no infinity: null.
@@ -43,7 +49,15 @@ base::Result<Space> space_of(const json& value) {
   space.n = value["n"].get<std::int64_t>();
   space.kind = value.value("kind", json()) == "box" ? Space::Kind::kBox : Space::Kind::kDiscrete;
   if (space.n < 1 || space.n > kMaxSize) return fail(Code::kInvalidArgument, "a space of {} components", space.n);
-  if (space.kind == Space::Kind::kDiscrete) return space;
+  if (space.kind == Space::Kind::kDiscrete) {
+    const json start = value.value("start", json(0));
+    if (!start.is_number_integer() || (start.is_number_unsigned() && start.get<std::uint64_t>() > kMaxStart) ||
+        start.get<std::int64_t>() < -kMaxStart || start.get<std::int64_t>() > kMaxStart) {
+      return fail(Code::kInvalidArgument, "a space that starts at {}", start.dump());
+    }
+    space.start = start.get<std::int64_t>();
+    return space;
+  }
   const double infinity = std::numeric_limits<double>::infinity();
   for (const auto& [name, unbounded, out] :
        {std::tuple{"low", -infinity, &space.low}, std::tuple{"high", infinity, &space.high}}) {
@@ -101,14 +115,7 @@ Policy::Policy(PolicyInfo info, nn::Filter filter, const nn::Mlp& actor, std::sp
     widest = std::max(widest, padded);
   }
   scratch_size_ = nn::pad_batch(widest);
-  const Space& space = info_.action_space;
-  bool bounded = !discrete();
-  for (std::size_t i = 0; i < space.low.size(); ++i)
-    bounded = bounded && std::isfinite(space.low[i]) && std::isfinite(space.high[i]);
-  if (bounded) {
-    low_.assign(space.low.begin(), space.low.end());
-    high_.assign(space.high.begin(), space.high.end());
-  }
+  bounds_ = ActionBounds(info_.action_space);
 }
 
 float* Policy::run(const float* observation) const {
@@ -128,19 +135,20 @@ void Policy::outputs(const float* observation, float* out) const {
 }
 
 std::int32_t Policy::choose(const float* logits, std::ptrdiff_t stride, nn::Random* random) const {
+  const auto start = static_cast<std::int32_t>(info_.action_space.start);
   int best = 0;
   for (int a = 1; a < actions_; ++a) {
     if (logits[a * stride] > logits[best * stride]) best = a;
   }
-  if (random == nullptr || info_.distribution == Distribution::kQ) return best;
+  if (random == nullptr || info_.distribution == Distribution::kQ) return start + best;
   float total = 0;
   for (int a = 0; a < actions_; ++a) total += std::exp(logits[a * stride] - logits[best * stride]);
   float left = random->uniform() * total;
   for (int a = 0; a < actions_ - 1; ++a) {
     left -= std::exp(logits[a * stride] - logits[best * stride]);
-    if (left < 0) return a;
+    if (left < 0) return start + a;
   }
-  return actions_ - 1;
+  return start + actions_ - 1;
 }
 
 void Policy::finish_box(const float* mean, std::ptrdiff_t stride, float* out, nn::Random* random) const {
@@ -148,7 +156,7 @@ void Policy::finish_box(const float* mean, std::ptrdiff_t stride, float* out, nn
     float action = mean[a * stride];
     const auto i = static_cast<std::size_t>(a);
     if (random != nullptr) action += std::exp(log_std_[i]) * random->normal();
-    out[a] = low_.empty() ? action : scale_action(action, low_[i], high_[i]);
+    out[a] = bounds_.apply(action, i);
   }
 }
 
@@ -234,7 +242,8 @@ std::vector<tensor::TensorRef> Policy::tensors() const {
 }
 
 tensor::Metadata Policy::metadata() const {
-  const json info = {{"version", kPolicyVersion},
+  const bool starts = info_.observation_space.start != 0 || info_.action_space.start != 0;
+  const json info = {{"version", starts ? 2 : 1},
                      {"algo", info_.algo},
                      {"env", info_.env},
                      {"observation_space", space_json(info_.observation_space)},
@@ -255,9 +264,10 @@ std::string Policy::to_bytes() const {
 namespace {
 
 base::Result<PolicyInfo> info_of(const json& object) {
-  if (!object.is_object() || object.value("version", json(0)) != kPolicyVersion) {
-    return fail(Code::kInvalidArgument, "a policy of version {}; this program reads version {}",
-                object.is_object() ? object.value("version", json(0)).dump() : "?", kPolicyVersion);
+  const json version = object.is_object() ? object.value("version", json()) : json();
+  if (!version.is_number_integer() || version < 1 || version > kPolicyVersion) {
+    return fail(Code::kInvalidArgument, "a policy of version {}; this program reads versions 1 to {}", version.dump(),
+                kPolicyVersion);
   }
   PolicyInfo info;
   const json none;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "daybreak/base/error.h"
+#include "daybreak/rl/bounds.h"
 #include "daybreak/rl/envs/vec_env.h"
 #include "daybreak/rl/nn/filter.h"
 #include "daybreak/rl/nn/model.h"
@@ -56,14 +57,16 @@ class Policy {
   bool discrete() const { return info_.action_space.kind == Space::Kind::kDiscrete; }
   // 1 for Discrete, else the components of the action.
   std::int64_t action_size() const { return discrete() ? 1 : actions_; }
-  // Whether Box actions are mapped to finite bounds.
-  bool bounded() const { return !low_.empty(); }
+  // Whether [-1, 1] of a Box action is mapped to its bounds: all of them are finite. Else it is clipped to those it
+  // has.
+  bool bounded() const { return bounds_.scaled; }
+  const ActionBounds& bounds() const { return bounds_; }
   const nn::Filter& filter() const { return filter_; }
   const nn::Mlp& actor() const { return actor_; }
   const std::vector<float>& params() const { return params_; }
 
-  // One observation to one greedy action. kInvalidArgument when a size is not the space's. `random`: when not null, the
-  // action is drawn from the distribution instead.
+  // One observation to one greedy action, from the space's start on where it is Discrete. kInvalidArgument when a size
+  // is not the space's. `random`: when not null, the action is drawn from the distribution instead.
   base::Status act(std::span<const float> observation, std::int32_t* action, nn::Random* random = nullptr) const;
   base::Status act(std::span<const float> observation, std::span<float> action, nn::Random* random = nullptr) const;
   // `count` observations, row-major; out: int32 [count] or float [count * action_size()].
@@ -94,7 +97,7 @@ class Policy {
     nn::Act act;
   };
   std::vector<Wide> wide_;
-  std::vector<float> low_, high_;
+  ActionBounds bounds_;
 };
 
 // A float32 tensor of exactly this shape; kInvalidArgument where the file has none (it is then not the file that was

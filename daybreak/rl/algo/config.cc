@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
@@ -67,8 +68,17 @@ base::Status read(std::string_view name, const json& value, double& out) {
   return {};
 }
 
+base::Status read(std::string_view name, const json& value, std::uint64_t& out) {
+  if (!value.is_number_integer() || (!value.is_number_unsigned() && value.get<std::int64_t>() < 0)) {
+    return fail(Code::kInvalidArgument, "{}={}: a whole number from 0 to 2**64 - 1 is needed", name, value.dump());
+  }
+  out = value.get<std::uint64_t>();
+  return {};
+}
+
 base::Status read(std::string_view name, const json& value, std::int64_t& out) {
-  if (!value.is_number_integer())
+  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<std::uint64_t>() > kMost))
     return fail(Code::kInvalidArgument, "{}={}: a whole number is needed", name, value.dump());
   out = value.get<std::int64_t>();
   return {};

@@ -30,7 +30,7 @@ struct OnPolicyConfig {
   std::map<std::string, std::string> env_options;
   std::int64_t num_envs = 8;
   std::int64_t num_steps = 128;
-  std::int64_t seed = 0;
+  std::uint64_t seed = 0;
   std::int64_t num_threads = 1;
   double reward_scale = 1;
   // model
@@ -101,7 +101,7 @@ struct BcConfig {
   std::string algo = "bc";
   std::string env;
   std::map<std::string, std::string> env_options;
-  std::int64_t seed = 0;
+  std::uint64_t seed = 0;
   std::int64_t num_threads = 1;
   std::vector<int> hidden = {64, 64};
   std::string activation = "tanh";
@@ -149,7 +149,7 @@ struct DqnConfig {
   std::string env;
   std::map<std::string, std::string> env_options;
   std::int64_t num_envs = 1;
-  std::int64_t seed = 0;
+  std::uint64_t seed = 0;
   double reward_scale = 1;
   std::vector<int> hidden = {64, 64};
   std::string activation = "relu";

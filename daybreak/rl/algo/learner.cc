@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace daybreak::rl {
@@ -34,9 +35,9 @@ OnPolicyLearner::OnPolicyLearner(const nn::Model& model, const OnPolicyConfig& c
       adam_m_(model.size()),
       adam_v_(model.size()),
       kl_coef_(config.kl_coef),
-      random_(static_cast<std::uint64_t>(config.seed), 1),
+      random_(config.seed, 1),
       block_(model.actor().block()) {
-  nn::Random init(static_cast<std::uint64_t>(config.seed), 2);
+  nn::Random init(config.seed, 2);
   const bool normc = config.init == "normc";
   if (normc) {
     model_.actor().init_normc(params_.data(), 1.0F, 0.01F, init);
@@ -154,8 +155,9 @@ void OnPolicyLearner::shard_gradient(Shard& shard, const Minibatch& minibatch, i
   }
 }
 
-// Sums the shards' gradients over this member's slice, agrees on the global norm, and steps the slice.
-void OnPolicyLearner::apply_step(int member) {
+// Sums the shards' gradients over this member's slice, agrees on the global norm, and steps the slice. False, for all
+// members alike, where the norm is not finite: nothing is stepped then.
+bool OnPolicyLearner::apply_step(int member) {
   const std::size_t units = (model_.size() + 15) / 16;
   const auto members = static_cast<std::size_t>(team_.size());
   const std::size_t begin = std::min(model_.size(), units * static_cast<std::size_t>(member) / members * 16);
@@ -168,6 +170,8 @@ void OnPolicyLearner::apply_step(int member) {
   double squares = 0;
   for (const auto& shard : shards_) squares += shard->squares;
   const double norm = std::sqrt(squares);
+  if (member == 0) norm_ = norm;
+  if (!std::isfinite(norm)) return false;
   const double limit = config_.max_grad_norm;
   const double scale = limit > 0 && norm > limit ? limit / (norm + 1e-6) : 1.0;
   const double t = static_cast<double>(adam_steps_ + stats_.gradient_steps + 1);
@@ -182,6 +186,31 @@ void OnPolicyLearner::apply_step(int member) {
     ++stats_.gradient_steps;
     stats_.grad_norm += norm;
   }
+  return true;
+}
+
+// The sentence about what is not finite after a step that was not made, or after an epoch; none where all is well.
+base::Status OnPolicyLearner::fault() const {
+  double policy = 0;
+  double value = 0;
+  double entropy = 0;
+  for (const auto& s : shards_) {
+    policy += s->sums.loss;
+    value += s->value_sum;
+    entropy += s->sums.entropy;
+  }
+  const auto terms = {std::pair("policy loss", policy), std::pair("value loss", value), std::pair("entropy", entropy),
+                      std::pair("gradient's norm", norm_)};
+  for (const auto& [term, sum] : terms) {
+    if (std::isfinite(sum)) continue;
+    return base::fail(
+        base::Code::kInvalidArgument,
+        "gradient step {} of the iteration that began at time step {}: the {} is {}: learning stops, with the "
+        "weights before it. lr={} may be too high or rewards too large (reward_scale makes them "
+        "smaller, max_grad_norm limits a step)",
+        stats_.gradient_steps + 1, timestep_, term, sum, stats_.lr);
+  }
+  return {};
 }
 
 void OnPolicyLearner::work(int member, std::int64_t epochs, std::int64_t minibatch_size) {
@@ -202,7 +231,7 @@ void OnPolicyLearner::work(int member, std::int64_t epochs, std::int64_t minibat
                                                                        static_cast<std::size_t>(count)));
       shard_gradient(shard, minibatch, member);
       team_.barrier();
-      apply_step(member);
+      if (!apply_step(member)) return;
     }
     if (member == 0) {
       nn::PolicySums sums;
@@ -221,7 +250,9 @@ void OnPolicyLearner::work(int member, std::int64_t epochs, std::int64_t minibat
       stats_.value_loss += value_sum / n;
       stats_.kl = sums.kl / n;  // of the last epoch: how far the policy has moved
       ++stats_.epochs;
-      stop_ = config_.target_kl > 0 && stats_.kl > 1.5 * config_.target_kl;
+      stop_ = !std::isfinite(sums.loss + sums.entropy + value_sum);  // with a finite gradient: too large to add up
+      if (stop_) norm_ = std::numeric_limits<double>::quiet_NaN();
+      stop_ = stop_ || (config_.target_kl > 0 && stats_.kl > 1.5 * config_.target_kl);
     }
     team_.barrier();
     if (stop_) break;
@@ -251,18 +282,21 @@ double OnPolicyLearner::explained_variance(const SampleBatch& batch) const {
   return variance > 0 ? 1 - error / variance : 0;
 }
 
-LearnStats OnPolicyLearner::update(const SampleBatch& batch, std::int64_t timestep) {
+base::Result<LearnStats> OnPolicyLearner::update(const SampleBatch& batch, std::int64_t timestep) {
   begin(batch, timestep);
   order_.clear();
   for (std::int64_t row = 0; row < batch.rows; ++row) {
     if (batch.usable[static_cast<std::size_t>(row)] != 0) order_.push_back(static_cast<std::int32_t>(row));
   }
   if (order_.empty()) return stats_;
+  norm_ = 0;
+  timestep_ = timestep;
   stats_.explained_variance = explained_variance(batch);
   const auto rows = static_cast<std::int64_t>(order_.size());
   const std::int64_t minibatch_size = config_.minibatch_size == 0 ? rows : std::min(config_.minibatch_size, rows);
   team_.run([&](int member) { work(member, config_.num_epochs, minibatch_size); });
   adam_steps_ += stats_.gradient_steps;
+  if (!std::isfinite(norm_)) DAYBREAK_TRY(fault());
   const double epochs = static_cast<double>(stats_.epochs);
   stats_.policy_loss /= epochs;
   stats_.value_loss /= epochs;

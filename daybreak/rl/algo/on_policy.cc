@@ -78,9 +78,9 @@ base::Result<std::unique_ptr<OnPolicyTrainer>> OnPolicyTrainer::make(const OnPol
       new OnPolicyTrainer(config, envs[0]->observation_space(), envs[0]->action_space(), spec));
   if (local_sampling) {
     for (std::int64_t i = 0; i < parts; ++i) {
-      trainer->samplers_.push_back(std::make_unique<RolloutSampler>(
-          std::move(envs[static_cast<std::size_t>(i)]), trainer->model(), sampler_options(config),
-          static_cast<std::uint64_t>(config.seed), static_cast<std::uint64_t>(i)));
+      trainer->samplers_.push_back(std::make_unique<RolloutSampler>(std::move(envs[static_cast<std::size_t>(i)]),
+                                                                    trainer->model(), sampler_options(config),
+                                                                    config.seed, static_cast<std::uint64_t>(i)));
       trainer->logs_.emplace_back();
       trainer->seen_.emplace_back(spec.observation_size);
     }
@@ -181,10 +181,10 @@ base::Result<IterationResult> OnPolicyTrainer::update(std::span<const Fragment> 
   return learn(sample_s);
 }
 
-IterationResult OnPolicyTrainer::learn(double sample_s) {
+base::Result<IterationResult> OnPolicyTrainer::learn(double sample_s) {
   const double start = steady_seconds();
   // Schedules are read before the steps of this iteration count, as at its beginning.
-  const LearnStats stats = learner_.update(batch_, timesteps_);
+  DAYBREAK_ASSIGN(const LearnStats stats, learner_.update(batch_, timesteps_));
   if (filter_.enabled) filter_.assign(stats_);
   timesteps_ += batch_.rows;
   ++iterations_;
@@ -254,6 +254,15 @@ base::Result<std::string> OnPolicyTrainer::save() const {
   for (const auto& sampler : samplers_) state.text(sampler->save_state());
   auto& learner = const_cast<OnPolicyLearner&>(learner_);  // spans over its arrays, read only here
   return write_checkpoint(*policy(), learner.arrays(), std::move(state).bytes(), config());
+}
+
+base::Status OnPolicyTrainer::adjust(std::string_view config) {
+  DAYBREAK_ASSIGN(const OnPolicyConfig read, parse_on_policy(config));
+  config_.lr = read.lr;
+  config_.clip = read.clip;
+  config_.entropy_coef = read.entropy_coef;
+  learner_.set_schedules(config_);
+  return {};
 }
 
 base::Status OnPolicyTrainer::restore(std::string bytes) {

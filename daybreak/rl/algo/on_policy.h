@@ -48,6 +48,11 @@ class OnPolicyTrainer final : public Trainer {
   base::Status restore(std::string bytes) override;
   std::string config() const override { return to_json(config_); }
 
+  base::Status adjust(std::string_view config) override;
+  void begin_anew() override {
+    for (const auto& sampler : samplers_) sampler->begin_anew();
+  }
+
   const OnPolicyConfig& configuration() const { return config_; }
   // What RolloutSampler needs of the policy, flat: parameters, then the filter's means and inverse deviations.
   std::vector<float> weights() const;
@@ -57,9 +62,9 @@ class OnPolicyTrainer final : public Trainer {
   OnPolicyTrainer(const OnPolicyConfig& config, const Space& observations, const Space& actions,
                   const nn::ModelSpec& spec);
   void prepare_batch(std::int64_t rows);
-  IterationResult learn(double sample_s);
+  base::Result<IterationResult> learn(double sample_s);
 
-  const OnPolicyConfig config_;
+  OnPolicyConfig config_;
   const Space observation_space_, action_space_;
   OnPolicyLearner learner_;
   nn::Filter filter_;

@@ -18,7 +18,7 @@ RolloutSampler::RolloutSampler(std::unique_ptr<VecEnv> env, const nn::Model& mod
     : env_(std::move(env)),
       model_(model),
       options_(options),
-      seed_(seed + stream * 0x9e3779b97f4a7c15U),
+      seed_(env_seed(seed, stream)),
       kernels_(nn::kernels()),
       random_(seed, 1000 + stream),
       workspace_(model, static_cast<int>(std::min<std::int64_t>(env_->num_envs(), nn::kBlock))),
@@ -40,15 +40,13 @@ RolloutSampler::RolloutSampler(std::unique_ptr<VecEnv> env, const nn::Model& mod
   last_values_.resize(n);
   if (!model_.spec().discrete) {
     env_actions_.resize(n * static_cast<std::size_t>(model_.spec().actions));
-    const Space& space = env_->action_space();
-    bool bounded = true;
-    for (std::size_t i = 0; i < space.low.size(); ++i)
-      bounded = bounded && std::isfinite(space.low[i]) && std::isfinite(space.high[i]);
-    if (bounded) {
-      low_.assign(space.low.begin(), space.low.end());
-      high_.assign(space.high.begin(), space.high.end());
-    }
+    bounds_ = ActionBounds(env_->action_space());
   }
+}
+
+std::uint64_t env_seed(std::uint64_t seed, std::uint64_t stream) {
+  if (stream == 0 && seed < kEnvSeeds) return seed;
+  return nn::Random(seed, 2000 + stream).next() % kEnvSeeds;
 }
 
 base::Status RolloutSampler::begin() {
@@ -91,7 +89,7 @@ void RolloutSampler::choose(std::int64_t first, int count, SampleBatch& batch, s
         if (u < below) break;
       }
       const auto at = static_cast<std::size_t>(row + b);
-      actions_[static_cast<std::size_t>(first + b)] = a;
+      actions_[static_cast<std::size_t>(first + b)] = static_cast<std::int32_t>(env_->action_space().start) + a;
       batch.actions[at] = a;
       batch.logp[at] = out[a * ld + b];
     }
@@ -106,8 +104,7 @@ void RolloutSampler::choose(std::int64_t first, int count, SampleBatch& batch, s
       logp -= 0.5F * noise * noise + log_std[a] + 0.91893853320467274F;
       batch.box_actions[static_cast<std::size_t>((row + b) * actions + a)] = action;
       env_actions_[static_cast<std::size_t>((first + b) * actions + a)] =
-          low_.empty() ? action
-                       : scale_action(action, low_[static_cast<std::size_t>(a)], high_[static_cast<std::size_t>(a)]);
+          bounds_.apply(action, static_cast<std::size_t>(a));
     }
     batch.logp[static_cast<std::size_t>(row + b)] = logp;
   }
@@ -152,6 +149,20 @@ void RolloutSampler::values_of(const float* params, const nn::Filter& filter, co
     workspace_.forward_value(kernels_, model_, params, nn::pad_batch(n));
     std::copy_n(workspace_.value(), n, out + first);
   }
+}
+
+// What the net says of the rows of a step: a weight that is not finite shows here first.
+base::Status RolloutSampler::check_outputs(const SampleBatch& batch, std::int64_t row, std::int64_t step) const {
+  float logp_sum = 0;
+  float value_sum = 0;
+  for (std::int64_t n = 0; n < envs_; ++n) {
+    logp_sum += std::fabs(batch.logp[static_cast<std::size_t>(row + n)]);
+    value_sum += std::fabs(batch.values[static_cast<std::size_t>(row + n)]);
+  }
+  if (std::isfinite(logp_sum) && std::isfinite(value_sum)) return {};
+  return fail(Code::kInvalidArgument,
+              "step {} of the rollout: the policy's {} is not finite: its weights have grown too large, lower lr", step,
+              std::isfinite(logp_sum) ? "value" : "log probability");
 }
 
 base::Status RolloutSampler::check_finite(std::int64_t step) const {
@@ -221,6 +232,7 @@ base::Status RolloutSampler::run(const float* params, const nn::Filter& filter, 
       for (std::int64_t n = 0; n < envs_; ++n) seen.add(observations_.data() + n * observation_size_);
     }
     act(params, filter, batch, first_row + t * envs_);
+    DAYBREAK_TRY(check_outputs(batch, first_row + t * envs_, t));
     const void* actions = model_.spec().discrete ? static_cast<const void*>(actions_.data()) : env_actions_.data();
     base::Status stepped = env_->step(actions, {observations_.data(), step_rewards_.data(), terminated_.data(),
                                                 truncated_.data(), final_observations_.data()});

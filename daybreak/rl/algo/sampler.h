@@ -10,6 +10,7 @@
 
 #include "daybreak/base/error.h"
 #include "daybreak/rl/algo/batch.h"
+#include "daybreak/rl/bounds.h"
 #include "daybreak/rl/envs/vec_env.h"
 #include "daybreak/rl/nn/filter.h"
 #include "daybreak/rl/nn/model.h"
@@ -24,6 +25,12 @@ struct SamplerOptions {
   bool drop_unfinished = false;  // REINFORCE: samples whose return is not known are not usable
 };
 
+// The seed of the first environment of a sampler; the others and later resets count up from it. Environments in Python
+// hand it to generators that take 32 bits, some of them signed: it is below kEnvSeeds, and a trainer's seed that is too
+// is taken as it stands.
+inline constexpr std::uint64_t kEnvSeeds = std::uint64_t{1} << 30;
+std::uint64_t env_seed(std::uint64_t seed, std::uint64_t stream);
+
 // Steps its environments for fragments of a fixed number of steps: nothing waits for an episode to end. Weights and
 // filter stay the same through a fragment; what the filter learns from it is handed out, not applied. One thread at a
 // time. After a failed sample() the next one starts new episodes; nothing else has changed.
@@ -34,6 +41,8 @@ class RolloutSampler {
                  std::uint64_t stream);
 
   std::int64_t num_envs() const { return envs_; }
+  // The next sample() starts new episodes.
+  void begin_anew() { started_ = false; }
 
   // Writes steps * num_envs rows from `first_row` on, step by step. Clears and fills `episodes`, and `seen` with the
   // statistics of the raw observations. kInvalidArgument when an environment gives a reward or observation that is not
@@ -54,6 +63,7 @@ class RolloutSampler {
   void values_of(const float* params, const nn::Filter& filter, const float* raw, const std::int32_t* rows, int count,
                  float* out);
   base::Status check_finite(std::int64_t step) const;
+  base::Status check_outputs(const SampleBatch& batch, std::int64_t row, std::int64_t step) const;
   void end_episodes(const float* params, const nn::Filter& filter, std::int64_t step, EpisodeLog& episodes);
 
   std::unique_ptr<VecEnv> env_;
@@ -67,7 +77,7 @@ class RolloutSampler {
   int observation_size_;
   bool started_ = false;
   std::uint64_t resets_ = 0;
-  std::vector<float> low_, high_;  // of a bounded Box action: [-1, 1] is mapped to it
+  ActionBounds bounds_;
 
   std::vector<float> observations_;  // raw, of the next step
   std::vector<double> running_return_;

@@ -160,8 +160,8 @@ TEST(Learner, the_same_seed_gives_the_same_bits_at_every_number_of_threads) {
     OnPolicyLearner a(model, small_config(threads));
     OnPolicyLearner b(model, small_config(threads));
     for (int i = 0; i < 3; ++i) {
-      a.update(batch, 0);
-      b.update(batch, 0);
+      ASSERT_TRUE(a.update(batch, 0));
+      ASSERT_TRUE(b.update(batch, 0));
     }
     EXPECT_TRUE(std::equal(a.params().begin(), a.params().end(), b.params().begin()));
   }
@@ -172,8 +172,8 @@ TEST(Learner, threads_change_the_result_by_rounding_only) {
   const SampleBatch batch = random_batch(model, 300, 3);
   OnPolicyLearner one(model, small_config(1));
   OnPolicyLearner three(model, small_config(3));
-  one.update(batch, 0);
-  three.update(batch, 0);
+  ASSERT_TRUE(one.update(batch, 0));
+  ASSERT_TRUE(three.update(batch, 0));
   for (std::size_t i = 0; i < model.size(); ++i) EXPECT_NEAR(one.params()[i], three.params()[i], 2e-4);
 }
 
@@ -184,11 +184,11 @@ TEST(Learner, kl_coefficient_follows_the_target) {
   config.kl_coef = 0.2;
   config.kl_target = 0.001;
   OnPolicyLearner tight(model, config);
-  tight.update(batch, 0);
+  ASSERT_TRUE(tight.update(batch, 0));
   EXPECT_DOUBLE_EQ(tight.state().kl_coef, 0.3);
   config.kl_target = 100;
   OnPolicyLearner loose(model, config);
-  loose.update(batch, 0);
+  ASSERT_TRUE(loose.update(batch, 0));
   EXPECT_DOUBLE_EQ(loose.state().kl_coef, 0.1);
 }
 
@@ -199,7 +199,7 @@ TEST(Learner, epochs_stop_when_the_policy_has_moved_far_enough) {
   config.num_epochs = 9;
   config.target_kl = 1e-4;
   OnPolicyLearner learner(model, config);
-  EXPECT_EQ(learner.update(batch, 0).epochs, 1);
+  EXPECT_EQ(learner.update(batch, 0).value().epochs, 1);
 }
 
 TEST(Learner, unusable_rows_have_no_influence) {
@@ -216,7 +216,7 @@ TEST(Learner, unusable_rows_have_no_influence) {
       batch.returns[row] = poison;
     }
     OnPolicyLearner learner(model, config);
-    learner.update(batch, 0);
+    ASSERT_TRUE(learner.update(batch, 0));
     if (kept.empty()) kept.assign(learner.params().begin(), learner.params().end());
     EXPECT_TRUE(std::equal(kept.begin(), kept.end(), learner.params().begin()));
   }
