@@ -23,6 +23,7 @@ enum class Distribution : std::uint8_t {
   kCategorical,  // logits; the greedy action is the largest
   kGaussian,     // means; standard deviations are parameters; [-1, 1] is mapped to finite bounds
   kQ,            // action values (with dueling heads: advantages); always greedy
+  kSde,          // as kGaussian, with standard deviations that depend on the last hidden layer (nn/sde.h)
 };
 
 struct PolicyInfo {
@@ -39,8 +40,8 @@ struct PolicyInfo {
 // hundred nanoseconds and allocates nothing after a thread's first call.
 class Policy {
  public:
-  // `params`: flat, laid out as Mlp(observations, hidden, outputs, act, 0), then `actions` log deviations for
-  // kGaussian. Outputs beyond the actions (a shared critic, a dueling value head) are dropped.
+  // `params`: flat, laid out as Mlp(observations, hidden, outputs, act, 0), `log_std`: `actions` for kGaussian,
+  // [features][actions] for kSde. Outputs beyond the actions (a shared critic, a dueling value head) are dropped.
   Policy(PolicyInfo info, nn::Filter filter, const nn::Mlp& actor, std::span<const float> params,
          std::span<const float> log_std);
 
@@ -75,9 +76,16 @@ class Policy {
   void outputs(const float* observation, float* out) const;
 
  private:
-  float* run(const float* observation) const;
+  // The outputs for one observation, and what its output layer was given. Of this thread, until its next run().
+  struct Run {
+    const float* outputs;
+    const float* features;
+  };
+  Run run(const float* observation) const;
   std::int32_t choose(const float* logits, std::ptrdiff_t stride, nn::Random* random) const;
-  void finish_box(const float* mean, std::ptrdiff_t stride, float* out, nn::Random* random) const;
+  // Outputs and features `stride` apart.
+  void finish_box(const Run& run, std::ptrdiff_t stride, float* out, nn::Random* random) const;
+  int features() const { return info_.hidden.empty() ? observation_size_ : info_.hidden.back(); }
 
   PolicyInfo info_;
   nn::Filter filter_;

@@ -305,7 +305,7 @@ class Words:
 
     def _take_optimizer_kwargs(self, value: Any) -> None:
         names = {"eps": "adam_eps", "alpha": "rmsprop_alpha"}
-        if self.options.get("optimizer") == "rmsprop":
+        if str(self.options.get("optimizer")).startswith("rmsprop"):
             names["eps"] = "rmsprop_eps"
         for name, item in dict(value or {}).items():
             if name == "betas":
@@ -317,19 +317,20 @@ class Words:
                 refuse(f"optimizer_kwargs[{name!r}]", item, "give eps, betas or alpha")
 
     def _take_optimizer_class(self, value: Any) -> None:
-        kind = {"Adam": "adam", "RMSpropTFLike": "rmsprop"}.get(getattr(value, "__name__", ""))
+        kind = {"Adam": "adam", "RMSprop": "rmsprop", "RMSpropTFLike": "rmsprop_tf"}.get(getattr(value, "__name__", ""))
         if kind is None or "optimizer" not in self.defaults:
             refuse(
                 "optimizer_class",
                 getattr(value, "__name__", value),
                 "give optimizer='adam' or, for A2C and PPO, 'rmsprop'",
             )
-        self._set("optimizer_class", "optimizer", kind)
+        self.options["optimizer"] = kind
 
     def _take_use_rms_prop(self, value: Any) -> None:
         if "optimizer" not in self.defaults:
             refuse("use_rms_prop", value, f"{self.algo} steps by Adam: leave it out")
-        self._set("use_rms_prop", "optimizer", "rmsprop" if numbers.flag(value, "use_rms_prop") else "adam")
+        if "optimizer" not in self.options:  # policy_kwargs may have named it
+            self._set("use_rms_prop", "optimizer", "rmsprop" if numbers.flag(value, "use_rms_prop") else "adam")
 
     def _take_rms_prop_eps(self, value: Any) -> None:
         if "rmsprop_eps" not in self.defaults:

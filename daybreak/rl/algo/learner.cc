@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "daybreak/rl/nn/sde.h"
+
 namespace daybreak::rl {
 
 // What one member of the team works with. Its own cache lines, its own gradient.
@@ -39,21 +41,26 @@ OnPolicyLearner::OnPolicyLearner(const nn::Model& model, const OnPolicyConfig& c
       block_(model.actor().block()) {
   nn::Random init(config.seed, 2);
   const bool normc = config.init == "normc";
-  if (normc) {
+  const bool uniform = config.init == "uniform";
+  if (uniform) {
+    model_.actor().init_uniform(params_.data(), init);
+  } else if (normc) {
     model_.actor().init_normc(params_.data(), 1.0F, 0.01F, init);
   } else {
     model_.actor().init_orthogonal(params_.data(), std::sqrt(2.0F), 0.01F, init);
   }
   if (model_.separate_critic()) {
-    if (normc) {
+    if (uniform) {
+      model_.critic().init_uniform(params_.data(), init);
+    } else if (normc) {
       model_.critic().init_normc(params_.data(), 1.0F, 0.01F, init);
     } else {
       model_.critic().init_orthogonal(params_.data(), std::sqrt(2.0F), 1.0F, init);
     }
   }
-  if (!model_.spec().discrete) {
-    std::fill_n(params_.data() + model_.log_std(), model_.spec().actions, static_cast<float>(config.log_std_init));
-  }
+  std::fill_n(params_.data() + model_.log_std(), model_.log_std_size(), static_cast<float>(config.log_std_init));
+  // TensorFlow's RMSprop begins with mean squares of one, PyTorch's with zero.
+  if (config.optimizer == "rmsprop_tf") std::fill(adam_v_.begin(), adam_v_.end(), 1.0F);
   for (int i = 0; i < team_.size(); ++i) shards_.push_back(std::make_unique<Shard>(model_, block_));
 }
 
@@ -131,6 +138,11 @@ void OnPolicyLearner::block_gradient(Shard& shard, const Minibatch& minibatch, s
   if (box == 0) {
     kernels_.categorical_loss(minibatch.loss, count, nb, shard.workspace.policy(), shard.workspace.ld_policy(),
                               shard.actions, shard.logp, shard.advantages, &shard.sums);
+  } else if (model_.spec().sde) {
+    const nn::SdeFeatures features{model_.features(), shard.workspace.features(), shard.workspace.ld_features()};
+    nn::sde_loss(minibatch.loss, count, nb, shard.workspace.policy(), shard.workspace.ld_policy(), features,
+                 params_.data() + model_.log_std(), shard.box_actions.data(), nn::kBlock, shard.logp, shard.advantages,
+                 shard.gradients.data() + model_.log_std(), &shard.sums);
   } else {
     kernels_.gaussian_loss(minibatch.loss, count, nb, shard.workspace.policy(), shard.workspace.ld_policy(),
                            params_.data() + model_.log_std(), shard.box_actions.data(), nn::kBlock, shard.logp,
@@ -174,6 +186,23 @@ bool OnPolicyLearner::apply_step(int member) {
   if (!std::isfinite(norm)) return false;
   const double limit = config_.max_grad_norm;
   const double scale = limit > 0 && norm > limit ? limit / (norm + 1e-6) : 1.0;
+  if (config_.optimizer != "adam") {
+    kernels_.rmsprop(end - begin, params_.data() + begin, total + begin, adam_v_.data() + begin,
+                     static_cast<float>(stats_.lr), static_cast<float>(config_.rmsprop_alpha),
+                     static_cast<float>(config_.rmsprop_eps), static_cast<float>(scale),
+                     config_.optimizer == "rmsprop_tf");
+  } else {
+    adam_step(begin, end, total, scale);
+  }
+  team_.barrier();
+  if (member == 0) {
+    ++stats_.gradient_steps;
+    stats_.grad_norm += norm;
+  }
+  return true;
+}
+
+void OnPolicyLearner::adam_step(std::size_t begin, std::size_t end, const float* total, double scale) {
   const double t = static_cast<double>(adam_steps_ + stats_.gradient_steps + 1);
   const double correction2 = std::sqrt(1 - std::pow(config_.adam_beta2, t));
   const double rate = stats_.lr * correction2 / (1 - std::pow(config_.adam_beta1, t));
@@ -181,12 +210,6 @@ bool OnPolicyLearner::apply_step(int member) {
                 static_cast<float>(rate), static_cast<float>(config_.adam_beta1),
                 static_cast<float>(config_.adam_beta2), static_cast<float>(config_.adam_eps * correction2),
                 static_cast<float>(scale));
-  team_.barrier();
-  if (member == 0) {
-    ++stats_.gradient_steps;
-    stats_.grad_norm += norm;
-  }
-  return true;
 }
 
 // The sentence about what is not finite after a step that was not made, or after an epoch; none where all is well.

@@ -95,6 +95,7 @@ class OnPolicyLearner {
   void block_gradient(Shard& shard, const Minibatch& minibatch, std::int64_t first, int count);
   void work(int member, std::int64_t epochs, std::int64_t minibatch_size);
   bool apply_step(int member);
+  void adam_step(std::size_t begin, std::size_t end, const float* total, double scale);
   base::Status fault() const;
   double explained_variance(const SampleBatch& batch) const;
 

@@ -29,6 +29,7 @@ struct Fragment {
   std::span<const std::int64_t> episode_lengths;
   double seen_count = 0;
   std::span<const double> seen_mean, seen_m2;
+  std::span<const double> seen_rewards;  // count, mean, squared deviations of discounted sums of rewards
 };
 
 class OnPolicyTrainer final : public Trainer {
@@ -54,7 +55,8 @@ class OnPolicyTrainer final : public Trainer {
   }
 
   const OnPolicyConfig& configuration() const { return config_; }
-  // What RolloutSampler needs of the policy, flat: parameters, then the filter's means and inverse deviations.
+  // What RolloutSampler needs of the policy, flat: parameters, then the filter's means and inverse deviations, then
+  // count, mean and squared deviations of discounted sums of rewards.
   std::vector<float> weights() const;
   const nn::Model& model() const { return learner_.model(); }
 
@@ -69,6 +71,7 @@ class OnPolicyTrainer final : public Trainer {
   OnPolicyLearner learner_;
   nn::Filter filter_;
   nn::RunningStats stats_;
+  nn::RunningStats reward_stats_ = RolloutSampler::first_reward_stats();
   std::vector<std::unique_ptr<RolloutSampler>> samplers_;
   std::unique_ptr<Team> sampling_team_;
   SampleBatch batch_;

@@ -151,6 +151,7 @@ Fragment fragment_of(nb::handle dict) {
   f.seen_count = nb::cast<double>(dict["seen_count"]);
   f.seen_mean = span_of<double>(dict, "seen_mean");
   f.seen_m2 = span_of<double>(dict, "seen_m2");
+  f.seen_rewards = span_of<double>(dict, "seen_rewards");
   return f;
 }
 
@@ -280,14 +281,21 @@ class SamplerObject {
 
   void set_weights(const FloatArray& flat) {
     const auto width = static_cast<std::size_t>(model_.spec().observation_size);
-    if (flat.size() != model_.size() + 2 * width) {
-      throw nb::value_error(fmt::format("{} weights: this sampler's model has {} and a filter of 2 x {}", flat.size(),
-                                        model_.size(), width)
-                                .c_str());
+    if (flat.size() != model_.size() + 2 * width + 3) {
+      throw nb::value_error(
+          fmt::format("{} weights: this sampler's model has {}, a filter of 2 x {} and statistics of 3", flat.size(),
+                      model_.size(), width)
+              .c_str());
     }
     params_.assign(flat.data(), flat.data() + model_.size());
     std::copy_n(flat.data() + model_.size(), width, filter_.mean.data());
     std::copy_n(flat.data() + model_.size() + width, width, filter_.inverse_std.data());
+    const float* rewards = flat.data() + model_.size() + 2 * width;
+    nn::RunningStats stats(1);
+    stats.count = static_cast<double>(rewards[0]);
+    stats.mean[0] = static_cast<double>(rewards[1]);
+    stats.m2[0] = static_cast<double>(rewards[2]);
+    sampler_->set_reward_stats(stats);
   }
 
   nb::dict sample(std::int64_t steps) {
@@ -322,6 +330,8 @@ class SamplerObject {
     out["seen_count"] = seen_.count;
     out["seen_mean"] = array_of(std::vector<double>(seen_.mean), {width});
     out["seen_m2"] = array_of(std::vector<double>(seen_.m2), {width});
+    const nn::RunningStats& rewards = sampler_->seen_rewards();
+    out["seen_rewards"] = array_of(std::vector<double>{rewards.count, rewards.mean[0], rewards.m2[0]}, {3});
     return out;
   }
 
