@@ -383,9 +383,26 @@ class _Exported:
 # Tasks.
 
 
+def name_of(function: Any) -> str:
+    """What to call it, also where it has no name: a partial, an object with `__call__`.
+
+    >>> import functools
+    >>> name_of(functools.partial(max, 3)), name_of(name_of), name_of([].append)
+    ('partial(max)', 'name_of', 'list.append')
+    """
+    found = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
+    if isinstance(found, str):
+        return found
+    inner = getattr(function, "func", None)  # of functools.partial and its like
+    if callable(inner):
+        return f"{type(function).__name__}({name_of(inner)})"
+    return type(function).__qualname__
+
+
 class RemoteFunction(_native.RemoteFunctionBase):
     """A function that runs in a worker: `f.remote(...)` returns an ObjectRef at once."""
 
+    __qualname__: str
     _function: Any
     _options: dict[str, Any]
     _exported: _Exported
@@ -395,11 +412,11 @@ class RemoteFunction(_native.RemoteFunctionBase):
         self._function = function
         self._options = options
         self._exported = _Exported()
-        for name in ("__name__", "__qualname__", "__doc__", "__module__"):
-            try:
-                setattr(self, name, getattr(function, name))
-            except AttributeError:
-                continue
+        self.__qualname__ = name_of(function)
+        name = getattr(function, "__name__", None)
+        self.__name__ = name if isinstance(name, str) else self.__qualname__
+        self.__doc__ = getattr(function, "__doc__", None)
+        self.__module__ = getattr(function, "__module__", None) or type(function).__module__
         self.__wrapped__ = function
         return self
 
@@ -767,33 +784,3 @@ class RuntimeContext:
 def get_runtime_context() -> RuntimeContext:
     """Ids and resources of the task, actor or driver that asks."""
     return RuntimeContext()
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# References as futures.
-
-
-def _future_of(ref: ObjectRef) -> Any:
-    """A concurrent.futures.Future for a reference; a thread waits for it."""
-    import concurrent.futures
-
-    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-
-    def wait() -> None:
-        try:
-            value = _native.get(ref)
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(value)
-
-    from threading import Thread
-
-    Thread(target=wait, daemon=True).start()
-    return future
-
-
-def _await_ref(ref: ObjectRef) -> Any:
-    import asyncio
-
-    return asyncio.wrap_future(_future_of(ref)).__await__()

@@ -32,6 +32,13 @@ Client& client_or_throw() {
   return *client;
 }
 
+// As that, for what only makes sense in a runtime that runs: it starts none.
+Client& running_client() {
+  if (state().client == nullptr)
+    throw_error(base::Error(base::Code::kFailedPrecondition, "the runtime has been shut down"));
+  return *state().client;
+}
+
 // In the child of a fork, whoever forked: the runtime is the parent's.
 void forget_runtime() {
   State& s = state();
@@ -271,7 +278,7 @@ nb::list processes() {
 
 // An object whose value comes later: a function that refers to itself is pickled with its own reference in it.
 nb::object reserve() {
-  auto ref = client_or_throw().process().create(Kind::kValue);
+  auto ref = running_client().process().create(Kind::kValue);
   if (!ref) throw_error(ref.error());
   return nb::steal(make_object_ref(*ref));
 }
@@ -290,7 +297,7 @@ void fill(nb::handle object, nb::bytes world, nb::handle value) {
 void abandon(nb::handle object) {
   const Ref* ref = checked_ref(object.ptr(), "_abandon");
   if (ref == nullptr) throw nb::python_error();
-  client_or_throw().process().publish_error(ref->index, ErrorKind::kRuntime, "the function could not be pickled");
+  running_client().process().publish_error(ref->index, ErrorKind::kRuntime, "the function could not be pickled");
 }
 
 // Of these functions, those that a task which is not done still needs.

@@ -25,20 +25,69 @@ _MAX_DEPTH = 12
 
 def dumps(value: Any, buffer_callback: Callable[[Any], Any]) -> bytes:
     """cloudpickle, protocol 5, with large buffers handed out; the error names the part that does not pickle."""
-    import cloudpickle
-
     try:
-        # Always cloudpickle: a function or class of __main__ must travel by value.
-        return cloudpickle.dumps(value, protocol=5, buffer_callback=buffer_callback)  # type: ignore[no-any-return]
+        return _dump(value, buffer_callback)
     except Exception as error:
         raise TypeError(explain(value, error)) from error
 
 
-def dumps_alone(value: Any) -> bytes:
-    """cloudpickle with everything in one string."""
-    import cloudpickle
+def dumps_alone(value: Any, careful: Any = None) -> bytes:
+    """cloudpickle with everything in one string. careful: of crossing.py, takes exceptions apart that do not pickle."""
+    return _dump(value, None, careful)
 
-    return cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]
+
+def _dump(value: Any, buffer_callback: Callable[[Any], Any] | None, careful: Any = None) -> bytes:
+    import io
+
+    out = io.BytesIO()
+    # Always cloudpickle: a function or class of __main__ must travel by value.
+    pickler = _pickler_type()(out, protocol=5, buffer_callback=buffer_callback)
+    pickler.careful = careful
+    pickler.dump(value)
+    return out.getvalue()
+
+
+_pickler: Any = None
+_reducers: dict[type, Callable[[Any, Any], Any] | None] = {}  # by the type of the object; None: nothing special
+_MAX_REDUCERS = 10_000
+
+
+def _pickler_type() -> Any:
+    """cloudpickle's, which is loaded now, with what follows in _reducer_of."""
+    global _pickler
+    if _pickler is None:
+        import cloudpickle
+
+        of_cloudpickle = cloudpickle.Pickler.reducer_override
+
+        class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+            careful: Any = None
+
+            def reducer_override(self, obj: Any) -> Any:
+                kind = type(obj)
+                try:
+                    reducer = _reducers[kind]
+                except KeyError:
+                    reducer = _reducer_of(kind)
+                if reducer is not None:
+                    found = reducer(obj, self)
+                    if found is not NotImplemented:
+                        return found
+                return of_cloudpickle(self, obj)
+
+        _pickler = Pickler
+    return _pickler
+
+
+def _reducer_of(kind: type) -> Callable[[Any, Any], Any] | None:
+    """What is not left to cloudpickle: exceptions."""
+    from . import crossing
+
+    found: Callable[[Any, Any], Any] | None = crossing.reduced if issubclass(kind, BaseException) else None
+    if len(_reducers) >= _MAX_REDUCERS:
+        _reducers.clear()
+    _reducers[kind] = found
+    return found
 
 
 def world() -> bytes:
@@ -72,14 +121,12 @@ def _cwd() -> str:
 
 def explain(value: Any, error: BaseException) -> str:
     """Says which part of `value` cannot be pickled: the innermost that fails on its own."""
-    import cloudpickle
-
     seen: set[int] = set()
     budget = _MAX_PARTS
 
     def fails(part: Any) -> bool:
         try:
-            cloudpickle.dumps(part, protocol=5)
+            dumps_alone(part)
         except Exception:
             return True
         return False

@@ -274,6 +274,15 @@ bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::in
   }
 }
 
+// client_or_init() for a verb that is given references: those of a runtime that has been shut down start no new one.
+Client* client_for(PyObject* refs, const char* verb) {
+  PyObject* first = PyList_Check(refs) && PyList_GET_SIZE(refs) > 0     ? PyList_GET_ITEM(refs, 0)
+                    : PyTuple_Check(refs) && PyTuple_GET_SIZE(refs) > 0 ? PyTuple_GET_ITEM(refs, 0)
+                                                                        : refs;
+  if (state().client == nullptr && is_object_ref(first) && checked_ref(first, verb) == nullptr) return nullptr;
+  return client_or_init();
+}
+
 void raise_timeout(PyObject* timeout, std::size_t unfinished, std::size_t total) {
   PyObject* type = python_object("exceptions", "GetTimeoutError");
   if (type != nullptr)
@@ -292,7 +301,7 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
   }
   if (nargs != 1)
     return PyErr_Format(PyExc_TypeError, "get() takes one ObjectRef or a list of them, %zd arguments given", nargs);
-  Client* client = client_or_init();
+  Client* client = client_for(args[0], "get()");
   if (client == nullptr) return nullptr;
   std::int64_t deadline;
   if (!deadline_of(timeout, deadline)) return nullptr;
@@ -385,7 +394,7 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
   if (nargs != 1 || !PyList_Check(args[0]))
     return PyErr_Format(PyExc_TypeError, "wait() takes a list of ObjectRefs, not %.200s",
                         nargs == 1 ? Py_TYPE(args[0])->tp_name : "that");
-  Client* client = client_or_init();
+  Client* client = client_for(args[0], "wait()");
   if (client == nullptr) return nullptr;
   std::int64_t deadline;
   if (!deadline_of(timeout, deadline)) return nullptr;

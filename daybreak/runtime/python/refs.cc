@@ -124,12 +124,12 @@ PyObject* ref_new(PyTypeObject*, PyObject*, PyObject*) {
 }
 
 PyObject* ref_future(PyObject* self, PyObject*) {
-  PyObject* make = python_object("api", "_future_of");
+  PyObject* make = python_object("futures", "future_of");
   return make == nullptr ? nullptr : PyObject_CallOneArg(make, self);
 }
 
 PyObject* ref_await(PyObject* self) {
-  PyObject* make = python_object("api", "_await_ref");
+  PyObject* make = python_object("futures", "await_ref");
   return make == nullptr ? nullptr : PyObject_CallOneArg(make, self);
 }
 

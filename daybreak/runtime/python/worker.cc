@@ -1,4 +1,5 @@
 // A worker's or an actor's main loop: runs Python code for tasks that WorkerLoop claims.
+#include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -92,8 +93,9 @@ void for_each_result(Process& p, std::uint32_t index, F&& f) {
   f(index);
 }
 
-// The pending Python exception as the results of the task.
-void publish_exception(Client& client, std::uint32_t index, const char* where, PyObject* callable) {
+// The pending Python exception as what is sent instead of a value: a dict. Null without an exception set: it could not
+// be made.
+Owned take_exception(const char* where, PyObject* callable) {
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
   PyErr_NormalizeException(&type, &value, &trace);
@@ -103,23 +105,41 @@ void publish_exception(Client& client, std::uint32_t index, const char* where, P
   Owned payload(describe == nullptr
                     ? nullptr
                     : PyObject_CallFunction(describe, "OsO", value, where, callable == nullptr ? Py_None : callable));
-  Encoder encoder;
-  if (payload && encoder.item(payload.get())) {
-    const Payload& encoded = encoder.finish(kCodecException);
-    for_each_result(client.process(), index, [&](std::uint32_t at) {
-      if (client.process().entry(at).value.where != kNowhere) client.process().drop_value(at);
-      if (client.set_value(at, encoded)) {
-        client.process().entry(at).error = ErrorKind::kUser;
-        client.process().publish(at, true);
-      } else {
-        client.process().publish_error(at, ErrorKind::kStoreFull,
-                                       "the object store is too full even for the task's exception");
-      }
-    });
-    return;
+  if (!payload) PyErr_Clear();
+  return payload;
+}
+
+// Writes it as the value of the object; without the exception itself where the store has no room for that. False: not
+// even so.
+bool set_exception(Client& client, std::uint32_t at, PyObject* payload) {
+  if (payload == nullptr) return false;
+  for (bool whole : {true, false}) {
+    PyObject* shorten = whole ? nullptr : python_object("exceptions", "_without_cause");
+    Owned shorter(shorten == nullptr ? nullptr : PyObject_CallOneArg(shorten, payload));
+    Encoder encoder;
+    if ((whole || shorter) && encoder.item(whole ? payload : shorter.get()) &&
+        client.set_value(at, encoder.finish(kCodecException)))
+      return true;
+    PyErr_Clear();
   }
-  PyErr_Clear();
-  client.fail(index, ErrorKind::kRuntime, "the task raised an exception that could not be recorded");
+  return false;
+}
+
+// The pending Python exception as the results of the task.
+void publish_exception(Client& client, std::uint32_t index, const char* where, PyObject* callable) {
+  Owned payload = take_exception(where, callable);
+  if (!payload)
+    return client.fail(index, ErrorKind::kRuntime, "the task raised an exception that could not be recorded");
+  for_each_result(client.process(), index, [&](std::uint32_t at) {
+    if (client.process().entry(at).value.where != kNowhere) client.process().drop_value(at);
+    if (set_exception(client, at, payload.get())) {
+      client.process().entry(at).error = ErrorKind::kUser;
+      client.process().publish(at, true);
+    } else {
+      client.process().publish_error(at, ErrorKind::kStoreFull,
+                                     "the object store is too full even for the task's exception");
+    }
+  });
 }
 
 // Writes one result; false with an exception set.
@@ -199,6 +219,20 @@ bool should_retry(Client& client, std::uint32_t index, const Function* function)
   if (function == nullptr || (e.part.options & kRetryExceptions) == 0 || e.part.retries_left == 0) return false;
   if (PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) return false;
   return function->retry_on == Py_None || PyErr_ExceptionMatches(function->retry_on);
+}
+
+// repr() of the code of the pending SystemExit, which is cleared.
+std::string exit_code_text() {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  Owned own_type(type), own_value(value), own_trace(trace);
+  Owned code(PyObject_GetAttrString(value, "code"));
+  Owned text(code ? PyObject_Repr(code.get()) : nullptr);
+  const char* utf8 = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
+  std::string result = utf8 == nullptr ? "" : std::string(utf8).substr(0, 200);
+  PyErr_Clear();
+  return result;
 }
 
 void run_native(Client& client, std::uint32_t index, NativeFunction function) {
@@ -283,7 +317,7 @@ void run_task(Client& client, std::uint32_t index) {
       PyErr_Clear();
       client.cancel_claimed(index);
     } else if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
-      PyErr_Clear();
+      const std::string code = exit_code_text();
       if (actor_call) {
         // The scheduler must know that it is over before the caller does: a call that follows must not wait.
         actor_leaves = true;
@@ -293,7 +327,9 @@ void run_task(Client& client, std::uint32_t index) {
                     "the actor has left: its method raised SystemExit or called exit_actor()");
       } else {
         client.fail(index, ErrorKind::kWorkerCrashed,
-                    "the task raised SystemExit: a task ends by returning; the worker was kept");
+                    fmt::format("the task raised SystemExit({}): a task ends by returning (the worker was kept); raise "
+                                "another exception to report a failure",
+                                code));
       }
     } else if (should_retry(client, index, function)) {
       PyErr_Clear();
@@ -350,17 +386,8 @@ bool construct_actor(Client& client, std::uint32_t slot) {
     if (client.set_value(index, payload)) e.error = ErrorKind::kUser;
     return false;
   }
-  PyObject *type, *value, *trace;
-  PyErr_Fetch(&type, &value, &trace);
-  PyErr_NormalizeException(&type, &value, &trace);
-  if (trace != nullptr) PyException_SetTraceback(value, trace);
-  PyObject* describe = python_object("exceptions", "_to_payload");
-  Owned payload(describe == nullptr ? nullptr
-                                    : PyObject_CallFunction(describe, "OsO", value, "__init__",
-                                                            function == nullptr ? Py_None : function->callable));
-  Encoder encoder;
-  if (payload && encoder.item(payload.get()) && client.set_value(index, encoder.finish(kCodecException)))
-    e.error = ErrorKind::kUser;
+  Owned payload = take_exception("__init__", function == nullptr ? nullptr : function->callable);
+  if (set_exception(client, index, payload.get())) e.error = ErrorKind::kUser;
   return false;
 }
 
