@@ -515,6 +515,24 @@ class ActorClass:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(f"actors are not made by calling the class: use {self.__name__}.remote()")
 
+    def __getattr__(self, name: str) -> Any:
+        """Constants of the class. (A function found here would be pickled by this name, for another copy of the class.)"""
+        if name.startswith("__") or "_class" not in self.__dict__:
+            raise AttributeError(name)
+        found = getattr(self._class, name)
+        if callable(found):
+            raise AttributeError(
+                f"{self.__name__}.{name}: methods are those of an actor, handle = {self.__name__}.remote(...)"
+            )
+        return found
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return isinstance(instance, self._class)
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        """`class Special(Counter)` is one of the class itself: decorate it, too."""
+        return (self._class,)
+
     def options(self, **options: Any) -> ActorClass:
         """The same class with other options, for the actors made through what is returned."""
         other = ActorClass(self._class, self._options | _checked(options, _ACTOR_OPTIONS, "an actor"))

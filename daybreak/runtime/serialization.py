@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
 from .._core.runtime import _actor_at, _actor_from_bytes, _ref_at, _ref_from_bytes
 
@@ -48,27 +49,23 @@ def _dump(value: Any, buffer_callback: Callable[[Any], Any] | None, careful: Any
 
 
 _pickler: Any = None
-_reducers: dict[type, Callable[[Any, Any], Any] | None] = {}  # by the type of the object; None: nothing special
-_MAX_REDUCERS = 10_000
 
 
 def _pickler_type() -> Any:
-    """cloudpickle's, which is loaded now, with what follows in _reducer_of."""
+    """cloudpickle's, which is loaded now, with what `reducers` does otherwise."""
     global _pickler
     if _pickler is None:
         import cloudpickle
 
+        from .reducers import reducer_of
+
         of_cloudpickle = cloudpickle.Pickler.reducer_override
 
         class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-            careful: Any = None
+            careful: Any = None  # of `crossing`
 
             def reducer_override(self, obj: Any) -> Any:
-                kind = type(obj)
-                try:
-                    reducer = _reducers[kind]
-                except KeyError:
-                    reducer = _reducer_of(kind)
+                reducer = reducer_of(type(obj))
                 if reducer is not None:
                     found = reducer(obj, self)
                     if found is not NotImplemented:
@@ -77,17 +74,6 @@ def _pickler_type() -> Any:
 
         _pickler = Pickler
     return _pickler
-
-
-def _reducer_of(kind: type) -> Callable[[Any, Any], Any] | None:
-    """What is not left to cloudpickle: exceptions."""
-    from . import crossing
-
-    found: Callable[[Any, Any], Any] | None = crossing.reduced if issubclass(kind, BaseException) else None
-    if len(_reducers) >= _MAX_REDUCERS:
-        _reducers.clear()
-    _reducers[kind] = found
-    return found
 
 
 def world() -> bytes:
@@ -117,6 +103,14 @@ def _cwd() -> str:
         return os.getcwd()
     except OSError:
         return ""
+
+
+def _way_out(part: Any) -> str:
+    if isinstance(part, (GeneratorType, AsyncGeneratorType)):
+        return "A generator stays in its process: return list(...), or give num_returns=N for N references to its items"
+    if isinstance(part, CoroutineType):
+        return "A coroutine stays in its process: return asyncio.run(...) of it"
+    return "Make it inside the task, or leave it out with __getstate__"
 
 
 def explain(value: Any, error: BaseException) -> str:
@@ -176,9 +170,6 @@ def explain(value: Any, error: BaseException) -> str:
 
     found = search(value, type(value).__name__ if not callable(value) else getattr(value, "__qualname__", "value"), 0)
     if found is None:
-        return f"{type(value).__name__} cannot be pickled: {error}"
+        return f"{type(value).__name__} cannot be pickled: {error}. {_way_out(value)}"
     path, part = found
-    return (
-        f"{path} ({type(part).__module__}.{type(part).__name__}: {part!r:.80}) cannot be pickled: {error}. "
-        "Make it inside the task, or leave it out with __getstate__"
-    )
+    return f"{path} ({type(part).__module__}.{type(part).__name__}: {part!r:.80}) cannot be pickled: {error}. {_way_out(part)}"

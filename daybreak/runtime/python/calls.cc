@@ -224,6 +224,10 @@ PyObject* handle_repr(PyObject* object) {
                               self->creation.generation, self->creation.index);
 }
 
+PyObject* handle_itself(PyObject* object, PyObject*) {
+  return Py_NewRef(object);
+}
+
 PyObject* handle_id(PyObject* object, void*) {
   auto* self = reinterpret_cast<ActorHandleObject*>(object);
   return PyUnicode_FromFormat("%08x%08x", self->creation.generation, self->creation.index);
@@ -516,7 +520,9 @@ bool init_calls(PyObject* module) {
                                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, method_slots};
   actor_method_type = add_type(&method_spec, "ActorMethod");
 
-  static PyMethodDef handle_methods[] = {{"__reduce__", reduce_actor, METH_NOARGS, nullptr},
+  static PyMethodDef handle_methods[] = {{"__copy__", handle_itself, METH_NOARGS, nullptr},
+                                         {"__deepcopy__", handle_itself, METH_O, nullptr},
+                                         {"__reduce__", reduce_actor, METH_NOARGS, nullptr},
                                          {nullptr, nullptr, 0, nullptr}};
   static PyGetSetDef handle_getset[] = {{"_actor_id", handle_id, nullptr, "16 hexadecimal digits", nullptr},
                                         {"_slot", handle_slot, nullptr, nullptr, nullptr},

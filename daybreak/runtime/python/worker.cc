@@ -221,6 +221,39 @@ bool should_retry(Client& client, std::uint32_t index, const Function* function)
   return function->retry_on == Py_None || PyErr_ExceptionMatches(function->retry_on);
 }
 
+// False with an exception set that says what to do: the function was async, or a generator.
+bool can_be_a_result(PyObject* result, std::uint16_t num_returns, const std::string& method, PyObject* callable) {
+  const bool coroutine = PyCoro_CheckExact(result), async_generator = PyAsyncGen_CheckExact(result);
+  if (!coroutine && !async_generator && (num_returns != 1 || !PyGen_CheckExact(result))) return true;
+  Owned name;
+  if (callable == nullptr) {
+    name = Owned(PyUnicode_FromString(method.c_str()));
+  } else if (PyObject* name_of = python_object("api", "name_of"); name_of != nullptr) {
+    name = Owned(PyObject_CallOneArg(name_of, callable));
+  }
+  if (!name) return false;
+  if (coroutine) {
+    Owned closed(PyObject_CallMethod(result, "close", nullptr));  // or it would say that nobody awaited it
+    PyErr_Clear();
+    PyErr_Format(PyExc_TypeError,
+                 "%U is a coroutine function, which this version does not run: make it an ordinary one that calls "
+                 "asyncio.run(...)%s",
+                 name.get(), callable == nullptr ? ", or give the actor max_concurrency=N for N threads" : "");
+  } else if (async_generator) {
+    PyErr_Format(
+        PyExc_TypeError,
+        "%U is an async generator, which this version does not run: make it an ordinary function that collects "
+        "the items with asyncio.run(...) and returns a list",
+        name.get());
+  } else {
+    PyErr_Format(PyExc_TypeError,
+                 "%U is a generator, and a generator stays in its process: return a list, or give num_returns=N for N "
+                 "references to its N items",
+                 name.get());
+  }
+  return false;
+}
+
 // repr() of the code of the pending SystemExit, which is cleared.
 std::string exit_code_text() {
   PyObject *type, *value, *trace;
@@ -300,14 +333,7 @@ void run_task(Client& client, std::uint32_t index) {
         result = PyObject_VectorcallMethod(attribute, values.data(), static_cast<std::size_t>(positional) + 1, kwnames);
     }
     if (is_fork_of_task) _exit(0);
-    if (result != nullptr && PyCoro_CheckExact(result)) {
-      Py_CLEAR(result);
-      PyErr_Format(
-          PyExc_TypeError,
-          "%s is a coroutine function, which this version does not run: make it an ordinary one, or give the actor "
-          "max_concurrency=N for N threads",
-          actor_call ? name.c_str() : "the task");
-    }
+    if (result != nullptr && !can_be_a_result(result, e.part.num_returns, name, callable)) Py_CLEAR(result);
     if (result != nullptr) {
       if (!publish_result(client, index, result))
         publish_exception(client, index, actor_call ? name.c_str() : "", callable);
@@ -372,6 +398,11 @@ bool construct_actor(Client& client, std::uint32_t slot) {
   Ref failed;
   bool dependency_failed = false;
   Function* function = load_function(client, e.part.function);
+  if (function != nullptr) {
+    PyObject* prepare = python_object("worker", "prepare_class");
+    Owned prepared(prepare == nullptr ? nullptr : PyObject_CallOneArg(prepare, function->callable));
+    if (!prepared) function = nullptr;
+  }
   if (function != nullptr && decode_call(client, index, name, values, kwnames, positional, failed, dependency_failed))
     actor_instance =
         PyObject_Vectorcall(function->callable, values.data(), static_cast<std::size_t>(positional), kwnames);
