@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "daybreak/base/log.h"
+#include "daybreak/base/machine.h"
 #include "daybreak/net/internal/connection.h"
 
 namespace daybreak::net {
@@ -152,7 +153,7 @@ class Server::Impl {
                                   {"took_us", access.took_us}});
       };
     }
-    const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    const int cores = static_cast<int>(base::this_machine().cores);
     const int threads = std::clamp(options.threads > 0 ? options.threads : cores, 1, kMaxLoops);
     for (int i = 0; i < threads; ++i) loops_.push_back(std::make_shared<Loop>(shared_, i));
   }

@@ -45,6 +45,8 @@ __all__ = [
 _MIN_STORE_BYTES = 1 << 20
 _MAX_NUM_RETURNS = 1000
 _MAX_RETRIES = 32_000
+_AWAITED_WORKERS = 1  # runs when init returns; the others follow at one in 2 ms
+_WORKERS_WITHIN_S = 10.0
 _FIND_TRIES = 10  # of get_if_exists, where actors of that name come and go
 _lock = RLock()
 _namespace = "default"
@@ -95,10 +97,12 @@ def init(
 
     Args:
         address: None or "local"; this machine.
-        num_cpus: logical CPUs, free of the machine's cores (the default is their number).
+        num_cpus: logical CPUs, free of the machine's cores. The default are the cores that this process may use: its
+            affinity (`taskset`), at most the CPU quota of its control group (a container's `--cpus`).
         num_gpus: logical GPUs; ids 0, 1, ... are handed out, no hardware is needed.
         resources: custom resources, e.g. {"license": 2}.
-        object_store_memory: bytes; the default is 30% of the machine's memory.
+        object_store_memory: bytes; the default is 30% of the machine's memory, or of its control group's limit if that is
+            less. The store lies in memory of its own: the size of /dev/shm does not matter.
         ignore_reinit_error: return quietly when it is running already.
         namespace: of actor names.
         log_to_driver: print what workers print, with a prefix.
@@ -134,7 +138,7 @@ def init(
             raise ValueError(
                 f"address={address!r}: only None and 'local' are possible, this version runs on one machine"
             )
-        cpus = os.cpu_count() or 1 if num_cpus is None else num_cpus
+        cpus = _native._machine()[0] if num_cpus is None else num_cpus
         if isinstance(cpus, bool) or not isinstance(cpus, (int, float)) or cpus != int(cpus) or not 0 <= cpus <= 4096:
             raise ValueError(f"num_cpus={num_cpus!r}: it must be a whole number from 0 to 4096")
         gpus = 0.0 if num_gpus is None else float(num_gpus)
@@ -154,6 +158,8 @@ def init(
             os.environ.update({str(k): str(v) for k, v in environment.items()})
             os.environ["DAYBREAK_PRELOAD"] = preload
             _native._init(int(cpus), gpus, custom, store, _zygote_command(), log_to_driver)
+            _load_pickling()  # while they start
+            _native._await_workers(min(int(cpus), _AWAITED_WORKERS), _WORKERS_WITHIN_S)
         finally:
             for name, value in before.items():
                 if value is None:
@@ -166,6 +172,12 @@ def init(
             atexit.register(shutdown)
             _exit_hook = True
         return _info()
+
+
+def _load_pickling() -> None:
+    from . import serialization
+
+    serialization.pickler_type()
 
 
 def _to_json(info: dict[str, Any]) -> str:
@@ -202,12 +214,13 @@ def _zygote_command() -> list[str]:
 
 
 def _store_bytes(asked: int | None) -> int:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    _, total, limited_by = _native._machine()
     if asked is None:
         return int(total * 0.3)
     if isinstance(asked, bool) or not isinstance(asked, (int, float)) or not _MIN_STORE_BYTES <= asked <= total:
         raise ValueError(
-            f"object_store_memory={asked!r}: it must lie between {_MIN_STORE_BYTES} bytes and this machine's memory, {total} bytes"
+            f"object_store_memory={asked!r}: it must lie between {_MIN_STORE_BYTES} bytes and "
+            f"{f'the limit in {limited_by}' if limited_by else 'the memory of this machine'}, {total} bytes"
         )
     return int(asked)
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "daybreak/base/failpoint.h"
+#include "daybreak/base/machine.h"
 #include "daybreak/runtime/native.h"
 #include "daybreak/runtime/python/common.h"
 
@@ -71,6 +72,13 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
   s.client = &s.node->client();
   set_current_client(s.client);
   s.session = s.node->segment().control().session;
+}
+
+void await_workers(std::uint32_t count, double limit_s) {
+  State& s = state();
+  if (!s.node) return;
+  nb::gil_scoped_release released;
+  s.node->await_workers(count, std::chrono::milliseconds(static_cast<std::int64_t>(limit_s * 1000)));
 }
 
 void shutdown() {
@@ -382,6 +390,11 @@ void bind_runtime(nb::module_& m) {
   m.def("_usage", usage);
   m.def("_processes", processes);
   m.def("_contention", contention);
+  m.def("_machine", [] {
+    const daybreak::base::Machine machine = daybreak::base::this_machine();
+    return nb::make_tuple(machine.cores, machine.memory_bytes, machine.memory_limit_file);
+  });
+  m.def("_await_workers", await_workers, nb::arg("count"), nb::arg("limit_s"));
   m.def("_reserve", reserve);
   m.def("_fill", fill, nb::arg("ref"), nb::arg("world"), nb::arg("value"));
   m.def("_abandon", abandon, nb::arg("ref"));

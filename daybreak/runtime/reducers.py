@@ -174,6 +174,6 @@ def _can_import(name: str, module: ModuleType) -> bool:
     if file is None or origin is None or not os.path.exists(origin):
         return True
     try:
-        return os.path.samefile(origin, file)
+        return bool(os.path.samefile(origin, file))
     except OSError:  # compiled alone, or gone meanwhile
         return os.path.dirname(origin) == os.path.dirname(file)

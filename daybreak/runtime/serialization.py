@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["dumps", "dumps_alone", "enter_world", "explain", "world"]
+__all__ = ["dumps", "dumps_alone", "enter_world", "explain", "pickler_type", "world"]
 
 _ref_at = _ref_at  # found here by the native codec
 _ref_from_bytes = _ref_from_bytes
@@ -42,7 +42,7 @@ def _dump(value: Any, buffer_callback: Callable[[Any], Any] | None, careful: Any
 
     out = io.BytesIO()
     # Always cloudpickle: a function or class of __main__ must travel by value.
-    pickler = _pickler_type()(out, protocol=5, buffer_callback=buffer_callback)
+    pickler = pickler_type()(out, protocol=5, buffer_callback=buffer_callback)
     pickler.careful = careful
     pickler.dump(value)
     return out.getvalue()
@@ -51,7 +51,7 @@ def _dump(value: Any, buffer_callback: Callable[[Any], Any] | None, careful: Any
 _pickler: Any = None
 
 
-def _pickler_type() -> Any:
+def pickler_type() -> Any:
     """cloudpickle's, which is loaded now, with what `reducers` does otherwise."""
     global _pickler
     if _pickler is None:

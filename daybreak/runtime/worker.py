@@ -21,7 +21,7 @@ def main() -> None:
 
     import cloudpickle  # noqa: F401
 
-    from . import exceptions, serialization  # noqa: F401
+    from . import crossing, exceptions, reducers, serialization  # noqa: F401
 
     for name in os.environ.pop("DAYBREAK_PRELOAD", "").split(","):
         if name:
