@@ -361,7 +361,7 @@ void run_task(Client& client, std::uint32_t index) {
       PyErr_Clear();
       if (e.part.retries_left > 0) --e.part.retries_left;
       e.part.set_attempt(e.part.attempt + 1);
-      e.part.target = 0;
+      e.part.set_target(0);
       // By way of the scheduler: the push is one detectable step, after which the task is his whether we die or not,
       // and he knows what to do when the queue is full.
       p.push(Process::kSchedulerList, index, Phase::kPending);
