@@ -139,11 +139,8 @@ def init(
                 f"address={address!r}: only None and 'local' are possible, this version runs on one machine"
             )
         cpus = _native._machine()[0] if num_cpus is None else num_cpus
-        if isinstance(cpus, bool) or not isinstance(cpus, (int, float)) or cpus != int(cpus) or not 0 <= cpus <= 4096:
-            raise ValueError(f"num_cpus={num_cpus!r}: it must be a whole number from 0 to 4096")
-        gpus = 0.0 if num_gpus is None else float(num_gpus)
-        if not 0 <= gpus <= 64 or gpus != int(gpus):
-            raise ValueError(f"num_gpus={num_gpus!r}: it must be a whole number from 0 to 64")
+        cpus = _whole("num_cpus", cpus, 4096)
+        gpus = float(0 if num_gpus is None else _whole("num_gpus", num_gpus, 64))
         custom = _custom_resources(resources, "init")
         store = _store_bytes(object_store_memory)
         environment = dict((runtime_env or {}).get("env_vars", {}))
@@ -217,12 +214,35 @@ def _store_bytes(asked: int | None) -> int:
     _, total, limited_by = _native._machine()
     if asked is None:
         return int(total * 0.3)
-    if isinstance(asked, bool) or not isinstance(asked, (int, float)) or not _MIN_STORE_BYTES <= asked <= total:
+    size = _number(asked)
+    if size is None or not _MIN_STORE_BYTES <= size <= total:
         raise ValueError(
             f"object_store_memory={asked!r}: it must lie between {_MIN_STORE_BYTES} bytes and "
             f"{f'the limit in {limited_by}' if limited_by else 'the memory of this machine'}, {total} bytes"
         )
-    return int(asked)
+    return int(size)
+
+
+def _number(value: Any) -> float | int | None:
+    """A number of Python, numpy or the like as Python's; None for anything else, flags too."""
+    if type(value) is int or type(value) is float:
+        return value
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return None
+    from daybreak.base import errors, numbers
+
+    try:
+        found = numbers.real(value, "number")
+        return int(found) if found == int(found) else found
+    except (errors.InvalidArgumentError, ValueError, OverflowError):
+        return None
+
+
+def _whole(name: str, value: Any, high: int) -> int:
+    number = _number(value)
+    if number is None or number != number or not 0 <= number <= high or number != int(number):
+        raise ValueError(f"{name}={value!r}: it must be a whole number from 0 to {high}")
+    return int(number)
 
 
 def _custom_resources(resources: dict[str, float] | None, where: str) -> list[tuple[str, float]]:
@@ -235,9 +255,10 @@ def _custom_resources(resources: dict[str, float] | None, where: str) -> list[tu
             raise ValueError(f"resources={{{name!r}: ...}}: use num_{name.lower()}s instead")
         if not isinstance(name, str) or not name:
             raise ValueError(f"resource name {name!r}: it must be a string that is not empty")
-        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 <= amount < 1e9:
+        number = _number(amount)
+        if number is None or not 0 <= number < 1e9:
             raise ValueError(f"resources[{name!r}]={amount!r}: it must be a number between 0 and 1e9")
-    return [(name, float(amount)) for name, amount in resources.items()]
+    return [(name, float(_number(amount) or 0)) for name, amount in resources.items()]
 
 
 def shutdown() -> None:
@@ -262,21 +283,23 @@ def is_initialized() -> bool:
 
 
 def _amount(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    number = _number(value)
+    if number is None:
         raise TypeError(f"{name}={value!r}: it must be a number")
-    if not 0 <= value < 1e9:
+    if not 0 <= number < 1e9:
         raise ValueError(f"{name}={value!r}: it must not be negative")
-    return float(value)
+    return float(number)
 
 
 def _count(low: int, high: int, minus_one: bool = False) -> Callable[[str, Any], int]:
     def check(name: str, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
+        number = None if isinstance(value, float) and not hasattr(value, "dtype") else _number(value)
+        if not isinstance(number, int):
             raise TypeError(f"{name}={value!r}: it must be an integer")
-        if not (low <= value <= high or (minus_one and value == -1)):
+        if not (low <= number <= high or (minus_one and number == -1)):
             also = ", or -1 for no limit" if minus_one else ""
             raise ValueError(f"{name}={value}: it must be between {low} and {high}{also}")
-        return value
+        return number
 
     return check
 
@@ -493,7 +516,14 @@ class _CppFunction(RemoteFunction):
 
 
 def cpp_function(name: str, **options: Any) -> RemoteFunction:
-    """A C++ function as a task: "library.so:symbol", or a name that the program has registered (runtime/native.h)."""
+    """A C++ function as a task: "library.so:symbol", or a name that the program has registered (runtime/native.h).
+
+    A path with a '/' is meant from the working directory of now; a bare name is looked for as the system does."""
+    library, colon, symbol = name.rpartition(":")
+    if colon and "/" in library:
+        from daybreak.base import paths
+
+        name = f"{paths.given(library, 'cpp_function')}:{symbol}"
 
     def stand_in() -> None:
         """Only its name is used."""

@@ -176,4 +176,4 @@ def _can_import(name: str, module: ModuleType) -> bool:
     try:
         return bool(os.path.samefile(origin, file))
     except OSError:  # compiled alone, or gone meanwhile
-        return os.path.dirname(origin) == os.path.dirname(file)
+        return bool(os.path.dirname(origin) == os.path.dirname(file))

@@ -388,7 +388,7 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
     if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0) {
       timeout = args[nargs + i];
     } else if (PyUnicode_CompareWithASCIIString(name, "num_returns") == 0) {
-      num_returns = PyLong_AsSsize_t(args[nargs + i]);
+      num_returns = PyNumber_AsSsize_t(args[nargs + i], PyExc_OverflowError);
       if (num_returns == -1 && PyErr_Occurred()) return nullptr;
     } else if (PyUnicode_CompareWithASCIIString(name, "fetch_local") != 0) {
       return PyErr_Format(PyExc_TypeError,

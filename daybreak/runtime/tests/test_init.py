@@ -134,3 +134,31 @@ def test_tasks_right_after_init_do_not_wait_for_workers_to_start() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("True"), (done.stdout, done.stderr)
+
+
+def test_numbers_of_numpy_and_the_like_are_numbers() -> None:
+    import decimal
+
+    import numpy as np
+
+    import daybreak
+
+    daybreak.shutdown()
+    daybreak.init(num_cpus=np.int64(2), num_gpus=np.float32(1), object_store_memory=np.float64(64 << 20))
+    try:
+
+        @daybreak.remote(num_cpus=np.float32(0.5), num_returns=np.int64(2), max_retries=np.array(1), resources={})
+        def two() -> tuple[int, int]:
+            return 1, 2
+
+        assert daybreak.get(two.remote(), timeout=np.float32(20)) == [1, 2]
+        assert daybreak.get(two.options(num_cpus=decimal.Decimal("0.25")).remote()) == [1, 2]
+        assert len(daybreak.wait(two.remote(), num_returns=np.int64(1), timeout=np.float64(20))[0]) == 1
+    finally:
+        daybreak.shutdown()
+    for wrong in (True, np.bool_(True), "2", np.array([1, 2]), 1.5, float("nan"), None.__class__):
+        with pytest.raises(ValueError, match="num_cpus="):
+            daybreak.init(num_cpus=wrong)  # type: ignore[arg-type]
+    for option in ("num_cpus", "max_retries"):
+        with pytest.raises(TypeError, match=option):
+            daybreak.remote(**{option: np.bool_(True)})(len)
