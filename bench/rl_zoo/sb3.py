@@ -11,7 +11,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
-from bench.rl_zoo.settings import EPISODES, LIMIT, RUNS, WORST, seeds
+from bench.rl_zoo.settings import EPISODES, LIMIT, RUNS, WORST, ZOO, seeds
 from bench.rows import Measure
 
 REQUIREMENTS = ["stable-baselines3==2.9.2", "torch==2.13.0", "gymnasium[mujoco]==1.4.0"]

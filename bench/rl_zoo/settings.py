@@ -87,4 +87,15 @@ ZOO: dict[str, tuple[float, float]] = {
 # A return below which nobody stays: what returns are counted from where they are held against the other side's.
 WORST = {"ppo_frozenlake": 0.0, "ppo_cliffwalking": -20_000.0, "ppo_taxi": -2_000.0, "ppo_hopper": 0.0}
 # What takes minutes on our side, or more: measured with --long, or when its row is named.
-LONG = {"ppo_mountaincar", "a2c_mountaincar", "ppo_acrobot", "a2c_acrobot", "ppo_lunarlander", "ppo_hopper", "ppo_taxi"}
+LONG = {
+    "dqn_mountaincar",
+    "dqn_acrobot",
+    "dqn_lunarlander",
+    "ppo_mountaincar",
+    "a2c_mountaincar",
+    "ppo_acrobot",
+    "a2c_acrobot",
+    "ppo_lunarlander",
+    "ppo_hopper",
+    "ppo_taxi",
+}

@@ -1,4 +1,4 @@
-"""The RL Zoo's settings: whether agents learn what Stable-Baselines3's do. Each value is a return, the median of three or five seeds."""
+"""The Zoo's settings: whether agents learn what Stable-Baselines3's do. A value is a return, the median of three or five seeds."""
 
 from bench.rl_zoo.settings import LONG, RUNS, WORST, ZOO
 from bench.rows import Row
