@@ -76,7 +76,10 @@ class Policy:
 
         if state is not None:
             raise ValueError("state: there is no recurrent policy here, leave it out")
-        shape = np.shape(observation)
+        try:
+            shape = np.shape(observation)
+        except ValueError:  # ragged: compute_action says what is wrong with it
+            shape = ()
         if self.native.discrete_observations:
             many = len(shape) > 0
         else:  # rows of observations, however an observation is shaped

@@ -319,10 +319,10 @@ class Trainer:
             raise ValueError(f"the checkpoint is of {algo!r}, {cls.__name__} is {cls.algo!r}: use {algo.upper()}.load")
         name = found.pop("env")
         kept = {} if env is None else {"env": name, "env_options": found.pop("env_options")}
+        asked = {key: value for key, value in options.items() if key not in ("num_workers", "on_result")}
+        found = {key: value for key, value in found.items() if key not in cls._words(asked).options}
         try:
-            trainer = cls(
-                name if env is None else env, _kept=kept, **{**found, **cls._words(options).options, **_face(options)}
-            )
+            trainer = cls(name if env is None else env, _kept=kept, **found, **options)
         except errors.NotFoundError as error:
             raise ValueError(
                 f"the checkpoint was trained in {name!r}, which is no id of an environment: give it, {cls.__name__}.load(path, env)"
@@ -339,11 +339,6 @@ class Trainer:
     ) -> tuple[Any, None]:
         """Stable-Baselines3's: (action, None) for one observation, (actions, None) for a batch; see `Policy.predict`."""
         return self.policy.predict(observation, state, episode_start, deterministic)
-
-
-def _face(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Of `load`'s options those that are no part of a checkpoint."""
-    return {name: value for name, value in options.items() if name in ("verbose", "num_workers", "on_result")}
 
 
 def _name_of(env: Any) -> str:
