@@ -60,7 +60,7 @@ RUNS: dict[str, tuple[str, str, int, Setting]] = {
     "ppo_frozenlake": ("PPO", "FrozenLake-v1", 100_000, dict(n_envs=8, n_steps=128, batch_size=256, gamma=0.99, ent_coef=0.01)),
     "ppo_cliffwalking": ("PPO", "CliffWalking-v1", 150_000, dict(
         n_envs=8, n_steps=128, batch_size=256, gamma=0.99, ent_coef=0.01, learning_rate=1e-3, normalize=True)),
-    "ppo_taxi": ("PPO", "Taxi-v3", 300_000, dict(
+    "ppo_taxi": ("PPO", "Taxi-v4", 300_000, dict(
         n_envs=8, n_steps=128, batch_size=256, gamma=0.99, ent_coef=0.01, learning_rate=1e-3, normalize=True)),
     "ppo_hopper": ("PPO", "Hopper-v5", 1_000_000, dict(
         normalize=True, n_envs=1, batch_size=32, n_steps=512, gamma=0.999, learning_rate=9.80828e-05, ent_coef=0.00229519,
