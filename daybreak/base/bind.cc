@@ -18,6 +18,11 @@ void raise(const Error& error) {
   throw nb::python_error();
 }
 
+std::string given_path(const std::filesystem::path& path, const char* what) {
+  const nb::object given = nb::module_::import_("daybreak.base.paths").attr("given")(path, what);
+  return nb::cast<std::filesystem::path>(given).native();
+}
+
 }  // namespace daybreak::base
 
 void bind_base(nb::module_& m) {
@@ -25,18 +30,38 @@ void bind_base(nb::module_& m) {
   m.def(
       "http_status", [](int code) { return daybreak::base::http_status(static_cast<Code>(code)); }, nb::arg("code"),
       "The HTTP status of one of the 16 canonical error codes.");
+  // A path is str, bytes or PathLike, in the file system's encoding: names that are no UTF-8 stay what they are.
   m.def(
       "write_file_atomically",
-      [](const std::string& path, const nb::bytes& bytes) {
+      [](const std::filesystem::path& path, const nb::bytes& bytes) {
         daybreak::base::Status written;
         {
           const nb::gil_scoped_release release;  // fsync takes milliseconds
-          written = daybreak::base::write_file_atomically(path, {bytes.c_str(), bytes.size()});
+          written = daybreak::base::write_file_atomically(path.native(), {bytes.c_str(), bytes.size()});
         }
         daybreak::base::value_or_raise(std::move(written));
       },
-      nb::arg("path"), nb::arg("bytes"),
-      "Writes a file so that a reader finds the old one or the new one, never a part.");
+      nb::arg("path"), nb::arg("bytes"), "See daybreak.base.paths.write.");
+  m.def(
+      "read_file",
+      [](const std::filesystem::path& path, std::size_t max_bytes) {
+        daybreak::base::Result<std::string> read;
+        {
+          const nb::gil_scoped_release release;
+          read = daybreak::base::read_file(path.native(), max_bytes);
+        }
+        const std::string bytes = daybreak::base::value_or_raise(std::move(read));
+        return nb::bytes(bytes.data(), bytes.size());
+      },
+      nb::arg("path"), nb::arg("max_bytes"), "See daybreak.base.paths.read.");
+  m.def(
+      "readable",
+      [](const std::filesystem::path& path) {
+        return daybreak::base::value_or_raise(daybreak::base::readable(path.native())).size_is_known;
+      },
+      nb::arg("path"),
+      "Whether what can be read there is a file that has the bytes that its size says. Raises for what cannot be "
+      "read.");
   m.def(
       "code_name", [](int code) { return daybreak::base::code_name(static_cast<Code>(code)); }, nb::arg("code"),
       "The name of one of the 16 canonical error codes.");

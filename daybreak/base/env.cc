@@ -21,31 +21,17 @@
 #include <tuple>
 #include <utility>
 
+#include "daybreak/base/file.h"
+#include "daybreak/base/internal/posix_file.h"
+
 namespace daybreak::base {
 namespace {
 
 constexpr std::int64_t kNsPerS = 1'000'000'000;
 constexpr std::int64_t kNsPerMs = 1'000'000;
 
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
+using internal::Fd;
+using internal::PosixFile;
 
 std::int64_t clock_ns(clockid_t clock) {
   timespec now{};
@@ -55,41 +41,26 @@ std::int64_t clock_ns(clockid_t clock) {
 
 // ---- files
 
-class PosixFile : public WritableFile {
- public:
-  PosixFile(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
-
-  Status append(std::string_view bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t written = ::write(fd_.get(), bytes.data(), bytes.size());
-      if (written < 0) {
-        if (errno == EINTR) continue;
-        return fail_errno(fmt::format("write '{}'", path_), errno);
-      }
-      bytes.remove_prefix(static_cast<std::size_t>(written));
-    }
-    return {};
-  }
-
-  Status sync() override {
-    if (::fdatasync(fd_.get()) != 0) return fail_errno(fmt::format("sync '{}'", path_), errno);
-    return {};
-  }
-
-  Status close() override {
-    if (::close(fd_.release()) != 0) return fail_errno(fmt::format("close '{}'", path_), errno);
-    return {};
-  }
-
- private:
-  Fd fd_;
-  std::string path_;
-};
-
 Result<std::unique_ptr<WritableFile>> open_file(const std::string& path, int flags) {
   Fd fd(::open(path.c_str(), flags | O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   if (fd.get() < 0) return fail_errno(fmt::format("create '{}'", path), errno);
   return std::make_unique<PosixFile>(std::move(fd), path);
+}
+
+// Until the pipe has bytes or no writer any more.
+Status wait_for_bytes(int fd, const std::string& path) {
+  pollfd pipe{fd, POLLIN, 0};
+  int ready = 0;
+  do {
+    ready = ::poll(&pipe, 1, static_cast<int>(kPipePatienceNs / kNsPerMs));
+  } while (ready < 0 && errno == EINTR);
+  if (ready < 0) return fail_errno(fmt::format("wait for '{}'", path), errno);
+  if (ready == 0) {
+    return fail(Code::kDeadlineExceeded,
+                "'{}' is a pipe into which nobody wrote for {} s: write into it, or into a file and read that", path,
+                kPipePatienceNs / kNsPerS);
+  }
+  return {};
 }
 
 // ---- shared memory
@@ -220,19 +191,19 @@ class RealEnv : public Env {
   }
 
   Result<std::string> read_file(const std::string& path, std::size_t max_bytes) override {
-    const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    DAYBREAK_ASSIGN(const Place place, readable(path));
+    // Without waiting: a pipe that nobody writes into would be waited for within open(), for ever.
+    const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     if (fd.get() < 0) return fail_errno(fmt::format("open '{}'", path), errno);
-    struct stat about{};
     std::string bytes;
-    if (::fstat(fd.get(), &about) == 0 && about.st_size > 0) {
-      bytes.reserve(std::min(static_cast<std::size_t>(about.st_size), max_bytes) + 1);
-    }
+    bytes.reserve(std::min<std::size_t>(place.size_bytes, max_bytes) + 1);
     std::vector<char> chunk(std::min<std::size_t>(max_bytes + 1, 1 << 20));
     for (;;) {
+      if (place.kind == FileKind::kPipe) DAYBREAK_TRY(wait_for_bytes(fd.get(), path));
       const ssize_t got = ::read(fd.get(), chunk.data(), chunk.size());
       if (got == 0) return bytes;
       if (got < 0) {
-        if (errno == EINTR) continue;
+        if (errno == EINTR || (errno == EAGAIN && place.kind == FileKind::kPipe)) continue;
         return fail_errno(fmt::format("read '{}'", path), errno);
       }
       bytes.append(chunk.data(), static_cast<std::size_t>(got));

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from daybreak.base import errors
+from daybreak.base import errors, numbers, paths
 from daybreak.serve import checks
 from daybreak.serve.admin import AdminLoop
 from daybreak.serve.deploying import Deploying
@@ -34,13 +34,9 @@ MAX_BODY_BYTES = 16 << 20  # of a prediction
 _last: weakref.ref[Server] | None = None
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _is_loopback(address: str) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def start(
@@ -68,7 +64,8 @@ def start(
 
     Args:
         state_dir: where apps, links, versions and models are kept, 0700; None: a temporary one that goes with the server.
-        host: an address of this machine. Another than loopback needs tls and gate.
+        host: an address of this machine, or a name of it, which then is a legal Host. Needs tls and gate unless all addresses
+            that the name stands for are loopback; the first (IPv4 before IPv6) is listened on.
         query_port, admin_port, metrics_port: 0 takes any that is free.
         tls: files with the certificate chain and the key, PEM.
         gate: who may predict, for all apps (an object with `__daybreak_gate_v1__`), or a mapping of app names to such.
@@ -88,14 +85,24 @@ def start(
         UnavailableError: a port is taken.
         FailedPreconditionError: another server has the state directory.
     """
-    if not _is_loopback(host) and (tls is None or gate is None):
+    from daybreak._core import net as _net
+
+    if not isinstance(host, str):
+        raise errors.InvalidArgumentError(f"host={checks.shown(host)}: a name or an address as text expected")
+    try:
+        addresses, reached = _net.resolve(host), "can be reached from other machines"
+    except errors.InvalidArgumentError:
+        if tls is not None and gate is not None:
+            raise
+        addresses, reached = [], "is no address of this machine and no name that it knows"
+    if not (addresses and all(map(_is_loopback, addresses))) and (tls is None or gate is None):
         missing = " and ".join(name for name, value in (("tls", tls), ("gate", gate)) if value is None)
         raise errors.InvalidArgumentError(
-            f"host={host!r} can be reached from other machines, and {missing} {'is' if ' ' not in missing else 'are'} not given: "
+            f"host={host!r} {reached}, and {missing} {'is' if ' ' not in missing else 'are'} not given: "
             "give tls=(certificate, key) and gate=, or keep to 127.0.0.1 and reach it through `ssh -L`"
         )
     for name, value in (("ready_timeout_s", ready_timeout_s), ("hang_timeout_s", hang_timeout_s)):
-        if not 0 < value <= 86_400:
+        if not 0 < numbers.real(value, name) <= 86_400:
             raise errors.InvalidArgumentError(f"{name}={value!r}: seconds up to a day expected")
     global _last
     temporary = tempfile.mkdtemp(prefix="daybreak-serve-") if state_dir is None else None
@@ -117,7 +124,7 @@ def start(
             admin_port=admin_port,
             metrics_port=metrics_port,
             admin_token=store.token,
-            tls=tls,
+            tls=None if tls is None else (paths.given(tls[0], "tls certificate"), paths.given(tls[1], "tls key")),
             hosts=list(hosts),
             origins=list(origins),
             site=dict(site or {}),
@@ -130,7 +137,7 @@ def start(
         )
         cleanup.callback(core.stop)
         timeouts_s = (ready_timeout_s, hang_timeout_s)
-        server = Server(core, store, host, gate, timeouts_s, tls is not None, cleanup)
+        server = Server(core, store, addresses[0], gate, timeouts_s, tls is not None, cleanup)
         cleanup.callback(server._close)
         server.restore(open)
         server._serve_admin()

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from daybreak.base import errors
+from daybreak.base import errors, paths
 from daybreak.serve import checks
 from daybreak.serve.steps import step
 
@@ -272,7 +272,7 @@ class Store:
     """A state directory, held by one server at a time. `state` is what is on the disk; use the owner's lock around `save`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(os.path.abspath(path))
+        self.path = Path(paths.given(path, "state_dir"))
         self.models = self.path / "models"
         self.logs = self.path / "logs"
         for folder in (self.path, self.models, self.logs):
