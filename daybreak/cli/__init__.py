@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None, commands: Mapping[str, Command] = CO
             )  # what this locale cannot show (C has ASCII alone) is shown by its code
     with _sigterm_as_ctrl_c() as came:
         try:
-            status = _run(list(sys.argv[1:] if argv is None else argv), commands)
+            status = _run([_readable(word) for word in (sys.argv[1:] if argv is None else argv)], commands)
             if sys.stdout is not None:
                 sys.stdout.flush()
         except BrokenPipeError:
@@ -107,6 +107,14 @@ def main(argv: Sequence[str] | None = None, commands: Mapping[str, Command] = CO
         if sys.stdout is not None and getattr(sys.stdout, "closed", False):
             status = 128 + signal.SIGPIPE
     return 128 + came[0] if came and status == 130 else status
+
+
+def _readable(word: str) -> str:
+    """Names are UTF-8, also where the locale knows ASCII alone; ``base.paths`` makes file names of it again."""
+    try:
+        return word.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return word
 
 
 def _nobody_reads() -> int:
