@@ -197,6 +197,32 @@ def test_relative_state_directory_stays_where_it_was(
     assert server.wait_ready(30) and caller(server).predict("sums", [1, 2.5])["output"] == 3.5
 
 
+def test_numbers_of_numpy_are_numbers_and_are_kept(start: Start, caller: Any, tmp_path: Path) -> None:
+    import numpy as np
+
+    server = start(tmp_path / "s", ready_timeout_s=np.float32(30))
+    server.deploy(
+        "sums",
+        sums,
+        version=np.int64(3),
+        slo_ms=np.float32(20_000),
+        default=np.float64(0.5),
+        replicas=np.int64(1),
+        batch_size=np.int32(4),
+        lineage={"seed": np.int64(7), "scores": np.array([0.5])},
+    )
+    server.scale("sums", "3", np.int64(2))
+    server.stop()
+    server = start(tmp_path / "s")
+    assert server.wait_ready(30) and caller(server).predict("sums", [1, 2.5])["output"] == 3.5
+    (version,) = server.models()[0]["versions"]
+    assert version["version"] == "3" and version["lineage"] == {"seed": 7, "scores": [0.5]}
+    assert len(version["replicas"]) == 2 and server.apps()[0]["slo_ms"] == 20_000
+    for wrong in (np.bool_(True), True, 1.5, "2", np.array([1, 2])):
+        with pytest.raises(errors.InvalidArgumentError, match="number of replicas"):
+            server.scale("sums", "3", wrong)
+
+
 def test_state_directory_below_home_is_no_folder_named_tilde(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
