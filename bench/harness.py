@@ -78,10 +78,14 @@ def their_value(row: Row, values: list[float]) -> float:
 
 
 def interval(row: Row, ours: list[float], theirs: list[float]) -> tuple[float, float]:
-    """The 95% interval of a ratio whose sides are measured anew: rounds are drawn with replacement. The same for the same rounds."""
+    """The 95% interval of a ratio: both sides' rounds are drawn with replacement. The same rounds have the same interval."""
     draw = random.Random(f"{row.name} {ours} {theirs}")
     ratios = sorted(
-        ratio(row, statistics.median(draw.choices(ours, k=len(ours))), their_value(row, draw.choices(theirs, k=len(theirs))))
+        ratio(
+            row,
+            statistics.median(draw.choices(ours, k=len(ours))),
+            their_value(row, draw.choices(theirs, k=len(theirs))),
+        )
         for _ in range(RESAMPLES)
     )
     return ratios[round(0.025 * (RESAMPLES - 1))], ratios[round(0.975 * (RESAMPLES - 1))]
@@ -137,7 +141,7 @@ def measure(rows: list[Row], peers: list[Peer], quick: bool, rounds: int | None)
 
 
 def judge(row: Row, mine: Series, value: float | None, least_ratio: float | None) -> bool | None:
-    """Whether the row's bars are reached, by the worse ends of the intervals; None when it has none or nothing to hold against them."""
+    """Whether the row's bars are reached, by the worse ends of intervals; None when it has none or nothing to hold against them."""
     verdicts = []
     if row.must is not None and least_ratio is not None:
         verdicts.append(least_ratio >= row.must)
@@ -218,7 +222,15 @@ def table(lines: list[dict[str, Any]]) -> str:
             verdict = line["problem"].splitlines()[-1][:70]
         rate = "-" if line["ratio"] is None else f"{number(line['ratio'])} x"
         sure = "-" if not line["interval"] else " to ".join(number(end) for end in line["interval"])
-        cells = [line["name"], line["unit"], number(line["ours"]), line["peer"] or "-", number(line["theirs"]), rate, sure]
+        cells = [
+            line["name"],
+            line["unit"],
+            number(line["ours"]),
+            line["peer"] or "-",
+            number(line["theirs"]),
+            rate,
+            sure,
+        ]
         body.append([*cells, must, "-" if line["goal"] is None else f"{number(line['goal'])} x", verdict])
     widths = [max(len(cells[column]) for cells in [head, *body]) for column in range(len(head))]
 

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+import os
 from typing import overload
 
 from typing_extensions import CapsuleType
@@ -16,12 +17,12 @@ class Entity:
         """
 
     @staticmethod
-    def load(path: str, passphrase: str | None = None) -> Entity:
+    def load(path: str | os.PathLike, passphrase: str | None = None) -> Entity:
         """From its file. UnauthenticatedError for a wrong passphrase."""
 
-    def save(self, path: str, passphrase: str | None = None) -> None:
+    def save(self, path: str | os.PathLike, passphrase: str | None = None, *, replace: bool = False) -> None:
         """
-        Into a file that its owner alone can read, optionally under a passphrase (argon2id).
+        Into a file that its owner alone can read, optionally under a passphrase (argon2id). A file that holds anything but this entity's own key is AlreadyExistsError: `replace=True` writes over it.
         """
 
     @property
@@ -98,7 +99,7 @@ class Wallet:
     What one entity knows: grants to it, the chains above them, and the grants that it made.
     """
 
-    def __init__(self, entity: Entity, directory: str | None = None) -> None:
+    def __init__(self, entity: Entity, directory: str | os.PathLike | None = None) -> None:
         """In memory, or in a directory of files that only their owner can read."""
 
     def grant(self, subject: bytes, *, namespace: str, statements: Sequence[tuple[Sequence[str], str]], hops: int = 0, valid_from: int | None = None, valid_for: int = 2592000, keys_from: int | None = None, epoch_s: int = 86400) -> Granted:
@@ -152,13 +153,13 @@ class RevocationStore:
     A directory in which revocations are published, one file each. It is trusted to keep all of them.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str | os.PathLike) -> None:
         """
         One that is there: an empty directory is none (NotFoundError), so that a disk that is not mounted is no amnesty.
         """
 
     @staticmethod
-    def create(directory: str) -> RevocationStore:
+    def create(directory: str | os.PathLike) -> RevocationStore:
         """Makes it in an empty directory, or opens it."""
 
     def __len__(self) -> int:
@@ -289,7 +290,7 @@ class ManifestMemory:
     Remembers the newest manifest of each namespace, in memory or in a directory, and refuses an older one.
     """
 
-    def __init__(self, directory: str | None = None) -> None: ...
+    def __init__(self, directory: str | os.PathLike | None = None) -> None: ...
 
     def accept(self, bytes: bytes, namespace: str) -> Manifest:
         """

@@ -1,11 +1,8 @@
 // base's part of daybreak._core: the vocabulary of error codes, and how an Error becomes an exception.
 #include "daybreak/base/bind.h"
 
-#include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
-
-#include <filesystem>
 
 #include "daybreak/base/file.h"
 
@@ -19,6 +16,11 @@ void raise(const Error& error) {
       nb::module_::import_("daybreak.base.errors").attr("BY_CODE")[nb::int_(static_cast<int>(error.code()))];
   PyErr_SetString(kind.ptr(), text.c_str());
   throw nb::python_error();
+}
+
+std::string given_path(const std::filesystem::path& path, const char* what) {
+  const nb::object given = nb::module_::import_("daybreak.base.paths").attr("given")(path, what);
+  return nb::cast<std::filesystem::path>(given).native();
 }
 
 }  // namespace daybreak::base

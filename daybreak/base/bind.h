@@ -2,6 +2,10 @@
 #pragma once
 
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/filesystem.h>
+
+#include <filesystem>
+#include <string>
 
 #include "daybreak/base/error.h"
 
@@ -9,6 +13,10 @@ namespace daybreak::base {
 
 // Throws the class of the error's code, with its whole chain as the message. The GIL must be held.
 [[noreturn]] void raise(const Error& error);
+
+// The path as it is to be kept: daybreak.base.paths.given, which raises for what is none. The argument is declared as
+// const std::filesystem::path&, for which nanobind takes str, bytes and PathLike. The GIL must be held.
+std::string given_path(const std::filesystem::path& path, const char* what);
 
 // return value_or_raise(parse(text));
 template <typename T>

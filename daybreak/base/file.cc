@@ -138,6 +138,7 @@ Result<Place> place_of(const std::string& path) {
   place.kind = kind_of(about.st_mode);
   if (place.kind != FileKind::kRegular) return place;
   place.size_bytes = static_cast<std::uint64_t>(about.st_size);
+  place.names = about.st_nlink;
   place.size_is_known = about.st_size > 0 && (about.st_blocks > 0 || place.size_bytes > kMadeUpSizeBytes);
   place.read_only = (about.st_mode & 0222) == 0 || ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0;
   return place;

@@ -36,6 +36,7 @@ struct Place {
   FileKind kind = FileKind::kNothing;
   std::string path;              // the links at the path's end followed: what a rename must replace
   std::uint64_t size_bytes = 0;  // of a regular file, as it says itself
+  std::uint64_t names = 1;       // how many hard links a regular file has: a replacement changes one
   bool size_is_known = false;  // it occupies what it says: neither empty nor made up when it is read, as in /proc, /sys
   bool read_only = false;      // a regular file that this process may not write, or that nobody may by its mode
   bool open_elsewhere = false;  // the name of an open descriptor, such as /dev/stdout: written into, never replaced

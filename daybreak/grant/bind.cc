@@ -103,18 +103,22 @@ void bind_entity(nb::module_& m) {
           "bundles are sealed.")
       .def_static(
           "load",
-          [](const std::string& path, const std::optional<std::string>& passphrase) {
-            return std::make_shared<Self>(base::value_or_raise(Self::load(path, passphrase_of(passphrase))));
+          [](const std::filesystem::path& path, const std::optional<std::string>& passphrase) {
+            const std::string file = base::given_path(path, "path");
+            return std::make_shared<Self>(base::value_or_raise(Self::load(file, passphrase_of(passphrase))));
           },
           nb::arg("path"), nb::arg("passphrase") = nb::none(),
           "From its file. UnauthenticatedError for a wrong passphrase.")
       .def(
           "save",
-          [](const Self& self, const std::string& path, const std::optional<std::string>& passphrase) {
-            base::value_or_raise(self.save(path, passphrase_of(passphrase)));
+          [](const Self& self, const std::filesystem::path& path, const std::optional<std::string>& passphrase,
+             bool replace) {
+            const std::string file = base::given_path(path, "path");
+            base::value_or_raise(self.save(file, passphrase_of(passphrase), base::Env::real(), replace));
           },
-          nb::arg("path"), nb::arg("passphrase") = nb::none(),
-          "Into a file that its owner alone can read, optionally under a passphrase (argon2id).")
+          nb::arg("path"), nb::arg("passphrase") = nb::none(), nb::kw_only(), nb::arg("replace") = false,
+          "Into a file that its owner alone can read, optionally under a passphrase (argon2id). A file that holds "
+          "anything but this entity's own key is AlreadyExistsError: `replace=True` writes over it.")
       .def_prop_ro("id", [](const Self& self) { return crypto::to_hex(self.id()); })
       .def_prop_ro(
           "public", [](const Self& self) { return py_bytes(self.record().encode()); },
@@ -249,8 +253,9 @@ void bind_wallet(nb::module_& m) {
       .def_ro("keys_until", &PyGranted::keys_until, "And until this one, which is not in it.");
   nb::class_<Self> cls(m, "Wallet",
                        "What one entity knows: grants to it, the chains above them, and the grants that it made.");
-  cls.def(nb::new_([](std::shared_ptr<Entity> entity, const std::optional<std::string>& directory) {
-            return base::value_or_raise(Self::open(std::move(entity), directory.value_or("")));
+  cls.def(nb::new_([](std::shared_ptr<Entity> entity, const std::optional<std::filesystem::path>& directory) {
+            const std::string where = directory ? base::given_path(*directory, "directory") : std::string();
+            return base::value_or_raise(Self::open(std::move(entity), where));
           }),
           nb::arg("entity"), nb::arg("directory") = nb::none(),
           "In memory, or in a directory of files that only their owner can read.");

@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 
 from daybreak import grant as _grant
-from daybreak.base import errors
+from daybreak.base import errors, paths
 
 from .files import MAX_BODY_BYTES, MAX_SMALL_BYTES, make_private_folder, read, write_private
 
@@ -38,9 +38,16 @@ app.add_typer(manifest_app, name="manifest")
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 TARGET_DIGITS = 6  # of an attestation's id, at least, when it is named to be revoked
 
-Home = Annotated[Path, typer.Option(envvar="DAYBREAK_GRANT_HOME", help="The entity's folder.")]
+
+def _given(text: str) -> Path:
+    """``~`` is the home also where the shell leaves it: ``--home=~/x``, a variable. ``-`` is the standard output."""
+    return Path(text if text == "-" else paths.given(text))
+
+
+Home = Annotated[Path, typer.Option(envvar="DAYBREAK_GRANT_HOME", parser=_given, help="The entity's folder.")]
 PassphraseFile = Annotated[
-    Path | None, typer.Option(help="Read the key's passphrase from this file; without it the terminal is asked.")
+    Path | None,
+    typer.Option(parser=_given, help="Read the key's passphrase from this file; without it the terminal is asked."),
 ]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", envvar="DAYBREAK_GRANT_NAMESPACE", help="Its id.")]
 OwnNamespace = Annotated[
@@ -51,10 +58,14 @@ Permissions = Annotated[list[str], typer.Option("--permission", "-p", help="Such
 Resources = Annotated[list[str], typer.Option("--resource", "-r", help="Such as models/pong/*; may be given again.")]
 Revocations = Annotated[
     Path | None,
-    typer.Option(envvar="DAYBREAK_GRANT_REVOCATIONS", help="The directory in which revocations are published."),
+    typer.Option(
+        envvar="DAYBREAK_GRANT_REVOCATIONS", parser=_given, help="The directory in which revocations are published."
+    ),
 ]
 NoRevocations = Annotated[bool, typer.Option("--no-revocations", help="Do not look whether anything is revoked.")]
-Output = Annotated[Path, typer.Option("--out", "-o", help="The file to write, 0600; - is the standard output.")]
+Output = Annotated[
+    Path, typer.Option("--out", "-o", parser=_given, help="The file to write, 0600; - is the standard output.")
+]
 DEFAULT_HOME = Path(".daybreak/grant")
 
 
@@ -287,7 +298,7 @@ def issued(wallet: _grant.Wallet, target: str) -> _grant.Attestation:
 
 @app.command()
 def revoke(
-    revocations: Annotated[Path, typer.Option(envvar="DAYBREAK_GRANT_REVOCATIONS")],
+    revocations: Annotated[Path, typer.Option(envvar="DAYBREAK_GRANT_REVOCATIONS", parser=_given)],
     target: Annotated[str | None, typer.Argument(help="The grant's id, or its beginning.")] = None,
     entity: Annotated[bool, typer.Option("--entity", help="This entity itself, for ever.")] = False,
     create: Annotated[bool, typer.Option("--create", help="Make the directory of revocations first.")] = False,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "daybreak/base/file.h"
 #include "daybreak/crypto/kdf.h"
 #include "daybreak/crypto/key_file.h"
 
@@ -136,7 +137,40 @@ Result<crypto::SecretBytes> Entity::open(std::string_view info, std::string_view
   return crypto::open(sealing_->secret_key, crypto::bytes_of(info), {}, crypto::bytes_of(sealed));
 }
 
-base::Status Entity::save(const std::string& path, std::optional<std::string_view> passphrase, base::Env& env) const {
+base::Status Entity::check_may_replace(const std::string& path, std::optional<std::string_view> passphrase,
+                                       base::Env& env) const {
+  DAYBREAK_ASSIGN(const base::Place place, base::place_of(path));
+  const bool is_file = place.kind == base::FileKind::kRegular;
+  if ((!is_file && place.kind != base::FileKind::kNothing) || (is_file && place.size_bytes == 0)) return {};
+  const auto refuse = [&](std::string_view what) {
+    return fail(Code::kAlreadyExists, "'{}' holds {}: name another file, or say replace=True to write over it", path,
+                what);
+  };
+  auto secret = crypto::read_key_file(path, std::nullopt, env);
+  const bool is_open = secret.has_value();
+  if (!is_open) {
+    const Code code = secret.error().code();
+    if (code == Code::kNotFound) return {};
+    if (code == Code::kDataLoss || code == Code::kResourceExhausted) return refuse("something that is no key");
+    if (code != Code::kUnauthenticated) return std::unexpected(std::move(secret).error());
+    if (passphrase) secret = crypto::read_key_file(path, passphrase, env);
+    if (!secret) return refuse("a key under another passphrase, whose cannot be seen");
+  }
+  const auto bytes = secret->bytes();
+  if (bytes.size() < kSecretHeaderBytes || bytes[0] != kSecretVersion) return refuse("a key of something else");
+  if (!std::ranges::equal(bytes.subspan<33, 32>(), id())) return refuse("the key of another entity");
+  if (is_open && passphrase && place.names > 1) {
+    return fail(Code::kFailedPrecondition,
+                "'{}' holds this key open and has {} names (hard links): the others would keep it open; remove them "
+                "first",
+                path, place.names);
+  }
+  return {};
+}
+
+base::Status Entity::save(const std::string& path, std::optional<std::string_view> passphrase, base::Env& env,
+                          bool replace) const {
+  if (!replace) DAYBREAK_TRY(check_may_replace(path, passphrase, env));
   const std::string record = record_.encode();
   crypto::SecretBytes secret(kSecretHeaderBytes + record.size());
   secret.writable()[0] = kSecretVersion;

@@ -73,13 +73,19 @@ class Entity {
   // A secret of this entity's for one purpose: HKDF(seed, info). `info` begins with a tag of its own.
   crypto::Secret<32> derive_secret(std::string_view info) const;
 
-  // A file 0600, under a passphrase if one is given (crypto/key_file.h).
+  // A file 0600, under a passphrase if one is given (crypto/key_file.h). kAlreadyExists when the file holds anything
+  // but this entity's own key, as far as can be seen without another passphrase: a key that is written over is lost for
+  // ever. `replace` does it nevertheless. kFailedPrecondition when an open key of this entity's would stay behind under
+  // another name of the file (a hard link).
   base::Status save(const std::string& path, std::optional<std::string_view> passphrase = std::nullopt,
-                    base::Env& env = base::Env::real()) const;
+                    base::Env& env = base::Env::real(), bool replace = false) const;
   static base::Result<Entity> load(const std::string& path, std::optional<std::string_view> passphrase = std::nullopt,
                                    base::Env& env = base::Env::real());
 
  private:
+  base::Status check_may_replace(const std::string& path, std::optional<std::string_view> passphrase,
+                                 base::Env& env) const;
+
   Entity(crypto::Secret<32> seed, bool sealing);
 
   crypto::Secret<32> seed_;

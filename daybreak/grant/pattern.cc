@@ -14,8 +14,14 @@ bool is_cell_char(char c) {
          c == ',' || c == '(' || c == ')' || c == '.';
 }
 
+// "." and "..", which others resolve as steps in a tree, name nothing here: what a pattern allows must not depend on
+// who normalises when.
+bool is_step(std::string_view text) {
+  return text == "." || text == "..";
+}
+
 bool is_cell(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, is_cell_char);
+  return !text.empty() && !is_step(text) && std::ranges::all_of(text, is_cell_char);
 }
 
 // What may be shown of a text from outside.
@@ -52,7 +58,8 @@ Result<PatternView> PatternView::parse(std::string_view text) {
       pattern.star_ = static_cast<std::int8_t>(pattern.cells_);
     } else if (cell != "+" && !is_cell(cell)) {
       return fail(Code::kInvalidArgument,
-                  "resource '{}': cell '{}' is not of A-Z a-z 0-9 - _ , ( ) . nor '+' nor '*', and may not be empty",
+                  "resource '{}': cell '{}' is not of A-Z a-z 0-9 - _ , ( ) . nor '+' nor '*', and may not be empty, "
+                  "'.' or '..'",
                   shown(text), shown(cell));
     }
     pattern.begin_[pattern.cells_++] = static_cast<std::uint16_t>(begin);
@@ -106,8 +113,9 @@ bool PatternView::contains(const PatternView& other) const {
 
 base::Status check_permission(std::string_view permission) {
   if (permission.size() > kMaxPermissionBytes || !is_cell(permission)) {
-    return fail(Code::kInvalidArgument, "permission '{}' is not 1 to {} of A-Z a-z 0-9 - _ , ( ) .", shown(permission),
-                kMaxPermissionBytes);
+    return fail(Code::kInvalidArgument,
+                "permission '{}' is not 1 to {} of A-Z a-z 0-9 - _ , ( ) ., nor may it be '.' or '..'",
+                shown(permission), kMaxPermissionBytes);
   }
   return {};
 }

@@ -2,7 +2,7 @@
 //
 // A resource is cells joined by '/': models/pong/rl. In a pattern a cell may also be '+' (exactly one cell, whatever it
 // is), and at most one cell may be '*' (any number of cells, also none). Cells are of A-Z a-z 0-9 - _ , ( ) . and never
-// empty.
+// empty, "." or "..".
 #pragma once
 
 #include <array>

@@ -65,6 +65,32 @@ class Policy:
         _base.write_file_atomically(os.fspath(path), self.native.to_onnx())
         return os.fspath(path)
 
+    def predict(
+        self, observation: Any, state: None = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, None]:
+        """Stable-Baselines3's: (action, None) for one observation, (actions, None) for a batch of them.
+
+        The action of a Discrete space is a numpy int64. There is no recurrent state: another `state` than None is refused.
+        """
+        import numpy as np
+
+        if state is not None:
+            raise ValueError("state: there is no recurrent policy here, leave it out")
+        shape = np.shape(observation)
+        if self.native.discrete_observations:
+            many = len(shape) > 0
+        else:  # rows of observations, however an observation is shaped
+            size = self.observation_size
+            many = len(shape) > 1 and (
+                shape[0] * size == np.size(observation) if shape[0] != 1 else shape[1:] == (size,)
+            )
+            many = many or shape[:1] == (0,)
+        if many:
+            actions = self.compute_actions(observation, deterministic)
+            return actions.astype(np.int64) if self.discrete else actions, None
+        action = self.compute_action(observation, deterministic)
+        return np.int64(action) if self.discrete else action, None
+
     def seed(self, seed: int) -> None:
         """Seeds the draws of deterministic=False."""
         self.native.seed(seed)

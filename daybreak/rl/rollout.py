@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 from collections.abc import Callable, Mapping
@@ -42,6 +43,35 @@ class RolloutActor:
         return os.getpid()
 
 
+class Registered:
+    """Makes environments of an id that this process may not have registered: its specification travels along."""
+
+    def __init__(self, spec: Any) -> None:
+        self._spec = spec
+        self.__name__ = spec.id
+
+    def __call__(self, **options: Any) -> Any:
+        return importlib.import_module("gymnasium").make(self._spec, **options)
+
+
+def portable(env: str | Callable[..., Any]) -> str | Callable[..., Any]:
+    """An environment's id as what makes it in another process; anything else as it is.
+
+    What the main program registered is known to nobody else, so the specification goes by value, and with it a class that is
+    written in the main program.
+    """
+    if not isinstance(env, str) or env in _native.env_ids():
+        return env
+    gymnasium = importlib.import_module("gymnasium")
+    try:
+        spec = gymnasium.spec(env)
+    except gymnasium.error.Error:
+        return env  # the trainer's own environments say what is wrong
+    if isinstance(spec.entry_point, str) and spec.entry_point.startswith("__main__:"):
+        spec = dataclasses.replace(spec, entry_point=gymnasium.envs.registration.load_env_creator(spec.entry_point))
+    return Registered(spec)
+
+
 class RolloutWorkers:
     """`num_workers` actors with `num_envs` environments between them.
 
@@ -64,7 +94,7 @@ class RolloutWorkers:
             raise ValueError(f"num_workers={num_workers} for num_envs={num_envs}: each worker needs an environment")
         self._runtime = runtime if runtime is not None else importlib.import_module("daybreak")
         self._actor = self._runtime.remote(RolloutActor)
-        self._arguments = (env, dict(env_options))
+        self._arguments = (portable(env), dict(env_options))
         self._config = config
         self._sizes = [num_envs // num_workers + (i < num_envs % num_workers) for i in range(num_workers)]
         self._streams = 0

@@ -398,6 +398,16 @@ void Engine::State::pause() {
   leave();
 }
 
+void Engine::State::linger() {
+  for (std::uint64_t n = 1 + below(8); n > 0; --n) {
+    if (++steps > options.max_steps) Engine::get().fail("no progress: " + std::to_string(steps) + " steps");
+    if (Fiber* chosen = choose(true); chosen != nullptr) {
+      next = chosen;
+      leave();
+    }
+  }
+}
+
 bool Engine::State::wake_earliest() {
   Fiber* earliest = nullptr;
   for (auto& fiber : fibers)

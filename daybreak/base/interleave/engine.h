@@ -119,8 +119,8 @@ class Engine {
 
   // -- around runs --
   void set_mutation(Mutation mutation);
-  // Every place with an atomic operation that has been reached, with the kinds of mutation that make sense there, and
-  // how often.
+  // Every place with an atomic operation that has been reached, how often, and the kinds of mutation that make sense
+  // there: w weaken, c weaken where the machine (x86) has one instruction for all orders, d drop, t tear.
   struct Place {
     std::string file, function, kinds;
     unsigned line, column;

@@ -206,7 +206,7 @@ void Engine::State::write_latest(void* at, unsigned size, std::uint64_t value, s
 std::uint64_t load(const void* at, unsigned size, std::memory_order order, const Site& site) {
   Engine::State& s = Access::state();
   if (s.current == nullptr) return raw_read(at, size);
-  PlaceState& place = s.place(site, "w");
+  PlaceState& place = s.place(site, order == std::memory_order_relaxed ? "" : "c");
   s.point(&place);
   if (place.mutation == Mutation::kWeaken) order = std::memory_order_relaxed;
   s.access(at, size, false, true, __builtin_return_address(0));
@@ -218,7 +218,7 @@ std::uint64_t load(const void* at, unsigned size, std::memory_order order, const
 void store(void* at, unsigned size, std::uint64_t value, std::memory_order order, const Site& site) {
   Engine::State& s = Access::state();
   if (s.current == nullptr) return raw_write(at, size, value);
-  PlaceState& place = s.place(site, "wd");
+  PlaceState& place = s.place(site, order == std::memory_order_relaxed ? "d" : "wd");
   s.point(&place);
   if (place.mutation == Mutation::kDrop) return s.note("store", at, value, site, " (dropped)");
   if (place.mutation == Mutation::kWeaken) order = std::memory_order_relaxed;
@@ -235,7 +235,7 @@ std::uint64_t modify(void* at, unsigned size, Modify how, std::uint64_t operand,
     raw_write(at, size, cut(apply(how, old, operand), size));
     return old;
   }
-  PlaceState& place = s.place(site, "wdt");
+  PlaceState& place = s.place(site, order == std::memory_order_relaxed ? "dt" : "cdt");
   s.point(&place);
   if (place.mutation == Mutation::kWeaken) order = std::memory_order_relaxed;
   std::uint64_t old = s.read_latest(at, size, order);
@@ -243,7 +243,7 @@ std::uint64_t modify(void* at, unsigned size, Modify how, std::uint64_t operand,
     s.note("modify", at, old, site, " (dropped)");
     return old;
   }
-  if (place.mutation == Mutation::kTear) s.point(&place);
+  if (place.mutation == Mutation::kTear) s.linger();
   s.access(at, size, true, true, __builtin_return_address(0));
   s.write_latest(at, size, cut(apply(how, old, operand), size), order);
   s.note("modify", at, cut(apply(how, old, operand), size), site);
@@ -262,7 +262,7 @@ bool compare_exchange(void* at, unsigned size, std::uint64_t& expected, std::uin
     raw_write(at, size, desired);
     return true;
   }
-  PlaceState& place = s.place(site, "wdt");
+  PlaceState& place = s.place(site, order == std::memory_order_relaxed ? "dt" : "cdt");
   s.point(&place);
   if (place.mutation == Mutation::kWeaken) order = std::memory_order_relaxed;
   std::uint64_t old = s.read_latest(at, size, order);
@@ -280,7 +280,7 @@ bool compare_exchange(void* at, unsigned size, std::uint64_t& expected, std::uin
     s.note("compare-exchange", at, old, site, " (fails for no reason)");
     return false;
   }
-  if (place.mutation == Mutation::kTear) s.point(&place);
+  if (place.mutation == Mutation::kTear) s.linger();
   s.write_latest(at, size, desired, order);
   s.note("compare-exchange", at, desired, site);
   return true;

@@ -59,7 +59,8 @@ struct PlaceHash {
 };
 struct PlaceState {
   std::string function;
-  std::set<char> kinds;  // w, d, t
+  std::set<char>
+      kinds;  // w: weaken; c: the same, but it matters to C11 only, x86 has one instruction for it; d: drop; t: tear
   std::uint64_t times = 0;
   Mutation::Kind mutation = Mutation::kNone;
 };
@@ -122,6 +123,7 @@ struct Engine::State {
   // engine.cc
   void point(PlaceState* place);  // who goes next
   void pause();
+  void linger();  // between the halves of what is torn: others make some steps
   void leave();  // the current fiber does not go on for now; returns when it does
   void kill_one();
   Fiber* choose(bool must_leave);

@@ -155,8 +155,8 @@ void bind_manifest(nb::module_& m) {
   nb::class_<Memory>(m, "ManifestMemory",
                      "Remembers the newest manifest of each namespace, in memory or in a directory, and refuses an "
                      "older one.")
-      .def(nb::new_([](const std::optional<std::string>& directory) {
-             return std::make_shared<Memory>(directory.value_or(""));
+      .def(nb::new_([](const std::optional<std::filesystem::path>& directory) {
+             return std::make_shared<Memory>(directory ? base::given_path(*directory, "directory") : std::string());
            }),
            nb::arg("directory") = nb::none())
       .def(

@@ -38,12 +38,17 @@ void bind_store(nb::module_& m) {
   using Self = DirectoryStore;
   nb::class_<Self>(m, "RevocationStore",
                    "A directory in which revocations are published, one file each. It is trusted to keep all of them.")
-      .def(nb::new_([](const std::string& directory) { return base::value_or_raise(Self::open(directory)); }),
+      .def(nb::new_([](const std::filesystem::path& directory) {
+             return base::value_or_raise(Self::open(base::given_path(directory, "directory")));
+           }),
            nb::arg("directory"),
            "One that is there: an empty directory is none (NotFoundError), so that a disk that is not mounted is no "
            "amnesty.")
       .def_static(
-          "create", [](const std::string& directory) { return base::value_or_raise(Self::create(directory)); },
+          "create",
+          [](const std::filesystem::path& directory) {
+            return base::value_or_raise(Self::create(base::given_path(directory, "directory")));
+          },
           nb::arg("directory"), "Makes it in an empty directory, or opens it.")
       .def(
           "__len__", [](Self& self) { return base::value_or_raise(self.read_all())->size(); },

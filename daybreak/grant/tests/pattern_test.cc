@@ -120,6 +120,18 @@ TEST(Pattern, refuses_what_is_outside_its_alphabet_and_limits) {
   EXPECT_TRUE(Pattern::parse("A-Za-z0-9-_,()./+/*"));
 }
 
+TEST(Pattern, refuses_empty_cells_and_those_that_are_steps_in_a_tree) {
+  for (const std::string step : {".", "..", ""}) {
+    for (const std::string& text : {step, "a/" + step, step + "/a", "a/" + step + "/b", "a/*/" + step, "+/" + step}) {
+      EXPECT_FALSE(Pattern::parse(text)) << text;
+      EXPECT_FALSE(Statement::make({"predict"}, text)) << text;
+      EXPECT_FALSE(Pair::make("predict", text)) << text;
+    }
+    EXPECT_FALSE(check_permission(step));
+  }
+  for (const char* text : {"a/...", "a/.b", "a/b.", "a/..b", "v1.2"}) EXPECT_TRUE(Pattern::parse(text)) << text;
+}
+
 TEST(Pattern, knows_a_plain_resource) {
   EXPECT_TRUE(Pattern::parse("a/b")->is_literal());
   EXPECT_FALSE(Pattern::parse("a/+")->is_literal());

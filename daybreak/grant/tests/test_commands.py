@@ -230,14 +230,15 @@ def test_decrypt_writes_whole_and_private_or_nothing_and_dash_is_the_standard_ou
     decrypt = ["grant", "decrypt", at("e"), "--no-revocations", *home, "-o"]
     assert main([*decrypt, "-"]) == 0
     assert capfdbinary.readouterr().out == b"plain \xff text"
-    # Over a file that others can read, and over a link: the link is replaced, not what it points to.
+    # Over a file that others can read, and over a link: it stays, and what it points to is written.
     (tmp_path / "out").write_bytes(b"old")
     (tmp_path / "out").chmod(0o644)
-    (tmp_path / "link").symlink_to(tmp_path / "text")
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
     for name in ("out", "link"):
         assert main([*decrypt, at(name)]) == 0
         assert (tmp_path / name).read_bytes() == b"plain \xff text" and mode(at(name)) == 0o600
-    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "target").read_bytes() == b"plain \xff text"
     damaged = bytearray((tmp_path / "e").read_bytes())
     damaged[-1] ^= 1
     (tmp_path / "e").write_bytes(damaged)
@@ -286,7 +287,7 @@ def test_manifests_are_numbered_and_an_old_one_is_refused(shell: Shell) -> None:
 def test_what_is_missing_or_ambiguous_is_said_in_one_line(shell: Shell) -> None:
     shell.make("lab", "ann")
     assert "is not there" in shell.denied("lab", "add", shell.path("no-such-bundle"))
-    assert "cannot be read" in shell.denied("lab", "add", shell.path("lab"))
+    assert "is a directory" in shell.denied("lab", "add", shell.path("lab"))
     assert "say what is granted" in shell.denied("lab", "attest", shell.record("ann"), "-o", shell.path("b"))
     assert "say what it is about" in shell.denied("lab", "explain")
     assert "name a grant's id" in shell.denied("lab", "revoke", "--revocations", shell.path("s"))

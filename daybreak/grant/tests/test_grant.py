@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from pathlib import Path
@@ -50,6 +51,112 @@ def test_an_entity_survives_its_file(tmp_path: Path) -> None:
         grant.Entity.load(str(tmp_path / "me.key"), "wrong")
     with pytest.raises(errors.UnauthenticatedError, match="give it"):
         grant.Entity.load(str(tmp_path / "me.key"))
+
+
+def test_a_key_file_is_written_over_only_by_its_own_entity(tmp_path: Path) -> None:
+    ann, bob, key = grant.Entity.create(), grant.Entity.create(), tmp_path / "key"
+    ann.save(key)
+    with pytest.raises(errors.AlreadyExistsError, match="the key of another entity"):
+        bob.save(key)
+    ann.save(key, "secret")  # its own: the file goes under a passphrase
+    ann.save(key, "secret")
+    for other, passphrase in ((bob, None), (bob, "secret"), (ann, "changed"), (ann, None)):
+        with pytest.raises(errors.AlreadyExistsError, match="replace=True"):
+            other.save(key, passphrase)
+    assert grant.Entity.load(key, "secret").id == ann.id
+    ann.save(key, "changed", replace=True)
+    assert grant.Entity.load(key, "changed").id == ann.id
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(errors.AlreadyExistsError, match="no key"):
+        ann.save(notes)
+    assert notes.read_text() == "mine"
+    notes.write_text("")
+    ann.save(notes)
+
+
+def test_a_passphrase_leaves_no_open_key_behind_a_link(tmp_path: Path) -> None:
+    entity = grant.Entity.create()
+    entity.save(tmp_path / "real.key")
+    (tmp_path / "link.key").symlink_to("real.key")
+    entity.save(tmp_path / "link.key", "secret")
+    assert (tmp_path / "link.key").is_symlink()
+    for name in ("real.key", "link.key"):
+        with pytest.raises(errors.UnauthenticatedError):
+            grant.Entity.load(tmp_path / name)
+    entity.save(tmp_path / "one.key")
+    (tmp_path / "two.key").hardlink_to(tmp_path / "one.key")
+    with pytest.raises(errors.FailedPreconditionError, match="2 names"):
+        entity.save(tmp_path / "one.key", "secret")
+
+
+def test_what_was_given_as_a_relative_path_is_found_after_chdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    lab, ann = grant.Entity.create(), grant.Entity.create()
+    ann_wallet, store = grant.Wallet(ann, "wallet"), grant.RevocationStore.create(Path("~/revoked"))
+    verifier = grant.Verifier(namespace=lab.id, server="s", revocations=store, max_staleness_s=0)
+    memory = grant.ManifestMemory(b"manifests")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    made = grant.Wallet(lab).grant(ann.public, namespace=lab.id, statements=[(["predict"], "a")])
+    ann_wallet.add(made.bundle)
+    verifier.verify(ann_wallet.prove([("predict", "a")], namespace=lab.id), [("predict", "a")])
+    grant.revoke(store, lab, made.attestation)
+    memory.accept(grant.Manifest.create(lab, ["a"]).bytes, lab.id)
+    assert not any((tmp_path / "elsewhere").iterdir())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "home", "manifests", "wallet"]
+    assert len(grant.RevocationStore(str(tmp_path / "home" / "revoked"))) == 1
+
+
+@pytest.mark.parametrize("name", [b"k\xff\xfe", "ü".encode() * 127, b"n" * 255])
+def test_a_key_may_lie_in_a_file_of_any_name(tmp_path: Path, name: bytes) -> None:
+    entity, path = grant.Entity.create(), tmp_path / os.fsdecode(name)
+    entity.save(path)
+    assert grant.Entity.load(os.fsencode(path)).id == entity.id
+    wallet = grant.Wallet(entity, tmp_path / os.fsdecode(name[:100] + b".wallet"))
+    assert wallet.attestations() == []
+
+
+@pytest.mark.parametrize(
+    "resource", ["models/public/../private/key", "models/public/.", "models/public/", "models//public", ".."]
+)
+def test_a_resource_with_a_step_or_an_empty_cell_is_refused_everywhere(lab: Lab, resource: str) -> None:
+    statements = [(["predict"], resource)]
+    with pytest.raises(errors.InvalidArgumentError):
+        lab.lab_wallet.grant(lab.ann.public, namespace=lab.lab.id, statements=statements)
+    with pytest.raises(errors.InvalidArgumentError):
+        lab.lab.attest(lab.ann.public, namespace=lab.lab.id, statements=statements)
+    with pytest.raises(errors.InvalidArgumentError):
+        lab.ann_wallet.prove([("predict", resource)], namespace=lab.lab.id)
+    with pytest.raises(errors.InvalidArgumentError):
+        grant.Manifest.create(lab.lab, [resource])
+    wide = lab.lab_wallet.grant(lab.ann.public, namespace=lab.lab.id, statements=[(["predict"], "models/public/*")])
+    lab.ann_wallet.add(wide.bundle)
+    proof = lab.ann_wallet.prove([("predict", "models/public/x")], namespace=lab.lab.id)
+    with pytest.raises(grant.Denied, match="malformed"):
+        lab.verifier.verify(proof, [("predict", resource)])
+
+
+def test_a_signed_request_is_bound_to_the_proof_that_it_was_signed_with(lab: Lab) -> None:
+    wide = lab.lab_wallet.grant(lab.bob.public, namespace=lab.lab.id, statements=[(["predict"], "models/pong/rl")])
+    lab.bob_wallet.add(wide.bundle)
+    other = lab.bob_wallet.prove(REQUIRED, namespace=lab.lab.id)
+    assert other != lab.proof  # of the same subject, for the same pair, by a shorter chain
+    request = grant.sign_request(lab.bob, lab.proof, server="pong.example", method="POST", path="/x")
+    moved = grant.SignedRequest(other, request.issued_at_ns, request.nonce, request.signature)
+    with pytest.raises(grant.Denied, match="malformed"):
+        lab.verifier.check_request(moved, REQUIRED, method="POST", path="/x")
+    # And the genuine one is not used up by it.
+    assert lab.verifier.check_request(request, REQUIRED, method="POST", path="/x").subject == lab.bob.id
+    challenge = lab.verifier.challenge()
+    signature = grant.sign_challenge(lab.bob, lab.proof, challenge, server="pong.example")
+    with pytest.raises(grant.Denied, match="malformed"):
+        lab.verifier.open_session(other, challenge, signature, REQUIRED)
+    lab.verifier.open_session(lab.proof, challenge, signature, REQUIRED)
 
 
 def test_an_attestation_says_what_was_signed(lab: Lab) -> None:
