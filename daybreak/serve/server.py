@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ipaddress
 import os
@@ -32,6 +33,13 @@ READY_TIMEOUT_S = 60.0
 HANG_TIMEOUT_S = 60.0
 MAX_BODY_BYTES = 16 << 20  # of a prediction
 _last: weakref.ref[Server] | None = None
+_running: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+def _stop_all() -> None:
+    """When the interpreter ends: whose program forgot it would be aborted, by threads that nobody has joined."""
+    for server in list(_running):
+        server.stop()
 
 
 def _is_loopback(address: str) -> bool:
@@ -144,6 +152,10 @@ def start(
         store.write_address({"admin": server.admin_address, "query": server.query_address, "tls": tls is not None})
         server._cleanup = cleanup.pop_all()
     _last = weakref.ref(server)
+    if not _running:
+        atexit.unregister(_stop_all)
+        atexit.register(_stop_all)  # after the runtime's own, so that it runs before
+    _running.add(server)
     return server
 
 
@@ -330,6 +342,7 @@ class Server(Deploying):
             if not self._stopped.is_set():
                 self._cleanup.close()
                 self._stopped.set()
+                _running.discard(self)
 
     def _close(self) -> None:
         self._core.stop()

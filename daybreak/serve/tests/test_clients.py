@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -195,6 +196,18 @@ def test_relative_state_directory_stays_where_it_was(
     os.chdir(tmp_path)
     server = start("state")
     assert server.wait_ready(30) and caller(server).predict("sums", [1, 2.5])["output"] == 3.5
+
+
+def test_program_that_forgets_to_stop_its_server_ends_well() -> None:
+    program = (
+        "from daybreak import serve\n"
+        "server = serve.start(query_port=0, admin_port=0, metrics_port=0)\n"
+        "server.deploy('m', lambda x: [0 for _ in x], default='0')\n"
+        "other = serve.start(query_port=0, admin_port=0, metrics_port=0)\n"
+        "print(server.query_address, flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith("127.0.0.1:") and not done.stderr
 
 
 def test_numbers_of_numpy_are_numbers_and_are_kept(start: Start, caller: Any, tmp_path: Path) -> None:
