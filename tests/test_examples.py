@@ -1,7 +1,8 @@
 """Every example of a README or a page of docs runs as it is written: copied, pasted, in an empty directory.
 
 Blocks of one file run one after the other, as a reader types them. What a text presumes (a batch, somebody's weights) stands in a
-comment before its block, which no page shows: ``<!-- given: ... -->``.
+comment before its block, which no page shows: ``<!-- given: ... -->``. A first line ``# needs: torch`` there leaves the block out
+where that library, which nothing here depends on, is not installed.
 """
 
 import re
@@ -28,10 +29,13 @@ def program(text: str) -> str:
 
 
 RUNNER = """
-import sys, types
+import importlib.util, sys, types
 _main = types.ModuleType("__main__")  # in which what is defined looks as if it was typed
 sys.modules["__main__"] = _main
 def _run(number, line, given, block):
+    needs = given.partition("\\n")[0].removeprefix("# needs: ")
+    if given.startswith("# needs: ") and importlib.util.find_spec(needs) is None:
+        return
     try:
         exec(compile(given, "given", "exec"), _main.__dict__)
         exec(compile("\\n" * (line - 1) + block, PAGE, "exec"), _main.__dict__)

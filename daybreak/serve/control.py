@@ -232,7 +232,7 @@ class Control(Mirror):
 
     def scale(self, model: str, version: str | None, replicas: int) -> None:
         """So many replicas: new ones are ready when this returns, others end after what they hold."""
-        checks.checked_replicas(replicas)
+        replicas = checks.checked_replicas(replicas)
         name = version if version is not None else self._model(model).current
         if name is None:
             raise errors.FailedPreconditionError(f"No version of {model} is current: name one.")

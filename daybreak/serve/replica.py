@@ -86,6 +86,23 @@ def _load(job: Job) -> Callable[[Any], Any]:
     return predict_of(model)
 
 
+# Of libraries whose objects take something else than a batch of arrays: (package, class).
+_WAYS = {
+    ("torch", "Module"): (
+        "it takes tensors; give a function, def f(rows): return module(torch.tensor(rows)), with "
+        "input_type='floats', batch='array'"
+    ),
+    ("onnxruntime", "InferenceSession"): (
+        "it stays in its process; give an object that holds the model's bytes, makes the session in warm_up() and runs it in "
+        "predict(rows) (daybreak/serve/README.md has it)"
+    ),
+    (
+        "xgboost",
+        "Booster",
+    ): "it takes a DMatrix; give a function, def f(rows): return booster.predict(xgboost.DMatrix(rows))",
+}
+
+
 def predict_of(model: Any) -> Callable[[Any], Any]:
     """Its method `predict`, or the callable itself. TypeError for anything else, and for a generator, which gives no results."""
     predict = getattr(model, "predict", None)
@@ -94,6 +111,10 @@ def predict_of(model: Any) -> Callable[[Any], Any]:
             f"a model is a function or an object with predict(); this is a type: give {model.__name__}(...), an object of it"
         )
     if not callable(predict):
+        for base in type(model).__mro__:
+            way = _WAYS.get((base.__module__.partition(".")[0], base.__name__))
+            if way is not None:
+                raise TypeError(f"a {type(model).__name__} is no model as it is: {way}")
         predict = model
     if not callable(predict):
         raise TypeError(f"a model is a function or an object with predict(); this is a {type(model).__name__}")

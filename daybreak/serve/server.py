@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ipaddress
 import os
@@ -32,6 +33,13 @@ READY_TIMEOUT_S = 60.0
 HANG_TIMEOUT_S = 60.0
 MAX_BODY_BYTES = 16 << 20  # of a prediction
 _last: weakref.ref[Server] | None = None
+_running: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+def _stop_all() -> None:
+    """When the interpreter ends: whose program forgot it would be aborted, by threads that nobody has joined."""
+    for server in list(_running):
+        server.stop()
 
 
 def _is_loopback(address: str) -> bool:
@@ -101,8 +109,9 @@ def start(
             f"host={host!r} {reached}, and {missing} {'is' if ' ' not in missing else 'are'} not given: "
             "give tls=(certificate, key) and gate=, or keep to 127.0.0.1 and reach it through `ssh -L`"
         )
-    for name, value in (("ready_timeout_s", ready_timeout_s), ("hang_timeout_s", hang_timeout_s)):
-        if not 0 < numbers.real(value, name) <= 86_400:
+    timeouts_s = (numbers.real(ready_timeout_s, "ready_timeout_s"), numbers.real(hang_timeout_s, "hang_timeout_s"))
+    for name, value in zip(("ready_timeout_s", "hang_timeout_s"), timeouts_s, strict=True):
+        if not 0 < value <= 86_400:
             raise errors.InvalidArgumentError(f"{name}={value!r}: seconds up to a day expected")
     global _last
     temporary = tempfile.mkdtemp(prefix="daybreak-serve-") if state_dir is None else None
@@ -120,23 +129,22 @@ def start(
         daybreak.init(ignore_reinit_error=True)
         core = _core.Core(
             host=host,
-            query_port=query_port,
-            admin_port=admin_port,
-            metrics_port=metrics_port,
+            query_port=numbers.integer(query_port, "query_port"),
+            admin_port=numbers.integer(admin_port, "admin_port"),
+            metrics_port=numbers.integer(metrics_port, "metrics_port"),
             admin_token=store.token,
             tls=None if tls is None else (paths.given(tls[0], "tls certificate"), paths.given(tls[1], "tls key")),
             hosts=list(hosts),
             origins=list(origins),
             site=dict(site or {}),
             site_headers=dict(site_headers or {}),
-            threads=threads,
+            threads=numbers.integer(threads, "threads"),
             body_bytes=MAX_BODY_BYTES,
             server_id=server_id,
             deploy_gate=deploy_gate,
             access_log=access_log,
         )
         cleanup.callback(core.stop)
-        timeouts_s = (ready_timeout_s, hang_timeout_s)
         server = Server(core, store, addresses[0], gate, timeouts_s, tls is not None, cleanup)
         cleanup.callback(server._close)
         server.restore(open)
@@ -144,6 +152,10 @@ def start(
         store.write_address({"admin": server.admin_address, "query": server.query_address, "tls": tls is not None})
         server._cleanup = cleanup.pop_all()
     _last = weakref.ref(server)
+    if not _running:
+        atexit.unregister(_stop_all)
+        atexit.register(_stop_all)  # after the runtime's own, so that it runs before
+    _running.add(server)
     return server
 
 
@@ -330,6 +342,7 @@ class Server(Deploying):
             if not self._stopped.is_set():
                 self._cleanup.close()
                 self._stopped.set()
+                _running.discard(self)
 
     def _close(self) -> None:
         self._core.stop()

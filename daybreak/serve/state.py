@@ -169,7 +169,7 @@ def _typed(kind: Any, found: dict[str, Any], /, **types: Any) -> Any:
 
 def _app(found: dict[str, Any]) -> App:
     app: App = _typed(App, found, default_output=(str, type(None)), gated=bool, models=list)
-    checks.checked_slo_us(app.slo_us)
+    app.slo_us = checks.checked_slo_us(app.slo_us)
     if checks.checked_input_type(app.input_type) != app.input_type or app.overload not in ("default", "503"):
         raise ValueError(f"input_type {checks.shown(app.input_type)} or overload {checks.shown(app.overload)}")
     return app
@@ -180,8 +180,8 @@ def _version(found: dict[str, Any]) -> Version:
         Version, found, registered=bool, container_name=str, model_data_path=str, blob=(dict, type(None))
     )
     checks.checked_labels(version.labels)
-    checks.checked_batch_size(version.batch_size)
-    checks.checked_replicas(version.replicas)
+    version.batch_size = checks.checked_batch_size(version.batch_size)
+    version.replicas = checks.checked_replicas(version.replicas)
     checks.checked_lineage(version.lineage)
     if checks.checked_input_type(version.input_type) != version.input_type:
         raise ValueError(f"input_type {checks.shown(version.input_type)}")

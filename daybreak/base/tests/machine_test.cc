@@ -84,6 +84,18 @@ TEST_F(MachineTest, limits_of_version_1_count) {
   EXPECT_EQ(this_machine(root_).cores, this_machine(root_ + "/nothing").cores);
 }
 
+// Reports of Ray's users: #10809, #27958 (no quota, shares alone), #21688 (a part of a CPU is one).
+TEST_F(MachineTest, shares_are_no_limit_and_a_part_of_a_cpu_is_one) {
+  const std::uint32_t all = this_machine(root_).cores;
+  write("/proc/self/cgroup", "8:cpu,cpuacct:/\n6:memory:/\n");
+  write("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+  write("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  write("/sys/fs/cgroup/cpu/cpu.shares", "2\n");
+  EXPECT_EQ(this_machine(root_).cores, all);
+  write("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "10000\n");
+  EXPECT_EQ(this_machine(root_).cores, 1u);
+}
+
 TEST_F(MachineTest, files_that_cannot_be_read_are_no_limits) {
   write("/proc/self/cgroup", "what\n0::\n::\n");
   EXPECT_EQ(this_machine(root_).memory_limit_file, "");

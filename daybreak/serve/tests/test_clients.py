@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -195,6 +196,44 @@ def test_relative_state_directory_stays_where_it_was(
     os.chdir(tmp_path)
     server = start("state")
     assert server.wait_ready(30) and caller(server).predict("sums", [1, 2.5])["output"] == 3.5
+
+
+def test_program_that_forgets_to_stop_its_server_ends_well() -> None:
+    program = (
+        "from daybreak import serve\n"
+        "server = serve.start(query_port=0, admin_port=0, metrics_port=0)\n"
+        "server.deploy('m', lambda x: [0 for _ in x], default='0')\n"
+        "other = serve.start(query_port=0, admin_port=0, metrics_port=0)\n"
+        "print(server.query_address, flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith("127.0.0.1:") and not done.stderr
+
+
+def test_numbers_of_numpy_are_numbers_and_are_kept(start: Start, caller: Any, tmp_path: Path) -> None:
+    import numpy as np
+
+    server = start(tmp_path / "s", ready_timeout_s=np.float32(30))
+    server.deploy(
+        "sums",
+        sums,
+        version=np.int64(3),
+        slo_ms=np.float32(20_000),
+        default=np.float64(0.5),
+        replicas=np.int64(1),
+        batch_size=np.int32(4),
+        lineage={"seed": np.int64(7), "scores": np.array([0.5])},
+    )
+    server.scale("sums", "3", np.int64(2))
+    server.stop()
+    server = start(tmp_path / "s")
+    assert server.wait_ready(30) and caller(server).predict("sums", [1, 2.5])["output"] == 3.5
+    (version,) = server.models()[0]["versions"]
+    assert version["version"] == "3" and version["lineage"] == {"seed": 7, "scores": [0.5]}
+    assert len(version["replicas"]) == 2 and server.apps()[0]["slo_ms"] == 20_000
+    for wrong in (np.bool_(True), True, 1.5, "2", np.array([1, 2])):
+        with pytest.raises(errors.InvalidArgumentError, match="number of replicas"):
+            server.scale("sums", "3", wrong)
 
 
 def test_state_directory_below_home_is_no_folder_named_tilde(
