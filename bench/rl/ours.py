@@ -105,6 +105,22 @@ def ppo_cartpole_seconds_to_475() -> Measure:
     return Measure(statistics.median(t if t is not None else 1e9 for t in times), info={"seeds_reached": len(reached)})
 
 
+def _best_threads(preset: dict[str, Any]) -> Measure:
+    best: dict[str, float] = {}
+    for threads in (1, 2):
+        times = seconds_to(rl.PPO, "CartPole-v1", 475, 5_000, 100_000, {**preset, "num_threads": threads})
+        best[f"threads_{threads}"] = statistics.median(t if t is not None else 1e9 for t in times)
+    return Measure(min(best.values()), info=best)
+
+
+def ppo_cartpole_475_zoo() -> Measure:
+    return _best_threads(rl.presets.PPO_CARTPOLE_ZOO)
+
+
+def ppo_cartpole_475_ours() -> Measure:
+    return _best_threads(rl.presets.PPO_CARTPOLE_FAST)
+
+
 def ppo_pong_seconds_to_1000() -> Measure:
     times = seconds_to(rl.PPO, "daybreak/Pong-v0", 1000, 100_000, 5_000_000, rl.presets.PPO_PONG)
     reached = [t for t in times if t is not None]

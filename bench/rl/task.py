@@ -37,6 +37,20 @@ ROWS = [
         rounds=1,
     ),
     Row(
+        "ppo_cartpole_475_zoo",
+        "s",
+        "lower",
+        "the same with the Zoo's settings on both sides, each at its best number of threads; median of five seeds, three for SB3",
+        rounds=1,
+    ),
+    Row(
+        "ppo_cartpole_475_ours",
+        "s",
+        "lower",
+        "the same with our best settings on both sides, each at its best number of threads",
+        rounds=1,
+    ),
+    Row(
         "ppo_pong_seconds_to_1000",
         "s",
         "lower",
