@@ -27,6 +27,7 @@ std::vector<std::unique_ptr<base::interleave::Program>> all_programs() {
   add_object_programs(programs);
   add_heap_programs(programs);
   add_passing_program(programs);
+  add_sharing_program(programs);
   add_task_programs(programs);
   return programs;
 }

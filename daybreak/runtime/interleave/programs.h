@@ -12,6 +12,7 @@ void add_queue_programs(Programs& programs);
 void add_object_programs(Programs& programs);
 void add_heap_programs(Programs& programs);
 void add_passing_program(Programs& programs);
+void add_sharing_program(Programs& programs);
 void add_task_programs(Programs& programs);
 
 }  // namespace daybreak::runtime
