@@ -435,9 +435,10 @@ class PPO(_OnPolicy):
     """Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347) with generalised advantage estimation.
 
     env: "CartPole-v1", "Pendulum-v1", "daybreak/Pong-v0", or any Gymnasium id, class or function with a Box or Discrete
-        observation and a Discrete or Box action.
+        observation and a Discrete or Box action; or an environment that exists, which is one row (num_envs=1); or a vector
+        environment of Gymnasium, whose environments are made anew. "MlpPolicy" may stand before it.
     num_workers: 0 samples in this process; n > 0 on n rollout actors of the runtime.
-    on_result: called with every iteration's result.
+    on_result: called with every iteration's result. verbose: 1 prints a line for each.
     options: `PPO.options()`; the names of Stable-Baselines3 and RLlib are understood too. An unknown one is a ValueError that
         names the nearest. lr, clip and entropy_coef take a number or a schedule: `linear(start, end, timesteps)` or a list of
         [time step, value].

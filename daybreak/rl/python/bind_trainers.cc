@@ -42,10 +42,26 @@ class EnvMaker {
     return [this](const EnvOptions& options) -> base::Result<std::unique_ptr<VecEnv>> {
       auto env = make(options.num_envs, options_);
       if (!env) return env;
+      const nb::gil_scoped_acquire acquire;
+      if (made_from(**env)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "the function gave the same environment for several threads: return a new one at each call");
+        return base::fail(base::Code::kUnknown, "the environment could not be made");
+      }
       made_.push_back(env->get());
       if (!warn_of_images(**env)) return base::fail(base::Code::kUnknown, "the environment could not be made");
       return env;
     };
+  }
+
+  // Whether the trainer's own environments hold one of these too. The GIL must be held.
+  bool made_from(const VecEnv& env) const {
+    const auto* gym = dynamic_cast<const GymVecEnv*>(&env);
+    for (const VecEnv* made : made_) {
+      const auto* other = dynamic_cast<const GymVecEnv*>(made);
+      if (gym != nullptr && other != nullptr && gym->shares_with(*other)) return true;
+    }
+    return false;
   }
 
   // False when the warning was made an error, which is then set.
@@ -209,7 +225,7 @@ class TrainerObject {
     const bool single = maker_->is_instance();
     const std::int64_t envs = single ? 1 : evaluation_envs(episodes);
     auto env = raise_or(maker_->make(envs, maker_->options_with(options)));
-    if (single) trainer_->begin_anew();
+    if (maker_->made_from(*env)) trainer_->begin_anew();
     const auto go_on = []() -> base::Status {
       const nb::gil_scoped_acquire acquire;
       if (PyErr_CheckSignals() == 0) return {};
@@ -347,28 +363,31 @@ class SamplerObject {
   std::unique_ptr<RolloutSampler> sampler_;
 };
 
+// keeps: whether the trainer holds the environments that it makes; without it they are gone once their spaces are
+// known.
 template <typename Make>
-std::unique_ptr<TrainerObject> make_trainer(nb::object env, nb::dict options, Make&& make) {
+std::unique_ptr<TrainerObject> make_trainer(nb::object env, nb::dict options, bool keeps, Make&& make) {
   auto maker = std::make_unique<EnvMaker>(std::move(env), std::move(options));
   auto trainer = make(maker->factory());
   if (!trainer) {
     maker->forget();
     maker->raise(trainer.error());
   }
+  if (!keeps) maker->forget();
   return std::make_unique<TrainerObject>(std::move(maker), *std::move(trainer));
 }
 
 std::unique_ptr<TrainerObject> make_on_policy(const std::string& config, nb::object env, nb::dict options,
                                               bool local_sampling) {
   const OnPolicyConfig parsed = base::value_or_raise(parse_on_policy(config));
-  return make_trainer(std::move(env), std::move(options), [&](const EnvFactory& factory) {
+  return make_trainer(std::move(env), std::move(options), local_sampling, [&](const EnvFactory& factory) {
     return OnPolicyTrainer::make(parsed, factory, local_sampling);
   });
 }
 
 std::unique_ptr<TrainerObject> make_dqn(const std::string& config, nb::object env, nb::dict options) {
   const DqnConfig parsed = base::value_or_raise(parse_dqn(config));
-  return make_trainer(std::move(env), std::move(options),
+  return make_trainer(std::move(env), std::move(options), true,
                       [&](const EnvFactory& factory) { return DqnTrainer::make(parsed, factory); });
 }
 
@@ -386,7 +405,7 @@ std::unique_ptr<TrainerObject> make_bc(const std::string& config, nb::object env
     const auto real = nb::cast<FloatArray>(actions);
     demonstrations.box_actions.assign(real.data(), real.data() + real.size());
   }
-  return make_trainer(std::move(env), std::move(options), [&](const EnvFactory& factory) {
+  return make_trainer(std::move(env), std::move(options), false, [&](const EnvFactory& factory) {
     return BcTrainer::make(parsed, factory, std::move(demonstrations));
   });
 }

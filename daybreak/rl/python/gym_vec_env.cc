@@ -135,6 +135,13 @@ GymVecEnv::~GymVecEnv() {
   exception_.reset();
 }
 
+bool GymVecEnv::shares_with(const GymVecEnv& other) const {
+  const auto inner = [](const Row& row) { return nb::object(nb::getattr(row.env, "unwrapped", row.env)); };
+  return std::ranges::any_of(rows_, [&](const Row& mine) {
+    return std::ranges::any_of(other.rows_, [&](const Row& theirs) { return inner(mine).is(inner(theirs)); });
+  });
+}
+
 std::string GymVecEnv::image_shape() const {
   if (observation_.space.kind != Space::Kind::kBox || nb::len(observation_.shape) < 2) return {};
   return text_of(observation_.dtype) == "uint8" ? text_of(observation_.shape) : std::string();

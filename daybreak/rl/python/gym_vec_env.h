@@ -32,6 +32,9 @@ class GymVecEnv final : public VecEnv {
   std::string save_state() const override { return {}; }
   base::Status load_state(std::string_view bytes) override;
 
+  // Whether a row here and a row there are one environment, whatever is wrapped around it.
+  bool shares_with(const GymVecEnv& other) const;
+
   // The shape of observations that look like images (uint8 of two or more dimensions) as text; empty for others.
   std::string image_shape() const;
 

@@ -90,6 +90,7 @@ def test_workers_train_like_the_driver(runtime: FakeRuntime) -> None:
     assert result["timesteps_total"] == 5 * 16
     assert result["worker_deaths"] == 0
     assert ppo.learn(400)["timesteps_total"] == 480
+    assert ppo.evaluate(3)["episodes"] == 3
     ppo.stop()
     assert runtime.killed == 2
 

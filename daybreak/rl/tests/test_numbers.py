@@ -374,6 +374,13 @@ def test_one_environment_for_several_rows_is_refused() -> None:
             envs.make_vec(make, 2)
     with pytest.raises(ValueError, match="same environment for rows"):
         rl.PPO(lambda: env, **BATCH).evaluate(2)
+    with pytest.raises(ValueError, match="same environment for several threads: return a new one at each call"):
+        rl.PPO(lambda: env, num_threads=2, **SMALL)
+    rows = np.zeros((4, 2))
+    assert rl.BC(lambda: Five(), rows, [0, 1, 0, 1]).evaluate(3)["lengths"] == [5] * 3
+    trainer = rl.PPO(lambda: env, **BATCH)
+    trainer.train(), trainer.evaluate(1)
+    assert trainer.train()["episode_len_mean"] == 5  # training began a new episode after the evaluation in the same one
 
 
 def test_a_seed_of_a_batch_or_a_policy_is_a_whole_number_of_any_kind() -> None:
