@@ -101,7 +101,10 @@ def shown(unix_s: int) -> str:
 
 
 def passphrase_in(path: Path) -> str:
-    return read(path, MAX_SMALL_BYTES).decode().removesuffix("\n")
+    try:
+        return read(path, MAX_SMALL_BYTES).decode().removesuffix("\n")
+    except UnicodeDecodeError:
+        raise errors.InvalidArgumentError(f"'{path}' is no UTF-8 text: is it the file with the passphrase?") from None
 
 
 def load(home: Path, passphrase_file: Path | None) -> _grant.Entity:
