@@ -1,7 +1,9 @@
 """``./dev bench [TASK...] [--quick]``: measures us and our peers in turns, checks that results agree, prints and writes the table.
 
 Round by round, every peer runs its rows in a process of its own, which is gone before the next begins; the order turns with each
-round. A value is the median of its rounds; a ratio above 1 means that we are ahead.
+round, and a row that takes less than a second has at least ten of them. A value is the median of its rounds; a ratio above 1 means
+that we are ahead. How sure a ratio is, its 95% interval says (percentile bootstrap over the rounds, Efron 1979); whether a bar is
+reached is judged by the interval's worse end. ``--quick`` says what is likely: its few rounds have no interval worth the name.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ import json
 import math
 import os
 import platform
+import random
 import statistics
 import sys
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +27,9 @@ from bench.peers import OURS, ROOT, Peer, PeerError, Run
 from bench.rows import Row
 
 RESULTS = ROOT / "bench" / "results"
+SHORT_S = 1.0  # a row that takes less has at least
+SHORT_ROUNDS = 10
+RESAMPLES = 2000
 
 
 @dataclass
@@ -30,6 +37,7 @@ class Series:
     """What one peer answered for one row."""
 
     values: list[float] = field(default_factory=list)
+    seconds: float = 0.0  # the longest that it took in a round
     check: Any = None
     info: dict[str, float] = field(default_factory=dict)
     problem: str = ""  # an error or the reason for a skip
@@ -69,10 +77,32 @@ def their_value(row: Row, values: list[float]) -> float:
     return statistics.median(values)
 
 
+def interval(row: Row, ours: list[float], theirs: list[float]) -> tuple[float, float]:
+    """The 95% interval of a ratio: both sides' rounds are drawn with replacement. The same rounds have the same interval."""
+    draw = random.Random(f"{row.name} {ours} {theirs}")
+    ratios = sorted(
+        ratio(
+            row,
+            statistics.median(draw.choices(ours, k=len(ours))),
+            their_value(row, draw.choices(theirs, k=len(theirs))),
+        )
+        for _ in range(RESAMPLES)
+    )
+    return ratios[round(0.025 * (RESAMPLES - 1))], ratios[round(0.975 * (RESAMPLES - 1))]
+
+
+def own_interval(row: Row, values: list[float]) -> tuple[float, float]:
+    """The 95% interval of our own median."""
+    draw = random.Random(f"{row.name} {values}")
+    medians = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(RESAMPLES))
+    return medians[round(0.025 * (RESAMPLES - 1))], medians[round(0.975 * (RESAMPLES - 1))]
+
+
 def measure(rows: list[Row], peers: list[Peer], quick: bool, rounds: int | None) -> dict[tuple[str, str], Series]:
     """All rounds of all peers. A peer that fails in a row is not asked for it again."""
     series: dict[tuple[str, str], Series] = defaultdict(Series)
     wanted = {row.name: rounds or (row.quick_rounds if quick else row.rounds) for row in rows}
+    grows = not (quick or rounds)
 
     def ask(peer: Peer, asked: list[Row]) -> None:
         if not asked:
@@ -81,13 +111,17 @@ def measure(rows: list[Row], peers: list[Peer], quick: bool, rounds: int | None)
         try:
             with Run(peer, quick) as run:
                 while left:
-                    series[left[0].name, peer.name].take(run.measure(left[0].name))
+                    now = series[left[0].name, peer.name]
+                    started = time.monotonic()
+                    now.take(run.measure(left[0].name))
+                    now.seconds = max(now.seconds, time.monotonic() - started)
                     left.pop(0)
         except PeerError as error:
             for row in left:
                 series[row.name, peer.name].take({"error": str(error)})
 
-    for turn in range(max(wanted.values(), default=0)):
+    turn = 0
+    while turn < max(wanted.values(), default=0):
         shift = turn % len(peers)
         for peer in peers[shift:] + peers[:shift]:
             due = [row for row in rows if wanted[row.name] > turn and not series[row.name, peer.name].problem]
@@ -99,16 +133,21 @@ def measure(rows: list[Row], peers: list[Peer], quick: bool, rounds: int | None)
             for row in due:
                 if row.fresh:
                     ask(peer, [row])
+        turn += 1
+        for row in rows if grows and turn == 1 else []:
+            if max(series[row.name, peer.name].seconds for peer in peers) < SHORT_S:
+                wanted[row.name] = max(wanted[row.name], SHORT_ROUNDS)
     return series
 
 
-def judge(row: Row, mine: Series, value: float | None, first_ratio: float | None) -> bool | None:
-    """Whether the row's bars are reached; None when it has none or nothing to hold against them."""
+def judge(row: Row, mine: Series, value: float | None, least_ratio: float | None) -> bool | None:
+    """Whether the row's bars are reached, by the worse ends of intervals; None when it has none or nothing to hold against them."""
     verdicts = []
-    if row.must is not None and first_ratio is not None:
-        verdicts.append(first_ratio >= row.must)
+    if row.must is not None and least_ratio is not None:
+        verdicts.append(least_ratio >= row.must)
     if row.must_value is not None and value is not None:
-        verdicts.append(value >= row.must_value if row.better == "higher" else value <= row.must_value)
+        low, high = own_interval(row, mine.values)
+        verdicts.append(low >= row.must_value if row.better == "higher" else high <= row.must_value)
     if value is not None:
         verdicts += [mine.info.get(name, -math.inf) >= least for name, least in row.floors.items()]
     return all(verdicts) if verdicts else None
@@ -144,7 +183,7 @@ def results(rows: list[Row], peers: list[Peer], series: dict[tuple[str, str], Se
             other = series[row.name, peer.name]
             if peer.name == OURS or other.problem == "not offered":
                 continue
-            mark: dict[str, Any] = {"peer": peer.name, "theirs": None, "ratio": None, "reached": None}
+            mark: dict[str, Any] = {"peer": peer.name, "theirs": None, "ratio": None, "interval": None, "reached": None}
             if other.values:
                 mark["theirs"] = their_value(row, other.values)
                 mark["theirs_rounds"] = other.values
@@ -155,11 +194,12 @@ def results(rows: list[Row], peers: list[Peer], series: dict[tuple[str, str], Se
                 mark["problem"] = f"results differ: ours {mine.check!r}, {peer.name} {other.check!r}"
             elif ours is not None and other.values:
                 mark["ratio"] = ratio(row, ours, mark["theirs"])
+                mark["interval"] = interval(row, mine.values, other.values)
             against.append(mark)
         if not against:
-            against = [{"peer": None, "theirs": None, "ratio": None}]
+            against = [{"peer": None, "theirs": None, "ratio": None, "interval": None}]
         held = hardest(against) if row.against == "best" else against[0]
-        held["reached"] = judge(row, mine, ours, held["ratio"])
+        held["reached"] = judge(row, mine, ours, held["interval"] and held["interval"][0])
         if row.against == "best" and held["reached"] and any(mark["ratio"] is None for mark in against):
             held["reached"] = None  # one of them could not be measured: it may be the best
         lines += [{**line, **mark} for mark in against]
@@ -173,7 +213,7 @@ def number(value: float | None) -> str:
 
 
 def table(lines: list[dict[str, Any]]) -> str:
-    head = ["row", "unit", "ours", "peer", "theirs", "ratio", "must", "goal", ""]
+    head = ["row", "unit", "ours", "peer", "theirs", "ratio", "95% interval", "must", "goal", ""]
     body = []
     for line in lines:
         must = f"{number(line['must'])} x" if line["must"] is not None else number(line["must_value"])
@@ -181,12 +221,21 @@ def table(lines: list[dict[str, Any]]) -> str:
         if "problem" in line:
             verdict = line["problem"].splitlines()[-1][:70]
         rate = "-" if line["ratio"] is None else f"{number(line['ratio'])} x"
-        cells = [line["name"], line["unit"], number(line["ours"]), line["peer"] or "-", number(line["theirs"]), rate]
+        sure = "-" if not line["interval"] else " to ".join(number(end) for end in line["interval"])
+        cells = [
+            line["name"],
+            line["unit"],
+            number(line["ours"]),
+            line["peer"] or "-",
+            number(line["theirs"]),
+            rate,
+            sure,
+        ]
         body.append([*cells, must, "-" if line["goal"] is None else f"{number(line['goal'])} x", verdict])
     widths = [max(len(cells[column]) for cells in [head, *body]) for column in range(len(head))]
 
     def text(cells: list[str]) -> str:
-        left = {0, 1, 3, 8}
+        left = {0, 1, 3, 9}
         return "  ".join(
             c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))
         ).rstrip()
@@ -211,7 +260,7 @@ def run_task(task: str, arguments: argparse.Namespace) -> bool:
     unknown = set(arguments.rows or []) - {row.name for row in rows}
     if unknown:
         raise SystemExit(f"bench {task}: no row {', '.join(sorted(unknown))}: {', '.join(row.name for row in rows)}")
-    rows = [row for row in rows if not arguments.rows or row.name in arguments.rows]
+    rows = [row for row in rows if (row.name in arguments.rows if arguments.rows else arguments.long or not row.long)]
     names = [OURS, *(name for name in order if not arguments.peers or name in arguments.peers)]
     peers = [Peer.of(folder / f"{name}.py") for name in names]
     lines = results(rows, peers, measure(rows, peers, arguments.quick, arguments.rounds))
@@ -219,7 +268,10 @@ def run_task(task: str, arguments: argparse.Namespace) -> bool:
     told = {line["name"]: line["info"] for line in lines if line.get("info")}
     for name, info in told.items():
         print(f"{name}: " + ", ".join(f"{key.replace('_', ' ')} {number(value)}" for key, value in info.items()))
-    complete = not (arguments.quick or arguments.rows or arguments.peers or arguments.rounds)
+    every: list[Row] = importlib.import_module(f"bench.{task}.task").ROWS
+    complete = len(rows) == len(every) and not (
+        arguments.quick or arguments.rows or arguments.peers or arguments.rounds
+    )
     path = RESULTS / f"{task}.json" if complete else ROOT / "out" / "bench" / f"{task}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"task": task, "host": host(), "rows": lines}, indent=1) + "\n")
@@ -241,6 +293,7 @@ def main() -> int:
     )
     parser.add_argument("tasks", nargs="*", help=f"default: all ({', '.join(tasks())})")
     parser.add_argument("--quick", action="store_true", help="few rounds, small sizes; written to out/bench/ instead")
+    parser.add_argument("--long", action="store_true", help="also the rows that take minutes")
     parser.add_argument("--rows", type=lambda text: text.split(","), help="only these, comma-separated")
     parser.add_argument("--peers", type=lambda text: text.split(","), help="only these beside us")
     parser.add_argument("--rounds", type=int, help="instead of each row's own number")

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.rows import Measure, rate
+from bench.runtime import metg
 
 IN_FLIGHT = 1000
 CPUS = 2
@@ -60,6 +61,7 @@ class Program:
         self.quick = False
         self.started = False
         self.idle: list[float] = []
+        self.sweep: metg.Sweep | None = None
         self.contention: Callable[[], dict[str, int]] | None = None  # ours: what sharing has cost so far
 
     def start(self) -> None:
@@ -254,6 +256,37 @@ class Program:
             time.sleep(0.1)
             value = rate(lambda: get(f.remote()), self.duration, warm_up=20)
         return Measure(value, get(f.remote()).decode())
+
+    def _metg(self, pattern: str, least: float) -> Measure:
+        if self.sweep is None:
+            self.start()
+
+            def spin(count: int, *needs: Any) -> int:  # metg.spin, by value: workers cannot import this file
+                for _ in range(count):
+                    pass
+                return len(needs)
+
+            call, get = self.api.remote(spin).remote, self.api.get
+            self.sweep = metg.Sweep(lambda p, size, count: metg.graph(p, size, count, call, get), CPUS, self.quick)
+        return self.sweep.metg(pattern, least)
+
+    def metg_50_independent(self) -> Measure:
+        return self._metg("independent", 0.5)
+
+    def metg_95_independent(self) -> Measure:
+        return self._metg("independent", 0.95)
+
+    def metg_50_stencil(self) -> Measure:
+        return self._metg("stencil", 0.5)
+
+    def metg_95_stencil(self) -> Measure:
+        return self._metg("stencil", 0.95)
+
+    def metg_50_tree(self) -> Measure:
+        return self._metg("tree", 0.5)
+
+    def metg_95_tree(self) -> Measure:
+        return self._metg("tree", 0.95)
 
     def _after_idle(self) -> list[float]:
         if not self.idle:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from bench.rows import Row
+from bench.runtime.metg import PATTERNS
 
-PEERS = ["ray", "pool", "loky", "monarch"]
+PEERS = ["ray", "pool", "loky", "monarch", "mpi4py"]
 
 ROUNDS = 3
 
 
 def _rate(name: str, what: str, must: float, goal: float | None = None) -> Row:
     return Row(name, "calls/s", "higher", what, must=must, goal=goal, rounds=ROUNDS)
+
+
+def _metg(percent: int, graph: str) -> Row:
+    what = f"METG: the smallest task at which both cores spend {percent}% of their time in user code; graph: {graph}"
+    return Row(f"metg_{percent}_{graph}", "us", "lower", what, rounds=ROUNDS, against="best")
 
 
 def _latency(name: str, what: str, must: float) -> Row:
@@ -62,4 +68,5 @@ ROWS = [
     _rate("tasks_sync_contended", "tasks_sync beside one other busy process", 10),
     _latency("tasks_after_idle_p50", "a call after 1 ms of silence, median", 40),
     _latency("tasks_after_idle_p99", "the same, 99th percentile", 10),
+    *[_metg(percent, graph) for graph in PATTERNS for percent in (50, 95)],
 ]

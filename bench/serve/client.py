@@ -159,12 +159,18 @@ def process(command: list[str], address: str, path: str) -> Iterator[subprocess.
         child.wait(10)
 
 
+HONEST = ["open_1k_p50", "open_1k_p99", "open_1k_p999", "open_4k_p50", "open_4k_p99", "open_4k_p999"]
+HONEST += ["input_2mb", "model_5ms", "model_5ms_p99"]
+BUSY_S = 0.005
+
+
 class Rows:
     """The rows that all servers have, over an address and paths. `noop` is measured once a round for its three rows."""
 
     def __init__(self, address: str, path: str, quick: Callable[[], bool]) -> None:
         self.address, self.path, self.quick = address, path, quick
         self._loaded: dict[str, float] = {}
+        self._open_loops: dict[int, dict[str, float]] = {}
 
     def _load(self) -> dict[str, float]:
         if not self._loaded:
@@ -186,6 +192,60 @@ class Rows:
     def noop_http_cpu(self) -> Measure:
         result = self._load()
         return Measure(result["cpu_ms_per_1000"], self._check(), result)
+
+    def _open(self, rate: int) -> dict[str, float]:
+        """Poisson arrivals, each timed from the moment at which it was meant to be sent."""
+        if rate not in self._open_loops:
+            seconds = 2.0 if self.quick() else 5.0
+            result = open_loop(self.address, self.path, rate, seconds, connections=64)
+            if result["answered"] < result["sent"] or result["errors"]:
+                raise RuntimeError(f"{result['sent'] - result['answered']} of {result['sent']} requests had no answer")
+            self._open_loops[rate] = result["latency_us"]
+        return self._open_loops[rate]
+
+    def open_1k_p50(self) -> Measure:
+        return Measure(self._open(1000)["p50"], self._check(), self._open(1000))
+
+    def open_1k_p99(self) -> Measure:
+        return Measure(self._open(1000)["p99"], self._check(), self._open(1000))
+
+    def open_1k_p999(self) -> Measure:
+        return Measure(self._open(1000)["p99.9"], self._check(), self._open(1000))
+
+    def open_4k_p50(self) -> Measure:
+        return Measure(self._open(4000)["p50"], self._check(), self._open(4000))
+
+    def open_4k_p99(self) -> Measure:
+        return Measure(self._open(4000)["p99"], self._check(), self._open(4000))
+
+    def open_4k_p999(self) -> Measure:
+        return Measure(self._open(4000)["p99.9"], self._check(), self._open(4000))
+
+    def input_2mb(self) -> Measure:
+        """A JSON list of doubles, 2 MB of text; the model answers with its first."""
+        values = [i / 7 for i in range(2_000_000 // 19)]
+        body = json.dumps({"input": values})
+        answer = ask(self.address, self.path, body)
+        wrk(self.address, self.path, 1, connections=4, body=body)
+        result = wrk(self.address, self.path, 1 if self.quick() else 3, connections=4, body=body)
+        if result["errors"]:
+            raise RuntimeError(f"{result['errors']:.0f} errors with {len(body)} bytes")
+        return Measure(result["rate"], answer.get("output"), {**result, "mb": len(body) / 1e6})
+
+    def model_5ms(self) -> Measure:
+        """A model that keeps a core busy for 5 ms an input."""
+        path = self.path.replace("noop", "busy")
+        wrk(self.address, path, 1, connections=8)
+        result = wrk(self.address, path, 1 if self.quick() else 3, connections=8)
+        if result["errors"]:
+            raise RuntimeError(f"{result['errors']:.0f} errors")
+        return Measure(result["rate"], ask(self.address, path).get("output"), result)
+
+    def model_5ms_p99(self) -> Measure:
+        path = self.path.replace("noop", "busy")
+        wrk(self.address, path, 1, connections=8)
+        result = open_loop(self.address, path, 150, 2.0 if self.quick() else 5.0, connections=64)
+        return Measure(result["latency_us"]["p99"] / 1e3, None, result["latency_us"])
 
     def noop_http_p50_c1(self) -> Measure:
         wrk(self.address, self.path, 1, connections=1)

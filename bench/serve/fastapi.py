@@ -9,6 +9,7 @@ from bench.serve import client  # noqa: E402
 
 SERVER = """
 import sys
+import time
 from itertools import count
 import uvicorn
 from fastapi import FastAPI
@@ -28,6 +29,12 @@ app, ids = FastAPI(), count()
 async def predict(query: Query) -> Answer:
     return Answer(query_id=next(ids), output=query.input[0], default=False)
 
+@app.post("/busy/predict")
+async def busy(query: Query) -> Answer:
+    end = time.perf_counter() + 0.005
+    while time.perf_counter() < end: pass
+    return Answer(query_id=next(ids), output=query.input[0], default=False)
+
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), loop="uvloop", http="httptools", log_level="warning", access_log=False)
 """
 
@@ -35,6 +42,7 @@ running = ExitStack()
 address = f"127.0.0.1:{client.free_port()}"
 rows = client.Rows(address, "/noop/predict", lambda: QUICK)
 noop_http, noop_http_cpu, noop_http_p50_c1 = rows.noop_http, rows.noop_http_cpu, rows.noop_http_p50_c1
+globals().update({name: getattr(rows, name) for name in client.HONEST})
 
 
 def setup():

@@ -17,10 +17,38 @@ server = serve.start(query_port=0, admin_port=0, metrics_port=0, server_id=SERVE
 address = server.query_address
 rows = client.Rows(address, "/noop/predict", lambda: QUICK)
 noop_http, noop_http_cpu, noop_http_p50_c1 = rows.noop_http, rows.noop_http_cpu, rows.noop_http_p50_c1
+globals().update({name: getattr(rows, name) for name in client.HONEST})
+noop_http_2 = rows.noop_http
 
 
 def setup():
     server.deploy("noop", lambda inputs: [float(x[0]) for x in inputs], slo_ms=PATIENT_MS)
+
+
+def _deploy_busy():
+    if any(app["name"] == "busy" for app in server.apps()):
+        return
+
+    def busy(inputs):
+        outputs = []
+        for x in inputs:
+            end = time.perf_counter() + 0.005
+            while time.perf_counter() < end:
+                pass
+            outputs.append(float(x[0]))
+        return outputs
+
+    server.deploy("busy", busy, slo_ms=PATIENT_MS, replicas=2, batch_size=1)
+
+
+def model_5ms():
+    _deploy_busy()
+    return rows.model_5ms()
+
+
+def model_5ms_p99():
+    _deploy_busy()
+    return rows.model_5ms_p99()
 
 
 def teardown():

@@ -12,6 +12,13 @@ ROWS = [
         rounds=3,
     ),
     Row(
+        "noop_http_2",
+        "1/s",
+        "higher",
+        "the same beside FastAPI under uvicorn with two workers: theirs use both cores, ours one replica",
+        rounds=3,
+    ),
+    Row(
         "noop_http_cpu", "ms/1000", "lower", "CPU of all server processes for 1,000 of these requests", must=8, rounds=3
     ),
     Row("noop_http_p50_c1", "us", "lower", "median latency of one connection", must=3, rounds=3),
@@ -51,4 +58,25 @@ ROWS = [
     ),
     Row("gate_check_native", "us", "lower", "one check of a warm session, called from Python", must_value=2, rounds=3),
 ]
-PEERS = ["fastapi", "ray_serve", "litserve"]
+
+
+def _open(rate, percentile):
+    at = {"p50": "median", "p99": "99th percentile", "p999": "99.9th percentile"}[percentile]
+    what = f"Poisson arrivals at {rate:,}/s, 64 connections, each request from its intended send: {at}"
+    return Row(f"open_{rate // 1000}k_{percentile}", "us", "lower", what, rounds=3, against="best")
+
+
+ROWS += [_open(rate, percentile) for rate in (1000, 4000) for percentile in ("p50", "p99", "p999")]
+ROWS += [
+    Row("input_2mb", "1/s", "higher", "2 MB of JSON a request, 4 connections", rounds=3, against="best"),
+    Row(
+        "model_5ms",
+        "1/s",
+        "higher",
+        "a model that is busy for 5 ms an input, 8 connections; two processes have it, but FastAPI's one",
+        rounds=3,
+        against="best",
+    ),
+    Row("model_5ms_p99", "ms", "lower", "the same, 150 arrivals a second: 99th percentile", rounds=3, against="best"),
+]
+PEERS = ["fastapi", "uvicorn_2", "ray_serve", "litserve"]

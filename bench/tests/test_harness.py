@@ -170,3 +170,34 @@ def test_an_unknown_task_is_named() -> None:
         [sys.executable, "-m", "bench.harness", "no-such"], capture_output=True, text=True, cwd=harness.ROOT
     )
     assert done.returncode == 2 and "no task 'no-such'" in done.stderr
+
+
+def test_a_bar_is_judged_by_the_worse_end_of_the_interval() -> None:
+    row = Row("r", "1/s", "higher", must=2)
+    steady, noisy = [4.0, 4.1, 3.9, 4.0, 4.0], [4.0, 1.0, 9.0, 4.0, 1.1]
+    theirs = [1.0, 1.0, 1.01, 0.99, 1.0]
+    low, high = harness.interval(row, steady, theirs)
+    assert 3.8 < low <= 4 <= high < 4.2
+    low, high = harness.interval(row, noisy, theirs)
+    assert low < 2 < 4 < high, "the median's ratio is 4, and yet it may be below 2"
+    assert harness.interval(row, noisy, theirs) == (low, high), "the same rounds have the same interval"
+    lower = Row("r", "s", "lower", must=2)
+    low, high = harness.interval(lower, [1.0, 2.0, 1.5], [6.0, 6.0, 6.0])
+    assert (low, high) == (3.0, 6.0)
+
+
+def test_own_values_are_judged_by_their_worse_end(folder: Path) -> None:
+    series = harness.Series(values=[10.0, 10.0, 30.0])
+    assert harness.judge(Row("r", "us", "lower", must_value=20), series, 10.0, None) is False
+    assert harness.judge(Row("r", "us", "lower", must_value=30), series, 10.0, None) is True
+
+
+def test_a_row_of_less_than_a_second_has_ten_rounds(folder: Path) -> None:
+    (folder / "ours.py").write_text("import time\ndef fast(): return 1.0\ndef slow(): time.sleep(1.1); return 1.0\n")
+    (folder / "theirs.py").write_text("def fast(): return 2.0\ndef slow(): return 2.0\n")
+    both = [peers.Peer.of(folder / "ours.py"), peers.Peer.of(folder / "theirs.py")]
+    rows = [Row("fast", "s", "lower", rounds=2), Row("slow", "s", "lower", rounds=2)]
+    series = harness.measure(rows, both, quick=False, rounds=None)
+    assert [len(series["fast", peer.name].values) for peer in both] == [10, 10]
+    assert [len(series["slow", peer.name].values) for peer in both] == [2, 2]
+    assert len(harness.measure(rows[:1], both, quick=False, rounds=3)["fast", peers.OURS].values) == 3, "as was asked"

@@ -57,6 +57,9 @@ def log_metric_python() -> Measure:
     return _measured(True)
 
 
+log_metric_synced = log_metric_python
+
+
 def log_metric_async() -> Measure:
     return _measured(False)
 

@@ -48,7 +48,29 @@ def log_metric_python() -> Measure:
     return Measure(value, check, {"finish_s": time.perf_counter() - started})
 
 
-log_metric_async = log_metric_python
+log_metric_async = log_metric_files = log_metric_python
+
+
+def log_metric_synced() -> Measure:
+    check = _checked()
+    with track.run("bench") as run:
+
+        def one() -> None:
+            run.log({"return": 3.2}, step=7)
+            run.sync()
+
+        value = rate(one, 0.3 if QUICK else 1.5, warm_up=20)
+    return Measure(value, check)
+
+
+def log_metric_files_closed() -> Measure:
+    started = time.perf_counter()
+    with track.run("bench") as run:
+        for step in range(workload.FILE_POINTS):
+            run.log({"return": float(step)}, step=step)
+    took = time.perf_counter() - started
+    kept = track.get(run.id).history("return").values
+    return Measure(workload.FILE_POINTS / took, [len(kept), float(kept.sum())])
 
 
 def log_batch() -> Measure:

@@ -11,6 +11,7 @@ from pathlib import Path
 RUNS, METRICS = 2000, 20
 CHECK_POINTS = 200
 ROWS = 1_000_000
+FILE_POINTS = 10_000
 VERSION = 1  # of what is made once and kept: a new number makes it anew
 
 

@@ -1,6 +1,11 @@
 from collections.abc import Mapping
 
 
+def resolve(name: str) -> list[str]:
+    """
+    The addresses of a name, IPv4 first. InvalidArgumentError when it has none.
+    """
+
 class WebSocketClient:
     """A WebSocket's client that waits for its answers. One thread at a time."""
 

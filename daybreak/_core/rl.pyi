@@ -105,15 +105,17 @@ class Policy:
         An ONNX model: input 'observation', outputs 'action' (greedy) and 'outputs'.
         """
 
-    def compute_action(self, observation: object, deterministic: bool = True) -> object:
+    def compute_action(self, observation: object | None, deterministic: bool = True) -> object:
         """
-        One observation [n] to an int (Discrete) or a float32 array (Box, within the bounds). ValueError for another shape. deterministic=False draws from the policy's distribution.
+        One observation, [n] or of a Discrete space a whole number, to an int (Discrete) or a float32 array (Box, within the bounds). ValueError for another shape or a number that is not finite. deterministic=False draws from the policy's distribution.
         """
 
-    def compute_actions(self, observations: object, deterministic: bool = True) -> object:
-        """Observations [rows, n] to int32 [rows] or float32 [rows, m]."""
+    def compute_actions(self, observations: object | None, deterministic: bool = True) -> object:
+        """
+        Observations [rows, n], of a Discrete space also whole numbers [rows], to int32 [rows] or float32 [rows, m].
+        """
 
-    def logits(self, observation: object) -> object:
+    def logits(self, observation: object | None) -> object:
         """
         The network's raw outputs for one observation: logits, means or action values, float32.
         """
@@ -123,7 +125,7 @@ class Policy:
         A capsule 'daybreak.model.v1': the policy as a server runs it in process (base/capsule.h).
         """
 
-    def seed(self, seed: int) -> None:
+    def seed(self, seed: SupportsIndex) -> None:
         """Seeds the draws of deterministic=False."""
 
     @property
@@ -134,6 +136,10 @@ class Policy:
 
     @property
     def observation_size(self) -> int: ...
+
+    @property
+    def discrete_observations(self) -> bool:
+        """Whether observations are whole numbers."""
 
     @property
     def discrete(self) -> bool: ...
@@ -151,9 +157,9 @@ class Trainer:
     def train(self) -> dict:
         """One iteration; its results by name."""
 
-    def learn(self, total_timesteps: int, callback: object | None = None) -> Any:
+    def learn(self, timesteps: int, callback: object | None = None) -> Any:
         """
-        Iterations until `total_timesteps` have been made in all; the last one's results.
+        Iterations until that many more steps have been made, or the callback answers False; the last one's results.
         """
 
     def update(self, fragments: list, sample_s: float) -> dict:
@@ -161,8 +167,10 @@ class Trainer:
         Learns from what samplers with weights() have made: one iteration's results.
         """
 
-    def evaluate(self, episodes: int, seed: int, deterministic: bool, options: dict) -> tuple:
-        """(returns, lengths) of whole episodes in fresh environments."""
+    def evaluate(self, episodes: int, seed: int, deterministic: bool, max_steps: int, options: dict) -> tuple:
+        """
+        (returns, lengths, how many of them max_steps ended) of whole episodes in fresh environments.
+        """
 
     def save(self) -> bytes:
         """A checkpoint, resumable to the bit; it is a policy file too."""
@@ -170,6 +178,11 @@ class Trainer:
     def restore(self, bytes: bytes) -> None:
         """
         Goes on from save(). DataLossError when damaged, ValueError when of another trainer; then nothing has changed.
+        """
+
+    def adjust(self, config: str) -> None:
+        """
+        Takes the schedules of a configuration as JSON; the rest of it is not looked at.
         """
 
     def weights(self) -> object:

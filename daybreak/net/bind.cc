@@ -8,6 +8,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "daybreak/net/client.h"
+#include "daybreak/net/server.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -30,6 +31,9 @@ auto waiting(F&& what) {
 }  // namespace
 
 void bind_net(nb::module_& m) {
+  m.def(
+      "resolve", [](const std::string& name) { return waiting([&] { return daybreak::net::resolve(name); }); },
+      "name"_a, "The addresses of a name, IPv4 first. InvalidArgumentError when it has none.");
   nb::class_<WebSocketClient>(m, "WebSocketClient",
                               "A WebSocket's client that waits for its answers. One thread at a time.")
       .def(nb::new_([](const std::string& host, int port, const std::string& target,

@@ -102,7 +102,7 @@ bool is_sendable(const Header& header) {
          plain(header.value);
 }
 
-void encode_head(const Response& response, bool close, std::string_view date, std::string& out) {
+void encode_head(const Response& response, After after, std::string_view date, std::string& out) {
   const auto number = [&](std::size_t value) {
     const fmt::format_int digits(value);
     out.append(digits.data(), digits.size());
@@ -124,7 +124,8 @@ void encode_head(const Response& response, bool close, std::string_view date, st
     number(response.body.size());
     out.append("\r\n");
   }
-  if (close) line("Connection", "close");
+  if (after == After::kCloses) line("Connection", "close");
+  if (after == After::kStaysAndSaysSo) line("Connection", "keep-alive");
   out.append("\r\n");
 }
 

@@ -110,8 +110,11 @@ bool equal_ignoring_case(std::string_view a, std::string_view b);
 // into somebody else's response.
 bool is_sendable(const Header& header);
 
+// What becomes of the connection behind an answer. An HTTP/1.0 client is told that it stays.
+enum class After : unsigned char { kStays, kStaysAndSaysSo, kCloses };
+
 // The bytes up to the body, at the end of `out`. Headers that are not sendable are left out. `date`: of the Date
 // header, or empty.
-void encode_head(const Response& response, bool close, std::string_view date, std::string& out);
+void encode_head(const Response& response, After after, std::string_view date, std::string& out);
 
 }  // namespace daybreak::net

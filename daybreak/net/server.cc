@@ -1,11 +1,14 @@
 #include "daybreak/net/server.h"
 
+#include <netdb.h>
+
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <mutex>
 
 #include "daybreak/base/log.h"
+#include "daybreak/base/machine.h"
 #include "daybreak/net/internal/connection.h"
 
 namespace daybreak::net {
@@ -33,13 +36,14 @@ base::Error listen_error(const ServerOptions& options, const error_code& error) 
 }
 
 // What a client may call this server.
-std::vector<std::string> own_hosts(const ServerOptions& options, std::uint16_t port) {
+std::vector<std::string> own_hosts(const ServerOptions& options, const std::string& listened, std::uint16_t port) {
   std::vector<std::string> hosts;
   const auto add = [&](const std::string& name) {
     hosts.push_back(fmt::format("{}:{}", name, port));
     if (port == (options.tls ? 443 : 80)) hosts.push_back(name);
   };
-  const auto address = asio::ip::make_address(options.address);
+  const auto address = asio::ip::make_address(listened);
+  if (options.address != listened) add(lower_case(options.address));
   add(address.is_v6() ? fmt::format("[{}]", address.to_string()) : address.to_string());
   if (address.is_loopback() || address.is_unspecified()) {
     add("localhost");
@@ -54,6 +58,42 @@ std::vector<std::string> own_hosts(const ServerOptions& options, std::uint16_t p
 }
 
 }  // namespace
+
+base::Result<std::vector<std::string>> resolve(const std::string& name) {
+  addrinfo wanted{};
+  wanted.ai_family = AF_UNSPEC;
+  wanted.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int error = name.empty() ? EAI_NONAME : getaddrinfo(name.c_str(), nullptr, &wanted, &found);
+  if (error != 0)
+    return fail(Code::kInvalidArgument, "'{}' is no address of this machine and no name that it knows ({})", name,
+                gai_strerror(error));
+  std::vector<std::string> addresses;
+  for (const int family : {AF_INET, AF_INET6}) {
+    for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+      char text[NI_MAXHOST];
+      if (each->ai_family != family ||
+          getnameinfo(each->ai_addr, each->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) != 0)
+        continue;
+      if (std::ranges::find(addresses, text) == addresses.end()) addresses.emplace_back(text);
+    }
+  }
+  freeaddrinfo(found);
+  if (addresses.empty()) return fail(Code::kInvalidArgument, "'{}' has no IP address", name);
+  return addresses;
+}
+
+bool is_loopback(const std::string& name) {
+  const auto addresses = resolve(name);
+  return addresses && std::ranges::all_of(*addresses, [](const std::string& text) {
+           error_code error;
+           const auto address = asio::ip::make_address(text, error);
+           if (error) return false;
+           if (address.is_v6() && address.to_v6().is_v4_mapped())
+             return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).is_loopback();
+           return address.is_loopback();
+         });
+}
 
 void Loop::watch() {
   if (sweeping || connections.empty()) return;
@@ -152,7 +192,7 @@ class Server::Impl {
                                   {"took_us", access.took_us}});
       };
     }
-    const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    const int cores = static_cast<int>(base::this_machine().cores);
     const int threads = std::clamp(options.threads > 0 ? options.threads : cores, 1, kMaxLoops);
     for (int i = 0; i < threads; ++i) loops_.push_back(std::make_shared<Loop>(shared_, i));
   }
@@ -163,7 +203,8 @@ class Server::Impl {
     const ServerOptions& options = shared_->options;
     DAYBREAK_TRY(load_tls());
     error_code error;
-    const auto address = asio::ip::make_address(options.address, error);
+    DAYBREAK_ASSIGN(const std::vector<std::string> addresses, resolve(options.address));
+    const auto address = asio::ip::make_address(addresses.front(), error);
     if (error) return fail(Code::kInvalidArgument, "'{}' is no IP address to listen on", options.address);
     const tcp::endpoint endpoint(address, options.port);
     acceptor_.emplace(loops_[0]->io);
@@ -175,7 +216,7 @@ class Server::Impl {
       if (error) return std::unexpected(listen_error(options, error));
     }
     port_ = acceptor_->local_endpoint(error).port();
-    shared_->hosts = own_hosts(options, port_);
+    shared_->hosts = own_hosts(options, addresses.front(), port_);
     accept();
     for (const auto& loop : loops_) {
       loop->thread = std::thread([&io = loop->io] {

@@ -46,6 +46,13 @@ struct TlsOptions {
   std::string key_file;          // PEM
 };
 
+// The addresses of a name as this machine knows it, IPv4 first, each once; of an address itself. kInvalidArgument for
+// what is neither. Asks the system, which may ask the network.
+base::Result<std::vector<std::string>> resolve(const std::string& name);
+
+// Whether every address that the name stands for is this machine alone: 127.0.0.0/8 and ::1.
+bool is_loopback(const std::string& name);
+
 // One finished answer, for the log. The path is without the query, which may hold what is not for a log.
 struct Access {
   std::string_view remote, method, path;
@@ -55,9 +62,9 @@ struct Access {
 };
 
 struct ServerOptions {
-  std::string address = "127.0.0.1";
-  std::uint16_t port = 0;  // 0: any; Server::port() says which
-  int threads = 0;         // event loops; 0: one a core
+  std::string address = "127.0.0.1";  // or a name of this machine: the first address that it stands for
+  std::uint16_t port = 0;             // 0: any; Server::port() says which
+  int threads = 0;                    // event loops; 0: one a core
   Limits limits;
   std::optional<TlsOptions> tls;
   // Values of the Host header that are answered, beside the server's own address and, on loopback, localhost; "*" for

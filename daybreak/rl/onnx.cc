@@ -31,6 +31,12 @@ class Message {
     bytes_.append(value);
     return *this;
   }
+  // A packed list of one number.
+  Message& number_list(int field, std::uint64_t value) {
+    Message list;
+    list.varint(value);
+    return message(field, list);
+  }
   Message& message(int field, const Message& value) { return text(field, value.bytes_); }
   const std::string& bytes() const { return bytes_; }
 
@@ -72,6 +78,12 @@ class Graph {
     return name;
   }
   std::string constant(std::string name, float value) { return constant(std::move(name), {}, std::span(&value, 1)); }
+  std::string constant(std::string name, std::int64_t value) {
+    Message tensor;
+    tensor.number(2, kInt64).text(8, name).number_list(7, static_cast<std::uint64_t>(value));
+    initializers_.push_back(tensor);
+    return name;
+  }
 
   void value(int field, std::string_view name, int type, std::int64_t columns) {
     Message shape;
@@ -103,19 +115,18 @@ Message int_attribute(std::string_view name, std::int64_t value) {
   return Message().text(1, name).number(3, static_cast<std::uint64_t>(value)).number(20, 2);
 }
 
-// clip(mean, -1, 1) mapped to the bounds, as scale_action does.
-void add_bounded_action(Graph& graph, const Space& space, const std::string& mean) {
-  std::vector<float> low;
-  std::vector<float> half;
-  for (std::size_t i = 0; i < space.low.size(); ++i) {
-    low.push_back(static_cast<float>(space.low[i]));
-    half.push_back(0.5F * (static_cast<float>(space.high[i]) - static_cast<float>(space.low[i])));
+// The mean within the bounds, as ActionBounds::apply does it.
+void add_box_action(Graph& graph, const ActionBounds& bounds, std::string action) {
+  const auto n = static_cast<std::int64_t>(bounds.low.size());
+  graph.constant("low", {n}, bounds.low);
+  if (bounds.scaled) {
+    action = graph.add("Clip", {action, graph.constant("minus_one", -1.0F), graph.constant("one", 1.0F)}, "clipped");
+    action = graph.add("Add", {action, "one"}, "shifted");
+    action = graph.add("Mul", {action, graph.constant("half_range", {n}, bounds.half_range)}, "scaled");
+    action = graph.add("Add", {action, "low"}, "unheld");
   }
-  const std::string clipped =
-      graph.add("Clip", {mean, graph.constant("minus_one", -1), graph.constant("one", 1)}, "clipped");
-  const std::string shifted = graph.add("Add", {clipped, "one"}, "shifted");
-  const std::string scaled = graph.add("Mul", {shifted, graph.constant("half_range", {space.n}, half)}, "scaled");
-  graph.add("Add", {scaled, graph.constant("low", {space.n}, low)}, "action");
+  action = graph.add("Max", {action, "low"}, "not_below");
+  graph.add("Min", {action, graph.constant("high", {n}, bounds.high)}, "action");
 }
 
 }  // namespace
@@ -150,14 +161,12 @@ std::string to_onnx(const Policy& policy) {
     if (!last) x = graph.add(policy.info().act == nn::Act::kRelu ? "Relu" : "Tanh", {x}, fmt::format("hidden.{}", l));
   }
   if (policy.discrete()) {
-    graph.add("ArgMax", {x}, "action", {int_attribute("axis", 1), int_attribute("keepdims", 0)});
+    const std::int64_t start = policy.info().action_space.start;
+    graph.add("ArgMax", {x}, start == 0 ? "action" : "index", {int_attribute("axis", 1), int_attribute("keepdims", 0)});
+    if (start != 0) graph.add("Add", {"index", graph.constant("start", start)}, "action");
     graph.value(12, "action", kInt64, 0);
   } else {
-    if (policy.bounded()) {
-      add_bounded_action(graph, policy.info().action_space, x);
-    } else {
-      graph.add("Identity", {x}, "action");
-    }
+    add_box_action(graph, policy.bounds(), x);
     graph.value(12, "action", kFloat, actions);
   }
   graph.value(12, "outputs", kFloat, actions);

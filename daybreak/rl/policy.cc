@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "daybreak/rl/algo/wire.h"
+#include "daybreak/rl/nn/sde.h"
 
 namespace daybreak::rl {
 
@@ -17,7 +18,9 @@ using tensor::DType;
 
 namespace {
 
-constexpr std::int64_t kPolicyVersion = 1;
+// The newest that is read. A file says the oldest version that reads it rightly: 2 where a Discrete space has a start.
+constexpr std::int64_t kPolicyVersion = 2;
+constexpr std::int64_t kMaxStart = std::int64_t{1} << 30;
 constexpr std::string_view kKey = "policy";
 
 std::span<const std::byte> bytes_of(std::span<const float> x) {
@@ -25,7 +28,11 @@ std::span<const std::byte> bytes_of(std::span<const float> x) {
 }
 
 json space_json(const Space& space) {
-  if (space.kind == Space::Kind::kDiscrete) return {{"kind", "discrete"}, {"n", space.n}};
+  if (space.kind == Space::Kind::kDiscrete) {
+    json discrete = {{"kind", "discrete"}, {"n", space.n}};
+    if (space.start != 0) discrete["start"] = space.start;
+    return discrete;
+  }
   json low = json::array();
   json high = json::array();
   // JSON has no infinity: null.
@@ -43,7 +50,15 @@ base::Result<Space> space_of(const json& value) {
   space.n = value["n"].get<std::int64_t>();
   space.kind = value.value("kind", json()) == "box" ? Space::Kind::kBox : Space::Kind::kDiscrete;
   if (space.n < 1 || space.n > kMaxSize) return fail(Code::kInvalidArgument, "a space of {} components", space.n);
-  if (space.kind == Space::Kind::kDiscrete) return space;
+  if (space.kind == Space::Kind::kDiscrete) {
+    const json start = value.value("start", json(0));
+    if (!start.is_number_integer() || (start.is_number_unsigned() && start.get<std::uint64_t>() > kMaxStart) ||
+        start.get<std::int64_t>() < -kMaxStart || start.get<std::int64_t>() > kMaxStart) {
+      return fail(Code::kInvalidArgument, "a space that starts at {}", start.dump());
+    }
+    space.start = start.get<std::int64_t>();
+    return space;
+  }
   const double infinity = std::numeric_limits<double>::infinity();
   for (const auto& [name, unbounded, out] :
        {std::tuple{"low", -infinity, &space.low}, std::tuple{"high", infinity, &space.high}}) {
@@ -55,7 +70,13 @@ base::Result<Space> space_of(const json& value) {
   return space;
 }
 
-constexpr std::string_view kDistributions[] = {"categorical", "gaussian", "q"};
+// [actions]; of kSde [features, actions].
+std::vector<std::int64_t> log_std_shape(const PolicyInfo& info) {
+  if (info.distribution != Distribution::kSde) return {info.action_space.n};
+  return {info.hidden.empty() ? info.observation_space.n : info.hidden.back(), info.action_space.n};
+}
+
+constexpr std::string_view kDistributions[] = {"categorical", "gaussian", "q", "gsde"};
 
 float* scratch(std::size_t floats) {
   thread_local std::vector<float> buffer;
@@ -101,17 +122,10 @@ Policy::Policy(PolicyInfo info, nn::Filter filter, const nn::Mlp& actor, std::sp
     widest = std::max(widest, padded);
   }
   scratch_size_ = nn::pad_batch(widest);
-  const Space& space = info_.action_space;
-  bool bounded = !discrete();
-  for (std::size_t i = 0; i < space.low.size(); ++i)
-    bounded = bounded && std::isfinite(space.low[i]) && std::isfinite(space.high[i]);
-  if (bounded) {
-    low_.assign(space.low.begin(), space.low.end());
-    high_.assign(space.high.begin(), space.high.end());
-  }
+  bounds_ = ActionBounds(info_.action_space);
 }
 
-float* Policy::run(const float* observation) const {
+Policy::Run Policy::run(const float* observation) const {
   float* from = scratch(2 * static_cast<std::size_t>(scratch_size_));
   float* to = from + scratch_size_;
   filter_.apply(observation, from);
@@ -120,35 +134,45 @@ float* Policy::run(const float* observation) const {
                    from, to, layer.act);
     std::swap(from, to);
   }
-  return from;
+  return {from, to};
 }
 
 void Policy::outputs(const float* observation, float* out) const {
-  std::copy_n(run(observation), actions_, out);
+  std::copy_n(run(observation).outputs, actions_, out);
 }
 
 std::int32_t Policy::choose(const float* logits, std::ptrdiff_t stride, nn::Random* random) const {
+  const auto start = static_cast<std::int32_t>(info_.action_space.start);
   int best = 0;
   for (int a = 1; a < actions_; ++a) {
     if (logits[a * stride] > logits[best * stride]) best = a;
   }
-  if (random == nullptr || info_.distribution == Distribution::kQ) return best;
+  if (random == nullptr || info_.distribution == Distribution::kQ) return start + best;
   float total = 0;
   for (int a = 0; a < actions_; ++a) total += std::exp(logits[a * stride] - logits[best * stride]);
   float left = random->uniform() * total;
   for (int a = 0; a < actions_ - 1; ++a) {
     left -= std::exp(logits[a * stride] - logits[best * stride]);
-    if (left < 0) return a;
+    if (left < 0) return start + a;
   }
-  return actions_ - 1;
+  return start + actions_ - 1;
 }
 
-void Policy::finish_box(const float* mean, std::ptrdiff_t stride, float* out, nn::Random* random) const {
+void Policy::finish_box(const Run& run, std::ptrdiff_t stride, float* out, nn::Random* random) const {
   for (int a = 0; a < actions_; ++a) {
-    float action = mean[a * stride];
+    float action = run.outputs[a * stride];
     const auto i = static_cast<std::size_t>(a);
-    if (random != nullptr) action += std::exp(log_std_[i]) * random->normal();
-    out[a] = low_.empty() ? action : scale_action(action, low_[i], high_[i]);
+    if (random != nullptr && info_.distribution == Distribution::kSde) {
+      float variance = nn::kSdeVariance;
+      for (int k = 0; k < features(); ++k) {
+        const float part = run.features[k * stride] * std::exp(log_std_[static_cast<std::size_t>(k * actions_ + a)]);
+        variance += part * part;
+      }
+      action += std::sqrt(variance) * random->normal();
+    } else if (random != nullptr) {
+      action += std::exp(log_std_[i]) * random->normal();
+    }
+    out[a] = bounds_.apply(action, i);
   }
 }
 
@@ -157,7 +181,7 @@ base::Status Policy::act(std::span<const float> observation, std::int32_t* actio
     return fail(Code::kInvalidArgument, "an observation of shape ({}) for a policy that takes ({}) and gives {}",
                 observation.size(), observation_size_, discrete() ? "one of some actions" : "a Box action");
   }
-  *action = choose(run(observation.data()), 1, random);
+  *action = choose(run(observation.data()).outputs, 1, random);
   return {};
 }
 
@@ -177,9 +201,9 @@ void Policy::act_batch(const float* observations, std::int64_t count, void* out,
   auto* box_out = static_cast<float*>(out);
   if (count <= kFewRows) {
     for (std::int64_t b = 0; b < count; ++b) {
-      const float* result = run(observations + b * observation_size_);
+      const Run result = run(observations + b * observation_size_);
       if (discrete()) {
-        discrete_out[b] = choose(result, 1, random);
+        discrete_out[b] = choose(result.outputs, 1, random);
       } else {
         finish_box(result, 1, box_out + b * actions_, random);
       }
@@ -203,7 +227,8 @@ void Policy::act_batch(const float* observations, std::int64_t count, void* out,
       if (discrete()) {
         discrete_out[first + b] = choose(workspace.output() + b, ld, random);
       } else {
-        finish_box(workspace.output() + b, ld, box_out + (first + b) * actions_, random);
+        const float* features = workspace.features() != nullptr ? workspace.features() : x.data();
+        finish_box({workspace.output() + b, features + b}, ld, box_out + (first + b) * actions_, random);
       }
     }
   }
@@ -225,7 +250,7 @@ std::vector<tensor::TensorRef> Policy::tensors() const {
                     bytes_of({at + weights, static_cast<std::size_t>(layer.out)})});
     at += weights + static_cast<std::size_t>(layer.out);
   }
-  if (!log_std_.empty()) refs.push_back({"actor.log_std", DType::kF32, {actions_}, bytes_of(log_std_)});
+  if (!log_std_.empty()) refs.push_back({"actor.log_std", DType::kF32, log_std_shape(info_), bytes_of(log_std_)});
   if (filter_.enabled) {
     refs.push_back({"filter.mean", DType::kF32, {observation_size_}, bytes_of(filter_.mean)});
     refs.push_back({"filter.inverse_std", DType::kF32, {observation_size_}, bytes_of(filter_.inverse_std)});
@@ -234,7 +259,9 @@ std::vector<tensor::TensorRef> Policy::tensors() const {
 }
 
 tensor::Metadata Policy::metadata() const {
-  const json info = {{"version", kPolicyVersion},
+  const bool newer =
+      info_.observation_space.start != 0 || info_.action_space.start != 0 || info_.distribution == Distribution::kSde;
+  const json info = {{"version", newer ? 2 : 1},
                      {"algo", info_.algo},
                      {"env", info_.env},
                      {"observation_space", space_json(info_.observation_space)},
@@ -255,9 +282,10 @@ std::string Policy::to_bytes() const {
 namespace {
 
 base::Result<PolicyInfo> info_of(const json& object) {
-  if (!object.is_object() || object.value("version", json(0)) != kPolicyVersion) {
-    return fail(Code::kInvalidArgument, "a policy of version {}; this program reads version {}",
-                object.is_object() ? object.value("version", json(0)).dump() : "?", kPolicyVersion);
+  const json version = object.is_object() ? object.value("version", json()) : json();
+  if (!version.is_number_integer() || version < 1 || version > kPolicyVersion) {
+    return fail(Code::kInvalidArgument, "a policy of version {}; this program reads versions 1 to {}", version.dump(),
+                kPolicyVersion);
   }
   PolicyInfo info;
   const json none;
@@ -281,7 +309,8 @@ base::Result<PolicyInfo> info_of(const json& object) {
   for (std::size_t i = 0; i < std::size(kDistributions); ++i) {
     if (distribution == kDistributions[i]) {
       info.distribution = static_cast<Distribution>(i);
-      if ((info.distribution == Distribution::kGaussian) == (info.action_space.kind == Space::Kind::kBox)) return info;
+      const bool of_box = info.distribution == Distribution::kGaussian || info.distribution == Distribution::kSde;
+      if (of_box == (info.action_space.kind == Space::Kind::kBox)) return info;
     }
   }
   return fail(Code::kInvalidArgument, "distribution={} does not fit the action space", distribution.dump());
@@ -326,8 +355,13 @@ base::Result<std::shared_ptr<const Policy>> Policy::from_bytes(std::string bytes
     }
     DAYBREAK_TRY(copy_tensor(file, name + ".bias", {layer.out}, params.data() + layer.bias));
   }
-  std::vector<float> log_std(info.distribution == Distribution::kGaussian ? static_cast<std::size_t>(actions) : 0);
-  if (!log_std.empty()) DAYBREAK_TRY(copy_tensor(file, "actor.log_std", {actions}, log_std.data()));
+  std::vector<float> log_std;
+  if (info.action_space.kind == Space::Kind::kBox) {
+    const std::vector<std::int64_t> shape = log_std_shape(info);
+    DAYBREAK_ASSIGN(const tensor::TensorRef* found, expect_floats(file, "actor.log_std", shape));
+    log_std.resize(found->data.size() / sizeof(float));
+    DAYBREAK_TRY(copy_tensor(file, "actor.log_std", shape, log_std.data()));
+  }
   const json limit = object.value("filter_limit", json());
   nn::Filter filter(observations, limit.is_number(), limit.is_number() ? limit.get<float>() : 0.0F);
   if (filter.enabled) {

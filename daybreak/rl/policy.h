@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "daybreak/base/error.h"
+#include "daybreak/rl/bounds.h"
 #include "daybreak/rl/envs/vec_env.h"
 #include "daybreak/rl/nn/filter.h"
 #include "daybreak/rl/nn/model.h"
@@ -22,6 +23,7 @@ enum class Distribution : std::uint8_t {
   kCategorical,  // logits; the greedy action is the largest
   kGaussian,     // means; standard deviations are parameters; [-1, 1] is mapped to finite bounds
   kQ,            // action values (with dueling heads: advantages); always greedy
+  kSde,          // as kGaussian, with standard deviations that depend on the last hidden layer (nn/sde.h)
 };
 
 struct PolicyInfo {
@@ -38,8 +40,8 @@ struct PolicyInfo {
 // hundred nanoseconds and allocates nothing after a thread's first call.
 class Policy {
  public:
-  // `params`: flat, laid out as Mlp(observations, hidden, outputs, act, 0), then `actions` log deviations for
-  // kGaussian. Outputs beyond the actions (a shared critic, a dueling value head) are dropped.
+  // `params`: flat, laid out as Mlp(observations, hidden, outputs, act, 0), `log_std`: `actions` for kGaussian,
+  // [features][actions] for kSde. Outputs beyond the actions (a shared critic, a dueling value head) are dropped.
   Policy(PolicyInfo info, nn::Filter filter, const nn::Mlp& actor, std::span<const float> params,
          std::span<const float> log_std);
 
@@ -56,14 +58,16 @@ class Policy {
   bool discrete() const { return info_.action_space.kind == Space::Kind::kDiscrete; }
   // 1 for Discrete, else the components of the action.
   std::int64_t action_size() const { return discrete() ? 1 : actions_; }
-  // Whether Box actions are mapped to finite bounds.
-  bool bounded() const { return !low_.empty(); }
+  // Whether [-1, 1] of a Box action is mapped to its bounds: all of them are finite. Else it is clipped to those it
+  // has.
+  bool bounded() const { return bounds_.scaled; }
+  const ActionBounds& bounds() const { return bounds_; }
   const nn::Filter& filter() const { return filter_; }
   const nn::Mlp& actor() const { return actor_; }
   const std::vector<float>& params() const { return params_; }
 
-  // One observation to one greedy action. kInvalidArgument when a size is not the space's. `random`: when not null, the
-  // action is drawn from the distribution instead.
+  // One observation to one greedy action, from the space's start on where it is Discrete. kInvalidArgument when a size
+  // is not the space's. `random`: when not null, the action is drawn from the distribution instead.
   base::Status act(std::span<const float> observation, std::int32_t* action, nn::Random* random = nullptr) const;
   base::Status act(std::span<const float> observation, std::span<float> action, nn::Random* random = nullptr) const;
   // `count` observations, row-major; out: int32 [count] or float [count * action_size()].
@@ -72,9 +76,16 @@ class Policy {
   void outputs(const float* observation, float* out) const;
 
  private:
-  float* run(const float* observation) const;
+  // The outputs for one observation, and what its output layer was given. Of this thread, until its next run().
+  struct Run {
+    const float* outputs;
+    const float* features;
+  };
+  Run run(const float* observation) const;
   std::int32_t choose(const float* logits, std::ptrdiff_t stride, nn::Random* random) const;
-  void finish_box(const float* mean, std::ptrdiff_t stride, float* out, nn::Random* random) const;
+  // Outputs and features `stride` apart.
+  void finish_box(const Run& run, std::ptrdiff_t stride, float* out, nn::Random* random) const;
+  int features() const { return info_.hidden.empty() ? observation_size_ : info_.hidden.back(); }
 
   PolicyInfo info_;
   nn::Filter filter_;
@@ -94,7 +105,7 @@ class Policy {
     nn::Act act;
   };
   std::vector<Wide> wide_;
-  std::vector<float> low_, high_;
+  ActionBounds bounds_;
 };
 
 // A float32 tensor of exactly this shape; kInvalidArgument where the file has none (it is then not the file that was

@@ -53,8 +53,8 @@ class Policy:
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Writes the policy file, whole or not at all; returns the path."""
-        _base.write_file_atomically(os.fspath(path), self.to_bytes())
-        return os.fspath(path)
+        _base.write_file_atomically(os.fsdecode(path), self.to_bytes())
+        return os.fsdecode(path)
 
     def to_onnx(self, path: str | os.PathLike[str]) -> str:
         """Writes an ONNX model (opset 13) that any runtime answers with the same greedy actions; returns the path.
@@ -62,8 +62,37 @@ class Policy:
         Input `observation` float32 [batch, n], raw: the filter is inside. Outputs `action`, int64 [batch] or float32 [batch, m]
         within the bounds, and `outputs`, the logits, means or action values [batch, m].
         """
-        _base.write_file_atomically(os.fspath(path), self.native.to_onnx())
-        return os.fspath(path)
+        _base.write_file_atomically(os.fsdecode(path), self.native.to_onnx())
+        return os.fsdecode(path)
+
+    def predict(
+        self, observation: Any, state: None = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, None]:
+        """Stable-Baselines3's: (action, None) for one observation, (actions, None) for a batch of them.
+
+        The action of a Discrete space is a numpy int64. There is no recurrent state: another `state` than None is refused.
+        """
+        import numpy as np
+
+        if state is not None:
+            raise ValueError("state: there is no recurrent policy here, leave it out")
+        try:
+            shape = np.shape(observation)
+        except ValueError:  # ragged: compute_action says what is wrong with it
+            shape = ()
+        if self.native.discrete_observations:
+            many = len(shape) > 0
+        else:  # rows of observations, however an observation is shaped
+            size = self.observation_size
+            many = len(shape) > 1 and (
+                shape[0] * size == np.size(observation) if shape[0] != 1 else shape[1:] == (size,)
+            )
+            many = many or shape[:1] == (0,)
+        if many:
+            actions = self.compute_actions(observation, deterministic)
+            return actions.astype(np.int64) if self.discrete else actions, None
+        action = self.compute_action(observation, deterministic)
+        return np.int64(action) if self.discrete else action, None
 
     def seed(self, seed: int) -> None:
         """Seeds the draws of deterministic=False."""

@@ -5,6 +5,7 @@
 #include <limits>
 #include <span>
 
+#include "daybreak/rl/algo/sampler.h"
 #include "daybreak/rl/algo/wire.h"
 
 namespace daybreak::rl {
@@ -76,12 +77,18 @@ std::int64_t evaluation_envs(std::int64_t episodes) {
   return std::clamp<std::int64_t>(episodes, 1, 256);
 }
 
-base::Result<EpisodeLog> evaluate(const Policy& policy, VecEnv& env, const EvaluateOptions& options) {
+base::Result<Evaluation> evaluate(const Policy& policy, VecEnv& env, const EvaluateOptions& options) {
+  constexpr std::int64_t kStepsBetweenQuestions = 1024;
   if (options.episodes < 1) return fail(Code::kInvalidArgument, "episodes={}: at least 1", options.episodes);
-  if (env.observation_space().n != policy.observation_size() || env.action_space().n != policy.info().action_space.n) {
-    return fail(Code::kInvalidArgument, "the environment has {} observations and {} actions, the policy {} and {}",
-                env.observation_space().n, env.action_space().n, policy.observation_size(),
-                policy.info().action_space.n);
+  if (options.max_steps < 1) return fail(Code::kInvalidArgument, "max_steps={}: at least 1", options.max_steps);
+  const Space& actions_here = env.action_space();
+  const Space& actions_there = policy.info().action_space;
+  if (env.observation_space().n != policy.observation_size() || actions_here.n != actions_there.n ||
+      actions_here.start != actions_there.start) {
+    return fail(Code::kInvalidArgument,
+                "the environment has {} observations and {} actions from {} on, the policy {} and {} from {} on",
+                env.observation_space().n, actions_here.n, actions_here.start, policy.observation_size(),
+                actions_there.n, actions_there.start);
   }
   const auto envs = static_cast<std::size_t>(env.num_envs());
   const auto width = static_cast<std::size_t>(policy.observation_size());
@@ -90,6 +97,7 @@ base::Result<EpisodeLog> evaluate(const Policy& policy, VecEnv& env, const Evalu
   std::vector<float> rewards(envs);
   std::vector<std::uint8_t> terminated(envs);
   std::vector<std::uint8_t> truncated(envs);
+  std::vector<std::uint8_t> cut(envs);
   std::vector<std::int32_t> actions(envs);
   std::vector<float> box_actions(policy.discrete() ? 0 : envs * static_cast<std::size_t>(policy.action_size()));
   std::vector<double> returns(envs);
@@ -99,26 +107,33 @@ base::Result<EpisodeLog> evaluate(const Policy& policy, VecEnv& env, const Evalu
   nn::Random random(options.seed, 77);
   void* out = policy.discrete() ? static_cast<void*>(actions.data()) : box_actions.data();
 
-  EpisodeLog log;
+  Evaluation log;
   auto left = options.episodes;
-  DAYBREAK_TRY(env.reset(options.seed, observations.data()));
-  while (left > 0) {
+  DAYBREAK_TRY(env.reset(env_seed(options.seed, 0), observations.data()));
+  for (std::int64_t step = 0; left > 0; ++step) {
+    if (options.go_on && step % kStepsBetweenQuestions == 0) DAYBREAK_TRY(options.go_on());
     policy.act_batch(observations.data(), env.num_envs(), out, options.deterministic ? nullptr : &random);
     DAYBREAK_TRY(
         env.step(out, {observations.data(), rewards.data(), terminated.data(), truncated.data(), finals.data()}));
+    bool any_cut = false;
     for (std::size_t i = 0; i < envs; ++i) {
       returns[i] += static_cast<double>(rewards[i]);
       ++lengths[i];
-      if ((terminated[i] | truncated[i]) == 0 && lengths[i] < options.max_steps) continue;
+      const bool ended = (terminated[i] | truncated[i]) != 0;
+      cut[i] = !ended && lengths[i] >= options.max_steps ? 1 : 0;
+      if (!ended && cut[i] == 0) continue;
+      any_cut = any_cut || cut[i] != 0;
       if (quota[i] > 0) {
         log.returns.push_back(returns[i]);
         log.lengths.push_back(lengths[i]);
+        log.unfinished += cut[i];
         --quota[i];
         --left;
       }
       returns[i] = 0;
       lengths[i] = 0;
     }
+    if (any_cut && left > 0) DAYBREAK_TRY(env.reset_rows(cut.data(), nullptr, observations.data()));
   }
   return log;
 }

@@ -39,6 +39,12 @@ class Trainer {
   virtual base::Status restore(std::string bytes) = 0;
   // The configuration as JSON.
   virtual std::string config() const = 0;
+  // Reads a configuration as JSON and takes from it what may change while training: the schedules of learning (and
+  // DQN's exploration_timesteps). The rest of it is not looked at. kInvalidArgument as for parsing; nothing changes
+  // then.
+  virtual base::Status adjust(std::string_view config) = 0;
+  // The environments have been used by somebody else: the next iteration starts new episodes in them.
+  virtual void begin_anew() {}
 };
 
 // Means over the last episodes, kept by every trainer.
@@ -63,11 +69,17 @@ struct EvaluateOptions {
   std::int64_t episodes = 100;
   std::uint64_t seed = 0;
   bool deterministic = true;
-  std::int64_t max_steps = 1'000'000;  // of one episode; one that goes on is counted as it stands
+  std::int64_t max_steps = 100'000;  // of one episode; one that goes on is counted as it stands
+  // Asked now and then; an error ends the evaluation with it (a person's interrupt).
+  std::function<base::Status()> go_on = {};
+};
+
+struct Evaluation : EpisodeLog {
+  std::int64_t unfinished = 0;  // episodes that were ended by max_steps
 };
 
 // Plays whole episodes, the same number (+-1) in every environment of `env`, so that short ones are not preferred.
-base::Result<EpisodeLog> evaluate(const Policy& policy, VecEnv& env, const EvaluateOptions& options);
+base::Result<Evaluation> evaluate(const Policy& policy, VecEnv& env, const EvaluateOptions& options);
 // How many environments evaluate() should be given.
 std::int64_t evaluation_envs(std::int64_t episodes);
 

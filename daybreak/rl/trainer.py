@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
+import importlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from daybreak._core import base as _base
 from daybreak._core import rl as _native
+from daybreak._core import tensor as _tensor
+from daybreak.base import errors, numbers
 from daybreak.rl.policy import Policy
 from daybreak.rl.rollout import RolloutWorkers
+from daybreak.rl.words import Words, from_vector, refuse, split_arguments
 
 __all__ = ["A2C", "BC", "DQN", "PG", "PPO", "Trainer", "linear"]
 
-Result = dict[str, Any]
 Points = list[list[float]]
-
-# Names that people bring from Stable-Baselines3 and RLlib.
-_ALIASES = {
-    "learning_rate": "lr",
-    "n_steps": "num_steps",
-    "rollout_fragment_length": "num_steps",
-    "n_epochs": "num_epochs",
-    "num_sgd_iter": "num_epochs",
-    "sgd_minibatch_size": "minibatch_size",
-    "clip_range": "clip",
-    "clip_param": "clip",
-    "clip_range_vf": "value_clip",
-    "vf_clip_param": "value_clip",
-    "ent_coef": "entropy_coef",
-    "entropy_coeff": "entropy_coef",
-    "vf_coef": "value_coef",
-    "vf_loss_coeff": "value_coef",
-    "kl_coeff": "kl_coef",
-    "lambda_": "gae_lambda",
-    "grad_clip": "max_grad_norm",
-    "fcnet_hiddens": "hidden",
-    "net_arch": "hidden",
-    "fcnet_activation": "activation",
-    "vf_share_layers": "shared",
-    "normalize_advantages": "normalize_advantage",
-    "env_config": "env_options",
-    "target_network_update_freq": "target_update_interval",
-    "timesteps_per_iteration": "steps_per_iteration",
-    "train_batch_size": "batch_size",
-}
 
 
 def linear(start: float, end: float, timesteps: int) -> Points:
@@ -63,27 +37,53 @@ def linear(start: float, end: float, timesteps: int) -> Points:
     return [[0, start], [timesteps, end]]
 
 
+class Result(dict[str, Any]):
+    """What an iteration or an evaluation came to: a dict by name."""
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(Trainer, name):
+            raise AttributeError(
+                f"a result has no {name!r}, the trainer has: learn() and train() return the last iteration's results; write "
+                f"trainer = PPO(...), then trainer.learn(n), then trainer.{name}"
+            )
+        raise AttributeError(f"a result has no attribute {name!r}; its values are result['...']: {', '.join(self)}")
+
+
 class Trainer:
-    """What all trainers have in common. Made with keyword options; `options()` lists them."""
+    """What all trainers have in common. Made with keyword options; `options()` lists them.
+
+    `PPO(env, option=value, ...)` or, as in Stable-Baselines3, `PPO("MlpPolicy", env, option=value, ...)`.
+    """
 
     algo: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
         self,
-        env: str | Callable[..., Any] = "CartPole-v1",
-        *,
+        *args: Any,
         num_workers: int = 0,
         on_result: Callable[[Result], object] | None = None,
         **options: Any,
     ) -> None:
-        config = {**self.defaults, **self._canonical(options)}
+        kept = options.pop("_kept", {})  # of a checkpoint: what the environment was called there
+        env, options = split_arguments(type(self).__name__, args, options)
+        env, options = from_vector(env, options)
+        words = self._words(options)
+        config = {**self.defaults, **words.options}
         self.on_result = on_result
+        self.verbose = words.verbose
+        self._progress = words.progress
+        self._exploration_fraction = words.exploration_fraction
         self._env = env
         self._env_options: dict[str, Any] = dict(config.get("env_options", {}))
+        if _is_instance(env) and "num_envs" in self.options():
+            config.setdefault("num_envs", 1)  # there is only one of it
         config["env_options"] = {key: str(value) for key, value in self._env_options.items()}
-        config["env"] = env if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
-        self._native = self._make(json.dumps(config), num_workers)
+        config["env"] = _name_of(env)
+        config.update(kept)
+        self._native = self._make(json.dumps(config), numbers.integer(num_workers, "num_workers", minimum=0))
+        self._version = 0
+        self._snapshot: tuple[int, Policy] | None = None
 
     def _make(self, config: str, num_workers: int) -> _native.Trainer:
         raise NotImplementedError
@@ -107,19 +107,8 @@ class Trainer:
         return _native.on_policy_options()
 
     @classmethod
-    def _canonical(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        valid = cls.options()
-        canonical: dict[str, Any] = {}
-        for given, value in options.items():
-            name = given if given in valid else _ALIASES.get(given, given)
-            if name not in valid:
-                close = difflib.get_close_matches(given, [*valid, *_ALIASES], n=1)
-                hint = f", did you mean {close[0]!r}?" if close else "."
-                raise ValueError(f"unknown option {given!r}{hint} Valid: {', '.join(valid)}, num_workers, on_result")
-            if name in canonical:
-                raise ValueError(f"option {given!r} is given twice (another name of {name!r})")
-            canonical[name] = value
-        return canonical
+    def _words(cls, options: Mapping[str, Any]) -> Words:
+        return Words(cls.__name__, {name: default for name, (_, default) in cls.options().items()}, options)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -131,10 +120,14 @@ class Trainer:
         """Environment steps made so far."""
         return self._native.timesteps
 
+    num_timesteps = timesteps
+
     @property
     def policy(self) -> Policy:
         """A snapshot of the policy: training on does not change it."""
-        return Policy(self._native.policy)
+        if self._snapshot is None or self._snapshot[0] != self._version:
+            self._snapshot = self._version, Policy(self._native.policy)
+        return self._snapshot[1]
 
     def train(self) -> Result:
         """One iteration (num_envs * num_steps environment steps and the learning from them).
@@ -143,35 +136,139 @@ class Trainer:
         ended), `episodes_this_iter`, `timesteps_total`, the losses, `entropy`, `kl`, `clip_fraction`, `explained_variance`,
         `learning_rate`, `time` (seconds of `sample` and of `learn`) and `steps_per_s`.
 
-        Raises ValueError when an environment gives a reward or an observation that is not finite; what was learned stays.
+        Raises ValueError when an environment gives a reward or an observation that is not finite, or a loss is not: the message
+        says the step and the term. What was learned before stays.
         """
-        result = self._train()
+        try:
+            result = Result(self._train())
+        finally:
+            self._version += 1
         if self.on_result is not None:
             self.on_result(result)
         return result
 
-    def _train(self) -> Result:
+    def _train(self) -> dict[str, Any]:
         return self._native.train()
 
-    def learn(self, total_timesteps: int) -> Result | None:
-        """Iterations until `total_timesteps` environment steps have been made in all. Returns the last iteration's result.
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Callable[[Result], object] | None = None,
+        log_interval: int = 1,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = False,
+        progress_bar: bool = False,
+    ) -> Result:
+        """Iterations until `total_timesteps` more environment steps have been made. Returns the last iteration's result.
 
-        The loop is native and without the GIL; Ctrl-C ends it between two iterations.
+        A second call goes on from where the first ended, as in Stable-Baselines3; `learn(n - trainer.timesteps)` goes on to n in
+        all. The loop is native and without the GIL; Ctrl-C ends it between two iterations.
+
+        callback(result): called after every iteration, beside `on_result`; learning ends early where it returns False.
+        log_interval: with verbose=1 a line is printed every so many iterations.
+        Schedules that are functions get the share of this call's steps that remain: 1 at its start, towards 0 at its end.
+        The other arguments are Stable-Baselines3's; a value that is not the default is refused, with what to do instead.
+
+        >>> trainer = PPO("CartPole-v1", num_envs=4, num_steps=64)
+        >>> trainer.learn(256)["timesteps_total"], trainer.learn(256)["timesteps_total"]
+        (256, 512)
         """
-        last: Result | None = self._native.learn(total_timesteps, self.on_result)
-        return last
+        steps = numbers.integer(total_timesteps, "total_timesteps", minimum=1, maximum=2**53)
+        every = numbers.integer(log_interval, "log_interval", minimum=1)
+        if numbers.flag(reset_num_timesteps, "reset_num_timesteps"):
+            refuse("reset_num_timesteps", True, "make a new trainer to begin anew")
+        if numbers.flag(progress_bar, "progress_bar"):
+            refuse("progress_bar", True, "give verbose=1, or a callback that shows what you like")
+        if tb_log_name is not None:
+            refuse("tb_log_name", tb_log_name, "give on_result=run.log of a daybreak.track run")
+        hook = self._hook(_checked_callback(callback), every)
+        if self._exploration_fraction is not None:
+            self._adjust(exploration_timesteps=max(1, round(self._exploration_fraction * (self.timesteps + steps))))
+        try:
+            if self._progress or not self._learns_natively:
+                return self._learn_in_python(steps, hook)
+            return Result(self._native.learn(steps, hook))
+        finally:
+            self._version += 1
+
+    # Whether iterations are made by the native trainer alone.
+    _learns_natively = True
+
+    def _learn_in_python(self, steps: int, hook: Callable[[dict[str, Any]], object] | None) -> Result:
+        begin = self.timesteps
+        while True:
+            remaining = max(0.0, 1 - (self.timesteps - begin) / steps)
+            if self._progress:
+                values = {name: function(remaining) for name, function in self._progress.items()}
+                self._adjust(
+                    **{name: numbers.real(x, f"{name}({remaining:g})", finite=True) for name, x in values.items()}
+                )
+            result = Result(self._train())
+            stop = hook is not None and hook(result) is False
+            if stop or self.timesteps >= begin + steps:
+                return result
+
+    def _adjust(self, **options: Any) -> None:
+        self._native.adjust(json.dumps({**self.config, **options}))
+
+    def _hook(
+        self, callback: Callable[[Result], object] | None, every: int
+    ) -> Callable[[dict[str, Any]], object] | None:
+        """What learn calls after each iteration, None where there is nothing to call."""
+        if self.on_result is None and callback is None and not self.verbose:
+            return None
+        iterations = 0
+
+        def hook(values: dict[str, Any]) -> bool:
+            nonlocal iterations
+            iterations += 1
+            self._version += 1
+            result = Result(values)
+            if self.verbose and iterations % every == 0:
+                print(_line(result), flush=True)
+            if self.on_result is not None:
+                self.on_result(result)
+            return callback is None or callback(result) is not False
+
+        return hook
 
     def evaluate(
-        self, episodes: int = 100, *, seed: int = 1_000_000, deterministic: bool = True, **env_options: Any
+        self,
+        episodes: int = 100,
+        *,
+        seed: int = 1_000_000,
+        deterministic: bool = True,
+        max_steps: int | None = None,
+        **env_options: Any,
     ) -> Result:
         """Plays whole episodes in fresh environments seeded with `seed`; training is not touched.
 
-        Returns `mean`, `std`, `min`, `max` of the returns, `returns` and `lengths` (one number an episode), `len_mean`, and for
-        Pong played with reward="win" `win_rate`. env_options override those of training.
+        max_steps: an episode that has not ended after so many steps is ended and counted as it stands. Without it that happens
+        after 100,000 steps, and a RuntimeWarning says so: an environment that never ends needs a limit.
+
+        Returns `mean`, `std`, `min`, `max` of the returns, `returns` and `lengths` (one number an episode), `len_mean`,
+        `unfinished` (episodes that max_steps ended) and for Pong played with reward="win" `win_rate`. env_options override those of
+        training.
+
+        Where the trainer was given an environment that exists, that one is played, and training starts a new episode in it.
         """
-        returns, lengths = self._native.evaluate(episodes, seed, deterministic, env_options)
+        limit = 100_000 if max_steps is None else numbers.integer(max_steps, "max_steps", minimum=1, maximum=2**62)
+        returns, lengths, unfinished = self._native.evaluate(
+            numbers.integer(episodes, "episodes", minimum=1, maximum=2**31),
+            numbers.integer(seed, "seed", minimum=0, maximum=2**64 - 1),
+            numbers.flag(deterministic, "deterministic"),
+            limit,
+            env_options,
+        )
+        if unfinished and max_steps is None:
+            warnings.warn(
+                f"{unfinished} of {episodes} episodes had not ended after {limit:,} steps and are counted as they stand: give "
+                "max_steps=, or the environment a time limit (gymnasium.wrappers.TimeLimit)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         reward = env_options.get("reward", self._env_options.get("reward"))
-        return summary(returns, lengths, wins=reward == "win")
+        return summary(returns, lengths, unfinished=unfinished, wins=reward == "win")
 
     def to_bytes(self) -> bytes:
         """A checkpoint: weights, optimiser, random numbers, filter, environments, running episodes. No pickle, checksummed.
@@ -184,34 +281,116 @@ class Trainer:
     def from_bytes(self, data: bytes) -> None:
         """Goes on from `to_bytes`. ValueError when the bytes are truncated, altered or of another trainer: nothing changes then."""
         self._native.restore(data)
+        self._version += 1
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Writes `to_bytes()` to a file, whole or not at all; returns the path."""
-        _base.write_file_atomically(os.fspath(path), self.to_bytes())
-        return os.fspath(path)
+        _base.write_file_atomically(os.fsdecode(path), self.to_bytes())
+        return os.fsdecode(path)
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Goes on from a file that `save` wrote."""
         with open(path, "rb") as file:
             self.from_bytes(file.read())
 
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str] | bytes,
+        env: Any = None,
+        **options: Any,
+    ) -> Self:
+        """A trainer from what `save` or `to_bytes` gave, ready to act and to train on.
+
+        env: the environment, where it was not made by its id. options: those that are to be others than in the checkpoint, such as
+        lr. ValueError for a checkpoint of another algorithm, or a file of another library.
+
+        >>> data = PPO("CartPole-v1", hidden=[8]).to_bytes()
+        >>> PPO.load(data).config["hidden"]
+        [8]
+        """
+        data = path if isinstance(path, bytes) else Path(os.fspath(path)).read_bytes()
+        if data[:4] == b"PK\x03\x04":
+            raise ValueError(
+                "this is a zip file, such as Stable-Baselines3 saves: its models cannot be read; train anew with the same options"
+            )
+        found = json.loads(_tensor.Container.parse(data).metadata.get("checkpoint", "{}")).get("config")
+        if found is None:
+            raise ValueError("this file holds no checkpoint of a trainer; a policy alone is read by rl.Policy.load")
+        algo = found.pop("algo", "dqn")
+        if algo != cls.algo:
+            raise ValueError(f"the checkpoint is of {algo!r}, {cls.__name__} is {cls.algo!r}: use {algo.upper()}.load")
+        name = found.pop("env")
+        kept = {} if env is None else {"env": name, "env_options": found.pop("env_options")}
+        asked = {key: value for key, value in options.items() if key not in ("num_workers", "on_result")}
+        found = {key: value for key, value in found.items() if key not in cls._words(asked).options}
+        try:
+            trainer = cls(name if env is None else env, _kept=kept, **found, **options)
+        except errors.NotFoundError as error:
+            raise ValueError(
+                f"the checkpoint was trained in {name!r}, which is no id of an environment: give it, {cls.__name__}.load(path, env)"
+            ) from error
+        trainer.from_bytes(data)
+        return trainer
+
     def compute_action(self, observation: npt.ArrayLike, deterministic: bool = True) -> Any:
-        """The present policy's action for one observation; `policy.compute_action` is faster for many."""
+        """The present policy's action for one observation."""
         return self.policy.compute_action(observation, deterministic)
 
+    def predict(
+        self, observation: npt.ArrayLike, state: None = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, None]:
+        """Stable-Baselines3's: (action, None) for one observation, (actions, None) for a batch; see `Policy.predict`."""
+        return self.policy.predict(observation, state, episode_start, deterministic)
 
-def summary(returns: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64], *, wins: bool = False) -> Result:
+
+def _name_of(env: Any) -> str:
+    """The id where that makes the same environment, else the name of what was given."""
+    if isinstance(env, str):
+        return env
+    spec = getattr(env, "spec", None)
+    if spec is not None and _is_instance(env):
+        gymnasium = importlib.import_module("gymnasium")
+        if spec.id in gymnasium.registry and gymnasium.spec(spec.id) == spec:
+            return str(spec.id)
+    return str(getattr(env, "__name__", type(env).__name__))
+
+
+def _is_instance(env: Any) -> bool:
+    return hasattr(env, "reset") and hasattr(env, "step") and not isinstance(env, type)
+
+
+def _checked_callback(callback: Any) -> Callable[[Result], object] | None:
+    if callback is None or (callable(callback) and not hasattr(callback, "init_callback")):
+        return callback  # type: ignore[no-any-return]
+    refuse("callback", callback, "give a function of an iteration's result; learning ends where it returns False")
+    return None
+
+
+def _line(result: Mapping[str, Any]) -> str:
+    return (
+        f"step {result['timesteps_total']:,}: "
+        + (f"mean reward {result['episode_reward_mean']:.4g}, " if "episode_reward_mean" in result else "")
+        + (f"loss {result['loss']:.4g}, " if "loss" in result else "")
+        + f"{result['steps_per_s']:,.0f} steps/s"
+    )
+
+
+def summary(
+    returns: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64], *, unfinished: int = 0, wins: bool = False
+) -> Result:
     """Statistics of finished episodes."""
-    result: Result = {
-        "episodes": len(returns),
-        "mean": float(np.mean(returns)),
-        "std": float(np.std(returns)),
-        "min": float(np.min(returns)),
-        "max": float(np.max(returns)),
-        "len_mean": float(np.mean(lengths)),
-        "returns": returns.tolist(),
-        "lengths": lengths.tolist(),
-    }
+    result = Result(
+        episodes=len(returns),
+        mean=float(np.mean(returns)),
+        std=float(np.std(returns)),
+        min=float(np.min(returns)),
+        max=float(np.max(returns)),
+        len_mean=float(np.mean(lengths)),
+        returns=returns.tolist(),
+        lengths=lengths.tolist(),
+        unfinished=unfinished,
+    )
     if wins:
         result["win_rate"] = float(np.mean(returns > 0))
     return result
@@ -229,7 +408,7 @@ class _OnPolicy(Trainer):
             )
         return native
 
-    def _train(self) -> Result:
+    def _train(self) -> dict[str, Any]:
         if self._workers is None:
             return self._native.train()
         start = time.perf_counter()
@@ -242,13 +421,9 @@ class _OnPolicy(Trainer):
     def _num_steps(self) -> int:
         return int(self.config["num_steps"])
 
-    def learn(self, total_timesteps: int) -> Result | None:
-        if self._workers is None:
-            return super().learn(total_timesteps)
-        result = None
-        while self.timesteps < total_timesteps:
-            result = self.train()
-        return result
+    @property
+    def _learns_natively(self) -> bool:  # type: ignore[override]
+        return self._workers is None
 
     def stop(self) -> None:
         """Ends the rollout actors, if there are any; the trainer cannot train any more then."""
@@ -342,16 +517,27 @@ class BC(Trainer):
         on_result: Callable[[Result], object] | None = None,
         **options: Any,
     ) -> None:
-        self._observations = np.ascontiguousarray(observations, np.float32)
+        self._observations = np.ascontiguousarray(numbers.reals(observations, "observations"), np.float32)
         given = np.asarray(actions)
-        self._actions = np.ascontiguousarray(given, np.int32 if given.dtype.kind in "iub" else np.float32)
-        if given.dtype.kind in "iu" and not np.array_equal(self._actions, given):
-            raise ValueError(f"actions up to {given.max()}: they must fit into 32 bits")
+        if given.dtype.kind in "iub":
+            whole = given.astype(np.int64) if given.dtype.kind == "b" else given
+            self._actions: Any = np.ascontiguousarray(
+                numbers.integers(whole, "actions", minimum=-(2**31), maximum=2**31 - 1), np.int32
+            )
+        else:
+            self._actions = np.ascontiguousarray(numbers.reals(actions, "actions"), np.float32)
         super().__init__(env, on_result=on_result, **options)
 
     @classmethod
     def _option_rows(cls) -> Sequence[tuple[str, str, str]]:
         return _native.bc_options()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | bytes, env: Any = None, **options: Any) -> Self:
+        """Refused: a checkpoint does not hold the recorded rows. Make the trainer with them and `restore` it, or `Policy.load`."""
+        raise ValueError(
+            "BC.load: a checkpoint has no recorded rows; use BC(env, observations, actions).restore(path), or Policy.load"
+        )
 
     def _make(self, config: str, num_workers: int) -> _native.Trainer:
         if num_workers:
@@ -373,6 +559,20 @@ class DQN(Trainer):
     """
 
     algo = "dqn"
+
+    @classmethod
+    def _words(cls, options: Mapping[str, Any]) -> Words:
+        options = dict(options)
+        if isinstance(freq := options.get("train_freq"), (tuple, list)) and len(freq) == 2:
+            if freq[1] != "step":
+                refuse("train_freq", freq, "give a number of time steps: rounds of learning do not wait for episodes")
+            options["train_freq"] = freq[0]
+        if "n_steps" in options:  # Stable-Baselines3's name of n-step returns
+            options["n_step"] = options.pop("n_steps")
+        words = super()._words(options)
+        if words.options.get("gradient_steps") == -1:  # as many as time steps were made
+            words.options["gradient_steps"] = words.options.get("train_freq", cls.options()["train_freq"][1])
+        return words
 
     @classmethod
     def _option_rows(cls) -> Sequence[tuple[str, str, str]]:

@@ -131,7 +131,7 @@ std::vector<std::uint32_t> Scheduler::take_calls(std::uint32_t slot) {
 // They go in again for the new process, which sorts in what has come meanwhile.
 void Scheduler::bring_calls_back(std::uint32_t slot) {
   for (std::uint32_t index : take_calls(slot)) {
-    self_.entry(index).part.target = 0;
+    self_.entry(index).part.set_target(0);
     self_.push(Process::kActorList + slot, index, Phase::kQueued);
   }
 }

@@ -45,6 +45,8 @@ __all__ = [
 _MIN_STORE_BYTES = 1 << 20
 _MAX_NUM_RETURNS = 1000
 _MAX_RETRIES = 32_000
+_AWAITED_WORKERS = 1  # runs when init returns; the others follow at one in 2 ms
+_WORKERS_WITHIN_S = 10.0
 _FIND_TRIES = 10  # of get_if_exists, where actors of that name come and go
 _lock = RLock()
 _namespace = "default"
@@ -95,10 +97,12 @@ def init(
 
     Args:
         address: None or "local"; this machine.
-        num_cpus: logical CPUs, free of the machine's cores (the default is their number).
+        num_cpus: logical CPUs, free of the machine's cores. The default are the cores that this process may use: its
+            affinity (`taskset`), at most the CPU quota of its control group (a container's `--cpus`).
         num_gpus: logical GPUs; ids 0, 1, ... are handed out, no hardware is needed.
         resources: custom resources, e.g. {"license": 2}.
-        object_store_memory: bytes; the default is 30% of the machine's memory.
+        object_store_memory: bytes; the default is 30% of the machine's memory, or of its control group's limit if that is
+            less. The store lies in memory of its own: the size of /dev/shm does not matter.
         ignore_reinit_error: return quietly when it is running already.
         namespace: of actor names.
         log_to_driver: print what workers print, with a prefix.
@@ -134,12 +138,9 @@ def init(
             raise ValueError(
                 f"address={address!r}: only None and 'local' are possible, this version runs on one machine"
             )
-        cpus = os.cpu_count() or 1 if num_cpus is None else num_cpus
-        if isinstance(cpus, bool) or not isinstance(cpus, (int, float)) or cpus != int(cpus) or not 0 <= cpus <= 4096:
-            raise ValueError(f"num_cpus={num_cpus!r}: it must be a whole number from 0 to 4096")
-        gpus = 0.0 if num_gpus is None else float(num_gpus)
-        if not 0 <= gpus <= 64 or gpus != int(gpus):
-            raise ValueError(f"num_gpus={num_gpus!r}: it must be a whole number from 0 to 64")
+        cpus = _native._machine()[0] if num_cpus is None else num_cpus
+        cpus = _whole("num_cpus", cpus, 4096)
+        gpus = float(0 if num_gpus is None else _whole("num_gpus", num_gpus, 64))
         custom = _custom_resources(resources, "init")
         store = _store_bytes(object_store_memory)
         environment = dict((runtime_env or {}).get("env_vars", {}))
@@ -154,6 +155,8 @@ def init(
             os.environ.update({str(k): str(v) for k, v in environment.items()})
             os.environ["DAYBREAK_PRELOAD"] = preload
             _native._init(int(cpus), gpus, custom, store, _zygote_command(), log_to_driver)
+            _load_pickling()  # while they start
+            _native._await_workers(min(int(cpus), _AWAITED_WORKERS), _WORKERS_WITHIN_S)
         finally:
             for name, value in before.items():
                 if value is None:
@@ -166,6 +169,12 @@ def init(
             atexit.register(shutdown)
             _exit_hook = True
         return _info()
+
+
+def _load_pickling() -> None:
+    from . import serialization
+
+    serialization.pickler_type()
 
 
 def _to_json(info: dict[str, Any]) -> str:
@@ -202,14 +211,38 @@ def _zygote_command() -> list[str]:
 
 
 def _store_bytes(asked: int | None) -> int:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    _, total, limited_by = _native._machine()
     if asked is None:
         return int(total * 0.3)
-    if isinstance(asked, bool) or not isinstance(asked, (int, float)) or not _MIN_STORE_BYTES <= asked <= total:
+    size = _number(asked)
+    if size is None or not _MIN_STORE_BYTES <= size <= total:
         raise ValueError(
-            f"object_store_memory={asked!r}: it must lie between {_MIN_STORE_BYTES} bytes and this machine's memory, {total} bytes"
+            f"object_store_memory={asked!r}: it must lie between {_MIN_STORE_BYTES} bytes and "
+            f"{f'the limit in {limited_by}' if limited_by else 'the memory of this machine'}, {total} bytes"
         )
-    return int(asked)
+    return int(size)
+
+
+def _number(value: Any) -> float | int | None:
+    """A number of Python, numpy or the like as Python's; None for anything else, flags too."""
+    if type(value) is int or type(value) is float:
+        return value
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return None
+    from daybreak.base import errors, numbers
+
+    try:
+        found = numbers.real(value, "number")
+        return int(found) if found == int(found) else found
+    except (errors.InvalidArgumentError, ValueError, OverflowError):
+        return None
+
+
+def _whole(name: str, value: Any, high: int) -> int:
+    number = _number(value)
+    if number is None or number != number or not 0 <= number <= high or number != int(number):
+        raise ValueError(f"{name}={value!r}: it must be a whole number from 0 to {high}")
+    return int(number)
 
 
 def _custom_resources(resources: dict[str, float] | None, where: str) -> list[tuple[str, float]]:
@@ -222,9 +255,10 @@ def _custom_resources(resources: dict[str, float] | None, where: str) -> list[tu
             raise ValueError(f"resources={{{name!r}: ...}}: use num_{name.lower()}s instead")
         if not isinstance(name, str) or not name:
             raise ValueError(f"resource name {name!r}: it must be a string that is not empty")
-        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 <= amount < 1e9:
+        number = _number(amount)
+        if number is None or not 0 <= number < 1e9:
             raise ValueError(f"resources[{name!r}]={amount!r}: it must be a number between 0 and 1e9")
-    return [(name, float(amount)) for name, amount in resources.items()]
+    return [(name, float(_number(amount) or 0)) for name, amount in resources.items()]
 
 
 def shutdown() -> None:
@@ -249,21 +283,23 @@ def is_initialized() -> bool:
 
 
 def _amount(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    number = _number(value)
+    if number is None:
         raise TypeError(f"{name}={value!r}: it must be a number")
-    if not 0 <= value < 1e9:
+    if not 0 <= number < 1e9:
         raise ValueError(f"{name}={value!r}: it must not be negative")
-    return float(value)
+    return float(number)
 
 
 def _count(low: int, high: int, minus_one: bool = False) -> Callable[[str, Any], int]:
     def check(name: str, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
+        number = None if isinstance(value, float) and not hasattr(value, "dtype") else _number(value)
+        if not isinstance(number, int):
             raise TypeError(f"{name}={value!r}: it must be an integer")
-        if not (low <= value <= high or (minus_one and value == -1)):
+        if not (low <= number <= high or (minus_one and number == -1)):
             also = ", or -1 for no limit" if minus_one else ""
             raise ValueError(f"{name}={value}: it must be between {low} and {high}{also}")
-        return value
+        return number
 
     return check
 
@@ -383,9 +419,26 @@ class _Exported:
 # Tasks.
 
 
+def name_of(function: Any) -> str:
+    """What to call it, also where it has no name: a partial, an object with `__call__`.
+
+    >>> import functools
+    >>> name_of(functools.partial(max, 3)), name_of(name_of), name_of([].append)
+    ('partial(max)', 'name_of', 'list.append')
+    """
+    found = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
+    if isinstance(found, str):
+        return found
+    inner = getattr(function, "func", None)  # of functools.partial and its like
+    if callable(inner):
+        return f"{type(function).__name__}({name_of(inner)})"
+    return type(function).__qualname__
+
+
 class RemoteFunction(_native.RemoteFunctionBase):
     """A function that runs in a worker: `f.remote(...)` returns an ObjectRef at once."""
 
+    __qualname__: str
     _function: Any
     _options: dict[str, Any]
     _exported: _Exported
@@ -395,11 +448,11 @@ class RemoteFunction(_native.RemoteFunctionBase):
         self._function = function
         self._options = options
         self._exported = _Exported()
-        for name in ("__name__", "__qualname__", "__doc__", "__module__"):
-            try:
-                setattr(self, name, getattr(function, name))
-            except AttributeError:
-                continue
+        self.__qualname__ = name_of(function)
+        name = getattr(function, "__name__", None)
+        self.__name__ = name if isinstance(name, str) else self.__qualname__
+        self.__doc__ = getattr(function, "__doc__", None)
+        self.__module__ = getattr(function, "__module__", None) or type(function).__module__
         self.__wrapped__ = function
         return self
 
@@ -463,7 +516,14 @@ class _CppFunction(RemoteFunction):
 
 
 def cpp_function(name: str, **options: Any) -> RemoteFunction:
-    """A C++ function as a task: "library.so:symbol", or a name that the program has registered (runtime/native.h)."""
+    """A C++ function as a task: "library.so:symbol", or a name that the program has registered (runtime/native.h).
+
+    A path with a '/' is meant from the working directory of now; a bare name is looked for as the system does."""
+    library, colon, symbol = name.rpartition(":")
+    if colon and "/" in library:
+        from daybreak.base import paths
+
+        name = f"{paths.given(library, 'cpp_function')}:{symbol}"
 
     def stand_in() -> None:
         """Only its name is used."""
@@ -497,6 +557,24 @@ class ActorClass:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(f"actors are not made by calling the class: use {self.__name__}.remote()")
+
+    def __getattr__(self, name: str) -> Any:
+        """Constants of the class. (A function found here would be pickled by this name, for another copy of the class.)"""
+        if name.startswith("__") or "_class" not in self.__dict__:
+            raise AttributeError(name)
+        found = getattr(self._class, name)
+        if callable(found):
+            raise AttributeError(
+                f"{self.__name__}.{name}: methods are those of an actor, handle = {self.__name__}.remote(...)"
+            )
+        return found
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return isinstance(instance, self._class)
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        """`class Special(Counter)` is one of the class itself: decorate it, too."""
+        return (self._class,)
 
     def options(self, **options: Any) -> ActorClass:
         """The same class with other options, for the actors made through what is returned."""
@@ -767,33 +845,3 @@ class RuntimeContext:
 def get_runtime_context() -> RuntimeContext:
     """Ids and resources of the task, actor or driver that asks."""
     return RuntimeContext()
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# References as futures.
-
-
-def _future_of(ref: ObjectRef) -> Any:
-    """A concurrent.futures.Future for a reference; a thread waits for it."""
-    import concurrent.futures
-
-    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-
-    def wait() -> None:
-        try:
-            value = _native.get(ref)
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(value)
-
-    from threading import Thread
-
-    Thread(target=wait, daemon=True).start()
-    return future
-
-
-def _await_ref(ref: ObjectRef) -> Any:
-    import asyncio
-
-    return asyncio.wrap_future(_future_of(ref)).__await__()

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "daybreak/base/failpoint.h"
+#include "daybreak/base/machine.h"
 #include "daybreak/runtime/native.h"
 #include "daybreak/runtime/python/common.h"
 
@@ -30,6 +31,13 @@ Client& client_or_throw() {
   Client* client = client_or_init();
   if (client == nullptr) throw nb::python_error();
   return *client;
+}
+
+// As that, for what only makes sense in a runtime that runs: it starts none.
+Client& running_client() {
+  if (state().client == nullptr)
+    throw_error(base::Error(base::Code::kFailedPrecondition, "the runtime has been shut down"));
+  return *state().client;
 }
 
 // In the child of a fork, whoever forked: the runtime is the parent's.
@@ -64,6 +72,13 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
   s.client = &s.node->client();
   set_current_client(s.client);
   s.session = s.node->segment().control().session;
+}
+
+void await_workers(std::uint32_t count, double limit_s) {
+  State& s = state();
+  if (!s.node) return;
+  nb::gil_scoped_release released;
+  s.node->await_workers(count, std::chrono::milliseconds(static_cast<std::int64_t>(limit_s * 1000)));
 }
 
 void shutdown() {
@@ -271,7 +286,7 @@ nb::list processes() {
 
 // An object whose value comes later: a function that refers to itself is pickled with its own reference in it.
 nb::object reserve() {
-  auto ref = client_or_throw().process().create(Kind::kValue);
+  auto ref = running_client().process().create(Kind::kValue);
   if (!ref) throw_error(ref.error());
   return nb::steal(make_object_ref(*ref));
 }
@@ -290,7 +305,7 @@ void fill(nb::handle object, nb::bytes world, nb::handle value) {
 void abandon(nb::handle object) {
   const Ref* ref = checked_ref(object.ptr(), "_abandon");
   if (ref == nullptr) throw nb::python_error();
-  client_or_throw().process().publish_error(ref->index, ErrorKind::kRuntime, "the function could not be pickled");
+  running_client().process().publish_error(ref->index, ErrorKind::kRuntime, "the function could not be pickled");
 }
 
 // Of these functions, those that a task which is not done still needs.
@@ -375,6 +390,11 @@ void bind_runtime(nb::module_& m) {
   m.def("_usage", usage);
   m.def("_processes", processes);
   m.def("_contention", contention);
+  m.def("_machine", [] {
+    const daybreak::base::Machine machine = daybreak::base::this_machine();
+    return nb::make_tuple(machine.cores, machine.memory_bytes, machine.memory_limit_file);
+  });
+  m.def("_await_workers", await_workers, nb::arg("count"), nb::arg("limit_s"));
   m.def("_reserve", reserve);
   m.def("_fill", fill, nb::arg("ref"), nb::arg("world"), nb::arg("value"));
   m.def("_abandon", abandon, nb::arg("ref"));

@@ -81,9 +81,9 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
   Entry& e = p_.entry(ref.index);
   e.part.function = spec.function;
   if (spec.kind != Kind::kTask)
-    e.part.actor = spec.actor;
+    e.part.set_actor(spec.actor);
   else if (current_task != 0)
-    e.part.parent = {current_task - 1, p_.entry(current_task - 1).load().generation()};
+    e.part.set_parent({current_task - 1, p_.entry(current_task - 1).load().generation()});
   e.part.resources = spec.resources;
   e.part.num_returns = spec.num_returns;
   e.part.retries_left = spec.max_retries;
@@ -184,7 +184,7 @@ base::Result<Client::Actor> Client::create_actor(const TaskSpec& spec, const Pay
   }
   // The slot is ours, and its name taken, but nobody can find it: an entry in kCreated would go with this process. The
   // scheduler, which keeps the entry, shows it.
-  e.part.actor = *slot;
+  e.part.set_actor(*slot);
   DAYBREAK_FAILPOINT("actor.reserved");
   p_.push(Process::kSchedulerList, ref.index, Phase::kPending);
   p_.ring(kSchedulerProc);
@@ -261,7 +261,11 @@ std::optional<Client::Actor> Client::look_for_actor(std::string_view name, bool&
 }
 
 void Client::kill_actor(std::uint32_t slot, bool no_restart) {
-  p_.control().actor[slot].terminate.store(no_restart ? 2 : 3);
+  base::Atomic<std::uint32_t>& terminate = p_.control().actor[slot].terminate;
+  std::uint32_t now = terminate.load();
+  // Who is killed for good does not come back because somebody else kills him with a restart.
+  while ((no_restart || now != 2) && !terminate.compare_exchange_weak(now, no_restart ? 2 : 3)) {
+  }
   p_.ring(kSchedulerProc);
 }
 
@@ -403,7 +407,7 @@ bool Client::cancel(Ref ref, bool force, bool recursive) {
     if (child.kind_now() != Kind::kTask ||
         (s.phase() != Phase::kPending && s.phase() != Phase::kQueued && s.phase() != Phase::kRunning))
       return;
-    Ref parent = child.part.parent;
+    Ref parent = child.part.parent_now();
     if (child.load().generation() == s.generation() && parent != kNoRef)
       children[key(parent)].push_back({i, s.generation()});
   });
@@ -429,7 +433,7 @@ bool Client::cancel_one(Ref ref, bool force) {
     if (!e.state.compare_exchange_weak(s.word, s.with(flags).word)) continue;
     bool cancelled = false;
     // What lies in an inbox stays there, marked, until its reader finds it: it is linked.
-    if (s.phase() == Phase::kQueued && e.kind == Kind::kTask && e.part.target == 0 &&
+    if (s.phase() == Phase::kQueued && e.kind_now() == Kind::kTask && e.part.target_now() == 0 &&
         p_.claim(ref.index, ref.generation)) {
       cancel_claimed(ref.index);
       cancelled = true;

@@ -33,9 +33,11 @@ __all__ = [
 
 
 class TaskError(Error):
-    """A task raised. What `get` raises is an instance of this and of the user's own exception class.
+    """A task raised. What `get` raises is an instance of this and of the user's own exception class, with its attributes,
+    notes, cause and context; of this alone for what would end a loop or the program here: StopIteration,
+    StopAsyncIteration, and what is no Exception (KeyboardInterrupt, SystemExit, GeneratorExit, ...).
 
-    Attributes:
+    Attributes (the user's exception's own win, where it has some of these names):
         cause: the user's exception, or None when it could not be brought over.
         function_name: of the task or method.
         traceback_str: the traceback of the worker, as text.
@@ -46,16 +48,21 @@ class TaskError(Error):
     function_name: str = ""
     traceback_str: str = ""
     pid: int = 0
+    _text: str = ""
+    _origin: tuple[str, int] = ("", 0)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Nothing: a hook of the user's class is not for the classes that are made of it here."""
 
     def __str__(self) -> str:
-        return self.traceback_str
+        return self._text
 
     def __reduce__(self) -> Any:
-        return _task_error, (self.function_name, self.traceback_str, self.pid, self.cause)
+        return _unpacked_task_error, (self._origin[0], self._text, self._origin[1], *_packed(self.cause))
 
     def as_instanceof_cause(self) -> BaseException:
         """This error as an instance of the cause's class too (what `get` raises)."""
-        return _task_error(self.function_name, self.traceback_str, self.pid, self.cause)
+        return _task_error(self._origin[0], self._text, self._origin[1], self.cause)
 
 
 class WorkerCrashedError(Error, RuntimeError):
@@ -111,11 +118,15 @@ RayTaskError = TaskError
 RayActorError = ActorDiedError
 
 _dual_classes: dict[tuple[type, type], type] = {}
+_MAX_DUAL_CLASSES = 1000  # that are kept: a class that is defined anew in each call would fill the memory
+_MAX_TEXT = 1 << 20  # characters of a traceback: the exception itself has the rest
+# As themselves they would end the caller's loop, and nothing would be said.
+_ENDS_LOOPS = (StopIteration, StopAsyncIteration)
 
 
 def _dual_class(base: type, cause: type) -> type | None:
     """A class derived from both, so that either can be caught. None when the two cannot be combined."""
-    if not issubclass(cause, Exception):
+    if not issubclass(cause, Exception) or issubclass(cause, _ENDS_LOOPS):
         return None
     if issubclass(cause, base):
         return cause
@@ -140,107 +151,181 @@ def _dual_class(base: type, cause: type) -> type | None:
                 "__getattr__": instance_getattr,
                 "__str__": base.__str__,
                 "__reduce__": base.__reduce__,
+                "__reduce_ex__": object.__reduce_ex__,
                 "__module__": "daybreak.exceptions",
             },
         )
-    except TypeError:
+    except Exception:  # a final class, a metaclass with a mind of its own
         return None
+    if len(_dual_classes) >= _MAX_DUAL_CLASSES:
+        _dual_classes.clear()
     _dual_classes[(base, cause)] = made
     return made
 
 
-def _instance(made: type, cause: BaseException) -> Any:
-    """An instance with the cause's arguments and attributes, without running any constructor of the user's."""
-    try:
-        error: Any = made.__new__(made, *cause.args)
-    except TypeError:
-        error = Exception.__new__(made, *cause.args)  # MemoryError's own is not for classes with another first base
-    error.args = cause.args
-    error.__dict__.update(getattr(cause, "__dict__", {}))
-    return error
-
-
-def _combined(base: type, cause: BaseException | None) -> Any:
+def _combined(base: type, cause: BaseException | None, /, **fields: Any) -> Any:
     """An instance of `base` and of the cause's class; of `base` alone where the two cannot be combined."""
+    error: Any = None
     if cause is not None:
+        from . import crossing
+
         made = _dual_class(base, type(cause))
         if made is not None:
             try:
-                return _instance(made, cause)
-            except Exception:
-                pass
-    return base()
+                error = crossing.copy_state(made, cause)
+            except Exception:  # a class in C with a layout of its own
+                error = None
+        if error is None:
+            error = base()
+        crossing.copy_links(cause, error)
+        notes = cause.__dict__.get("__notes__")
+        if notes is not None:
+            error.__dict__["__notes__"] = list(notes) if isinstance(notes, (list, tuple)) else notes
+    else:
+        error = base()
+    own = error.__dict__
+    for name, value in fields.items():  # not setattr: the user's class may be frozen
+        if name.startswith("_") or name == "cause" or not _has(cause, name):
+            own[name] = value
+    return error
+
+
+def _has(cause: BaseException | None, name: str) -> bool:
+    return cause is not None and (name in cause.__dict__ or hasattr(type(cause), name))
 
 
 def _task_error(function_name: str, traceback_str: str, pid: int, cause: BaseException | None) -> BaseException:
-    error = _combined(TaskError, cause)
-    error.cause = cause
-    error.function_name = function_name
-    error.traceback_str = traceback_str
-    error.pid = pid
-    return error  # type: ignore[no-any-return]
+    return _combined(  # type: ignore[no-any-return]
+        TaskError,
+        cause,
+        cause=cause,
+        function_name=function_name,
+        traceback_str=traceback_str,
+        pid=pid,
+        _text=traceback_str,
+        _origin=(function_name, pid),
+    )
+
+
+def _packed(cause: BaseException | None) -> tuple[bytes | None, str]:
+    """The cause as bytes, and the name of the built-in class that stands for it where the bytes cannot be read."""
+    if cause is None:
+        return None, ""
+    from . import crossing
+
+    return crossing.pack(cause)[0], _builtin_below(cause)
+
+
+def _builtin_below(cause: BaseException) -> str:
+    return next(base.__name__ for base in type(cause).__mro__ if base.__module__ == "builtins")
+
+
+def _unpacked_task_error(function_name: str, text: str, pid: int, data: bytes | None, below: str) -> BaseException:
+    cause, note = _load_cause({"cause": data, "below": below, "traceback": text})
+    return _task_error(function_name, text + note, pid, cause)
 
 
 class _ConstructorFailed(ActorDiedError):
     """An actor whose constructor raised: also an instance of what it raised."""
 
     cause: BaseException | None = None
-    text: str = ""
+    _text: str = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """As TaskError's."""
 
     def __str__(self) -> str:
-        return self.text
+        return self._text
 
     def __reduce__(self) -> Any:
-        return _constructor_error, (self.text, self.cause)
+        return _unpacked_constructor_error, (self._text, *_packed(self.cause))
 
 
 def _constructor_error(text: str, cause: BaseException | None) -> BaseException:
-    error = _combined(_ConstructorFailed, cause)
-    error.cause = cause
-    error.text = text
-    return error  # type: ignore[no-any-return]
+    return _combined(_ConstructorFailed, cause, cause=cause, _text=text)  # type: ignore[no-any-return]
+
+
+def _unpacked_constructor_error(text: str, data: bytes | None, below: str) -> BaseException:
+    cause, note = _load_cause({"cause": data, "below": below, "traceback": text})
+    return _constructor_error(text + note, cause)
+
+
+def _text_of(error: BaseException) -> str:
+    """The traceback with the frames of the user's code: the runtime has none in Python."""
+    import traceback
+
+    try:
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip()
+    except Exception as problem:  # of its __str__ or the like
+        return f"{type(error).__name__} (its traceback could not be written: {type(problem).__name__})"
+    if len(text) <= _MAX_TEXT:
+        return text
+    half = _MAX_TEXT // 2
+    return f"{text[:half]}\n... ({len(text) - 2 * half:,} characters are left out here: see the exception) ...\n{text[-half:]}"
 
 
 def _to_payload(error: BaseException, where: str, callable_: Any) -> dict[str, Any]:
     """In the worker: what is sent in place of the result. Only text and one pickle, which the receiver may fail to load."""
-    import traceback
+    from . import crossing
+    from .api import name_of
 
-    from . import serialization
-
-    name = where or getattr(callable_, "__qualname__", None) or type(callable_).__name__
+    name = where or name_of(callable_)
     cause: BaseException | None = error
-    if isinstance(error, TaskError):
+    text = _text_of(error)
+    if isinstance(error, TaskError):  # of a task that this one waited for
         cause = error.cause
-    # The frames of the user's code: the runtime has none in Python.
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        if cause is not None:
+            crossing.copy_links(error, cause)
+            if "__notes__" in error.__dict__:
+                cause.__dict__["__notes__"] = error.__dict__["__notes__"]
+    if isinstance(cause, _ENDS_LOOPS):
+        text += f"\n({type(cause).__name__} of a task is a TaskError for its caller, so that it ends no loop there)"
     pickled: bytes | None = None
-    problem = ""
+    below = ""
     if cause is not None:
+        below = _builtin_below(cause)
         try:
-            pickled = serialization.dumps_alone(cause.with_traceback(None))
+            pickled, missing = crossing.pack(cause)
+            for what in missing:
+                text += f"\n(left in the worker, because it cannot be pickled: {what})"
         except Exception as e:
-            problem = f"\n(the exception itself could not be pickled: {e})"
+            text += f"\n(the exception itself could not be pickled: {type(e).__name__}: {e})"
     return {
         "function": name,
         "pid": os.getpid(),
-        "traceback": f"task {name} failed (pid {os.getpid()})\n{text.rstrip()}{problem}",
+        "traceback": f"task {name} failed (pid {os.getpid()})\n{text}",
         "cause": pickled,
+        "below": below,
     }
 
 
-def _load_cause(payload: dict[str, Any]) -> tuple[BaseException | None, str]:
-    """The user's exception, and what to add to the text when it does not unpickle."""
-    if payload["cause"] is None:
-        return None, ""
-    import pickle
+def _without_cause(payload: dict[str, Any]) -> dict[str, Any]:
+    """In the worker: the same where the store has no room for the exception itself."""
+    size = len(payload["cause"] or b"")
+    text = payload["traceback"]
+    note = f"\n(the exception itself, {size:,} bytes, did not fit into the object store)"
+    return payload | {"cause": None, "traceback": text[:2000] + ("\n..." if len(text) > 2000 else "") + note}
 
-    try:
-        cause = pickle.loads(payload["cause"])
-    except BaseException as e:
-        return None, f"\n(the exception itself could not be unpickled here: {type(e).__name__}: {e})"
-    if not isinstance(cause, BaseException):
-        return None, f"\n(the exception unpickled to {type(cause).__name__}, which is not one)"
-    return cause, ""
+
+def _load_cause(payload: dict[str, Any]) -> tuple[BaseException | None, str]:
+    """The user's exception, and what to add to the text when it does not unpickle: then the built-in class below its own
+    stands for it, so that it can be caught at least by that."""
+    from . import crossing
+
+    problem = ""
+    if payload["cause"] is not None:
+        try:
+            return crossing.unpack(payload["cause"]), ""
+        except BaseException as e:
+            problem = f"\n(the exception itself could not be unpickled here: {type(e).__name__}: {e})"
+    import builtins
+
+    below = getattr(builtins, payload["below"], BaseException) if payload["below"] else BaseException
+    if below in (Exception, BaseException) or issubclass(below, BaseExceptionGroup):
+        return None, problem
+    cause: BaseException = below.__new__(below)
+    cause.args = (payload["traceback"] + problem,)
+    return cause, problem
 
 
 def _from_object(kind: int, payload: Any) -> BaseException:

@@ -164,9 +164,24 @@ struct TaskPart {
   std::uint8_t options;
   std::uint32_t pinned;  // how many Refs of `args` are pinned; shrinks as they are released
 
-  // Read by whoever finds a stale hint to the entry in the queue, perhaps while it becomes another task.
+  // Read by whoever finds a stale hint to the entry in the queue, or by a sweep, perhaps while it becomes another task.
   std::uint8_t attempt_now() { return base::AtomicRef(attempt).load(std::memory_order_relaxed); }
   void set_attempt(std::uint8_t a) { base::AtomicRef(attempt).store(a, std::memory_order_relaxed); }
+  std::uint16_t submitter_now() { return base::AtomicRef(submitter).load(std::memory_order_relaxed); }
+  void set_submitter(std::uint16_t p) { base::AtomicRef(submitter).store(p, std::memory_order_relaxed); }
+  std::uint16_t target_now() { return base::AtomicRef(target).load(std::memory_order_relaxed); }
+  void set_target(std::uint16_t t) { base::AtomicRef(target).store(t, std::memory_order_relaxed); }
+  // For who checks the entry's generation afterwards, and drops what he has read when it is another: these are
+  // released, so that he sees the generation of what he reads, or a later one.
+  Ref parent_now() {
+    return {base::AtomicRef(parent.index).load(std::memory_order_acquire),
+            base::AtomicRef(parent.generation).load(std::memory_order_acquire)};
+  }
+  void set_parent(Ref p) {
+    base::AtomicRef(parent.index).store(p.index, std::memory_order_release);
+    base::AtomicRef(parent.generation).store(p.generation, std::memory_order_release);
+  }
+  void set_actor(std::uint32_t slot) { base::AtomicRef(actor).store(slot, std::memory_order_release); }
 };
 
 // 320 bytes, five cache lines; the first two serve every object, the rest tasks. Fields other than state, pins, next

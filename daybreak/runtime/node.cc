@@ -32,6 +32,7 @@ namespace {
 constexpr std::uint64_t kWarmBytes = 1ull << 30;
 constexpr int kWarmDelays = 100;  // looks at whether the first worker is alive
 constexpr useconds_t kWarmDelayUs = 5'000;
+constexpr useconds_t kAwaitDelayUs = 500;  // a fork takes 2,000
 constexpr std::uint64_t kWarmStep = 16ull << 20;
 
 }  // namespace
@@ -294,6 +295,21 @@ void Node::stop() {
   }
   for (int fd : {epoll_, wake_})
     if (fd >= 0) close(fd);
+}
+
+void Node::await_workers(std::uint32_t count, std::chrono::milliseconds limit) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (std::chrono::steady_clock::now() < end) {
+    std::uint32_t alive = 0;
+    for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs && alive < count; ++proc)
+      alive += control_.proc[proc].status.load() == ProcStatus::kAlive;
+    if (alive >= count) return;
+    {
+      base::MutexLock lock(mutex_);
+      if (socket_ < 0) return;
+    }
+    usleep(kAwaitDelayUs);
+  }
 }
 
 std::vector<Node::ProcessInfo> Node::processes() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <string>
@@ -41,6 +42,9 @@ class Node final : private Launcher {
   void stop();
   // The driver forked: this is the child, which owns nothing.
   void disown() { disowned_ = true; }
+
+  // Until so many workers run, or the zygote is gone, or the time is up. From any thread.
+  void await_workers(std::uint32_t count, std::chrono::milliseconds limit) DAYBREAK_EXCLUDES(mutex_);
 
   struct ProcessInfo {
     std::uint32_t slot;

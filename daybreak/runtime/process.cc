@@ -90,11 +90,12 @@ base::Result<Ref> Process::create(Kind kind) {
     e.value_pinned = 0;
     TaskPart& part = e.part;
     part.function = Ref{};
-    part.parent = kNoRef;
+    part.set_parent(kNoRef);
     part.pinned = 0;
     part.gpus = 0;
-    part.submitter = static_cast<std::uint16_t>(id_);
-    part.target = part.resources = 0;
+    part.set_submitter(static_cast<std::uint16_t>(id_));
+    part.set_target(0);
+    part.resources = 0;
     part.num_returns = 1;
     part.retries_left = 0;
     part.options = 0;

@@ -317,7 +317,7 @@ void Process::take_all(std::uint32_t list, std::vector<std::uint32_t>& out, bool
     if (DetectableWord::value(old) == 0) return;
     if (mark) {
       for (std::uint32_t at = DetectableWord::value(old); at != marked; at = entry(at - 1).next.load())
-        entry(at - 1).part.target = static_cast<std::uint16_t>(id_ + 1);
+        entry(at - 1).part.set_target(static_cast<std::uint16_t>(id_ + 1));
       marked = DetectableWord::value(old);
     }
     DAYBREAK_FAILPOINT("take.marked");

@@ -15,6 +15,8 @@
 #include <string>
 #include <thread>
 
+#include "daybreak/base/machine.h"
+
 namespace daybreak::runtime {
 
 namespace {
@@ -90,7 +92,7 @@ base::Result<std::unique_ptr<Segment>> Segment::create(const SegmentOptions& opt
   header->data_capacity = capacity;
   header->session = session;
   header->num_cpus = options.num_cpus;
-  header->cores = static_cast<std::uint32_t>(std::max(1l, sysconf(_SC_NPROCESSORS_ONLN)));
+  header->cores = base::this_machine().cores;
   munmap(header, 4096);
   DAYBREAK_TRY(segment->map());
   return segment;

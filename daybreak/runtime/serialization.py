@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
 from .._core.runtime import _actor_at, _actor_from_bytes, _ref_at, _ref_from_bytes
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["dumps", "dumps_alone", "enter_world", "explain", "world"]
+__all__ = ["dumps", "dumps_alone", "enter_world", "explain", "pickler_type", "world"]
 
 _ref_at = _ref_at  # found here by the native codec
 _ref_from_bytes = _ref_from_bytes
@@ -25,20 +26,54 @@ _MAX_DEPTH = 12
 
 def dumps(value: Any, buffer_callback: Callable[[Any], Any]) -> bytes:
     """cloudpickle, protocol 5, with large buffers handed out; the error names the part that does not pickle."""
-    import cloudpickle
-
     try:
-        # Always cloudpickle: a function or class of __main__ must travel by value.
-        return cloudpickle.dumps(value, protocol=5, buffer_callback=buffer_callback)  # type: ignore[no-any-return]
+        return _dump(value, buffer_callback)
     except Exception as error:
         raise TypeError(explain(value, error)) from error
 
 
-def dumps_alone(value: Any) -> bytes:
-    """cloudpickle with everything in one string."""
-    import cloudpickle
+def dumps_alone(value: Any, careful: Any = None) -> bytes:
+    """cloudpickle with everything in one string. careful: of crossing.py, takes exceptions apart that do not pickle."""
+    return _dump(value, None, careful)
 
-    return cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]
+
+def _dump(value: Any, buffer_callback: Callable[[Any], Any] | None, careful: Any = None) -> bytes:
+    import io
+
+    out = io.BytesIO()
+    # Always cloudpickle: a function or class of __main__ must travel by value.
+    pickler = pickler_type()(out, protocol=5, buffer_callback=buffer_callback)
+    pickler.careful = careful
+    pickler.dump(value)
+    return out.getvalue()
+
+
+_pickler: Any = None
+
+
+def pickler_type() -> Any:
+    """cloudpickle's, which is loaded now, with what `reducers` does otherwise."""
+    global _pickler
+    if _pickler is None:
+        import cloudpickle
+
+        from .reducers import reducer_of
+
+        of_cloudpickle = cloudpickle.Pickler.reducer_override
+
+        class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+            careful: Any = None  # of `crossing`
+
+            def reducer_override(self, obj: Any) -> Any:
+                reducer = reducer_of(type(obj))
+                if reducer is not None:
+                    found = reducer(obj, self)
+                    if found is not NotImplemented:
+                        return found
+                return of_cloudpickle(self, obj)
+
+        _pickler = Pickler
+    return _pickler
 
 
 def world() -> bytes:
@@ -70,16 +105,22 @@ def _cwd() -> str:
         return ""
 
 
+def _way_out(part: Any) -> str:
+    if isinstance(part, (GeneratorType, AsyncGeneratorType)):
+        return "A generator stays in its process: return list(...), or give num_returns=N for N references to its items"
+    if isinstance(part, CoroutineType):
+        return "A coroutine stays in its process: return asyncio.run(...) of it"
+    return "Make it inside the task, or leave it out with __getstate__"
+
+
 def explain(value: Any, error: BaseException) -> str:
     """Says which part of `value` cannot be pickled: the innermost that fails on its own."""
-    import cloudpickle
-
     seen: set[int] = set()
     budget = _MAX_PARTS
 
     def fails(part: Any) -> bool:
         try:
-            cloudpickle.dumps(part, protocol=5)
+            dumps_alone(part)
         except Exception:
             return True
         return False
@@ -129,9 +170,6 @@ def explain(value: Any, error: BaseException) -> str:
 
     found = search(value, type(value).__name__ if not callable(value) else getattr(value, "__qualname__", "value"), 0)
     if found is None:
-        return f"{type(value).__name__} cannot be pickled: {error}"
+        return f"{type(value).__name__} cannot be pickled: {error}. {_way_out(value)}"
     path, part = found
-    return (
-        f"{path} ({type(part).__module__}.{type(part).__name__}: {part!r:.80}) cannot be pickled: {error}. "
-        "Make it inside the task, or leave it out with __getstate__"
-    )
+    return f"{path} ({type(part).__module__}.{type(part).__name__}: {part!r:.80}) cannot be pickled: {error}. {_way_out(part)}"

@@ -91,9 +91,9 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
         if (his && s.has(State::kInFlight)) finishing.push_back(i);
         break;
       case Phase::kQueued:
-        if (e.part.target == dead + 1)
+        if (e.part.target_now() == dead + 1)
           result.directed.push_back(i);
-        else if (e.part.submitter == dead && e.kind_now() == Kind::kTask && e.part.target == 0)
+        else if (e.part.submitter_now() == dead && e.kind_now() == Kind::kTask && e.part.target_now() == 0)
           requeued.push_back(i);
         break;
       default: break;

@@ -193,7 +193,7 @@ void Scheduler::direct(Ref task, std::uint32_t proc, Grant granted) {
   Entry& e = self_.entry(task.index);
   ledger_.hand_over(granted, proc);
   e.part.gpus = granted.gpu_mask();
-  e.part.target = static_cast<std::uint16_t>(proc + 1);
+  e.part.set_target(static_cast<std::uint16_t>(proc + 1));
   running_.push_back({task, proc, std::move(granted)});
   ours_[task.index] = false;
   self_.push(proc, task.index, Phase::kQueued);
@@ -236,7 +236,7 @@ void Scheduler::requeue_or_fail(std::uint32_t index, const Exit& exit) {
 void Scheduler::wait_again(std::uint32_t index) {
   Entry& e = self_.entry(index);
   const Ref task{index, e.load().generation()};
-  e.part.target = 0;
+  e.part.set_target(0);
   self_.revert(index, Phase::kPending);
   if (take_over(index)) ready(task);
 }

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-__all__ = ["assign_gpus", "main", "special_method"]
+__all__ = ["assign_gpus", "main", "prepare_class", "special_method"]
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
 
     import cloudpickle  # noqa: F401
 
-    from . import exceptions, serialization  # noqa: F401
+    from . import crossing, exceptions, reducers, serialization  # noqa: F401
 
     for name in os.environ.pop("DAYBREAK_PRELOAD", "").split(","):
         if name:
@@ -97,6 +97,53 @@ def _work(slot: int) -> int:
 
         atexit._run_exitfuncs()
     return 0
+
+
+def prepare_class(cls: Any) -> None:
+    """In an actor, before it is made: the names of its class and of those above it are the classes again, and not what the
+    decorator made of them (`super(Counter, self)`, `Counter.total += 1`). `Counter.remote()` still makes another actor."""
+    from .api import ActorClass
+
+    above = cls.__mro__ if isinstance(cls, type) else ()
+    for base in above:
+        for member in list(vars(base).values()):
+            for function in _functions_of(member):
+                names = function.__globals__
+                for name, value in list(names.items()):
+                    if isinstance(value, ActorClass) and value._class in above and _as_itself(value):
+                        names[name] = value._class
+                for cell in function.__closure__ or ():
+                    try:
+                        value = cell.cell_contents
+                    except ValueError:  # empty
+                        continue
+                    if isinstance(value, ActorClass) and value._class in above and _as_itself(value):
+                        cell.cell_contents = value._class
+
+
+def _functions_of(member: Any) -> list[Any]:
+    """Of a member of a class: itself, or those behind a decorator."""
+    found: list[Any] = []
+    for part in (member, *(getattr(member, name, None) for name in ("__func__", "fget", "fset", "fdel", "func"))):
+        while part is not None and len(found) < 100:
+            if hasattr(part, "__globals__") and hasattr(part, "__closure__"):
+                found.append(part)
+            part = getattr(part, "__wrapped__", None)
+    return found
+
+
+def _as_itself(wrapper: Any) -> bool:
+    """Gives the class what its users ask the wrapper for. False: it has such names of its own, or takes none."""
+    cls = wrapper._class
+    for name in ("remote", "options"):
+        had = getattr(cls, name, None)
+        if had is not None and type(getattr(had, "__self__", None)) is not type(wrapper):
+            return False
+    try:
+        cls.remote, cls.options = wrapper.remote, wrapper.options
+    except (AttributeError, TypeError):
+        return False
+    return True
 
 
 def special_method(instance: Any, name: str) -> Any:

@@ -166,23 +166,40 @@ ResultWriter::ResultWriter(BatchMemory& batch, std::span<char> memory, std::uint
 
 void ResultWriter::set(std::uint32_t index, ResultStatus status, std::string_view text) {
   if (text.size() > kMaxResultBytes)
-    return fail(index, fmt::format("a result of {} bytes, at most {} are sent", text.size(), kMaxResultBytes));
+    return refuse(index, fmt::format("the result has {} bytes, over the limit of {}: give less, or a file's name",
+                                     text.size(), kMaxResultBytes));
   if (text.size() > memory_.size() - used_)
-    return fail(index, fmt::format("the results of this batch are larger than {} bytes", memory_.size()));
+    return refuse(index, fmt::format("the results of this batch of {} are over the limit of {} bytes together: deploy "
+                                     "with a smaller batch_size",
+                                     count_, memory_.size()));
   if (!text.empty()) std::memcpy(memory_.data() + used_, text.data(), text.size());
   batch_.results[index] = {status, static_cast<std::uint32_t>(used_), static_cast<std::uint32_t>(text.size()),
                            batch_.results[index].kept};
   used_ += text.size();
 }
 
-void ResultWriter::fail(std::uint32_t index, std::string_view text) {
+void ResultWriter::end(std::uint32_t index, ResultStatus status, std::string_view text) {
   const std::size_t size = std::min({text.size(), kMaxErrorBytes, memory_.size() - used_});
-  set(index, ResultStatus::kError, text.substr(0, size));
+  set(index, status, text.substr(0, size));
+}
+
+void ResultWriter::fail(std::uint32_t index, std::string_view text) {
+  end(index, ResultStatus::kError, text);
+}
+
+void ResultWriter::refuse(std::uint32_t index, std::string_view text) {
+  end(index, ResultStatus::kRefused, text);
 }
 
 void ResultWriter::fail_rest(std::string_view text) {
   for (std::uint32_t i = 0; i < count_; ++i) {
     if (batch_.results[i].status == ResultStatus::kNone) fail(i, text);
+  }
+}
+
+void ResultWriter::refuse_rest(std::string_view text) {
+  for (std::uint32_t i = 0; i < count_; ++i) {
+    if (batch_.results[i].status == ResultStatus::kNone) refuse(i, text);
   }
 }
 

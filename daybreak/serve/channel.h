@@ -38,6 +38,7 @@ enum class ResultStatus : std::uint32_t {
   kText = 2,     // any text: JSON when it parses, else a string (as Clipper does)
   kError = 3,    // the model failed; the text says how
   kSkipped = 4,  // the request had been answered before the replica came to it
+  kRefused = 5,  // what the model gave cannot be sent; the text says why, and is for the caller too
 };
 
 struct InputRef {
@@ -148,12 +149,17 @@ class ResultWriter {
  public:
   ResultWriter(BatchMemory& batch, std::span<char> memory, std::uint32_t count);
   void set(std::uint32_t index, ResultStatus status, std::string_view text);
+  // The model failed; the text is for the log. refuse: for the caller, too.
   void fail(std::uint32_t index, std::string_view text);
+  void refuse(std::uint32_t index, std::string_view text);
   // The same for all that have none yet.
   void fail_rest(std::string_view text);
+  void refuse_rest(std::string_view text);
   void keep(std::uint32_t index) { batch_.results[index].kept = 1; }
 
  private:
+  void end(std::uint32_t index, ResultStatus status, std::string_view text);
+
   BatchMemory& batch_;
   const std::span<char> memory_;
   const std::uint32_t count_;

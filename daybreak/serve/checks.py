@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from daybreak.base import errors
+from daybreak.base import errors, numbers
 
 __all__ = [
     "INPUT_TYPES",
@@ -87,12 +88,15 @@ def checked_input_type(value: object) -> str:
 
 
 def _integer(value: object, what: str, low: int, high: int, *, also: int | None = None) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not (low <= value <= high or value == also):
+    number: int | None = None
+    with contextlib.suppress(errors.InvalidArgumentError):
+        number = numbers.integer(value, what)  # of numpy, too
+    if number is None or not (low <= number <= high or number == also):
         raise errors.InvalidArgumentError(
             f"{what} is {shown(value)}: a whole number from {low:,} to {high:,} expected"
             + (f", or {also}" if also is not None else "")
         )
-    return value
+    return number
 
 
 def checked_replicas(value: object) -> int:
@@ -142,8 +146,8 @@ def checked_lineage(value: object) -> dict[str, Any] | None:
     if not isinstance(value, Mapping):
         raise errors.InvalidArgumentError(f"lineage must be a mapping, not {type(value).__name__}")
     try:
-        text = json.dumps(dict(value), allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+        text = json.dumps(numbers.plain(value, "lineage"), allow_nan=False)
+    except ValueError as error:
         raise errors.InvalidArgumentError(f"lineage cannot be written as JSON: {error}") from None
     if len(text) > MAX_LINEAGE_BYTES:
         raise errors.InvalidArgumentError(f"lineage has {len(text):,} bytes as JSON; at most {MAX_LINEAGE_BYTES:,}")

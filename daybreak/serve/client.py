@@ -10,7 +10,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-from daybreak.base import errors
+from daybreak.base import errors, paths
 from daybreak.serve import api
 from daybreak.serve.state import ADDRESS_FILE, is_served
 
@@ -44,7 +44,7 @@ class AdminClient:
     @classmethod
     def of_state_dir(cls, path: str | os.PathLike[str], ca_file: str | None = None) -> AdminClient:
         """Of the server that runs on a state directory. UnavailableError when none does."""
-        folder = Path(path)
+        folder = Path(paths.given(path, "state_dir"))
         try:
             if not is_served(folder):  # else the token would go to whoever has the port of one that was killed
                 raise OSError

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
-from daybreak.base import errors
-from daybreak.serve import checks
+from daybreak.base import errors, numbers
+from daybreak.serve import checks, results
 from daybreak.serve.fleet import Spec
 from daybreak.serve.mirror import Mirror
 from daybreak.serve.state import App, Model, State, Version
@@ -40,21 +39,21 @@ class Control(Mirror):
             self._add_app(name, app, gate)
 
     def _new_app(self, input_type: str, slo_ms: float, default: Any, overload: str) -> App:
-        if (
-            isinstance(slo_ms, bool)
-            or not isinstance(slo_ms, (int, float))
-            or not 0 < slo_ms <= checks.MAX_SLO_US / 1e3
-        ):
+        number = 0.0
+        if not isinstance(slo_ms, bool):
+            with contextlib.suppress(errors.InvalidArgumentError):
+                number = numbers.real(slo_ms, "slo_ms")  # of numpy, too
+        if not 0 < number <= checks.MAX_SLO_US / 1e3:
             raise errors.InvalidArgumentError(
                 f"slo_ms={slo_ms!r}: milliseconds between 0.001 and {checks.MAX_SLO_US / 1e3:,.0f} expected"
             )
         if overload not in ("default", "503"):
             raise errors.InvalidArgumentError(f"overload={checks.shown(overload)}: 'default' or '503' expected")
-        text = default if default is None or isinstance(default, str) else json.dumps(default, allow_nan=False)
+        text = default if default is None or isinstance(default, str) else results.json_of(default)
         if text is not None:
             checks.checked_text(text, "the default output")
         return App(
-            checks.checked_input_type(input_type), text, checks.checked_slo_us(max(1, round(slo_ms * 1000))), overload
+            checks.checked_input_type(input_type), text, checks.checked_slo_us(max(1, round(number * 1000))), overload
         )
 
     def _add_app(self, name: str, app: App, gate: Any) -> None:
@@ -233,7 +232,7 @@ class Control(Mirror):
 
     def scale(self, model: str, version: str | None, replicas: int) -> None:
         """So many replicas: new ones are ready when this returns, others end after what they hold."""
-        checks.checked_replicas(replicas)
+        replicas = checks.checked_replicas(replicas)
         name = version if version is not None else self._model(model).current
         if name is None:
             raise errors.FailedPreconditionError(f"No version of {model} is current: name one.")

@@ -35,14 +35,10 @@ void answer_metrics(Apps& apps, const std::shared_ptr<net::Exchange>& exchange) 
 
 }  // namespace
 
-bool is_loopback(const std::string& address) {
-  return address.starts_with("127.") || address == "::1";
-}
-
 base::Result<std::unique_ptr<Core>> Core::start(CoreOptions options) {
   if (options.admin_token.size() < 16)
     return fail(Code::kInvalidArgument, "an admin token of {} bytes: at least 16", options.admin_token.size());
-  if (!is_loopback(options.host) && !options.tls)
+  if (!net::is_loopback(options.host) && !options.tls)
     return fail(Code::kFailedPrecondition, "'{}' is not loopback: give tls=(certificate, key), or stay on 127.0.0.1",
                 options.host);
   std::unique_ptr<Core> core(new Core);
@@ -77,7 +73,7 @@ base::Status Core::listen(const CoreOptions& options) {
                   net::Server::start(admin, [admin = admin_.get()](const auto& exchange) { admin->handle(exchange); }));
   // Counters are not for the net: this port stays here.
   net::ServerOptions metrics = port_options(options, options.metrics_port);
-  if (!is_loopback(options.host)) metrics.address = "127.0.0.1";
+  if (!net::is_loopback(options.host)) metrics.address = "127.0.0.1";
   metrics.threads = 1;
   metrics.limits.body_bytes = 4096;
   metrics.limits.connections = kAdminConnections;

@@ -65,7 +65,4 @@ class Core {
   bool stopped_ = false;
 };
 
-// 127.0.0.0/8 and ::1.
-bool is_loopback(const std::string& address);
-
 }  // namespace daybreak::serve

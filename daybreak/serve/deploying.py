@@ -106,7 +106,8 @@ class Deploying(Control):
         """`deploy` of bytes that may not be unpickled here."""
         checks.checked_name(name, "the app")
         checks.checked_name(version, "the version")
-        if checks.checked_replicas(replicas) < 1:
+        replicas = checks.checked_replicas(replicas)
+        if replicas < 1:
             raise errors.InvalidArgumentError("replicas=0: at least one replica is needed to see that the model works")
         if batch not in ("list", "array") or output not in ("json", "str"):
             raise errors.InvalidArgumentError(
@@ -146,7 +147,7 @@ class Deploying(Control):
         """
         checks.checked_name(model, "the model")
         checks.checked_name(version, "the version")
-        checks.checked_replicas(replicas)
+        replicas = checks.checked_replicas(replicas)
         kind = checks.checked_input_type(input_type)
         with self._claim(model, version):
             known = self.state.models.get(model, Model()).versions.get(version)

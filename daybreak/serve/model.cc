@@ -442,12 +442,13 @@ void Model::take_results(VersionState& version, Replica& replica, std::int64_t t
     Item& item = ref.item();
     if (result.status != ResultStatus::kSkipped) ++computed;
     if (result.kept) replica.kept.push_back(ref);
-    if (result.status == ResultStatus::kError) {
+    if (result.status == ResultStatus::kError || result.status == ResultStatus::kRefused) {
       metrics.errors->add();
       replica.last_error = result.text;
     }
     if (item.done) continue;
     item.status = result.status;
+    if (result.status == ResultStatus::kRefused) item.output = std::move(result.text);
     if (result.status == ResultStatus::kJson || result.status == ResultStatus::kText) {
       item.output = std::move(result.text);
       ref.call->version = version.config.name;

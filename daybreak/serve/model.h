@@ -51,7 +51,7 @@ struct Item {
   bool done = false;
   std::uint8_t attempts = 0;
   ResultStatus status = ResultStatus::kNone;
-  std::string output;             // as the replica gave it
+  std::string output;             // as the replica gave it; of a model's error, why, as far as the caller may know
   Nanos began_ns = 0;             // its batch was taken, about
   VersionState* queue = nullptr;  // whose queue it waits in
   // Where it is being computed.

@@ -53,6 +53,13 @@ bool refuses(const AppConfig& app, Reason reason) {
   return reason != Reason::kAnswered && (!app.default_output || (app.refuse_with_503 && reason == Reason::kOverloaded));
 }
 
+// Why an input was not answered: the reason, and what the model's result had wrong with it.
+std::string explanation(const Item& item) {
+  const std::string reason(reason_text(item.reason));
+  return item.reason != Reason::kModelError || item.output.empty() ? reason
+                                                                   : fmt::format("{}: {}", reason, item.output);
+}
+
 std::string subject_text(const Decision& decision) {
   return encode_base64url({reinterpret_cast<const char*>(decision.subject.data()), 6});
 }
@@ -311,7 +318,7 @@ std::string Query::render(const Call& call, std::uint32_t index) {
                        json ? item.output : json_string(item.output));
   }
   return fmt::format(R"({{"query_id":{},"output":{},"default":true,"default_explanation":{}}})", id,
-                     call.app->default_output.value_or("null"), json_string(reason_text(item.reason)));
+                     call.app->default_output.value_or("null"), json_string(explanation(item)));
 }
 
 void Query::predict(const ExchangePtr& exchange, const AppPtr& app) {
@@ -328,7 +335,10 @@ void Query::predict(const ExchangePtr& exchange, const AppPtr& app) {
     const AppConfig& config = *done.app;
     if (!done.items.empty() &&
         std::ranges::all_of(done.items, [&](const Item& item) { return refuses(config, item.reason); })) {
-      Response response = error_response(503, reason_name(done.items[0].reason));
+      const Item& first = done.items[0];
+      base::Json body{{"error", reason_name(first.reason)}};
+      if (first.reason == Reason::kModelError && !first.output.empty()) body["cause"] = first.output;
+      Response response = Response::json(503, base::dump_json(body));
       response.headers.add("Retry-After", "1");
       return exchange->respond(std::move(response));
     }

@@ -6,6 +6,7 @@ Here, and nowhere else in the room, bytes of a model are unpickled.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import sys
 import traceback
@@ -85,11 +86,45 @@ def _load(job: Job) -> Callable[[Any], Any]:
     return predict_of(model)
 
 
+# Of libraries whose objects take something else than a batch of arrays: (package, class).
+_WAYS = {
+    ("torch", "Module"): (
+        "it takes tensors; give a function, def f(rows): return module(torch.tensor(rows)), with "
+        "input_type='floats', batch='array'"
+    ),
+    ("onnxruntime", "InferenceSession"): (
+        "it stays in its process; give an object that holds the model's bytes, makes the session in warm_up() and runs it in "
+        "predict(rows) (daybreak/serve/README.md has it)"
+    ),
+    (
+        "xgboost",
+        "Booster",
+    ): "it takes a DMatrix; give a function, def f(rows): return booster.predict(xgboost.DMatrix(rows))",
+}
+
+
 def predict_of(model: Any) -> Callable[[Any], Any]:
-    """Its method `predict`, or the callable itself. TypeError for anything else."""
+    """Its method `predict`, or the callable itself. TypeError for anything else, and for a generator, which gives no results."""
     predict = getattr(model, "predict", None)
-    if callable(predict) and not isinstance(model, type):
-        return predict  # type: ignore[no-any-return]
-    if callable(model) and not isinstance(model, type):
-        return model  # type: ignore[no-any-return]
-    raise TypeError(f"a model is a function or an object with predict(); this is a {type(model).__name__}")
+    if isinstance(model, type):
+        raise TypeError(
+            f"a model is a function or an object with predict(); this is a type: give {model.__name__}(...), an object of it"
+        )
+    if not callable(predict):
+        for base in type(model).__mro__:
+            way = _WAYS.get((base.__module__.partition(".")[0], base.__name__))
+            if way is not None:
+                raise TypeError(f"a {type(model).__name__} is no model as it is: {way}")
+        predict = model
+    if not callable(predict):
+        raise TypeError(f"a model is a function or an object with predict(); this is a {type(model).__name__}")
+    for function in (predict, type(predict).__call__):
+        for is_one, what in (
+            (inspect.isgeneratorfunction, "a generator"),
+            (inspect.isasyncgenfunction, "an async generator"),
+        ):
+            if is_one(function):
+                raise TypeError(
+                    f"the model is {what}, which gives no sequence of results: return a list of one for each input"
+                )
+    return predict  # type: ignore[no-any-return]

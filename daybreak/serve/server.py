@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ipaddress
 import os
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from daybreak.base import errors
+from daybreak.base import errors, numbers, paths
 from daybreak.serve import checks
 from daybreak.serve.admin import AdminLoop
 from daybreak.serve.deploying import Deploying
@@ -32,15 +33,18 @@ READY_TIMEOUT_S = 60.0
 HANG_TIMEOUT_S = 60.0
 MAX_BODY_BYTES = 16 << 20  # of a prediction
 _last: weakref.ref[Server] | None = None
+_running: weakref.WeakSet[Server] = weakref.WeakSet()
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _stop_all() -> None:
+    """When the interpreter ends: whose program forgot it would be aborted, by threads that nobody has joined."""
+    for server in list(_running):
+        server.stop()
+
+
+def _is_loopback(address: str) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def start(
@@ -68,7 +72,8 @@ def start(
 
     Args:
         state_dir: where apps, links, versions and models are kept, 0700; None: a temporary one that goes with the server.
-        host: an address of this machine. Another than loopback needs tls and gate.
+        host: an address of this machine, or a name of it, which then is a legal Host. Needs tls and gate unless all addresses
+            that the name stands for are loopback; the first (IPv4 before IPv6) is listened on.
         query_port, admin_port, metrics_port: 0 takes any that is free.
         tls: files with the certificate chain and the key, PEM.
         gate: who may predict, for all apps (an object with `__daybreak_gate_v1__`), or a mapping of app names to such.
@@ -88,13 +93,24 @@ def start(
         UnavailableError: a port is taken.
         FailedPreconditionError: another server has the state directory.
     """
-    if not _is_loopback(host) and (tls is None or gate is None):
+    from daybreak._core import net as _net
+
+    if not isinstance(host, str):
+        raise errors.InvalidArgumentError(f"host={checks.shown(host)}: a name or an address as text expected")
+    try:
+        addresses, reached = _net.resolve(host), "can be reached from other machines"
+    except errors.InvalidArgumentError:
+        if tls is not None and gate is not None:
+            raise
+        addresses, reached = [], "is no address of this machine and no name that it knows"
+    if not (addresses and all(map(_is_loopback, addresses))) and (tls is None or gate is None):
         missing = " and ".join(name for name, value in (("tls", tls), ("gate", gate)) if value is None)
         raise errors.InvalidArgumentError(
-            f"host={host!r} can be reached from other machines, and {missing} {'is' if ' ' not in missing else 'are'} not given: "
+            f"host={host!r} {reached}, and {missing} {'is' if ' ' not in missing else 'are'} not given: "
             "give tls=(certificate, key) and gate=, or keep to 127.0.0.1 and reach it through `ssh -L`"
         )
-    for name, value in (("ready_timeout_s", ready_timeout_s), ("hang_timeout_s", hang_timeout_s)):
+    timeouts_s = (numbers.real(ready_timeout_s, "ready_timeout_s"), numbers.real(hang_timeout_s, "hang_timeout_s"))
+    for name, value in zip(("ready_timeout_s", "hang_timeout_s"), timeouts_s, strict=True):
         if not 0 < value <= 86_400:
             raise errors.InvalidArgumentError(f"{name}={value!r}: seconds up to a day expected")
     global _last
@@ -113,30 +129,33 @@ def start(
         daybreak.init(ignore_reinit_error=True)
         core = _core.Core(
             host=host,
-            query_port=query_port,
-            admin_port=admin_port,
-            metrics_port=metrics_port,
+            query_port=numbers.integer(query_port, "query_port"),
+            admin_port=numbers.integer(admin_port, "admin_port"),
+            metrics_port=numbers.integer(metrics_port, "metrics_port"),
             admin_token=store.token,
-            tls=tls,
+            tls=None if tls is None else (paths.given(tls[0], "tls certificate"), paths.given(tls[1], "tls key")),
             hosts=list(hosts),
             origins=list(origins),
             site=dict(site or {}),
             site_headers=dict(site_headers or {}),
-            threads=threads,
+            threads=numbers.integer(threads, "threads"),
             body_bytes=MAX_BODY_BYTES,
             server_id=server_id,
             deploy_gate=deploy_gate,
             access_log=access_log,
         )
         cleanup.callback(core.stop)
-        timeouts_s = (ready_timeout_s, hang_timeout_s)
-        server = Server(core, store, host, gate, timeouts_s, tls is not None, cleanup)
+        server = Server(core, store, addresses[0], gate, timeouts_s, tls is not None, cleanup)
         cleanup.callback(server._close)
         server.restore(open)
         server._serve_admin()
         store.write_address({"admin": server.admin_address, "query": server.query_address, "tls": tls is not None})
         server._cleanup = cleanup.pop_all()
     _last = weakref.ref(server)
+    if not _running:
+        atexit.unregister(_stop_all)
+        atexit.register(_stop_all)  # after the runtime's own, so that it runs before
+    _running.add(server)
     return server
 
 
@@ -323,6 +342,7 @@ class Server(Deploying):
             if not self._stopped.is_set():
                 self._cleanup.close()
                 self._stopped.set()
+                _running.discard(self)
 
     def _close(self) -> None:
         self._core.stop()

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from daybreak.base import errors
+from daybreak.base import errors, paths
 from daybreak.serve import checks
 from daybreak.serve.steps import step
 
@@ -169,7 +169,7 @@ def _typed(kind: Any, found: dict[str, Any], /, **types: Any) -> Any:
 
 def _app(found: dict[str, Any]) -> App:
     app: App = _typed(App, found, default_output=(str, type(None)), gated=bool, models=list)
-    checks.checked_slo_us(app.slo_us)
+    app.slo_us = checks.checked_slo_us(app.slo_us)
     if checks.checked_input_type(app.input_type) != app.input_type or app.overload not in ("default", "503"):
         raise ValueError(f"input_type {checks.shown(app.input_type)} or overload {checks.shown(app.overload)}")
     return app
@@ -180,8 +180,8 @@ def _version(found: dict[str, Any]) -> Version:
         Version, found, registered=bool, container_name=str, model_data_path=str, blob=(dict, type(None))
     )
     checks.checked_labels(version.labels)
-    checks.checked_batch_size(version.batch_size)
-    checks.checked_replicas(version.replicas)
+    version.batch_size = checks.checked_batch_size(version.batch_size)
+    version.replicas = checks.checked_replicas(version.replicas)
     checks.checked_lineage(version.lineage)
     if checks.checked_input_type(version.input_type) != version.input_type:
         raise ValueError(f"input_type {checks.shown(version.input_type)}")
@@ -272,7 +272,7 @@ class Store:
     """A state directory, held by one server at a time. `state` is what is on the disk; use the owner's lock around `save`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(os.path.abspath(path))
+        self.path = Path(paths.given(path, "state_dir"))
         self.models = self.path / "models"
         self.logs = self.path / "logs"
         for folder in (self.path, self.models, self.logs):

@@ -141,8 +141,11 @@ Outcome Engine::run(Program& program, const Options& options) {
   s.program = &program;
   s.random_state = options.seed * 0x9e3779b97f4a7c15ull + 1;
   s.steps = 0;
+  ++s.run;
   s.now_ns = 1'000'000'000;
   s.failure.clear();
+  s.race.clear();
+  s.watch_nothing();
   s.fibers.clear();
   s.trace.clear();
   s.locations.clear();
@@ -190,6 +193,7 @@ Outcome Engine::run(Program& program, const Options& options) {
   for (auto& fiber : s.fibers)
     if (fiber->stack != nullptr) s.spare_stacks.push_back(fiber->stack);
   restore_locals(ours);
+  if (!s.race.empty()) s.failure = s.describe_race();
   if (options.trace && !s.failure.empty())
     for (const std::string& line : s.trace) std::printf("%s\n", line.c_str());
 
@@ -231,7 +235,8 @@ void Engine::fiber(std::uint32_t process, std::string name, std::function<void()
   }
   fiber->context = ctx::make_fcontext(fiber->stack + kStackBytes, kStackBytes - 4096, enter);
   fiber->priority = static_cast<std::int64_t>(1 + s.random() % 1'000'000);
-  if (s.current != nullptr) fiber->view = s.current->view;
+  if (s.current != nullptr) fiber->view = *s.released();
+  slot(fiber->view.clock, fiber->id) = 1;
   s.fibers.push_back(std::move(fiber));
 }
 
@@ -376,6 +381,9 @@ void Engine::State::kill_one() {
   if (options.trace) trace.push_back("------  process " + std::to_string(victim) + " is killed");
   abandon(victim);
   Engine::get().fiber(reaper, "reaper", [this, victim] { on_death(victim); });
+  Fiber& last = *fibers.back();
+  last.view = {};  // it knows nothing of whoever ran when the process died
+  slot(last.view.clock, last.id) = 1;
   if (victim != current->process) return;
   drain(*current);
   current->status = Fiber::Status::kDead;
@@ -388,6 +396,16 @@ void Engine::State::pause() {
   current->paused = true;
   if (options.strategy == Strategy::kPct) current->priority = --lowest_priority;
   leave();
+}
+
+void Engine::State::linger() {
+  for (std::uint64_t n = 1 + below(8); n > 0; --n) {
+    if (++steps > options.max_steps) Engine::get().fail("no progress: " + std::to_string(steps) + " steps");
+    if (Fiber* chosen = choose(true); chosen != nullptr) {
+      next = chosen;
+      leave();
+    }
+  }
 }
 
 bool Engine::State::wake_earliest() {

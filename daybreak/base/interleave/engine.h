@@ -101,6 +101,12 @@ class Engine {
                 std::function<void(std::uint32_t)> on_death);
   // Everything that the process did happens before what the calling fiber does next (its exit was reaped).
   void joined(std::uint32_t process);
+  // To be called in each run's set_up. Plain (not atomic) accesses to this memory are checked for data races, in runs
+  // with Memory::kC11: two of which one writes, by fibers that nothing orders. Those of code that is compiled with
+  // -fsanitize=thread are seen by themselves (race.cc has the functions that the compiler calls), others when
+  // plain_access tells of them.
+  void watch(const void* begin, std::size_t size);
+  void plain_access(const void* at, std::size_t size, bool writes);
   // Ends the run as failed.
   [[noreturn]] void fail(std::string what);
   // A step of a program's own, or of code under test that has no atomic operation.
@@ -113,8 +119,8 @@ class Engine {
 
   // -- around runs --
   void set_mutation(Mutation mutation);
-  // Every place with an atomic operation that has been reached, with the kinds of mutation that make sense there, and
-  // how often.
+  // Every place with an atomic operation that has been reached, how often, and the kinds of mutation that make sense
+  // there: w weaken, c weaken where the machine (x86) has one instruction for all orders, d drop, t tear.
   struct Place {
     std::string file, function, kinds;
     unsigned line, column;

@@ -20,6 +20,8 @@ class Litmus : public Program {
   bool is_small() const override { return true; }
   void set_up(Engine& engine) override {
     for (auto& word : words) word.store(0);
+    data = 0;
+    engine.watch(&data, sizeof data);
     seen = {};
     for (std::uint32_t i = 0; i < bodies.size(); ++i) engine.fiber(i + 1, "fiber", [this, i] { bodies[i](*this); });
   }
@@ -31,15 +33,19 @@ class Litmus : public Program {
   std::set<std::array<std::uint32_t, 3>> explore(std::vector<Body> fibers, Memory memory, Strategy strategy) {
     bodies = std::move(fibers);
     outcomes.clear();
+    raced = false;
     Engine::get().restart_exhaustive();
     for (std::uint64_t seed = 1; seed <= kRuns; ++seed) {
       Outcome outcome = Engine::get().run(*this, {.seed = seed, .strategy = strategy, .memory = memory, .depth = 4});
-      if (outcome.exhausted) break;
+      raced = !outcome.failure.empty();
+      if (outcome.exhausted || raced) break;
     }
     return outcomes;
   }
 
   Atomic<std::uint32_t> words[3];
+  std::uint32_t data = 0;  // plain
+  bool raced = false;
   std::array<std::uint32_t, 3> seen{};
   std::vector<Body> bodies;
   std::set<std::array<std::uint32_t, 3>> outcomes;
@@ -76,6 +82,28 @@ void pass_on(Litmus& l) {
 void receive_2(Litmus& l) {
   l.seen[0] = l.words[1].load(Order::acquire);
   l.seen[1] = l.words[0].load(Order::relaxed);
+}
+
+// Plain data that a flag makes known.
+template <Order kFlag>
+void send_plain(Litmus& l) {
+  Engine::get().plain_access(&l.data, sizeof l.data, true);
+  l.data = 1;
+  l.words[1].store(1, kFlag);
+}
+template <Order kFlag>
+void receive_plain(Litmus& l) {
+  l.seen[0] = l.words[1].load(kFlag);
+  if (l.seen[0] == 0) return;
+  Engine::get().plain_access(&l.data, sizeof l.data, false);
+  l.seen[1] = l.data;
+}
+void write_relaxed(Litmus& l) {
+  AtomicRef(l.data).store(1, Order::relaxed);
+}
+void write_plain(Litmus& l) {
+  Engine::get().plain_access(&l.data, sizeof l.data, true);
+  ++l.data;
 }
 
 void add_in_two_steps(Litmus& l) {
@@ -124,6 +152,21 @@ std::string self_test() {
         has(mp(Memory::kC11, send<release>, receive<acquire>), kFlagOnly));
   check("a release sequence is broken, C11", false,
         has(litmus.explore({send<release>, pass_on, receive_2}, Memory::kC11, Strategy::kRandom), {2, 0, 0}));
+
+  const auto races = [&](std::vector<Litmus::Body> fibers) {
+    litmus.explore(std::move(fibers), Memory::kC11, Strategy::kRandom);
+    return litmus.raced;
+  };
+  check("a race on data that a released flag makes known", false, races({send_plain<release>, receive_plain<acquire>}));
+  check("a race on data behind a relaxed flag", true, races({send_plain<relaxed>, receive_plain<acquire>}));
+  check("a race on data behind a flag that is read relaxed", true,
+        races({send_plain<release>, receive_plain<relaxed>}));
+  check("a race of two writers", true, races({write_plain, write_plain}));
+  check("a race of a writer with a reader who may come first", true,
+        races({receive_plain<acquire>, send_plain<release>, write_plain}));
+
+  check("a race of an atomic with a plain writer", true, races({write_relaxed, write_plain}));
+  check("a race of two atomic writers", false, races({write_relaxed, write_relaxed}));
 
   // Every schedule, in order: an increment in two steps can be lost, one in one step cannot.
   const auto last = [&](Litmus::Body body) {

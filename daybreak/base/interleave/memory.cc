@@ -43,24 +43,60 @@ std::uint64_t cut(std::uint64_t value, unsigned size) {
 
 }  // namespace
 
-void join(View& into, const View& from) {
+static void join(std::vector<std::uint32_t>& into, const std::vector<std::uint32_t>& from) {
   if (into.size() < from.size()) into.resize(from.size(), 0);
   for (std::size_t i = 0; i < from.size(); ++i) into[i] = std::max(into[i], from[i]);
 }
 
-std::uint64_t raw_read(const void* at, unsigned size) {
-  std::uint64_t value = 0;
-  std::memcpy(&value, at, size);
-  return value;
+void join(View& into, const View& from) {
+  join(into.writes, from.writes);
+  join(into.clock, from.clock);
 }
 
+std::uint32_t& slot(std::vector<std::uint32_t>& list, std::uint32_t id) {
+  if (list.size() <= id) list.resize(id + 1, 0);
+  return list[id];
+}
+
+// Not by memcpy, which is looked at for races (race.cc).
+template <typename T>
+static std::uint64_t typed_read(const void* at) {
+  return *static_cast<const volatile T*>(at);
+}
+std::uint64_t raw_read(const void* at, unsigned size) {
+  switch (size) {
+    case 1: return typed_read<std::uint8_t>(at);
+    case 2: return typed_read<std::uint16_t>(at);
+    case 4: return typed_read<std::uint32_t>(at);
+    default: return typed_read<std::uint64_t>(at);
+  }
+}
+
+template <typename T>
+static void typed_write(void* at, std::uint64_t value) {
+  *static_cast<volatile T*>(at) = static_cast<T>(value);
+}
 void raw_write(void* at, unsigned size, std::uint64_t value) {
-  std::memcpy(at, &value, size);
+  switch (size) {
+    case 1: return typed_write<std::uint8_t>(at, value);
+    case 2: return typed_write<std::uint16_t>(at, value);
+    case 4: return typed_write<std::uint32_t>(at, value);
+    default: return typed_write<std::uint64_t>(at, value);
+  }
 }
 
 void Engine::State::drain(Fiber& fiber) {
   for (const Fiber::Store& s : fiber.buffer) raw_write(s.at, s.size, s.value);
   fiber.buffer.clear();
+}
+
+// A plain access where this fiber has a store waiting: it sees its own stores, and so does, by now, everybody.
+void Engine::State::see_own_stores(const void* at, std::size_t size) {
+  const char* byte = static_cast<const char*>(at);
+  for (const Fiber::Store& s : current->buffer) {
+    const char* stored = static_cast<const char*>(s.at);
+    if (byte < stored + s.size && stored < byte + size) return drain(*current);
+  }
 }
 
 // A store that has waited becomes visible.
@@ -86,9 +122,10 @@ Location& Engine::State::location(const void* at, unsigned size) {
   return location;
 }
 
-static std::uint32_t& slot(View& view, std::uint32_t id) {
-  if (view.size() <= id) view.resize(id + 1, 0);
-  return view[id];
+std::shared_ptr<const View> Engine::State::released() {
+  auto view = std::make_shared<View>(current->view);
+  ++slot(current->view.clock, current->id);  // what it does from now on is later
+  return view;
 }
 
 std::uint64_t Engine::State::read(const void* at, unsigned size, std::memory_order order) {
@@ -100,12 +137,12 @@ std::uint64_t Engine::State::read(const void* at, unsigned size, std::memory_ord
   }
   if (options.memory == Memory::kSequential) return raw_read(at, size);
   Location& l = location(at, size);
-  std::uint32_t oldest = std::max(slot(fiber.view, l.id), l.first);
+  std::uint32_t oldest = std::max(slot(fiber.view.writes, l.id), l.first);
   if (order == std::memory_order_seq_cst) oldest = std::max(oldest, slot(sc_view, l.id));
   std::uint32_t chosen = l.last();
   if (oldest < chosen && below(kStaleOneIn) == 0) chosen = oldest + static_cast<std::uint32_t>(below(chosen - oldest));
   const Write& write = l.history[chosen - l.first];
-  slot(fiber.view, l.id) = chosen;
+  slot(fiber.view.writes, l.id) = chosen;
   if (acquires(order) && write.view != nullptr) join(fiber.view, *write.view);
   return write.value;
 }
@@ -114,7 +151,7 @@ std::uint64_t Engine::State::read_latest(const void* at, unsigned size, std::mem
   if (options.memory == Memory::kStoreBuffer) drain(*current);
   if (options.memory != Memory::kC11) return raw_read(at, size);
   Location& l = location(at, size);
-  slot(current->view, l.id) = l.last();
+  slot(current->view.writes, l.id) = l.last();
   const Write& write = l.history.back();
   if (acquires(order) && write.view != nullptr) join(current->view, *write.view);
   return write.value;
@@ -129,8 +166,8 @@ void Engine::State::write(void* at, unsigned size, std::uint64_t value, std::mem
   if (options.memory != Memory::kC11) return raw_write(at, size, value);
   Location& l = location(at, size);
   l.history.push_back({value, nullptr});
-  slot(current->view, l.id) = l.last();
-  if (releases(order)) l.history.back().view = std::make_shared<const View>(current->view);
+  slot(current->view.writes, l.id) = l.last();
+  if (releases(order)) l.history.back().view = released();
   if (order == std::memory_order_seq_cst) slot(sc_view, l.id) = l.last();
   if (l.history.size() > kHistory) {
     l.history.pop_front();
@@ -145,11 +182,14 @@ void Engine::State::write_latest(void* at, unsigned size, std::uint64_t value, s
   Location& l = location(at, size);
   std::shared_ptr<const View> before = l.history.back().view;
   l.history.push_back({value, nullptr});
-  slot(current->view, l.id) = l.last();
+  slot(current->view.writes, l.id) = l.last();
   if (releases(order)) {
-    auto view = std::make_shared<View>(current->view);
-    if (before != nullptr) join(*view, *before);
-    l.history.back().view = std::move(view);
+    l.history.back().view = released();
+    if (before != nullptr) {
+      auto both = std::make_shared<View>(*before);
+      join(*both, *l.history.back().view);
+      l.history.back().view = std::move(both);
+    }
   } else {
     l.history.back().view = std::move(before);
   }
@@ -166,9 +206,10 @@ void Engine::State::write_latest(void* at, unsigned size, std::uint64_t value, s
 std::uint64_t load(const void* at, unsigned size, std::memory_order order, const Site& site) {
   Engine::State& s = Access::state();
   if (s.current == nullptr) return raw_read(at, size);
-  PlaceState& place = s.place(site, "w");
+  PlaceState& place = s.place(site, order == std::memory_order_relaxed ? "" : "c");
   s.point(&place);
   if (place.mutation == Mutation::kWeaken) order = std::memory_order_relaxed;
+  s.access(at, size, false, true, __builtin_return_address(0));
   std::uint64_t value = s.read(at, size, order);
   s.note("load", at, value, site);
   return value;
@@ -177,10 +218,11 @@ std::uint64_t load(const void* at, unsigned size, std::memory_order order, const
 void store(void* at, unsigned size, std::uint64_t value, std::memory_order order, const Site& site) {
   Engine::State& s = Access::state();
   if (s.current == nullptr) return raw_write(at, size, value);
-  PlaceState& place = s.place(site, "wd");
+  PlaceState& place = s.place(site, order == std::memory_order_relaxed ? "d" : "wd");
   s.point(&place);
   if (place.mutation == Mutation::kDrop) return s.note("store", at, value, site, " (dropped)");
   if (place.mutation == Mutation::kWeaken) order = std::memory_order_relaxed;
+  s.access(at, size, true, true, __builtin_return_address(0));
   s.write(at, size, value, order);
   s.note("store", at, value, site);
 }
@@ -193,7 +235,7 @@ std::uint64_t modify(void* at, unsigned size, Modify how, std::uint64_t operand,
     raw_write(at, size, cut(apply(how, old, operand), size));
     return old;
   }
-  PlaceState& place = s.place(site, "wdt");
+  PlaceState& place = s.place(site, order == std::memory_order_relaxed ? "dt" : "cdt");
   s.point(&place);
   if (place.mutation == Mutation::kWeaken) order = std::memory_order_relaxed;
   std::uint64_t old = s.read_latest(at, size, order);
@@ -201,7 +243,8 @@ std::uint64_t modify(void* at, unsigned size, Modify how, std::uint64_t operand,
     s.note("modify", at, old, site, " (dropped)");
     return old;
   }
-  if (place.mutation == Mutation::kTear) s.point(&place);
+  if (place.mutation == Mutation::kTear) s.linger();
+  s.access(at, size, true, true, __builtin_return_address(0));
   s.write_latest(at, size, cut(apply(how, old, operand), size), order);
   s.note("modify", at, cut(apply(how, old, operand), size), site);
   return old;
@@ -219,10 +262,11 @@ bool compare_exchange(void* at, unsigned size, std::uint64_t& expected, std::uin
     raw_write(at, size, desired);
     return true;
   }
-  PlaceState& place = s.place(site, "wdt");
+  PlaceState& place = s.place(site, order == std::memory_order_relaxed ? "dt" : "cdt");
   s.point(&place);
   if (place.mutation == Mutation::kWeaken) order = std::memory_order_relaxed;
   std::uint64_t old = s.read_latest(at, size, order);
+  s.access(at, size, old == expected, true, __builtin_return_address(0));
   if (old != expected) {
     expected = old;
     s.note("compare-exchange", at, old, site, " (fails)");
@@ -236,7 +280,7 @@ bool compare_exchange(void* at, unsigned size, std::uint64_t& expected, std::uin
     s.note("compare-exchange", at, old, site, " (fails for no reason)");
     return false;
   }
-  if (place.mutation == Mutation::kTear) s.point(&place);
+  if (place.mutation == Mutation::kTear) s.linger();
   s.write_latest(at, size, desired, order);
   s.note("compare-exchange", at, desired, site);
   return true;

@@ -11,9 +11,14 @@
 
 namespace daybreak::base::interleave {
 
-// For each location the oldest write of its history that may still be read.
-using View = std::vector<std::uint32_t>;
+// What a fiber knows of: for each location the oldest write of its history that it may still read, and for each fiber
+// up to where it has seen what that one did (a vector clock, by which races on plain data are found).
+struct View {
+  std::vector<std::uint32_t> writes;
+  std::vector<std::uint32_t> clock;
+};
 void join(View& into, const View& from);
+std::uint32_t& slot(std::vector<std::uint32_t>& list, std::uint32_t id);
 
 struct Fiber {
   enum class Status : std::uint8_t { kRunnable, kBlocked, kDone, kDead };
@@ -54,7 +59,8 @@ struct PlaceHash {
 };
 struct PlaceState {
   std::string function;
-  std::set<char> kinds;  // w, d, t
+  std::set<char>
+      kinds;  // w: weaken; c: the same, but it matters to C11 only, x86 has one instruction for it; d: drop; t: tear
   std::uint64_t times = 0;
   Mutation::Kind mutation = Mutation::kNone;
 };
@@ -75,6 +81,7 @@ struct Engine::State {
   Program* program = nullptr;
   std::uint64_t random_state = 0;
   std::uint64_t steps = 0;
+  std::uint32_t run = 0;  // counts them
   std::int64_t now_ns = 0;
   std::string failure;
   std::vector<std::unique_ptr<Fiber>> fibers;
@@ -99,7 +106,8 @@ struct Engine::State {
 
   // memory
   std::unordered_map<const void*, Location> locations;
-  View sc_view;  // for each location its newest seq_cst write
+  std::vector<std::uint32_t> sc_view;      // for each location its newest seq_cst write
+  std::shared_ptr<const View> released();  // what the current fiber knows now, for a write that releases
 
   std::unordered_map<PlaceKey, PlaceState, PlaceHash> places;
   Mutation mutation;
@@ -115,6 +123,7 @@ struct Engine::State {
   // engine.cc
   void point(PlaceState* place);  // who goes next
   void pause();
+  void linger();  // between the halves of what is torn: others make some steps
   void leave();  // the current fiber does not go on for now; returns when it does
   void kill_one();
   Fiber* choose(bool must_leave);
@@ -127,11 +136,21 @@ struct Engine::State {
   // memory.cc
   void drain(Fiber& fiber);
   void drain_one();
+  void see_own_stores(const void* at, std::size_t size);
   Location& location(const void* at, unsigned size);
   std::uint64_t read(const void* at, unsigned size, std::memory_order order);
   void write(void* at, unsigned size, std::uint64_t value, std::memory_order order);
   std::uint64_t read_latest(const void* at, unsigned size, std::memory_order order);
   void write_latest(void* at, unsigned size, std::uint64_t value, std::memory_order order);
+
+  // race.cc
+  void access(const void* at, std::size_t size, bool writes, bool atomic, const void* pc);
+  void watch_nothing();
+  std::string describe_race();
+  struct Race {
+    const void *at, *first, *second;
+  };
+  std::vector<Race> race;  // at most one
 };
 
 std::uint64_t raw_read(const void* at, unsigned size);

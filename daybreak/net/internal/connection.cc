@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "daybreak/net/internal/bucket.h"
+#include "daybreak/net/internal/origin.h"
 #include "daybreak/net/internal/request_reader.h"
 #include "daybreak/net/internal/websocket_session.h"
 
@@ -124,6 +125,9 @@ class Connection final : public ConnectionBase {
     bool ready = false;
     bool close = false;
     bool head_request = false;
+    bool options_request = false;
+    bool old = false;    // of HTTP/1.0
+    std::string origin;  // of a page from elsewhere, which may read the answer
     int status = 0;
     std::string bytes;  // the head, and the body when it is small
     std::string body;   // when it is not
@@ -157,7 +161,9 @@ class Connection final : public ConnectionBase {
       switch (reader_.next()) {
         case RequestReader::Outcome::kMore: waits_for_more_ = true; break;
         case RequestReader::Outcome::kRefused: refuse(reader_.refusal().status, reader_.refusal().text); break;
-        case RequestReader::Outcome::kRequest: take(std::move(reader_.request()), reader_.keep_alive()); break;
+        case RequestReader::Outcome::kRequest:
+          take(std::move(reader_.request()), reader_.keep_alive(), reader_.is_old());
+          break;
       }
     }
   }
@@ -166,6 +172,7 @@ class Connection final : public ConnectionBase {
     Slot& slot = slots_.emplace_back();
     slot.sequence = next_++;
     slot.head_request = request.method == "HEAD";
+    slot.options_request = request.method == "OPTIONS";
     if (loop_->shared->logs) {
       slot.method = request.method;
       slot.path = request.path();
@@ -175,17 +182,22 @@ class Connection final : public ConnectionBase {
     return slot;
   }
 
-  void take(Request request, bool keep_alive) {
+  void take(Request request, bool keep_alive, bool old) {
     phase_ = RequestReader::Phase::kIdle;
     request.remote = remote_;
     Slot& slot = add_slot(request);
     slot.close = !keep_alive;
+    slot.old = old;
+    if (is_cross_origin(request)) slot.origin = request.headers.get("Origin");
     if (!keep_alive) closing_ = true;
     if (!requests_.take()) {
       Response response = Response::text(429, "too many requests on this connection\n");
       response.headers.add("Retry-After", "1");
       return fill(slot, std::move(response));
     }
+    if (is_preflight(request)) return fill(slot, preflight_answer(request));
+    if (slot.options_request && (request.target == "*" || request.target == "/"))
+      return fill(slot, allowed_answer("GET, HEAD, POST, DELETE"));
     if (request.is_upgrade()) upgrade_ = request;  // nothing is read until it is known what this connection becomes
     loop_->shared->handler(std::make_shared<Exchange>(self(), slot.sequence, std::move(request)));
   }
@@ -198,11 +210,24 @@ class Connection final : public ConnectionBase {
     fill(slot, Response::text(status, std::string(text)));
   }
 
+  static Response allowed_answer(std::string_view methods) {
+    Response response{204, "", "", {}};
+    response.headers.add("Allow", fmt::format("{}{}OPTIONS", methods, methods.empty() ? "" : ", "));
+    return response;
+  }
+
   void fill(Slot& slot, Response response) {
     slot.close = slot.close || draining_ || loop_->shared->draining.load(std::memory_order_relaxed);
+    // Who asks what is allowed is told, and not that asking is not.
+    if (slot.options_request && response.status == 405) response = allowed_answer(response.headers.get("Allow"));
+    if (!slot.origin.empty()) allow_origin(slot.origin, response);
     slot.status = response.status;
     slot.bytes.reserve(256 + (response.body.size() <= kCopiedBody ? response.body.size() : 0));
-    encode_head(response, slot.close, date_now(), slot.bytes);
+    encode_head(response,
+                slot.close ? After::kCloses
+                : slot.old ? After::kStaysAndSaysSo
+                           : After::kStays,
+                date_now(), slot.bytes);
     if (!slot.head_request && response.status != 204 && response.status != 304) {
       if (response.body.size() <= kCopiedBody) {
         slot.bytes += response.body;

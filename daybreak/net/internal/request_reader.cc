@@ -144,17 +144,43 @@ RequestReader::Outcome RequestReader::check_headers() {
   if (machine.transfer_encodings == 1 && (machine.version < 11 || machine.content_lengths > 0))
     return refuse(400, "the length of the body is not clear\n");
   if (!machine.only_chunked) return refuse(501, "of transfer encodings only 'chunked' is known\n");
+  if (!take_absolute_target()) return refuse(400, "the target names another server than Host\n");
   if (!request_.target.starts_with('/') && !(request_.method == "OPTIONS" && request_.target == "*"))
     return refuse(400, "the target must begin with '/'\n");
-  if (const Refusal refusal = check_names(request_, hosts_, origins_); refusal.status != 0)
+  if (const Refusal refusal = check_names(request_, hosts_, origins_, machine.version >= 11); refusal.status != 0)
     return refuse(refusal.status, refusal.text);
   return Outcome::kMore;
 }
 
+bool RequestReader::take_absolute_target() {
+  const std::string_view scheme = tls_ ? "https://" : "http://";
+  const std::string_view target = request_.target;
+  if (target.size() <= scheme.size() || !equal_ignoring_case(target.substr(0, scheme.size()), scheme)) return true;
+  const std::size_t end = std::min(target.find_first_of("/?", scheme.size()), target.size());
+  const std::string_view name = target.substr(scheme.size(), end - scheme.size());
+  std::string path(target.substr(end));
+  const std::string_view host = request_.headers.get("Host");
+  if (host.empty()) {
+    request_.headers.add("Host", std::string(name));  // which is checked as any other
+  } else if (!equal_ignoring_case(name, host)) {
+    return false;
+  }
+  if (!path.starts_with('/')) path.insert(0, path.empty() && request_.method == "OPTIONS" ? "*" : "/");
+  request_.target = std::move(path);
+  return true;
+}
+
+// Before a request: some clients send one behind a body.
+void RequestReader::skip_empty_lines() {
+  while (end_ - begin_ >= 2 && buffer_[begin_] == '\r' && buffer_[begin_ + 1] == '\n') begin_ += 2;
+}
+
 RequestReader::Outcome RequestReader::next() {
   if (refusal_.status != 0) return Outcome::kRefused;
+  if (!under_way_) skip_empty_lines();
   while (begin_ < end_ || headers_done_) {
     if (!under_way_) {
+      if (buffered() == 1 && buffer_[begin_] == '\r') return Outcome::kMore;  // of an empty line, perhaps
       request_ = {};
       request_.tls = tls_;
       parser_->begin(request_);
@@ -180,7 +206,8 @@ RequestReader::Outcome RequestReader::next() {
       wants_continue_ = machine.expects_continue && machine.version >= 11 && !machine.is_done() && buffered() == 0;
     }
     if (machine.is_done()) {
-      keep_alive_ = machine.keep_alive() && machine.version >= 11;
+      keep_alive_ = machine.keep_alive();
+      old_ = machine.version < 11;
       under_way_ = headers_done_ = wants_continue_ = false;
       return Outcome::kRequest;
     }

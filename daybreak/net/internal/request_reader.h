@@ -35,6 +35,8 @@ class RequestReader {
 
   Request& request() { return request_; }
   bool keep_alive() const { return keep_alive_; }
+  // Of HTTP/1.0: who wants to go on must be told that he may.
+  bool is_old() const { return old_; }
   const Refusal& refusal() const { return refusal_; }
   Phase phase() const;
   // Whether the client waits for "100 Continue" before it sends the body; once.
@@ -46,6 +48,9 @@ class RequestReader {
 
   Outcome refuse(int status, std::string_view text);
   Outcome check_headers();
+  // Of "http://name/path" the path; false when it names another server than Host does.
+  bool take_absolute_target();
+  void skip_empty_lines();
 
   const Limits& limits_;
   const std::span<const std::string> hosts_, origins_;
@@ -56,6 +61,7 @@ class RequestReader {
   bool under_way_ = false;
   bool headers_done_ = false;
   bool keep_alive_ = false;
+  bool old_ = false;
   bool wants_continue_ = false;
   Request request_;
   Refusal refusal_;

@@ -266,6 +266,115 @@ TEST(Server, other_names_and_other_pages_are_refused) {
   EXPECT_EQ(answer("@Origin: null\r\n"), "403");
 }
 
+TEST(Server, a_name_that_stands_for_loopback_is_listened_on_and_answered) {
+  for (const char* name : {"localhost", "LOCALHOST", "127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"})
+    EXPECT_TRUE(is_loopback(name)) << name;
+  for (const char* name : {"", "0.0.0.0", "::", "8.8.8.8", "no.such.name.invalid", "127.0.0.1.example", "127.0.0.1:80"})
+    EXPECT_FALSE(is_loopback(name)) << name;
+  EXPECT_EQ(resolve("127.0.0.1").value(), std::vector<std::string>{"127.0.0.1"});
+  EXPECT_NE(resolve("no.such.name.invalid").error().message().find("'no.such.name.invalid'"), std::string::npos);
+  ServerOptions options;
+  options.address = "localhost";
+  const auto server = serve(echo, options);
+  const auto answer = [&](const std::string& host) {
+    return Raw(server->port())
+        .say(fmt::format("GET / HTTP/1.1\r\nHost: {}:{}\r\nConnection: close\r\n\r\n", host, server->port()))
+        .hear()
+        .substr(9, 3);
+  };
+  for (const char* host : {"localhost", "LocalHost", "127.0.0.1", "[::1]"}) EXPECT_EQ(answer(host), "200") << host;
+  EXPECT_EQ(answer("localhost.evil.example"), "421");
+}
+
+TEST(Server, old_clients_need_no_host_and_may_keep_their_connection) {
+  const auto server = serve(echo);
+  const auto answer = [&](const std::string& text) { return Raw(server->port()).say(text).hear(); };
+  // What health checks send.
+  const std::string bare = answer("GET /healthz HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(bare.substr(0, 15), "HTTP/1.1 200 OK");
+  EXPECT_NE(bare.find("\r\nConnection: close\r\n"), std::string::npos);
+  EXPECT_EQ(answer("OPTIONS / HTTP/1.0\r\n\r\n").substr(9, 3), "204");
+  EXPECT_EQ(answer("HEAD / HTTP/1.0\r\n\r\n").substr(9, 3), "200");
+  EXPECT_EQ(answer("GET / HTTP/1.0\r\nHost: evil.example\r\n\r\n").substr(9, 3), "421");
+  EXPECT_EQ(answer("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n").substr(9, 3), "400");
+  EXPECT_EQ(answer("GET / HTTP/1.0\r\nOrigin: http://evil.example\r\n\r\n").substr(9, 3), "403");
+  Raw raw(server->port());  // as ab -k
+  for (int i = 0; i < 3; ++i) {
+    raw.say(fmt::format("POST /{} HTTP/1.0\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\nab", i));
+    const std::string heard = raw.hear(fmt::format("POST /{} ab", i));
+    EXPECT_NE(heard.find("\r\nConnection: keep-alive\r\n"), std::string::npos) << heard;
+  }
+}
+
+TEST(Server, absolute_targets_are_those_of_their_host_alone) {
+  const auto server = serve(echo);
+  const std::string own = fmt::format("127.0.0.1:{}", server->port());
+  const auto answer = [&](const std::string& target, const std::string& headers = "@", const char* version = "1.1") {
+    const std::string heard =
+        Raw(server->port())
+            .say(fmt::format("GET {} HTTP/{}\r\n{}Connection: close\r\n\r\n", target, version, headers))
+            .hear();
+    return heard.substr(9, 3) + heard.substr(std::min(heard.size(), heard.find("\r\n\r\n") + 4));
+  };
+  EXPECT_EQ(answer("http://" + own + "/a/b?c=http://x"), "200GET /a/b?c=http://x ");
+  EXPECT_EQ(answer("HTTP://" + own), "200GET / ");
+  EXPECT_EQ(answer("http://" + own + "?q"), "200GET /?q ");
+  EXPECT_EQ(answer("http://" + own + "/x", "", "1.0"), "200GET /x ");
+  EXPECT_EQ(answer("http://evil.example/", "", "1.0").substr(0, 3), "421");
+  EXPECT_EQ(answer("http://evil.example/").substr(0, 3), "400") << "Host says another";
+  EXPECT_EQ(answer("http://evil.example/", "Host: evil.example\r\n").substr(0, 3), "421");
+  EXPECT_EQ(answer("https://" + own + "/").substr(0, 3), "400") << "another scheme";
+  EXPECT_EQ(answer("http://").substr(0, 3), "400");
+  EXPECT_EQ(answer("http:/x").substr(0, 3), "400");
+}
+
+TEST(Server, an_accepted_page_may_ask_what_it_may_send_and_read_the_answer) {
+  ServerOptions options;
+  options.origins = {"https://friend.example"};
+  const auto server = serve(
+      [](const std::shared_ptr<Exchange>& exchange) {
+        if (exchange->request().method == "POST") return exchange->respond(Response::text(200, "done"));
+        Response response = Response::text(405, "no");
+        response.headers.add("Allow", "POST");
+        exchange->respond(std::move(response));
+      },
+      options);
+  const auto answer = [&](const std::string& text) {
+    return Raw(server->port()).say(text + "Connection: close\r\n\r\n").hear();
+  };
+  const std::string asked = answer(
+      "OPTIONS /m/predict HTTP/1.1\r\n@Origin: https://friend.example\r\nAccess-Control-Request-Method: POST\r\n"
+      "Access-Control-Request-Headers: content-type,authorization\r\n");
+  EXPECT_EQ(asked.substr(9, 3), "204") << asked;
+  for (const char* header : {"Access-Control-Allow-Origin: https://friend.example\r\n",
+                             "Access-Control-Allow-Methods: GET, HEAD, POST, DELETE\r\n",
+                             "Access-Control-Allow-Headers: content-type,authorization\r\n", "Vary: Origin\r\n"})
+    EXPECT_NE(asked.find(header), std::string::npos) << header << asked;
+  const std::string sent =
+      answer("POST /m/predict HTTP/1.1\r\n@Origin: https://friend.example\r\nContent-Length: 0\r\n");
+  EXPECT_EQ(sent.substr(9, 3), "200");
+  EXPECT_NE(sent.find("Access-Control-Allow-Origin: https://friend.example\r\n"), std::string::npos) << sent;
+  const std::string own = fmt::format("Origin: http://127.0.0.1:{}\r\n", server->port());
+  EXPECT_EQ(answer("POST / HTTP/1.1\r\n@" + own + "Content-Length: 0\r\n").find("Access-Control"), std::string::npos);
+  const std::string evil =
+      answer("OPTIONS / HTTP/1.1\r\n@Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n");
+  EXPECT_EQ(evil.substr(9, 3), "403");
+  EXPECT_EQ(evil.find("Access-Control"), std::string::npos);
+  // Without a page: what is allowed, not that asking is not.
+  const std::string plain = answer("OPTIONS /m/predict HTTP/1.1\r\n@");
+  EXPECT_EQ(plain.substr(9, 3), "204");
+  EXPECT_NE(plain.find("\r\nAllow: POST, OPTIONS\r\n"), std::string::npos) << plain;
+}
+
+TEST(Server, empty_lines_before_a_request_are_read_over) {
+  const auto server = serve(echo);
+  Raw raw(server->port());
+  raw.say("\r\n\r\nPOST /1 HTTP/1.1\r\n@Content-Length: 1\r\n\r\na\r\n").hear("POST /1 a");
+  raw.say("GET /2 HTTP/1.1\r\n@\r\n").hear("GET /2 ");
+  raw.say("\r").say("\nGET /3 HTTP/1.1\r\n@\r\n");
+  EXPECT_EQ(raw.hear("GET /3 ").find("[closed]"), std::string::npos);
+}
+
 TEST(Server, continue_is_said_to_who_waits_for_it) {
   const auto server = serve(echo);
   Raw raw(server->port());

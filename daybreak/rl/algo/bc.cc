@@ -62,10 +62,27 @@ base::Status check(const Demonstrations& d, const Space& observations, const Spa
   if (!finite(d.observations) || !finite(d.box_actions))
     return fail(Code::kInvalidArgument, "a recorded number is not finite");
   for (std::size_t row = 0; row < d.actions.size(); ++row) {
-    if (d.actions[row] < 0 || d.actions[row] >= actions.n)
-      return fail(Code::kInvalidArgument, "action {} in row {}: 0 to {} are possible", d.actions[row], row,
-                  actions.n - 1);
+    if (d.actions[row] < actions.start || d.actions[row] >= actions.start + actions.n)
+      return fail(Code::kInvalidArgument, "action {} in row {}: {} to {} are possible", d.actions[row], row,
+                  actions.start, actions.start + actions.n - 1);
   }
+  return {};
+}
+
+// Discrete observations as the environment gives them, one whole number a row, as the net takes them.
+base::Status to_one_hot(Demonstrations& d, const Space& space) {
+  const auto rows = static_cast<std::size_t>(d.rows);
+  if (space.kind != Space::Kind::kDiscrete || space.n == 1 || d.observations.size() != rows) return {};
+  std::vector<float> wide(rows * static_cast<std::size_t>(space.n));
+  for (std::size_t row = 0; row < rows; ++row) {
+    const double at = static_cast<double>(d.observations[row]) - static_cast<double>(space.start);
+    if (!(at >= 0 && at < static_cast<double>(space.n)) || at != std::floor(at)) {
+      return fail(Code::kInvalidArgument, "observation {} in row {}: whole numbers from {} to {} are possible",
+                  d.observations[row], row, space.start, space.start + space.n - 1);
+    }
+    wide[row * static_cast<std::size_t>(space.n) + static_cast<std::size_t>(at)] = 1;
+  }
+  d.observations = std::move(wide);
   return {};
 }
 
@@ -80,7 +97,9 @@ base::Result<std::unique_ptr<BcTrainer>> BcTrainer::make(const BcConfig& config,
   const Space& observations = env->observation_space();
   const Space& actions = env->action_space();
   DAYBREAK_ASSIGN(const nn::ModelSpec spec, model_spec(learner_config(config), observations, actions));
+  DAYBREAK_TRY(to_one_hot(demonstrations, observations));
   DAYBREAK_TRY(check(demonstrations, observations, actions));
+  for (std::int32_t& action : demonstrations.actions) action -= static_cast<std::int32_t>(actions.start);
   return std::unique_ptr<BcTrainer>(new BcTrainer(config, spec, observations, actions, std::move(demonstrations)));
 }
 
@@ -105,7 +124,7 @@ BcTrainer::BcTrainer(const BcConfig& config, const nn::ModelSpec& spec, const Sp
 void BcTrainer::hold_out() {
   std::vector<std::int64_t> order(static_cast<std::size_t>(demonstrations_.rows));
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
-  nn::Random random(static_cast<std::uint64_t>(config_.seed), 3);
+  nn::Random random(config_.seed, 3);
   for (std::size_t i = order.size(); i > 1; --i)
     std::swap(order[i - 1], order[random.below(static_cast<std::uint32_t>(i))]);
   const auto held = static_cast<std::ptrdiff_t>(config_.validation_fraction * static_cast<double>(order.size()));
@@ -169,7 +188,7 @@ BcTrainer::Score BcTrainer::score(const Policy& policy, const std::vector<std::i
 
 base::Result<IterationResult> BcTrainer::train() {
   const double start = steady_seconds();
-  const LearnStats stats = learner_.update(batch_, timesteps_);
+  DAYBREAK_ASSIGN(const LearnStats stats, learner_.update(batch_, timesteps_));
   timesteps_ += batch_.rows * stats.epochs;
   ++iterations_;
   const double learn_s = steady_seconds() - start;
@@ -220,6 +239,14 @@ base::Result<std::string> BcTrainer::save() const {
   state.array(std::span(filter_.inverse_std));
   auto& learner = const_cast<OnPolicyLearner&>(learner_);  // spans over its arrays, read only here
   return write_checkpoint(*policy(), learner.arrays(), std::move(state).bytes(), config());
+}
+
+base::Status BcTrainer::adjust(std::string_view config) {
+  DAYBREAK_ASSIGN(const BcConfig read, parse_bc(config));
+  config_.lr = read.lr;
+  config_.entropy_coef = read.entropy_coef;
+  learner_.set_schedules(learner_config(config_));
+  return {};
 }
 
 base::Status BcTrainer::restore(std::string bytes) {

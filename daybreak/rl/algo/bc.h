@@ -15,8 +15,8 @@ namespace daybreak::rl {
 // What players saw and did: `rows` samples, row-major.
 struct Demonstrations {
   std::int64_t rows = 0;
-  std::vector<float> observations;    // [rows][observation size]
-  std::vector<std::int32_t> actions;  // [rows], Discrete
+  std::vector<float> observations;    // [rows][observation size]; Discrete: [rows], or one-hot
+  std::vector<std::int32_t> actions;  // [rows], Discrete, as the environment takes them
   std::vector<float> box_actions;     // [rows][action size], Box, as the environment takes them
 };
 
@@ -38,6 +38,7 @@ class BcTrainer final : public Trainer {
   // The rows are not in the checkpoint: training goes on with this trainer's own.
   base::Status restore(std::string bytes) override;
   std::string config() const override { return to_json(config_); }
+  base::Status adjust(std::string_view config) override;
 
  private:
   BcTrainer(const BcConfig& config, const nn::ModelSpec& spec, const Space& observations, const Space& actions,
@@ -52,7 +53,7 @@ class BcTrainer final : public Trainer {
   Score score(const Policy& policy, const std::vector<std::int64_t>& rows) const;
   const nn::ModelSpec& spec() const { return learner_.model().spec(); }
 
-  const BcConfig config_;
+  BcConfig config_;
   const Space observation_space_, action_space_;
   const Demonstrations demonstrations_;
   std::vector<std::int64_t> training_rows_, validation_rows_;

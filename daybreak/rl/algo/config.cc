@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
@@ -67,8 +68,17 @@ base::Status read(std::string_view name, const json& value, double& out) {
   return {};
 }
 
+base::Status read(std::string_view name, const json& value, std::uint64_t& out) {
+  if (!value.is_number_integer() || (!value.is_number_unsigned() && value.get<std::int64_t>() < 0)) {
+    return fail(Code::kInvalidArgument, "{}={}: a whole number from 0 to 2**64 - 1 is needed", name, value.dump());
+  }
+  out = value.get<std::uint64_t>();
+  return {};
+}
+
 base::Status read(std::string_view name, const json& value, std::int64_t& out) {
-  if (!value.is_number_integer())
+  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<std::uint64_t>() > kMost))
     return fail(Code::kInvalidArgument, "{}={}: a whole number is needed", name, value.dump());
   out = value.get<std::int64_t>();
   return {};
@@ -172,7 +182,10 @@ base::Result<OnPolicyConfig> parse_on_policy(std::string_view text) {
   DAYBREAK_ASSIGN(OnPolicyConfig c, parse<OnPolicyConfig>(text));
   DAYBREAK_TRY(one_of("algo", c.algo, {"ppo", "a2c", "pg"}));
   DAYBREAK_TRY(one_of("activation", c.activation, {"tanh", "relu"}));
-  DAYBREAK_TRY(one_of("init", c.init, {"orthogonal", "normc"}));
+  DAYBREAK_TRY(one_of("init", c.init, {"orthogonal", "normc", "uniform"}));
+  DAYBREAK_TRY(one_of("optimizer", c.optimizer, {"adam", "rmsprop", "rmsprop_tf"}));
+  DAYBREAK_TRY(in_range<std::int64_t>("sde_sample_freq", c.sde_sample_freq, -1, kMaxSteps));
+  DAYBREAK_TRY(in_range("rmsprop_alpha", c.rmsprop_alpha, 0.0, 1.0));
   DAYBREAK_TRY(in_range<std::int64_t>("num_envs", c.num_envs, 1, kMaxEnvs));
   DAYBREAK_TRY(in_range<std::int64_t>("num_steps", c.num_steps, 1, kMaxSteps));
   DAYBREAK_TRY(in_range<std::int64_t>("num_envs * num_steps", c.num_envs * c.num_steps, 1, kMaxSamples));
@@ -188,7 +201,7 @@ base::Result<BcConfig> parse_bc(std::string_view text) {
   DAYBREAK_ASSIGN(BcConfig c, parse<BcConfig>(text));
   DAYBREAK_TRY(one_of("algo", c.algo, {"bc"}));
   DAYBREAK_TRY(one_of("activation", c.activation, {"tanh", "relu"}));
-  DAYBREAK_TRY(one_of("init", c.init, {"orthogonal", "normc"}));
+  DAYBREAK_TRY(one_of("init", c.init, {"orthogonal", "normc", "uniform"}));
   DAYBREAK_TRY(in_range<std::int64_t>("num_threads", c.num_threads, 1, kMaxThreads));
   DAYBREAK_TRY(in_range<std::int64_t>("minibatch_size", c.minibatch_size, 0, kMaxSamples));
   DAYBREAK_TRY(in_range<std::int64_t>("num_epochs", c.num_epochs, 1, 10000));

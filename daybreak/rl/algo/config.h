@@ -30,7 +30,7 @@ struct OnPolicyConfig {
   std::map<std::string, std::string> env_options;
   std::int64_t num_envs = 8;
   std::int64_t num_steps = 128;
-  std::int64_t seed = 0;
+  std::uint64_t seed = 0;
   std::int64_t num_threads = 1;
   double reward_scale = 1;
   // model
@@ -39,8 +39,12 @@ struct OnPolicyConfig {
   bool shared = false;
   std::string init = "orthogonal";
   double log_std_init = 0;
+  bool use_sde = false;
+  std::int64_t sde_sample_freq = -1;
   bool normalize_observations = false;
   double observation_clip = 10;
+  bool normalize_rewards = false;
+  double reward_clip = 10;
   // learning
   double gamma = 0.99;
   double gae_lambda = 0.95;
@@ -56,6 +60,9 @@ struct OnPolicyConfig {
   double kl_coef = 0;
   double kl_target = 0;
   double target_kl = 0;
+  std::string optimizer = "adam";
+  double rmsprop_alpha = 0.99;
+  double rmsprop_eps = 1e-5;
   double adam_eps = 1e-5;
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.999;
@@ -73,10 +80,14 @@ struct OnPolicyConfig {
     f("hidden", c.hidden, "sizes of the hidden layers");
     f("activation", c.activation, "tanh or relu");
     f("shared", c.shared, "actor and critic share their hidden layers");
-    f("init", c.init, "orthogonal or normc");
+    f("init", c.init, "orthogonal, normc or uniform");
     f("log_std_init", c.log_std_init, "initial log standard deviation of Box actions");
+    f("use_sde", c.use_sde, "noise of Box actions depends on the state (gSDE, Raffin et al. 2021)");
+    f("sde_sample_freq", c.sde_sample_freq, "steps between two draws of gSDE's noise; -1: one draw an iteration");
     f("normalize_observations", c.normalize_observations, "running mean and deviation filter, part of the policy");
     f("observation_clip", c.observation_clip, "limit of filtered observations");
+    f("normalize_rewards", c.normalize_rewards, "rewards are divided by the running deviation of their discounted sum");
+    f("reward_clip", c.reward_clip, "limit of normalised rewards");
     f("gamma", c.gamma, "discount");
     f("gae_lambda", c.gae_lambda, "lambda of generalised advantage estimation");
     f("minibatch_size", c.minibatch_size, "samples of one gradient step; 0: all of them");
@@ -91,6 +102,9 @@ struct OnPolicyConfig {
     f("kl_coef", c.kl_coef, "weight of the KL penalty; adapted when kl_target > 0");
     f("kl_target", c.kl_target, "KL that kl_coef is steered to; 0: kl_coef stays");
     f("target_kl", c.target_kl, "an iteration's epochs stop when KL exceeds 1.5 times this; 0: never");
+    f("optimizer", c.optimizer, "adam, rmsprop (PyTorch's) or rmsprop_tf (TensorFlow's)");
+    f("rmsprop_alpha", c.rmsprop_alpha, "RMSprop's decay");
+    f("rmsprop_eps", c.rmsprop_eps, "RMSprop's epsilon");
     f("adam_eps", c.adam_eps, "Adam's epsilon");
     f("adam_beta1", c.adam_beta1, "Adam's first decay");
     f("adam_beta2", c.adam_beta2, "Adam's second decay");
@@ -101,7 +115,7 @@ struct BcConfig {
   std::string algo = "bc";
   std::string env;
   std::map<std::string, std::string> env_options;
-  std::int64_t seed = 0;
+  std::uint64_t seed = 0;
   std::int64_t num_threads = 1;
   std::vector<int> hidden = {64, 64};
   std::string activation = "tanh";
@@ -128,7 +142,7 @@ struct BcConfig {
     f("num_threads", c.num_threads, "threads of learning");
     f("hidden", c.hidden, "sizes of the hidden layers; none: logistic regression");
     f("activation", c.activation, "tanh or relu");
-    f("init", c.init, "orthogonal or normc");
+    f("init", c.init, "orthogonal, normc or uniform");
     f("log_std_init", c.log_std_init, "initial log standard deviation of Box actions");
     f("normalize_observations", c.normalize_observations,
       "mean and deviation of the training rows, part of the policy");
@@ -149,7 +163,7 @@ struct DqnConfig {
   std::string env;
   std::map<std::string, std::string> env_options;
   std::int64_t num_envs = 1;
-  std::int64_t seed = 0;
+  std::uint64_t seed = 0;
   double reward_scale = 1;
   std::vector<int> hidden = {64, 64};
   std::string activation = "relu";

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daybreak/rl/algo/checkpoint.h"
+#include "daybreak/rl/algo/sampler.h"
 #include "daybreak/rl/algo/wire.h"
 
 namespace daybreak::rl {
@@ -34,7 +35,7 @@ QLearner::QLearner(int observation_size, int actions, const DqnConfig& config)
       adam_m_(net_.end()),
       adam_v_(net_.end()),
       gradients_(net_.end()) {
-  nn::Random init(static_cast<std::uint64_t>(config.seed), 2);
+  nn::Random init(config.seed, 2);
   net_.init_uniform(params_.data(), init);
   target_ = params_;
   block_ = static_cast<int>(std::min<std::int64_t>(config.batch_size, net_.block()));
@@ -122,9 +123,17 @@ double QLearner::gradient(const ReplayBuffer& replay, const Transitions& drawn, 
   return loss_;
 }
 
-double QLearner::learn(const ReplayBuffer& replay, const Transitions& drawn, double lr, std::span<float> errors) {
+base::Result<double> QLearner::learn(const ReplayBuffer& replay, const Transitions& drawn, double lr,
+                                     std::span<float> errors) {
   const double loss = gradient(replay, drawn, errors);
   grad_norm = std::sqrt(kernels_.sum_squares(gradients_.size(), gradients_.data()));
+  if (!std::isfinite(loss) || !std::isfinite(grad_norm)) {
+    return fail(
+        Code::kInvalidArgument,
+        "gradient step {}: the {} is {}: it was not applied, the weights are those before it. lr={} may be too high "
+        "or rewards too large (reward_scale makes them smaller)",
+        adam_steps + 1, std::isfinite(loss) ? "gradient's norm" : "loss", std::isfinite(loss) ? grad_norm : loss, lr);
+  }
   const double limit = config_.max_grad_norm;
   const double scale = limit > 0 && grad_norm > limit ? limit / (grad_norm + 1e-6) : 1.0;
   constexpr double kBeta1 = 0.9;
@@ -171,7 +180,7 @@ DqnTrainer::DqnTrainer(const DqnConfig& config, std::unique_ptr<VecEnv> env)
       observation_size_(static_cast<int>(observation_space_.n)),
       learner_(observation_size_, static_cast<int>(action_space_.n), config),
       replay_(config.buffer_size, observation_size_, config.prioritized_replay, config.prioritized_alpha),
-      random_(static_cast<std::uint64_t>(config.seed), 3) {
+      random_(config.seed, 3) {
   const auto n = static_cast<std::size_t>(envs_);
   const auto width = static_cast<std::size_t>(observation_size_);
   const auto window = n * static_cast<std::size_t>(config.n_step);
@@ -198,17 +207,14 @@ void DqnTrainer::choose_actions() {
       static_cast<double>(timesteps_) / static_cast<double>(std::max<std::int64_t>(1, config_.exploration_timesteps));
   const double epsilon = config_.exploration_initial_eps +
                          std::min(1.0, done) * (config_.exploration_final_eps - config_.exploration_initial_eps);
-  bool greedy = false;
-  for (std::int32_t& action : actions_) {
-    const bool explore = timesteps_ < config_.learning_starts || random_.uniform_double() < epsilon;
-    action = explore ? static_cast<std::int32_t>(random_.below(static_cast<std::uint32_t>(action_space_.n))) : -1;
-    greedy = greedy || !explore;
-  }
-  if (!greedy) return;
-  if (acting_ == nullptr) acting_ = policy();
+  const auto start = static_cast<std::int32_t>(action_space_.start);
   for (std::size_t i = 0; i < actions_.size(); ++i) {
-    if (actions_[i] < 0)
+    if (timesteps_ < config_.learning_starts || random_.uniform_double() < epsilon) {
+      actions_[i] = start + static_cast<std::int32_t>(random_.below(static_cast<std::uint32_t>(action_space_.n)));
+    } else {
+      if (acting_ == nullptr) acting_ = policy();
       acting_->act_batch(observations_.data() + i * static_cast<std::size_t>(observation_size_), 1, &actions_[i]);
+    }
   }
 }
 
@@ -240,7 +246,7 @@ void DqnTrainer::remember(std::int64_t env, EpisodeLog& episodes) {
   std::int32_t* pending_actions = pending_actions_.data() + e * n;
   std::copy_n(before_.data() + e * width, width, pending_observations + (count - 1) * width);
   pending_rewards[count - 1] = rewards_[e] * static_cast<float>(config_.reward_scale);
-  pending_actions[count - 1] = actions_[e];
+  pending_actions[count - 1] = actions_[e] - static_cast<std::int32_t>(action_space_.start);
   const float* next = (over ? finals_.data() : observations_.data()) + e * width;
   const auto gamma = static_cast<float>(config_.gamma);
   const std::size_t complete = over ? count : (count == n ? 1 : 0);
@@ -271,7 +277,7 @@ void DqnTrainer::remember(std::int64_t env, EpisodeLog& episodes) {
 
 base::Status DqnTrainer::sample_step(EpisodeLog& episodes) {
   if (!started_) {
-    DAYBREAK_TRY(env_->reset(static_cast<std::uint64_t>(config_.seed) + resets_, observations_.data()));
+    DAYBREAK_TRY(env_->reset(env_seed(config_.seed, 0) + resets_, observations_.data()));
     ++resets_;
     started_ = true;
     std::fill(running_return_.begin(), running_return_.end(), 0.0);
@@ -293,18 +299,21 @@ base::Status DqnTrainer::sample_step(EpisodeLog& episodes) {
   return {};
 }
 
-void DqnTrainer::learn_round() {
+base::Status DqnTrainer::learn_round() {
   const double lr = config_.lr.at(timesteps_);
   const double beta = config_.prioritized_beta.at(timesteps_);
   for (std::int64_t i = 0; i < config_.gradient_steps; ++i) {
     replay_.draw(random_, beta, drawn_, weights_);
-    loss_sum_ += learner_.learn(replay_, {drawn_, weights_}, lr, errors_);
+    auto loss = learner_.learn(replay_, {drawn_, weights_}, lr, errors_);
+    if (!loss) return std::unexpected(std::move(loss).error().wrap(fmt::format("time step {}", timesteps_)));
+    loss_sum_ += *loss;
     replay_.set_errors(drawn_, errors_);
     norm_sum_ += learner_.grad_norm;
     q_sum_ += learner_.mean_q;
     ++gradient_steps_;
+    acting_ = nullptr;
   }
-  acting_ = nullptr;
+  return {};
 }
 
 base::Result<IterationResult> DqnTrainer::train() {
@@ -321,7 +330,7 @@ base::Result<IterationResult> DqnTrainer::train() {
       learner_.update_target(config_.tau);
       last_target_update_ = timesteps_;
     }
-    if (timesteps_ >= config_.learning_starts && replay_.size() > 0) learn_round();
+    if (timesteps_ >= config_.learning_starts && replay_.size() > 0) DAYBREAK_TRY(learn_round());
     sample_s_ += sampled - start;
     learn_s_ += steady_seconds() - sampled;
   }
@@ -379,6 +388,14 @@ base::Result<std::string> DqnTrainer::save() const {
   state.text(replay_.save_state());
   state.text(started ? env_->save_state() : std::string());
   return write_checkpoint(*policy(), learner.arrays(), std::move(state).bytes(), config());
+}
+
+base::Status DqnTrainer::adjust(std::string_view config) {
+  DAYBREAK_ASSIGN(const DqnConfig read, parse_dqn(config));
+  config_.lr = read.lr;
+  config_.prioritized_beta = read.prioritized_beta;
+  config_.exploration_timesteps = read.exploration_timesteps;
+  return {};
 }
 
 base::Status DqnTrainer::restore(std::string bytes) {

@@ -28,8 +28,8 @@ class QLearner {
     std::span<const float> weights;
   };
   // One gradient step on the Huber loss of drawn transitions; `errors` gets their temporal difference errors. Returns
-  // the loss.
-  double learn(const ReplayBuffer& replay, const Transitions& drawn, double lr, std::span<float> errors);
+  // the loss. kInvalidArgument where the loss or its gradient is not finite: nothing is changed then.
+  base::Result<double> learn(const ReplayBuffer& replay, const Transitions& drawn, double lr, std::span<float> errors);
   // The same loss and its gradient, without a step.
   double gradient(const ReplayBuffer& replay, const Transitions& drawn, std::span<float> errors);
   std::span<const float> gradients() const { return gradients_; }
@@ -81,6 +81,9 @@ class DqnTrainer final : public Trainer {
   base::Status restore(std::string bytes) override;
   std::string config() const override { return to_json(config_); }
 
+  base::Status adjust(std::string_view config) override;
+  void begin_anew() override { started_ = false; }
+
   const ReplayBuffer& replay() const { return replay_; }
 
  private:
@@ -89,9 +92,9 @@ class DqnTrainer final : public Trainer {
   void choose_actions();
   base::Status check_finite() const;
   void remember(std::int64_t env, EpisodeLog& episodes);
-  void learn_round();
+  base::Status learn_round();
 
-  const DqnConfig config_;
+  DqnConfig config_;
   std::unique_ptr<VecEnv> env_;
   const Space observation_space_, action_space_;
   std::int64_t envs_;

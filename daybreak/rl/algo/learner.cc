@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
+
+#include "daybreak/rl/nn/sde.h"
 
 namespace daybreak::rl {
 
@@ -34,25 +37,30 @@ OnPolicyLearner::OnPolicyLearner(const nn::Model& model, const OnPolicyConfig& c
       adam_m_(model.size()),
       adam_v_(model.size()),
       kl_coef_(config.kl_coef),
-      random_(static_cast<std::uint64_t>(config.seed), 1),
+      random_(config.seed, 1),
       block_(model.actor().block()) {
-  nn::Random init(static_cast<std::uint64_t>(config.seed), 2);
+  nn::Random init(config.seed, 2);
   const bool normc = config.init == "normc";
-  if (normc) {
+  const bool uniform = config.init == "uniform";
+  if (uniform) {
+    model_.actor().init_uniform(params_.data(), init);
+  } else if (normc) {
     model_.actor().init_normc(params_.data(), 1.0F, 0.01F, init);
   } else {
     model_.actor().init_orthogonal(params_.data(), std::sqrt(2.0F), 0.01F, init);
   }
   if (model_.separate_critic()) {
-    if (normc) {
+    if (uniform) {
+      model_.critic().init_uniform(params_.data(), init);
+    } else if (normc) {
       model_.critic().init_normc(params_.data(), 1.0F, 0.01F, init);
     } else {
       model_.critic().init_orthogonal(params_.data(), std::sqrt(2.0F), 1.0F, init);
     }
   }
-  if (!model_.spec().discrete) {
-    std::fill_n(params_.data() + model_.log_std(), model_.spec().actions, static_cast<float>(config.log_std_init));
-  }
+  std::fill_n(params_.data() + model_.log_std(), model_.log_std_size(), static_cast<float>(config.log_std_init));
+  // TensorFlow's RMSprop begins with mean squares of one, PyTorch's with zero.
+  if (config.optimizer == "rmsprop_tf") std::fill(adam_v_.begin(), adam_v_.end(), 1.0F);
   for (int i = 0; i < team_.size(); ++i) shards_.push_back(std::make_unique<Shard>(model_, block_));
 }
 
@@ -130,6 +138,11 @@ void OnPolicyLearner::block_gradient(Shard& shard, const Minibatch& minibatch, s
   if (box == 0) {
     kernels_.categorical_loss(minibatch.loss, count, nb, shard.workspace.policy(), shard.workspace.ld_policy(),
                               shard.actions, shard.logp, shard.advantages, &shard.sums);
+  } else if (model_.spec().sde) {
+    const nn::SdeFeatures features{model_.features(), shard.workspace.features(), shard.workspace.ld_features()};
+    nn::sde_loss(minibatch.loss, count, nb, shard.workspace.policy(), shard.workspace.ld_policy(), features,
+                 params_.data() + model_.log_std(), shard.box_actions.data(), nn::kBlock, shard.logp, shard.advantages,
+                 shard.gradients.data() + model_.log_std(), &shard.sums);
   } else {
     kernels_.gaussian_loss(minibatch.loss, count, nb, shard.workspace.policy(), shard.workspace.ld_policy(),
                            params_.data() + model_.log_std(), shard.box_actions.data(), nn::kBlock, shard.logp,
@@ -154,8 +167,9 @@ void OnPolicyLearner::shard_gradient(Shard& shard, const Minibatch& minibatch, i
   }
 }
 
-// Sums the shards' gradients over this member's slice, agrees on the global norm, and steps the slice.
-void OnPolicyLearner::apply_step(int member) {
+// Sums the shards' gradients over this member's slice, agrees on the global norm, and steps the slice. False, for all
+// members alike, where the norm is not finite: nothing is stepped then.
+bool OnPolicyLearner::apply_step(int member) {
   const std::size_t units = (model_.size() + 15) / 16;
   const auto members = static_cast<std::size_t>(team_.size());
   const std::size_t begin = std::min(model_.size(), units * static_cast<std::size_t>(member) / members * 16);
@@ -168,8 +182,27 @@ void OnPolicyLearner::apply_step(int member) {
   double squares = 0;
   for (const auto& shard : shards_) squares += shard->squares;
   const double norm = std::sqrt(squares);
+  if (member == 0) norm_ = norm;
+  if (!std::isfinite(norm)) return false;
   const double limit = config_.max_grad_norm;
   const double scale = limit > 0 && norm > limit ? limit / (norm + 1e-6) : 1.0;
+  if (config_.optimizer != "adam") {
+    kernels_.rmsprop(end - begin, params_.data() + begin, total + begin, adam_v_.data() + begin,
+                     static_cast<float>(stats_.lr), static_cast<float>(config_.rmsprop_alpha),
+                     static_cast<float>(config_.rmsprop_eps), static_cast<float>(scale),
+                     config_.optimizer == "rmsprop_tf");
+  } else {
+    adam_step(begin, end, total, scale);
+  }
+  team_.barrier();
+  if (member == 0) {
+    ++stats_.gradient_steps;
+    stats_.grad_norm += norm;
+  }
+  return true;
+}
+
+void OnPolicyLearner::adam_step(std::size_t begin, std::size_t end, const float* total, double scale) {
   const double t = static_cast<double>(adam_steps_ + stats_.gradient_steps + 1);
   const double correction2 = std::sqrt(1 - std::pow(config_.adam_beta2, t));
   const double rate = stats_.lr * correction2 / (1 - std::pow(config_.adam_beta1, t));
@@ -177,11 +210,30 @@ void OnPolicyLearner::apply_step(int member) {
                 static_cast<float>(rate), static_cast<float>(config_.adam_beta1),
                 static_cast<float>(config_.adam_beta2), static_cast<float>(config_.adam_eps * correction2),
                 static_cast<float>(scale));
-  team_.barrier();
-  if (member == 0) {
-    ++stats_.gradient_steps;
-    stats_.grad_norm += norm;
+}
+
+// The sentence about what is not finite after a step that was not made, or after an epoch; none where all is well.
+base::Status OnPolicyLearner::fault() const {
+  double policy = 0;
+  double value = 0;
+  double entropy = 0;
+  for (const auto& s : shards_) {
+    policy += s->sums.loss;
+    value += s->value_sum;
+    entropy += s->sums.entropy;
   }
+  const auto terms = {std::pair("policy loss", policy), std::pair("value loss", value), std::pair("entropy", entropy),
+                      std::pair("gradient's norm", norm_)};
+  for (const auto& [term, sum] : terms) {
+    if (std::isfinite(sum)) continue;
+    return base::fail(
+        base::Code::kInvalidArgument,
+        "gradient step {} of the iteration that began at time step {}: the {} is {}: learning stops, with the "
+        "weights before it. lr={} may be too high or rewards too large (reward_scale makes them "
+        "smaller, max_grad_norm limits a step)",
+        stats_.gradient_steps + 1, timestep_, term, sum, stats_.lr);
+  }
+  return {};
 }
 
 void OnPolicyLearner::work(int member, std::int64_t epochs, std::int64_t minibatch_size) {
@@ -202,7 +254,7 @@ void OnPolicyLearner::work(int member, std::int64_t epochs, std::int64_t minibat
                                                                        static_cast<std::size_t>(count)));
       shard_gradient(shard, minibatch, member);
       team_.barrier();
-      apply_step(member);
+      if (!apply_step(member)) return;
     }
     if (member == 0) {
       nn::PolicySums sums;
@@ -221,7 +273,9 @@ void OnPolicyLearner::work(int member, std::int64_t epochs, std::int64_t minibat
       stats_.value_loss += value_sum / n;
       stats_.kl = sums.kl / n;  // of the last epoch: how far the policy has moved
       ++stats_.epochs;
-      stop_ = config_.target_kl > 0 && stats_.kl > 1.5 * config_.target_kl;
+      stop_ = !std::isfinite(sums.loss + sums.entropy + value_sum);  // with a finite gradient: too large to add up
+      if (stop_) norm_ = std::numeric_limits<double>::quiet_NaN();
+      stop_ = stop_ || (config_.target_kl > 0 && stats_.kl > 1.5 * config_.target_kl);
     }
     team_.barrier();
     if (stop_) break;
@@ -251,18 +305,21 @@ double OnPolicyLearner::explained_variance(const SampleBatch& batch) const {
   return variance > 0 ? 1 - error / variance : 0;
 }
 
-LearnStats OnPolicyLearner::update(const SampleBatch& batch, std::int64_t timestep) {
+base::Result<LearnStats> OnPolicyLearner::update(const SampleBatch& batch, std::int64_t timestep) {
   begin(batch, timestep);
   order_.clear();
   for (std::int64_t row = 0; row < batch.rows; ++row) {
     if (batch.usable[static_cast<std::size_t>(row)] != 0) order_.push_back(static_cast<std::int32_t>(row));
   }
   if (order_.empty()) return stats_;
+  norm_ = 0;
+  timestep_ = timestep;
   stats_.explained_variance = explained_variance(batch);
   const auto rows = static_cast<std::int64_t>(order_.size());
   const std::int64_t minibatch_size = config_.minibatch_size == 0 ? rows : std::min(config_.minibatch_size, rows);
   team_.run([&](int member) { work(member, config_.num_epochs, minibatch_size); });
   adam_steps_ += stats_.gradient_steps;
+  if (!std::isfinite(norm_)) DAYBREAK_TRY(fault());
   const double epochs = static_cast<double>(stats_.epochs);
   stats_.policy_loss /= epochs;
   stats_.value_loss /= epochs;

@@ -61,9 +61,17 @@ class OnPolicyLearner {
   };
   State state() const { return {adam_steps_, kl_coef_, random_.state()}; }
   void set_state(const State& state);
+  // Takes lr, clip and entropy_coef of `config`.
+  void set_schedules(const OnPolicyConfig& config) {
+    config_.lr = config.lr;
+    config_.clip = config.clip;
+    config_.entropy_coef = config.entropy_coef;
+  }
 
   // Learns from the usable rows of the batch with the schedules' values at `timestep`. No allocation once warm.
-  LearnStats update(const SampleBatch& batch, std::int64_t timestep);
+  // kInvalidArgument, which names the gradient step and the term, where a loss or the gradient is not finite: that step
+  // and what would follow are not made, and the weights are those before it, all finite.
+  base::Result<LearnStats> update(const SampleBatch& batch, std::int64_t timestep);
 
   // The gradient of the loss over rows[0..count) as one minibatch, without a step: for tests. `gradients` has
   // model().size().
@@ -86,11 +94,13 @@ class OnPolicyLearner {
   void shard_gradient(Shard& shard, const Minibatch& minibatch, int member);
   void block_gradient(Shard& shard, const Minibatch& minibatch, std::int64_t first, int count);
   void work(int member, std::int64_t epochs, std::int64_t minibatch_size);
-  void apply_step(int member);
+  bool apply_step(int member);
+  void adam_step(std::size_t begin, std::size_t end, const float* total, double scale);
+  base::Status fault() const;
   double explained_variance(const SampleBatch& batch) const;
 
   const nn::Model model_;
-  const OnPolicyConfig config_;
+  OnPolicyConfig config_;
   const nn::Kernels& kernels_;
   Team team_;
   std::vector<float> params_, adam_m_, adam_v_;
@@ -104,6 +114,8 @@ class OnPolicyLearner {
   Minibatch shape_;  // what all minibatches of the update share
   LearnStats stats_;
   bool stop_ = false;
+  double norm_ = 0;  // of the last step's gradient
+  std::int64_t timestep_ = 0;
 };
 
 }  // namespace daybreak::rl

@@ -40,6 +40,11 @@ base::Result<nn::ModelSpec> model_spec(const OnPolicyConfig& config, const Space
   spec.act = config.activation == "relu" ? nn::Act::kRelu : nn::Act::kTanh;
   spec.critic = config.algo != "pg";
   spec.shared = config.shared && spec.critic;
+  if (config.use_sde && spec.discrete) {
+    return fail(Code::kInvalidArgument, "use_sde=true is for Box actions, the space is Discrete({}): leave it out",
+                actions.n);
+  }
+  spec.sde = config.use_sde;
   return spec;
 }
 
@@ -49,6 +54,9 @@ SamplerOptions sampler_options(const OnPolicyConfig& config) {
   options.lambda = config.algo == "pg" ? 1.0F : static_cast<float>(config.gae_lambda);
   options.reward_scale = static_cast<float>(config.reward_scale);
   options.drop_unfinished = config.algo == "pg";
+  options.normalize_rewards = config.normalize_rewards;
+  options.reward_clip = static_cast<float>(config.reward_clip);
+  options.sde_sample_freq = config.sde_sample_freq;
   return options;
 }
 
@@ -78,9 +86,9 @@ base::Result<std::unique_ptr<OnPolicyTrainer>> OnPolicyTrainer::make(const OnPol
       new OnPolicyTrainer(config, envs[0]->observation_space(), envs[0]->action_space(), spec));
   if (local_sampling) {
     for (std::int64_t i = 0; i < parts; ++i) {
-      trainer->samplers_.push_back(std::make_unique<RolloutSampler>(
-          std::move(envs[static_cast<std::size_t>(i)]), trainer->model(), sampler_options(config),
-          static_cast<std::uint64_t>(config.seed), static_cast<std::uint64_t>(i)));
+      trainer->samplers_.push_back(std::make_unique<RolloutSampler>(std::move(envs[static_cast<std::size_t>(i)]),
+                                                                    trainer->model(), sampler_options(config),
+                                                                    config.seed, static_cast<std::uint64_t>(i)));
       trainer->logs_.emplace_back();
       trainer->seen_.emplace_back(spec.observation_size);
     }
@@ -108,6 +116,7 @@ base::Result<IterationResult> OnPolicyTrainer::train() {
     first_rows.push_back(row);
     row += sampler->num_envs() * config_.num_steps;
   }
+  for (const auto& sampler : samplers_) sampler->set_reward_stats(reward_stats_);
   sampling_team_->run([&](int member) {
     const auto i = static_cast<std::size_t>(member);
     statuses[i] = samplers_[i]->sample(learner_.params().data(), filter_, config_.num_steps, batch_, first_rows[i],
@@ -119,6 +128,7 @@ base::Result<IterationResult> OnPolicyTrainer::train() {
     episodes_.returns.insert(episodes_.returns.end(), logs_[i].returns.begin(), logs_[i].returns.end());
     episodes_.lengths.insert(episodes_.lengths.end(), logs_[i].lengths.begin(), logs_[i].lengths.end());
     if (filter_.enabled) stats_.merge(seen_[i]);
+    reward_stats_.merge(samplers_[i]->seen_rewards());
   }
   return learn(steady_seconds() - start);
 }
@@ -133,7 +143,7 @@ base::Result<IterationResult> OnPolicyTrainer::update(std::span<const Fragment> 
     if (f.observations.size() != n * width || f.actions.size() != (spec.discrete ? n : 0) ||
         f.box_actions.size() != n * box || f.values.size() != n || f.advantages.size() != n || f.returns.size() != n ||
         f.usable.size() != n || f.episode_returns.size() != f.episode_lengths.size() || f.seen_mean.size() != width ||
-        f.seen_m2.size() != width) {
+        f.seen_m2.size() != width || f.seen_rewards.size() != 3) {
       return fail(Code::kInvalidArgument,
                   "a fragment of {} rows does not fit observations of {} and {} actions: its arrays have other lengths",
                   n, width, spec.actions);
@@ -170,6 +180,11 @@ base::Result<IterationResult> OnPolicyTrainer::update(std::span<const Fragment> 
     at += f.logp.size();
     episodes_.returns.insert(episodes_.returns.end(), f.episode_returns.begin(), f.episode_returns.end());
     episodes_.lengths.insert(episodes_.lengths.end(), f.episode_lengths.begin(), f.episode_lengths.end());
+    nn::RunningStats rewards(1);
+    rewards.count = f.seen_rewards[0];
+    rewards.mean[0] = f.seen_rewards[1];
+    rewards.m2[0] = f.seen_rewards[2];
+    reward_stats_.merge(rewards);
     if (filter_.enabled) {
       nn::RunningStats seen(spec.observation_size);
       seen.count = f.seen_count;
@@ -181,10 +196,10 @@ base::Result<IterationResult> OnPolicyTrainer::update(std::span<const Fragment> 
   return learn(sample_s);
 }
 
-IterationResult OnPolicyTrainer::learn(double sample_s) {
+base::Result<IterationResult> OnPolicyTrainer::learn(double sample_s) {
   const double start = steady_seconds();
   // Schedules are read before the steps of this iteration count, as at its beginning.
-  const LearnStats stats = learner_.update(batch_, timesteps_);
+  DAYBREAK_ASSIGN(const LearnStats stats, learner_.update(batch_, timesteps_));
   if (filter_.enabled) filter_.assign(stats_);
   timesteps_ += batch_.rows;
   ++iterations_;
@@ -217,6 +232,8 @@ std::vector<float> OnPolicyTrainer::weights() const {
   std::vector<float> flat(learner_.params().begin(), learner_.params().end());
   flat.insert(flat.end(), filter_.mean.begin(), filter_.mean.end());
   flat.insert(flat.end(), filter_.inverse_std.begin(), filter_.inverse_std.end());
+  for (const double x : {reward_stats_.count, reward_stats_.mean[0], reward_stats_.m2[0]})
+    flat.push_back(static_cast<float>(x));
   return flat;
 }
 
@@ -226,15 +243,30 @@ std::shared_ptr<const Policy> OnPolicyTrainer::policy() const {
   info.env = config_.env;
   info.observation_space = observation_space_;
   info.action_space = action_space_;
-  info.distribution = model().spec().discrete ? Distribution::kCategorical : Distribution::kGaussian;
+  info.distribution = model().spec().discrete ? Distribution::kCategorical
+                      : model().spec().sde    ? Distribution::kSde
+                                              : Distribution::kGaussian;
   info.hidden = model().spec().hidden;
   info.act = model().spec().act;
-  std::span<const float> log_std;
-  if (!model().spec().discrete) {
-    log_std = learner_.params().subspan(model().log_std(), static_cast<std::size_t>(model().spec().actions));
-  }
+  const auto log_std = learner_.params().subspan(model().log_std(), model().log_std_size());
   return std::make_shared<const Policy>(std::move(info), filter_, model().actor(), learner_.params(), log_std);
 }
+
+namespace {
+
+void save_stats(Writer& out, const nn::RunningStats& stats) {
+  out.real(stats.count);
+  out.array(std::span<const double>(stats.mean));
+  out.array(std::span<const double>(stats.m2));
+}
+
+void load_stats(Reader& in, nn::RunningStats& stats) {
+  stats.count = in.real();
+  in.array(std::span(stats.mean));
+  in.array(std::span(stats.m2));
+}
+
+}  // namespace
 
 base::Result<std::string> OnPolicyTrainer::save() const {
   Writer state;
@@ -245,22 +277,31 @@ base::Result<std::string> OnPolicyTrainer::save() const {
   state.number(static_cast<std::uint64_t>(timesteps_));
   state.number(static_cast<std::uint64_t>(iterations_));
   state.text(window_.save());
-  state.real(stats_.count);
-  state.array(std::span<const double>(stats_.mean));
-  state.array(std::span<const double>(stats_.m2));
+  save_stats(state, stats_);
   state.array(std::span<const float>(filter_.mean));
   state.array(std::span<const float>(filter_.inverse_std));
+  if (config_.normalize_rewards) save_stats(state, reward_stats_);
   state.number(samplers_.size());
   for (const auto& sampler : samplers_) state.text(sampler->save_state());
   auto& learner = const_cast<OnPolicyLearner&>(learner_);  // spans over its arrays, read only here
   return write_checkpoint(*policy(), learner.arrays(), std::move(state).bytes(), config());
 }
 
+base::Status OnPolicyTrainer::adjust(std::string_view config) {
+  DAYBREAK_ASSIGN(const OnPolicyConfig read, parse_on_policy(config));
+  config_.lr = read.lr;
+  config_.clip = read.clip;
+  config_.entropy_coef = read.entropy_coef;
+  learner_.set_schedules(config_);
+  return {};
+}
+
 base::Status OnPolicyTrainer::restore(std::string bytes) {
-  DAYBREAK_ASSIGN(const Checkpoint file, Checkpoint::open(std::move(bytes), config(),
-                                                          {"algo", "env", "env_options", "num_envs", "num_threads",
-                                                           "hidden", "activation", "shared", "normalize_observations"},
-                                                          learner_.arrays()));
+  DAYBREAK_ASSIGN(const Checkpoint file,
+                  Checkpoint::open(std::move(bytes), config(),
+                                   {"algo", "env", "env_options", "num_envs", "num_threads", "hidden", "activation",
+                                    "shared", "normalize_observations", "normalize_rewards", "use_sde", "optimizer"},
+                                   learner_.arrays()));
   Reader in(file.state());
   OnPolicyLearner::State learner_state;
   learner_state.adam_steps = static_cast<std::int64_t>(in.number());
@@ -272,11 +313,11 @@ base::Status OnPolicyTrainer::restore(std::string bytes) {
   const bool window_read = window.load(in.text());
   nn::RunningStats stats = stats_;
   nn::Filter filter = filter_;
-  stats.count = in.real();
-  in.array(std::span(stats.mean));
-  in.array(std::span(stats.m2));
+  nn::RunningStats reward_stats = reward_stats_;
+  load_stats(in, stats);
   in.array(std::span(filter.mean));
   in.array(std::span(filter.inverse_std));
+  if (config_.normalize_rewards) load_stats(in, reward_stats);
   const std::uint64_t count = in.number();
   std::vector<std::string_view> states;
   for (std::uint64_t i = 0; i < count && !in.failed(); ++i) states.push_back(in.text());
@@ -296,6 +337,7 @@ base::Status OnPolicyTrainer::restore(std::string bytes) {
   file.copy_to(learner_.arrays());
   learner_.set_state(learner_state);
   stats_ = std::move(stats);
+  reward_stats_ = std::move(reward_stats);
   filter_ = std::move(filter);
   window_ = std::move(window);
   timesteps_ = timesteps;

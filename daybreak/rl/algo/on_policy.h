@@ -29,6 +29,7 @@ struct Fragment {
   std::span<const std::int64_t> episode_lengths;
   double seen_count = 0;
   std::span<const double> seen_mean, seen_m2;
+  std::span<const double> seen_rewards;  // count, mean, squared deviations of discounted sums of rewards
 };
 
 class OnPolicyTrainer final : public Trainer {
@@ -48,8 +49,14 @@ class OnPolicyTrainer final : public Trainer {
   base::Status restore(std::string bytes) override;
   std::string config() const override { return to_json(config_); }
 
+  base::Status adjust(std::string_view config) override;
+  void begin_anew() override {
+    for (const auto& sampler : samplers_) sampler->begin_anew();
+  }
+
   const OnPolicyConfig& configuration() const { return config_; }
-  // What RolloutSampler needs of the policy, flat: parameters, then the filter's means and inverse deviations.
+  // What RolloutSampler needs of the policy, flat: parameters, then the filter's means and inverse deviations, then
+  // count, mean and squared deviations of discounted sums of rewards.
   std::vector<float> weights() const;
   const nn::Model& model() const { return learner_.model(); }
 
@@ -57,13 +64,14 @@ class OnPolicyTrainer final : public Trainer {
   OnPolicyTrainer(const OnPolicyConfig& config, const Space& observations, const Space& actions,
                   const nn::ModelSpec& spec);
   void prepare_batch(std::int64_t rows);
-  IterationResult learn(double sample_s);
+  base::Result<IterationResult> learn(double sample_s);
 
-  const OnPolicyConfig config_;
+  OnPolicyConfig config_;
   const Space observation_space_, action_space_;
   OnPolicyLearner learner_;
   nn::Filter filter_;
   nn::RunningStats stats_;
+  nn::RunningStats reward_stats_ = RolloutSampler::first_reward_stats();
   std::vector<std::unique_ptr<RolloutSampler>> samplers_;
   std::unique_ptr<Team> sampling_team_;
   SampleBatch batch_;

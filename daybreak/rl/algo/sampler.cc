@@ -7,6 +7,7 @@
 
 #include "daybreak/rl/algo/gae.h"
 #include "daybreak/rl/algo/wire.h"
+#include "daybreak/rl/nn/sde.h"
 
 namespace daybreak::rl {
 
@@ -18,7 +19,7 @@ RolloutSampler::RolloutSampler(std::unique_ptr<VecEnv> env, const nn::Model& mod
     : env_(std::move(env)),
       model_(model),
       options_(options),
-      seed_(seed + stream * 0x9e3779b97f4a7c15U),
+      seed_(env_seed(seed, stream)),
       kernels_(nn::kernels()),
       random_(seed, 1000 + stream),
       workspace_(model, static_cast<int>(std::min<std::int64_t>(env_->num_envs(), nn::kBlock))),
@@ -30,9 +31,15 @@ RolloutSampler::RolloutSampler(std::unique_ptr<VecEnv> env, const nn::Model& mod
   final_observations_.resize(n * size);
   filtered_.resize(size);
   running_return_.resize(n);
+  discounted_.resize(n);
+  if (model.spec().sde) {
+    noise_.resize(n * model.log_std_size());
+    variance_.resize(static_cast<std::size_t>(model.spec().actions) * nn::kBlock);
+  }
   running_length_.resize(n);
   actions_.resize(static_cast<std::size_t>(nn::pad_batch(static_cast<int>(envs_))));
   step_rewards_.resize(n);
+  learned_rewards_.resize(n);
   terminated_.resize(n);
   truncated_.resize(n);
   truncated_values_.resize(n);
@@ -40,15 +47,13 @@ RolloutSampler::RolloutSampler(std::unique_ptr<VecEnv> env, const nn::Model& mod
   last_values_.resize(n);
   if (!model_.spec().discrete) {
     env_actions_.resize(n * static_cast<std::size_t>(model_.spec().actions));
-    const Space& space = env_->action_space();
-    bool bounded = true;
-    for (std::size_t i = 0; i < space.low.size(); ++i)
-      bounded = bounded && std::isfinite(space.low[i]) && std::isfinite(space.high[i]);
-    if (bounded) {
-      low_.assign(space.low.begin(), space.low.end());
-      high_.assign(space.high.begin(), space.high.end());
-    }
+    bounds_ = ActionBounds(env_->action_space());
   }
+}
+
+std::uint64_t env_seed(std::uint64_t seed, std::uint64_t stream) {
+  if (stream == 0 && seed < kEnvSeeds) return seed;
+  return nn::Random(seed, 2000 + stream).next() % kEnvSeeds;
 }
 
 base::Status RolloutSampler::begin() {
@@ -56,6 +61,7 @@ base::Status RolloutSampler::begin() {
   DAYBREAK_TRY(env_->reset(seed_ + resets_, observations_.data()));
   ++resets_;
   std::fill(running_return_.begin(), running_return_.end(), 0.0);
+  std::fill(discounted_.begin(), discounted_.end(), 0.0);
   std::fill(running_length_.begin(), running_length_.end(), 0);
   started_ = true;
   return {};
@@ -71,8 +77,49 @@ base::Status RolloutSampler::sample(const float* params, const nn::Filter& filte
     started_ = false;
     episodes.clear();
     seen.clear();
+    seen_rewards_.clear();
   }
   return status;
+}
+
+nn::RunningStats RolloutSampler::first_reward_stats() {
+  nn::RunningStats stats(1);
+  stats.count = 1e-4;
+  stats.m2[0] = stats.count;
+  return stats;
+}
+
+void RolloutSampler::draw_noise(const float* params) {
+  const float* log_std = params + model_.log_std();
+  const std::size_t size = model_.log_std_size();
+  for (std::size_t i = 0; i < noise_.size(); ++i) noise_[i] = std::exp(log_std[i % size]) * random_.normal();
+}
+
+// theta z of one environment, whose features are column `column` of the workspace.
+float RolloutSampler::exploration(int env, int action, int column) const {
+  const float* theta = noise_.data() + static_cast<std::size_t>(env) * model_.log_std_size();
+  const int actions = model_.spec().actions;
+  float sum = 0;
+  for (int k = 0; k < model_.features(); ++k) {
+    sum += theta[k * actions + action] * workspace_.features()[k * workspace_.ld_features() + column];
+  }
+  return sum;
+}
+
+void RolloutSampler::normalize_rewards() {
+  nn::RunningStats step(1);
+  for (std::size_t i = 0; i < discounted_.size(); ++i) {
+    discounted_[i] = discounted_[i] * static_cast<double>(options_.gamma) + static_cast<double>(step_rewards_[i]);
+    step.add(discounted_[i]);
+  }
+  reward_stats_.merge(step);
+  seen_rewards_.merge(step);
+  const double scale = 1 / std::sqrt(reward_stats_.m2[0] / reward_stats_.count + 1e-8);
+  const auto clip = static_cast<double>(options_.reward_clip);
+  for (std::size_t i = 0; i < learned_rewards_.size(); ++i) {
+    learned_rewards_[i] = static_cast<float>(std::clamp(static_cast<double>(step_rewards_[i]) * scale, -clip, clip)) *
+                          options_.reward_scale;
+  }
 }
 
 // Log probabilities and an action for environments [first, first + count) from the actor's outputs in the workspace.
@@ -91,23 +138,35 @@ void RolloutSampler::choose(std::int64_t first, int count, SampleBatch& batch, s
         if (u < below) break;
       }
       const auto at = static_cast<std::size_t>(row + b);
-      actions_[static_cast<std::size_t>(first + b)] = a;
+      actions_[static_cast<std::size_t>(first + b)] = static_cast<std::int32_t>(env_->action_space().start) + a;
       batch.actions[at] = a;
       batch.logp[at] = out[a * ld + b];
     }
     return;
   }
   const float* log_std = params + model_.log_std();
+  const bool sde = model_.spec().sde;
+  if (sde) {
+    nn::sde_variance(model_.features(), actions, count, workspace_.features(), workspace_.ld_features(), log_std,
+                     variance_.data(), nn::kBlock);
+  }
   for (int b = 0; b < count; ++b) {
     float logp = 0;
     for (int a = 0; a < actions; ++a) {
-      const float noise = random_.normal();
-      const float action = out[a * ld + b] + std::exp(log_std[a]) * noise;
-      logp -= 0.5F * noise * noise + log_std[a] + 0.91893853320467274F;
+      float action = out[a * ld + b];
+      if (sde) {
+        const float off = exploration(static_cast<int>(first) + b, a, b);
+        const float s2 = variance_[static_cast<std::size_t>(a * nn::kBlock + b)];
+        action += off;
+        logp -= 0.5F * off * off / s2 + 0.5F * std::log(s2) + 0.91893853320467274F;
+      } else {
+        const float noise = random_.normal();
+        action += std::exp(log_std[a]) * noise;
+        logp -= 0.5F * noise * noise + log_std[a] + 0.91893853320467274F;
+      }
       batch.box_actions[static_cast<std::size_t>((row + b) * actions + a)] = action;
       env_actions_[static_cast<std::size_t>((first + b) * actions + a)] =
-          low_.empty() ? action
-                       : scale_action(action, low_[static_cast<std::size_t>(a)], high_[static_cast<std::size_t>(a)]);
+          bounds_.apply(action, static_cast<std::size_t>(a));
     }
     batch.logp[static_cast<std::size_t>(row + b)] = logp;
   }
@@ -154,6 +213,20 @@ void RolloutSampler::values_of(const float* params, const nn::Filter& filter, co
   }
 }
 
+// What the net says of the rows of a step: a weight that is not finite shows here first.
+base::Status RolloutSampler::check_outputs(const SampleBatch& batch, std::int64_t row, std::int64_t step) const {
+  float logp_sum = 0;
+  float value_sum = 0;
+  for (std::int64_t n = 0; n < envs_; ++n) {
+    logp_sum += std::fabs(batch.logp[static_cast<std::size_t>(row + n)]);
+    value_sum += std::fabs(batch.values[static_cast<std::size_t>(row + n)]);
+  }
+  if (std::isfinite(logp_sum) && std::isfinite(value_sum)) return {};
+  return fail(Code::kInvalidArgument,
+              "step {} of the rollout: the policy's {} is not finite: its weights have grown too large, lower lr", step,
+              std::isfinite(logp_sum) ? "value" : "log probability");
+}
+
 base::Status RolloutSampler::check_finite(std::int64_t step) const {
   // A sum is finite only if every term is (overflow of huge finite rewards is as unusable).
   float reward_sum = 0;
@@ -185,12 +258,18 @@ base::Status RolloutSampler::check_finite(std::int64_t step) const {
 void RolloutSampler::end_episodes(const float* params, const nn::Filter& filter, std::int64_t step,
                                   EpisodeLog& episodes) {
   truncated_rows_.clear();
+  if (options_.normalize_rewards) {
+    normalize_rewards();
+  } else {
+    for (std::size_t i = 0; i < learned_rewards_.size(); ++i)
+      learned_rewards_[i] = step_rewards_[i] * options_.reward_scale;
+  }
   for (std::int64_t n = 0; n < envs_; ++n) {
     const auto i = static_cast<std::size_t>(n);
     running_return_[i] += static_cast<double>(step_rewards_[i]);
     ++running_length_[i];
     const auto at = static_cast<std::size_t>(step * envs_ + n);
-    rewards_[at] = step_rewards_[i] * options_.reward_scale;
+    rewards_[at] = learned_rewards_[i];
     done_[at] = terminated_[i] | truncated_[i];
     if (done_[at] == 0) continue;
     if (terminated_[i] == 0) truncated_rows_.push_back(static_cast<std::int32_t>(n));
@@ -198,6 +277,7 @@ void RolloutSampler::end_episodes(const float* params, const nn::Filter& filter,
     episodes.lengths.push_back(running_length_[i]);
     running_return_[i] = 0;
     running_length_[i] = 0;
+    discounted_[i] = 0;
   }
   if (truncated_rows_.empty()) return;
   // A time limit is not the end of the world: what would have followed is worth V(final observation).
@@ -212,6 +292,7 @@ base::Status RolloutSampler::run(const float* params, const nn::Filter& filter, 
                                  std::int64_t first_row, EpisodeLog& episodes, nn::RunningStats& seen) {
   episodes.clear();
   seen.clear();
+  seen_rewards_.clear();
   DAYBREAK_TRY(begin());
   const auto rows = static_cast<std::size_t>(steps * envs_);
   rewards_.resize(rows);
@@ -220,7 +301,11 @@ base::Status RolloutSampler::run(const float* params, const nn::Filter& filter, 
     if (filter.enabled) {
       for (std::int64_t n = 0; n < envs_; ++n) seen.add(observations_.data() + n * observation_size_);
     }
+    if (model_.spec().sde && (t == 0 || (options_.sde_sample_freq > 0 && t % options_.sde_sample_freq == 0))) {
+      draw_noise(params);
+    }
     act(params, filter, batch, first_row + t * envs_);
+    DAYBREAK_TRY(check_outputs(batch, first_row + t * envs_, t));
     const void* actions = model_.spec().discrete ? static_cast<const void*>(actions_.data()) : env_actions_.data();
     base::Status stepped = env_->step(actions, {observations_.data(), step_rewards_.data(), terminated_.data(),
                                                 truncated_.data(), final_observations_.data()});
@@ -252,6 +337,7 @@ std::string RolloutSampler::save_state() const {
   out.array(std::span(observations_));
   out.array(std::span(running_return_));
   out.array(std::span(running_length_));
+  if (options_.normalize_rewards) out.array(std::span(discounted_));
   out.text(started ? env_->save_state() : std::string());
   return std::move(out).bytes();
 }
@@ -268,6 +354,8 @@ base::Status RolloutSampler::load_state(std::string_view bytes) {
   in.array(std::span(observations));
   in.array(std::span(running_return));
   in.array(std::span(running_length));
+  std::vector<double> discounted(discounted_.size());
+  if (options_.normalize_rewards) in.array(std::span(discounted));
   const std::string_view env = in.text();
   if (!in.complete() || started > 1) {
     return fail(Code::kDataLoss, "the state of a sampler does not fit {} environments of {} observations", envs_,
@@ -280,6 +368,7 @@ base::Status RolloutSampler::load_state(std::string_view bytes) {
   observations_ = std::move(observations);
   running_return_ = std::move(running_return);
   running_length_ = std::move(running_length);
+  discounted_ = std::move(discounted);
   return {};
 }
 

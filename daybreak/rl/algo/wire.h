@@ -1,5 +1,5 @@
 // Small helpers of this room's own state: length-prefixed little-endian bytes inside the checkpoint's container, which
-// carries version and checksum. And the mapping of a Box action to the environment's bounds.
+// carries version and checksum.
 #pragma once
 
 #include <algorithm>
@@ -16,11 +16,6 @@ namespace daybreak::rl {
 
 inline double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// A policy's Box action is in [-1, 1] of the environment's bounds; what lies outside is clipped.
-inline float scale_action(float action, float low, float high) {
-  return low + 0.5F * (std::clamp(action, -1.0F, 1.0F) + 1.0F) * (high - low);
 }
 
 class Writer {

@@ -17,7 +17,7 @@ def space_of(description: dict[str, Any]) -> gymnasium.Space[Any]:
 
     space: gymnasium.Space[Any]
     if description["kind"] == "discrete":
-        space = spaces.Discrete(description["n"])
+        space = spaces.Discrete(description["n"], start=description["start"])
     else:
         low, high = (np.array(description[side], np.float32) for side in ("low", "high"))
         space = spaces.Box(low, high, dtype=np.float32)

@@ -23,14 +23,14 @@ constexpr Entry kEntries[] = {
 
 }  // namespace
 
-Space Space::discrete(std::int64_t n) {
-  return {.kind = Kind::kDiscrete, .n = n, .low = {}, .high = {}};
+Space Space::discrete(std::int64_t n, std::int64_t start) {
+  return {.kind = Kind::kDiscrete, .n = n, .low = {}, .high = {}, .start = start};
 }
 
 Space Space::box(std::vector<double> low, std::vector<double> high) {
   DAYBREAK_CHECK(low.size() == high.size());
   const auto n = static_cast<std::int64_t>(low.size());
-  return {.kind = Kind::kBox, .n = n, .low = std::move(low), .high = std::move(high)};
+  return {.kind = Kind::kBox, .n = n, .low = std::move(low), .high = std::move(high), .start = 0};
 }
 
 base::Status VecEnv::reset_rows(const std::uint8_t*, const std::uint64_t*, float*) {

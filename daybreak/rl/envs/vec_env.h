@@ -12,14 +12,16 @@
 
 namespace daybreak::rl {
 
-// A Gymnasium Discrete(n), or a Box flattened to n components in row-major order. A value; any thread may read it.
+// A Gymnasium Discrete(n, start), or a Box flattened to n components in row-major order. A value; any thread may read
+// it.
 struct Space {
   enum class Kind { kDiscrete, kBox };
   Kind kind = Kind::kDiscrete;
   std::int64_t n = 0;             // kDiscrete: number of values; kBox: number of components
   std::vector<double> low, high;  // kBox only, n each (may be infinite)
+  std::int64_t start = 0;         // kDiscrete: the smallest value
 
-  static Space discrete(std::int64_t n);
+  static Space discrete(std::int64_t n, std::int64_t start = 0);
   static Space box(std::vector<double> low, std::vector<double> high);
 
   bool operator==(const Space&) const = default;
@@ -57,8 +59,9 @@ class VecEnv {
   // size].
   virtual base::Status reset(std::uint64_t seed, float* observations) = 0;
 
-  // actions: int32 [num_envs] for Discrete, float [num_envs * n] for Box. An action outside a Discrete space is
-  // kInvalidArgument and names the row and the value; before the first reset a step is kFailedPrecondition.
+  // actions: int32 [num_envs] from the space's start on for Discrete, float [num_envs * n] for Box. An action outside a
+  // Discrete space is kInvalidArgument and names the row and the value; before the first reset a step is
+  // kFailedPrecondition.
   virtual base::Status step(const void* actions, const StepBuffers& out) = 0;
 
   // Starts a new episode in the rows whose mask byte is not 0 (null: in all), and writes the observations of those rows

@@ -21,6 +21,13 @@ void RunningStats::add(const float* row) {
   }
 }
 
+void RunningStats::add(double x) {
+  count += 1;
+  const double delta = x - mean[0];
+  mean[0] += delta / count;
+  m2[0] += delta * (x - mean[0]);
+}
+
 void RunningStats::merge(const RunningStats& other) {
   if (other.count == 0) return;
   const double total = count + other.count;

@@ -17,6 +17,7 @@ struct RunningStats {
   explicit RunningStats(int size) : mean(static_cast<std::size_t>(size)), m2(static_cast<std::size_t>(size)) {}
   void clear();
   void add(const float* row);  // one observation
+  void add(double x);          // one number, where there is one component
   void merge(const RunningStats& other);
 };
 

@@ -54,6 +54,10 @@ struct Kernels {
   // Adam (Kingma and Ba 2015) with the bias corrections folded into `rate` and `eps`; g is scaled by `scale` first.
   void (*adam)(std::size_t n, float* p, const float* g, float* m, float* v, float rate, float beta1, float beta2,
                float eps, float scale);
+  // RMSprop (Hinton 2012): v = alpha v + (1 - alpha) g^2, p -= rate g / (sqrt(v) + eps), or with `inside` sqrt(v + eps)
+  // as in TensorFlow; g is scaled by `scale` first.
+  void (*rmsprop)(std::size_t n, float* p, const float* g, float* v, float rate, float alpha, float eps, float scale,
+                  bool inside);
   double (*sum_squares)(std::size_t n, const float* g);
   void (*add)(std::size_t n, float* into, const float* from);
 

@@ -429,6 +429,38 @@ void adam(std::size_t n, float* p, const float* g, float* m, float* v, float rat
   }
 }
 
+void rmsprop(std::size_t n, float* p, const float* g, float* v, float rate, float alpha, float eps, float scale,
+             bool inside) {
+  const V outer = V::set(inside ? 0 : eps);
+  const V inner = V::set(inside ? eps : 0);
+  const auto step = [&](V grad, V second, V param, V* out_second) {
+    grad = grad * V::set(scale);
+    *out_second = fma(V::set(alpha), second, V::set(1 - alpha) * (grad * grad));
+    return param - (V::set(rate) * grad) / (vsqrt(*out_second + inner) + outer);
+  };
+  std::size_t i = 0;
+  for (; i + V::kLanes <= n; i += V::kLanes) {
+    V second;
+    const V out = step(V::load(g + i), V::load(v + i), V::load(p + i), &second);
+    second.store(v + i);
+    out.store(p + i);
+  }
+  if (i == n) return;
+  float buffer[3][V::kLanes];
+  for (std::size_t j = i; j < i + V::kLanes; ++j) {  // lanes of no element divide by something
+    buffer[0][j - i] = j < n ? g[j] : 1;
+    buffer[1][j - i] = j < n ? v[j] : 1;
+    buffer[2][j - i] = j < n ? p[j] : 1;
+  }
+  V second;
+  step(V::load(buffer[0]), V::load(buffer[1]), V::load(buffer[2]), &second).store(buffer[2]);
+  second.store(buffer[1]);
+  for (std::size_t j = i; j < n; ++j) {
+    v[j] = buffer[1][j - i];
+    p[j] = buffer[2][j - i];
+  }
+}
+
 double sum_squares(std::size_t n, const float* g) {
   V s0 = V::set(0.0F);
   V s1 = V::set(0.0F);
@@ -624,9 +656,21 @@ void exp_array(std::size_t n, const float* x, float* y) {
 }
 
 Kernels make_table() {
-  return Kernels{
-      DAYBREAK_KERNELS_NAME, forward,          backward,      gradient,   gemv,       adam,     sum_squares, add,
-      log_softmax,           categorical_loss, gaussian_loss, value_loss, tanh_array, exp_array};
+  return Kernels{DAYBREAK_KERNELS_NAME,
+                 forward,
+                 backward,
+                 gradient,
+                 gemv,
+                 adam,
+                 rmsprop,
+                 sum_squares,
+                 add,
+                 log_softmax,
+                 categorical_loss,
+                 gaussian_loss,
+                 value_loss,
+                 tanh_array,
+                 exp_array};
 }
 
 }  // namespace

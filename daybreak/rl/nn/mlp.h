@@ -73,6 +73,8 @@ class MlpWorkspace {
   std::ptrdiff_t ld() const { return ld_; }
   // The output layer, [out][ld]: forward's result, backward's input gradient.
   float* output() { return outputs_.back(); }
+  // The last hidden layer, [width][ld] after forward; null without one.
+  const float* features() const { return outputs_.size() > 1 ? outputs_[outputs_.size() - 2] : nullptr; }
 
   // nb: a multiple of kBatchPad, <= capacity.
   void forward(const Kernels& k, const Mlp& mlp, const float* params, const float* x, std::ptrdiff_t ldx, int nb);

@@ -13,7 +13,7 @@ Model::Model(ModelSpec spec) : spec_(std::move(spec)) {
     size_ = critic_.end();
   }
   log_std_ = size_;
-  if (!spec_.discrete) size_ += static_cast<std::size_t>(spec_.actions);
+  size_ += log_std_size();
 }
 
 ModelWorkspace::ModelWorkspace(const Model& model, int capacity)

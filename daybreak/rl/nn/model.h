@@ -18,6 +18,7 @@ struct ModelSpec {
   Act act = Act::kTanh;
   bool shared = false;  // one trunk; the critic is one more output row of the actor
   bool critic = true;   // false: no value estimate at all (REINFORCE)
+  bool sde = false;     // Box: the noise is a linear function of the actor's last hidden layer
 
   bool operator==(const ModelSpec&) const = default;
 };
@@ -32,7 +33,14 @@ class Model {
   const Mlp& actor() const { return actor_; }
   const Mlp& critic() const { return critic_; }  // only if separate_critic()
   bool separate_critic() const { return spec_.critic && !spec_.shared; }
-  std::size_t log_std() const { return log_std_; }  // offset of `actions` floats, Box only
+  std::size_t log_std() const { return log_std_; }  // offset of log_std_size() floats, Box only
+  // One an action; with sde [features][actions].
+  std::size_t log_std_size() const {
+    if (spec_.discrete) return 0;
+    return static_cast<std::size_t>(spec_.actions) * static_cast<std::size_t>(spec_.sde ? features() : 1);
+  }
+  // Width of the actor's last hidden layer; of the observation where there is none.
+  int features() const { return spec_.hidden.empty() ? spec_.observation_size : spec_.hidden.back(); }
   // Floats of the flat array; rows of weights are padded (Layer::ldw), the padding is and stays zero.
   std::size_t size() const { return size_; }
 
@@ -56,6 +64,9 @@ class ModelWorkspace {
   float* policy() { return actor_.output(); }  // [actions][ld_policy()]
   std::ptrdiff_t ld_policy() const { return actor_.ld(); }
   float* value() { return value_; }  // [capacity]; null without a critic
+  // The input of the actor's output layer, [features][ld_features()].
+  const float* features() const { return actor_.features() != nullptr ? actor_.features() : x_.data(); }
+  std::ptrdiff_t ld_features() const { return actor_.features() != nullptr ? actor_.ld() : ldx_; }
 
   void forward(const Kernels& k, const Model& model, const float* params, int nb);
   void forward_value(const Kernels& k, const Model& model, const float* params, int nb);

@@ -143,6 +143,7 @@ nb::dict describe_space(const Space& space) {
   nb::dict result;
   result["kind"] = space.kind == Space::Kind::kDiscrete ? "discrete" : "box";
   result["n"] = space.n;
+  if (space.kind == Space::Kind::kDiscrete) result["start"] = space.start;
   if (space.kind == Space::Kind::kBox) {
     result["low"] = space.low;
     result["high"] = space.high;

@@ -41,9 +41,26 @@ class EnvMaker {
   EnvFactory factory() {
     return [this](const EnvOptions& options) -> base::Result<std::unique_ptr<VecEnv>> {
       auto env = make(options.num_envs, options_);
-      if (env) made_.push_back(env->get());
+      if (!env) return env;
+      made_.push_back(env->get());
+      if (!warn_of_images(**env)) return base::fail(base::Code::kUnknown, "the environment could not be made");
       return env;
     };
+  }
+
+  // False when the warning was made an error, which is then set.
+  bool warn_of_images(const VecEnv& env) {
+    const nb::gil_scoped_acquire acquire;
+    const auto* gym = dynamic_cast<const GymVecEnv*>(&env);
+    const std::string shape = gym != nullptr && !warned_ ? gym->image_shape() : std::string();
+    if (shape.empty()) return true;
+    warned_ = true;
+    const std::string text = fmt::format(
+        "observations of shape {} look like images: the net is an MLP over the flattened numbers, which learns little "
+        "from "
+        "pixels. Give features instead, or at least small grey ones with normalize_observations=True",
+        shape);
+    return PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 3) == 0;
   }
 
   // A Python exception stays set, and the Result says only that there is one. Takes the GIL.
@@ -67,6 +84,9 @@ class EnvMaker {
     return all;
   }
 
+  // Whether the person gave an environment rather than what makes one.
+  bool is_instance() const { return is_env_instance(env_); }
+
   // What factory() made is gone.
   void forget() { made_.clear(); }
 
@@ -83,6 +103,7 @@ class EnvMaker {
   nb::object env_;
   nb::dict options_;
   std::vector<VecEnv*> made_;
+  bool warned_ = false;
 };
 
 bool is_count(std::string_view name) {
@@ -130,6 +151,7 @@ Fragment fragment_of(nb::handle dict) {
   f.seen_count = nb::cast<double>(dict["seen_count"]);
   f.seen_mean = span_of<double>(dict, "seen_mean");
   f.seen_m2 = span_of<double>(dict, "seen_m2");
+  f.seen_rewards = span_of<double>(dict, "seen_rewards");
   return f;
 }
 
@@ -148,9 +170,11 @@ class TrainerObject {
     return result_dict(raise_or(std::move(result)));
   }
 
-  nb::typed<nb::object, nb::any> learn(std::int64_t total, nb::handle callback) {
+  // callback(result): learning ends early where it answers False.
+  nb::typed<nb::object, nb::any> learn(std::int64_t steps, nb::handle callback) {
+    const std::int64_t end = trainer_->timesteps() + steps;
     nb::object last = nb::none();
-    while (trainer_->timesteps() < total) {
+    while (trainer_->timesteps() < end) {
       base::Result<IterationResult> result;
       {
         const nb::gil_scoped_release release;
@@ -158,10 +182,9 @@ class TrainerObject {
       }
       if (PyErr_CheckSignals() != 0) throw nb::python_error();
       const IterationResult values = raise_or(std::move(result));
-      if (!callback.is_none()) {
-        callback(result_dict(values));
-      }
-      if (trainer_->timesteps() >= total) last = result_dict(values);
+      const bool stop = !callback.is_none() && callback(result_dict(values)).is(nb::bool_(false));
+      if (stop || trainer_->timesteps() >= end) last = result_dict(values);
+      if (stop) break;
     }
     return last;
   }
@@ -179,18 +202,34 @@ class TrainerObject {
     return result_dict(raise_or(std::move(result)));
   }
 
-  nb::tuple evaluate(std::int64_t episodes, std::uint64_t seed, bool deterministic, const nb::dict& options) {
+  nb::tuple evaluate(std::int64_t episodes, std::uint64_t seed, bool deterministic, std::int64_t max_steps,
+                     const nb::dict& options) {
     const auto policy = trainer_->policy();
-    auto env = raise_or(maker_->make(evaluation_envs(episodes), maker_->options_with(options)));
-    base::Result<EpisodeLog> log;
+    // An environment that exists is the only one there is: it is played here, and training starts new episodes in it.
+    const bool single = maker_->is_instance();
+    const std::int64_t envs = single ? 1 : evaluation_envs(episodes);
+    auto env = raise_or(maker_->make(envs, maker_->options_with(options)));
+    if (single) trainer_->begin_anew();
+    const auto go_on = []() -> base::Status {
+      const nb::gil_scoped_acquire acquire;
+      if (PyErr_CheckSignals() == 0) return {};
+      return base::fail(base::Code::kCancelled, "interrupted");
+    };
+    base::Result<Evaluation> log;
     {
       const nb::gil_scoped_release release;
-      log = rl::evaluate(*policy, *env, {.episodes = episodes, .seed = seed, .deterministic = deterministic});
+      log = rl::evaluate(
+          *policy, *env,
+          {.episodes = episodes, .seed = seed, .deterministic = deterministic, .max_steps = max_steps, .go_on = go_on});
     }
-    if (!log) raise_env_error(*env, log.error());
-    EpisodeLog done = *std::move(log);
+    if (!log) {
+      if (PyErr_Occurred() != nullptr) throw nb::python_error();
+      raise_env_error(*env, log.error());
+    }
+    Evaluation done = *std::move(log);
     const std::size_t n = done.returns.size();
-    return nb::make_tuple(array_of(std::move(done.returns), {n}), array_of(std::move(done.lengths), {n}));
+    return nb::make_tuple(array_of(std::move(done.returns), {n}), array_of(std::move(done.lengths), {n}),
+                          done.unfinished);
   }
 
   nb::bytes save() const {
@@ -237,20 +276,26 @@ class SamplerObject {
     const int width = model_.spec().observation_size;
     filter_ = nn::Filter(width, config_.normalize_observations, static_cast<float>(config_.observation_clip));
     seen_ = nn::RunningStats(width);
-    sampler_ = std::make_unique<RolloutSampler>(std::move(env), model_, sampler_options(config_),
-                                                static_cast<std::uint64_t>(config_.seed), stream);
+    sampler_ = std::make_unique<RolloutSampler>(std::move(env), model_, sampler_options(config_), config_.seed, stream);
   }
 
   void set_weights(const FloatArray& flat) {
     const auto width = static_cast<std::size_t>(model_.spec().observation_size);
-    if (flat.size() != model_.size() + 2 * width) {
-      throw nb::value_error(fmt::format("{} weights: this sampler's model has {} and a filter of 2 x {}", flat.size(),
-                                        model_.size(), width)
-                                .c_str());
+    if (flat.size() != model_.size() + 2 * width + 3) {
+      throw nb::value_error(
+          fmt::format("{} weights: this sampler's model has {}, a filter of 2 x {} and statistics of 3", flat.size(),
+                      model_.size(), width)
+              .c_str());
     }
     params_.assign(flat.data(), flat.data() + model_.size());
     std::copy_n(flat.data() + model_.size(), width, filter_.mean.data());
     std::copy_n(flat.data() + model_.size() + width, width, filter_.inverse_std.data());
+    const float* rewards = flat.data() + model_.size() + 2 * width;
+    nn::RunningStats stats(1);
+    stats.count = static_cast<double>(rewards[0]);
+    stats.mean[0] = static_cast<double>(rewards[1]);
+    stats.m2[0] = static_cast<double>(rewards[2]);
+    sampler_->set_reward_stats(stats);
   }
 
   nb::dict sample(std::int64_t steps) {
@@ -285,6 +330,8 @@ class SamplerObject {
     out["seen_count"] = seen_.count;
     out["seen_mean"] = array_of(std::vector<double>(seen_.mean), {width});
     out["seen_m2"] = array_of(std::vector<double>(seen_.m2), {width});
+    const nn::RunningStats& rewards = sampler_->seen_rewards();
+    out["seen_rewards"] = array_of(std::vector<double>{rewards.count, rewards.mean[0], rewards.m2[0]}, {3});
     return out;
   }
 
@@ -357,16 +404,23 @@ void bind_trainers(nb::module_& m) {
   using namespace daybreak::rl;
   nb::class_<TrainerObject>(m, "Trainer", "A native trainer; daybreak.rl's trainers hold one.")
       .def("train", &TrainerObject::train, "One iteration; its results by name.")
-      .def("learn", &TrainerObject::learn, "total_timesteps"_a, "callback"_a = nb::none(),
-           "Iterations until `total_timesteps` have been made in all; the last one's results.")
+      .def("learn", &TrainerObject::learn, "timesteps"_a, "callback"_a = nb::none(),
+           "Iterations until that many more steps have been made, or the callback answers False; the last one's "
+           "results.")
       .def("update", &TrainerObject::update, "fragments"_a, "sample_s"_a,
            "Learns from what samplers with weights() have made: one iteration's results.")
-      .def("evaluate", &TrainerObject::evaluate, "episodes"_a, "seed"_a, "deterministic"_a, "options"_a,
-           "(returns, lengths) of whole episodes in fresh environments.")
+      .def("evaluate", &TrainerObject::evaluate, "episodes"_a, "seed"_a, "deterministic"_a, "max_steps"_a, "options"_a,
+           "(returns, lengths, how many of them max_steps ended) of whole episodes in fresh environments.")
       .def("save", &TrainerObject::save, "A checkpoint, resumable to the bit; it is a policy file too.")
       .def("restore", &TrainerObject::restore, "bytes"_a,
            "Goes on from save(). DataLossError when damaged, ValueError when of another trainer; then nothing has "
            "changed.")
+      .def(
+          "adjust",
+          [](TrainerObject& self, const std::string& config) {
+            daybreak::base::value_or_raise(self.trainer().adjust(config));
+          },
+          "config"_a, "Takes the schedules of a configuration as JSON; the rest of it is not looked at.")
       .def("weights", &TrainerObject::weights, "What Sampler.set_weights takes: float32, flat.")
       .def_prop_ro(
           "policy", [](TrainerObject& self) { return PolicyObject(self.trainer().policy()); },

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 
 #include "daybreak/base/bind.h"
 #include "daybreak/rl/python/buffer.h"
+#include "daybreak/rl/python/numbers.h"
 
 namespace nb = nanobind;
 
@@ -18,6 +20,8 @@ using base::Code;
 using base::fail;
 
 namespace {
+
+constexpr std::int64_t kMaxDiscrete = std::int64_t{1} << 30;  // so that every action fits into 32 bits
 
 std::string text_of(nb::handle object) {
   return nb::str(object).c_str();
@@ -29,6 +33,11 @@ std::string type_of(nb::handle object) {
 
 nb::object gymnasium() {
   return nb::module_::import_("daybreak.rl.envs.extra").attr("gymnasium_or_raise")("these environments");
+}
+
+// What an environment answered is not what it should be.
+base::Status answered(const char* method, std::int64_t row, const base::Error& error) {
+  return fail(Code::kInvalidArgument, "{} of environment {} gave {}", method, row, error.message());
 }
 
 // Copies numbers of a buffer as float32; false for an element type that is not a number.
@@ -56,13 +65,20 @@ GymVecEnv::PySpace GymVecEnv::space_of(nb::handle space, const char* role) {
   const nb::object spaces = gymnasium().attr("spaces");
   PySpace result;
   if (nb::isinstance(space, spaces.attr("Discrete"))) {
-    result.space = Space::discrete(nb::cast<std::int64_t>(nb::int_(space.attr("n"))));
-    result.start = nb::cast<std::int64_t>(nb::int_(space.attr("start")));
+    const auto number = [&](const char* name) { return base::value_or_raise(integer_of(space.attr(name), name)); };
+    result.space = Space::discrete(number("n"), number("start"));
+    if (const std::int64_t start = result.space.start; start < -kMaxDiscrete || start > kMaxDiscrete) {
+      throw nb::value_error(
+          fmt::format("the {} space {} starts at {}: -2**30 to 2**30 are possible", role, text_of(space), start)
+              .c_str());
+    }
     return result;
   }
   if (!nb::isinstance(space, spaces.attr("Box"))) {
     throw nb::value_error(
-        fmt::format("the {} space {} is not supported: a Box (it is flattened) or a Discrete is", role, text_of(space))
+        fmt::format("the {} space {} is not supported: a Box (it is flattened) or a Discrete is; for others there are "
+                    "wrappers, such as gymnasium.wrappers.FlattenObservation",
+                    role, text_of(space))
             .c_str());
   }
   const auto numbers = [&](const char* side) {
@@ -119,6 +135,11 @@ GymVecEnv::~GymVecEnv() {
   exception_.reset();
 }
 
+std::string GymVecEnv::image_shape() const {
+  if (observation_.space.kind != Space::Kind::kBox || nb::len(observation_.shape) < 2) return {};
+  return text_of(observation_.dtype) == "uint8" ? text_of(observation_.shape) : std::string();
+}
+
 int GymVecEnv::traverse(visitproc visit, void* arg) const {
   for (const Row& row : rows_) {
     Py_VISIT(row.env.ptr());
@@ -155,16 +176,12 @@ base::Status GymVecEnv::guarded(std::int64_t row, const char* method, Function f
 base::Status GymVecEnv::read_observation(nb::handle value, std::int64_t row, const char* method, float* to) const {
   const std::int64_t n = observation_.space.n;
   if (observation_.space.kind == Space::Kind::kDiscrete) {
-    const nb::object index = nb::steal(PyNumber_Index(value.ptr()));
-    if (!index.is_valid()) {
-      PyErr_Clear();
-      return fail(Code::kInvalidArgument, "{} of environment {} gave the observation {}, which is not an integer",
-                  method, row, text_of(value));
-    }
-    const std::int64_t at = nb::cast<std::int64_t>(index) - observation_.start;
+    const base::Result<std::int64_t> found = integer_of(value, "observation");
+    if (!found) return answered(method, row, found.error());
+    const std::int64_t at = *found - observation_.space.start;
     if (at < 0 || at >= n) {
       return fail(Code::kInvalidArgument, "{} of environment {} gave the observation {}, which is not in {}..{}",
-                  method, row, text_of(value), observation_.start, observation_.start + n - 1);
+                  method, row, *found, observation_.space.start, observation_.space.start + n - 1);
     }
     std::fill_n(to, n, 0.0F);
     to[at] = 1;
@@ -183,7 +200,13 @@ base::Status GymVecEnv::read_observation(nb::handle value, std::int64_t row, con
     read = buffer.ok() && to_floats(buffer, n, to);
   }
   if (!read) {
-    const nb::object floats = numpy_.attr("ascontiguousarray")(array, "float32");
+    nb::object floats;
+    try {
+      floats = float_array_of(array, "observation");
+    } catch (nb::python_error& error) {
+      if (!error.matches(PyExc_ValueError)) throw;
+      return fail(Code::kInvalidArgument, "{} of environment {} gave {}", method, row, text_of(error.value()));
+    }
     to_floats(Buffer(floats), n, to);
   }
   for (std::int64_t i = 0; i < n; ++i) {
@@ -233,7 +256,7 @@ base::Status GymVecEnv::reset_rows(const std::uint8_t* mask, const std::uint64_t
 
 nb::object GymVecEnv::action_at(const void* actions, std::int64_t row) const {
   if (action_.space.kind == Space::Kind::kDiscrete) {
-    return nb::int_(static_cast<const std::int32_t*>(actions)[row] + action_.start);
+    return nb::int_(static_cast<const std::int32_t*>(actions)[row]);
   }
   const std::int64_t n = action_.space.n;
   const float* from = static_cast<const float*>(actions) + row * n;
@@ -246,9 +269,10 @@ base::Status GymVecEnv::call_step(std::int64_t row, const void* actions, const S
   return guarded(row, "step", [&]() -> base::Status {
     if (action_.space.kind == Space::Kind::kDiscrete) {
       const std::int32_t action = static_cast<const std::int32_t*>(actions)[row];
-      if (action < 0 || action >= action_.space.n) {
-        return fail(Code::kInvalidArgument, "action {} of environment {} is not in 0..{}", action, row,
-                    action_.space.n - 1);
+      const std::int64_t start = action_.space.start;
+      if (action < start || action >= start + action_.space.n) {
+        return fail(Code::kInvalidArgument, "action {} of environment {} is not in {}..{}", action, row, start,
+                    start + action_.space.n - 1);
       }
     }
     const nb::object answer = rows_[row].step(action_at(actions, row));
@@ -258,15 +282,19 @@ base::Status GymVecEnv::call_step(std::int64_t row, const void* actions, const S
                   nb::isinstance<nb::tuple>(answer) ? fmt::format("a tuple of {}", nb::len(answer)) : type_of(answer));
     }
     DAYBREAK_TRY(read_observation(answer[0], row, "step", out.observations + row * observation_.space.n));
-    const nb::object given = answer[1];
-    const double reward = PyFloat_AsDouble(given.ptr());
-    if (PyErr_Occurred()) throw nb::python_error();
-    if (!std::isfinite(static_cast<float>(reward))) {
-      return fail(Code::kInvalidArgument, "step of environment {} gave the reward {}", row, reward);
+    const base::Result<double> reward = real_of(answer[1], "reward");
+    if (!reward) return answered("step", row, reward.error());
+    if (!std::isfinite(static_cast<float>(*reward))) {
+      return fail(Code::kInvalidArgument, "step of environment {} gave the reward {}: it must be finite in 32 bits",
+                  row, *reward);
     }
-    out.rewards[row] = static_cast<float>(reward);
-    out.terminated[row] = nb::bool_(answer[2]) ? 1 : 0;
-    out.truncated[row] = nb::bool_(answer[3]) ? 1 : 0;
+    const base::Result<bool> terminated = flag_of(answer[2], "terminated");
+    if (!terminated) return answered("step", row, terminated.error());
+    const base::Result<bool> truncated = flag_of(answer[3], "truncated");
+    if (!truncated) return answered("step", row, truncated.error());
+    out.rewards[row] = static_cast<float>(*reward);
+    out.terminated[row] = *terminated ? 1 : 0;
+    out.truncated[row] = *truncated ? 1 : 0;
     return {};
   });
 }
@@ -318,9 +346,29 @@ std::map<std::string, std::string> native_options(const nb::dict& options) {
   std::map<std::string, std::string> result;
   for (auto [key, value] : options) {
     const std::string name = nb::cast<std::string>(key);
-    result[name] = nb::isinstance<nb::bool_>(value) ? (nb::cast<bool>(value) ? "true" : "false") : text_of(value);
+    const nb::object plain = nb::module_::import_("daybreak.base.numbers").attr("plain")(value, name);
+    result[name] = plain.is(nb::bool_(true)) ? "true" : plain.is(nb::bool_(false)) ? "false" : text_of(plain);
   }
   return result;
+}
+
+}  // namespace
+
+namespace {
+
+// One object that is stepped as two rows would give each of them every other step of one episode.
+void refuse_shared(const std::vector<nb::object>& envs, nb::handle maker) {
+  std::map<const PyObject*, std::size_t> seen;
+  for (std::size_t i = 0; i < envs.size(); ++i) {
+    const nb::object inner = nb::getattr(envs[i], "unwrapped", envs[i]);
+    const auto [at, added] = seen.emplace(inner.ptr(), i);
+    if (added) continue;
+    throw nb::value_error(
+        fmt::format("{} gave the same environment for rows {} and {}: return a new one at each call, or give the "
+                    "environment itself with num_envs=1",
+                    text_of(nb::repr(maker)), at->second, i)
+            .c_str());
+  }
 }
 
 }  // namespace
@@ -352,7 +400,7 @@ std::unique_ptr<VecEnv> make_env_from_python(nb::handle env, std::int64_t num_en
       for (const std::string& known : env_ids()) message += " " + known;
       base::raise(base::Error(Code::kNotFound, message + "; Gymnasium says: " + text_of(error.value())));
     }
-  } else if (nb::hasattr(env, "reset") && nb::hasattr(env, "step") && !PyType_Check(env.ptr())) {
+  } else if (is_env_instance(env)) {
     if (num_envs != 1) {
       throw nb::value_error(
           fmt::format("one environment was given for num_envs={}: give a function that makes one", num_envs).c_str());
@@ -369,6 +417,7 @@ std::unique_ptr<VecEnv> make_env_from_python(nb::handle env, std::int64_t num_en
                 .c_str());
       }
     }
+    refuse_shared(envs, env);
   } else {
     throw nb::type_error(
         fmt::format("an environment is an id, a class, a function or an object with reset and step, not {}",
@@ -376,6 +425,10 @@ std::unique_ptr<VecEnv> make_env_from_python(nb::handle env, std::int64_t num_en
             .c_str());
   }
   return GymVecEnv::make(std::move(envs), autoreset);
+}
+
+bool is_env_instance(nb::handle env) {
+  return nb::hasattr(env, "reset") && nb::hasattr(env, "step") && !PyType_Check(env.ptr());
 }
 
 void raise_env_error(VecEnv& env, const base::Error& error) {

@@ -32,6 +32,9 @@ class GymVecEnv final : public VecEnv {
   std::string save_state() const override { return {}; }
   base::Status load_state(std::string_view bytes) override;
 
+  // The shape of observations that look like images (uint8 of two or more dimensions) as text; empty for others.
+  std::string image_shape() const;
+
   // For tp_traverse and tp_clear of the Python object that owns this: an environment may refer back to its batch.
   int traverse(visitproc visit, void* arg) const;
   void clear();
@@ -44,7 +47,6 @@ class GymVecEnv final : public VecEnv {
   // A space with what Python needs to know of it.
   struct PySpace {
     Space space;
-    std::int64_t start = 0;  // Discrete: its smallest value
     nanobind::object shape, dtype;
   };
   struct Row {
@@ -74,6 +76,9 @@ class GymVecEnv final : public VecEnv {
 // Python exceptions; the GIL must be held.
 std::unique_ptr<VecEnv> make_env_from_python(nanobind::handle env, std::int64_t num_envs, Autoreset autoreset,
                                              const nanobind::dict& options);
+
+// Whether `env` is an environment that exists, not an id, a class or a function.
+bool is_env_instance(nanobind::handle env);
 
 // Throws the exception of `error`, raised from the exception of the Python environment where there was one.
 [[noreturn]] void raise_env_error(VecEnv& env, const base::Error& error);

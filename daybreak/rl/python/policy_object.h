@@ -29,7 +29,4 @@ class PolicyObject {
   std::int64_t pid_;
 };
 
-// A float32, C-contiguous numpy array equal to `array`; the array itself when it is one.
-nanobind::object as_float_array(nanobind::handle array);
-
 }  // namespace daybreak::rl

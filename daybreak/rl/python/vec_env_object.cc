@@ -10,6 +10,7 @@
 #include "daybreak/base/bind.h"
 #include "daybreak/rl/python/buffer.h"
 #include "daybreak/rl/python/gym_vec_env.h"
+#include "daybreak/rl/python/numbers.h"
 
 namespace nb = nanobind;
 
@@ -49,20 +50,6 @@ std::int64_t count_ends(const std::uint8_t* terminated, const std::uint8_t* trun
   }
   for (; at < n; ++at) count += terminated[at] | truncated[at];
   return count;
-}
-
-std::uint64_t seed_of(nb::handle value) {
-  if (!nb::isinstance<nb::int_>(value) && !nb::hasattr(value, "__index__")) {
-    throw nb::type_error(("seed=" + std::string(nb::repr(value).c_str()) + " is not an integer").c_str());
-  }
-  const nb::object index = nb::steal(PyNumber_Index(value.ptr()));
-  if (!index.is_valid()) throw nb::python_error();
-  const unsigned long long seed = PyLong_AsUnsignedLongLong(index.ptr());
-  if (PyErr_Occurred()) {
-    PyErr_Clear();
-    throw nb::value_error(("seed=" + std::string(nb::repr(value).c_str()) + " is not from 0 to 2**64 - 1").c_str());
-  }
-  return seed;
 }
 
 std::uint64_t fresh_seed() {
@@ -124,7 +111,8 @@ nb::object VecEnvObject::observations() const {
 nb::object VecEnvObject::reset(nb::handle seed, nb::handle options) {
   std::vector<std::uint64_t> seeds;
   if (!seed.is_none()) {
-    if (nb::isinstance<nb::sequence>(seed) && !nb::isinstance<nb::str>(seed)) {
+    const bool scalar = nb::hasattr(seed, "ndim") && nb::cast<std::int64_t>(seed.attr("ndim")) == 0;
+    if (nb::isinstance<nb::sequence>(seed) && !nb::isinstance<nb::str>(seed) && !scalar) {
       for (nb::handle one : seed) seeds.push_back(one.is_none() ? fresh_seed() : seed_of(one));
       if (static_cast<std::int64_t>(seeds.size()) != num_envs_) {
         throw nb::value_error(fmt::format("{} seeds for num_envs={}", seeds.size(), num_envs_).c_str());
@@ -190,15 +178,14 @@ void VecEnvObject::bad_actions(nb::handle actions) const {
 }
 
 // Where 32-bit integers lie: those of the array itself, or a converted copy. An integer too large for 32 bits becomes
-// -1, which no Discrete space holds.
+// the smallest one, which no Discrete space holds.
 const void* VecEnvObject::discrete_actions(nb::handle actions) {
   Buffer buffer(actions);
   if (!buffer.ok() || !std::strchr("ilqhbBHIL", buffer.letter()) || !buffer.letter()) {
     const nb::object array = numpy_.attr("asarray")(actions);
     const std::string kind = nb::cast<std::string>(array.attr("dtype").attr("kind"));
     if (kind != "i" && kind != "u") bad_actions(actions);
-    const nb::object wide = numpy_.attr("ascontiguousarray")(array, "int64");
-    return discrete_actions(wide);
+    return discrete_actions(nb::module_::import_("daybreak.base.numbers").attr("integers")(array, "actions"));
   }
   if (buffer->itemsize * num_envs_ != buffer->len) bad_actions(actions);
   if (buffer.letter() == 'i') {
@@ -209,19 +196,17 @@ const void* VecEnvObject::discrete_actions(nb::handle actions) {
     const auto* values = static_cast<const std::int64_t*>(buffer->buf);
     for (std::int64_t row = 0; row < num_envs_; ++row) {
       const auto narrow = static_cast<std::int32_t>(values[row]);
-      int_actions_[row] = narrow == values[row] ? narrow : -1;
+      int_actions_[row] = narrow == values[row] ? narrow : std::numeric_limits<std::int32_t>::min();
     }
     return int_actions_.data();
   }
-  return discrete_actions(numpy_.attr("ascontiguousarray")(actions, "int64"));
+  return discrete_actions(nb::module_::import_("daybreak.base.numbers").attr("integers")(actions, "actions"));
 }
 
 const void* VecEnvObject::box_actions(nb::handle actions) {
   Buffer buffer(actions);
   if (buffer.letter() != 'f') {
-    const nb::object array = numpy_.attr("ascontiguousarray")(actions, "float32");
-    if (nb::cast<std::string>(array.attr("dtype").attr("kind")) != "f") bad_actions(actions);
-    return box_actions(array);
+    return box_actions(float_array_of(actions, "actions"));
   }
   if (buffer->len != static_cast<Py_ssize_t>(float_actions_.size() * sizeof(float))) bad_actions(actions);
   std::memcpy(float_actions_.data(), buffer->buf, buffer->len);

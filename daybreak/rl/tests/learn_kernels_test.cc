@@ -169,6 +169,26 @@ TEST_P(Levels, adam_is_adam) {
   EXPECT_NEAR(squares, expected, 1e-4);
 }
 
+TEST_P(Levels, rmsprop_is_rmsprop_with_epsilon_outside_and_inside_of_the_root) {
+  for (const bool inside : {false, true}) {
+    const std::size_t n = 37;
+    auto p = numbers(n);
+    const auto g = numbers(n);
+    auto v = numbers(n, 0.1F);
+    for (float& x : v) x *= x;
+    const auto p0 = p;
+    const auto v0 = v;
+    k_->rmsprop(n, p.data(), g.data(), v.data(), 0.01F, 0.95F, 1e-2F, 0.5F, inside);
+    for (std::size_t i = 0; i < n; ++i) {
+      const double grad = 0.5 * static_cast<double>(g[i]);
+      const double second = 0.95 * static_cast<double>(v0[i]) + 0.05 * grad * grad;
+      const double root = inside ? std::sqrt(second + 1e-2) : std::sqrt(second) + 1e-2;
+      EXPECT_NEAR(static_cast<double>(v[i]), second, 1e-6);
+      EXPECT_NEAR(static_cast<double>(p[i]), static_cast<double>(p0[i]) - 0.01 * grad / root, 1e-5);
+    }
+  }
+}
+
 TEST_P(Levels, log_softmax_sums_to_one_and_survives_large_logits) {
   const int actions = 5;
   const int nb = 32;

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <numeric>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "daybreak/rl/algo/gae.h"
@@ -20,6 +23,8 @@ struct Case {
   nn::Act act;
   double value_clip, entropy, kl;
   std::int64_t threads;
+  bool sde = false;
+  bool linear = false;  // no hidden layer
 };
 
 SampleBatch random_batch(const nn::Model& model, std::int64_t rows, std::uint64_t seed) {
@@ -53,7 +58,12 @@ TEST_P(Gradients, equal_central_differences_of_the_reference) {
   spec.observation_size = 5;
   spec.discrete = c.discrete;
   spec.actions = c.discrete ? 3 : 2;
-  spec.hidden = {9, 7};
+  if (c.linear) {
+    spec.hidden = {};
+  } else {
+    spec.hidden = {9, 7};
+  }
+  spec.sde = c.sde;
   spec.act = c.act;
   spec.critic = config.algo != "pg";
   spec.shared = c.shared;
@@ -70,14 +80,15 @@ TEST_P(Gradients, equal_central_differences_of_the_reference) {
   learner.gradient_of(batch, rows, 0, gradient, &sums, &value_sum);
 
   std::vector<double> params(learner.params().begin(), learner.params().end());
+  const std::vector<double> held = params;
   const double step = 1e-6;
   double largest = 0;
   for (std::size_t i = 0; i < params.size(); ++i) {
     const double kept = params[i];
     params[i] = kept + step;
-    const double above = reference::on_policy_loss(model, config, params, batch);
+    const double above = reference::on_policy_loss(model, config, params, batch, held);
     params[i] = kept - step;
-    const double below = reference::on_policy_loss(model, config, params, batch);
+    const double below = reference::on_policy_loss(model, config, params, batch, held);
     params[i] = kept;
     const double expected = (above - below) / (2 * step);
     ASSERT_NEAR(static_cast<double>(gradient[i]), expected, 2e-5 + 2e-4 * std::fabs(expected)) << "parameter " << i;
@@ -95,6 +106,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"ppo_discrete_shared_relu", "ppo", true, true, nn::Act::kRelu, 0.3, 0.02, 0, 1},
                     Case{"ppo_box", "ppo", false, false, nn::Act::kTanh, 0, 0.01, 0.2, 1},
                     Case{"ppo_box_shared_two_threads", "ppo", false, true, nn::Act::kTanh, 0.2, 0.01, 0, 2},
+                    Case{"ppo_sde", "ppo", false, false, nn::Act::kTanh, 0, 0.01, 0.2, 1, true},
+                    Case{"ppo_sde_shared_two_threads", "ppo", false, true, nn::Act::kRelu, 0.2, 0.01, 0, 2, true},
+                    Case{"a2c_sde_linear", "a2c", false, false, nn::Act::kTanh, 0, 0.01, 0, 1, true, true},
                     Case{"a2c_discrete", "a2c", true, false, nn::Act::kTanh, 0, 0.01, 0, 2},
                     Case{"a2c_box", "a2c", false, true, nn::Act::kRelu, 0, 0.01, 0, 1},
                     Case{"pg_discrete", "pg", true, false, nn::Act::kTanh, 0, 0, 0, 1},
@@ -160,8 +174,8 @@ TEST(Learner, the_same_seed_gives_the_same_bits_at_every_number_of_threads) {
     OnPolicyLearner a(model, small_config(threads));
     OnPolicyLearner b(model, small_config(threads));
     for (int i = 0; i < 3; ++i) {
-      a.update(batch, 0);
-      b.update(batch, 0);
+      ASSERT_TRUE(a.update(batch, 0));
+      ASSERT_TRUE(b.update(batch, 0));
     }
     EXPECT_TRUE(std::equal(a.params().begin(), a.params().end(), b.params().begin()));
   }
@@ -172,8 +186,8 @@ TEST(Learner, threads_change_the_result_by_rounding_only) {
   const SampleBatch batch = random_batch(model, 300, 3);
   OnPolicyLearner one(model, small_config(1));
   OnPolicyLearner three(model, small_config(3));
-  one.update(batch, 0);
-  three.update(batch, 0);
+  ASSERT_TRUE(one.update(batch, 0));
+  ASSERT_TRUE(three.update(batch, 0));
   for (std::size_t i = 0; i < model.size(); ++i) EXPECT_NEAR(one.params()[i], three.params()[i], 2e-4);
 }
 
@@ -184,11 +198,11 @@ TEST(Learner, kl_coefficient_follows_the_target) {
   config.kl_coef = 0.2;
   config.kl_target = 0.001;
   OnPolicyLearner tight(model, config);
-  tight.update(batch, 0);
+  ASSERT_TRUE(tight.update(batch, 0));
   EXPECT_DOUBLE_EQ(tight.state().kl_coef, 0.3);
   config.kl_target = 100;
   OnPolicyLearner loose(model, config);
-  loose.update(batch, 0);
+  ASSERT_TRUE(loose.update(batch, 0));
   EXPECT_DOUBLE_EQ(loose.state().kl_coef, 0.1);
 }
 
@@ -199,7 +213,56 @@ TEST(Learner, epochs_stop_when_the_policy_has_moved_far_enough) {
   config.num_epochs = 9;
   config.target_kl = 1e-4;
   OnPolicyLearner learner(model, config);
-  EXPECT_EQ(learner.update(batch, 0).epochs, 1);
+  EXPECT_EQ(learner.update(batch, 0).value().epochs, 1);
+}
+
+TEST(Learner, rmsprop_steps_by_the_mean_square_of_the_gradient_as_pytorch_and_as_tensorflow) {
+  const nn::Model model = small_model();
+  const SampleBatch batch = random_batch(model, 40, 3);
+  std::vector<std::int32_t> rows(40);
+  std::iota(rows.begin(), rows.end(), 0);
+  for (const bool tf : {false, true}) {
+    OnPolicyConfig config = small_config(2);
+    config.minibatch_size = 0;
+    config.num_epochs = 1;
+    config.max_grad_norm = 0;
+    config.optimizer = tf ? "rmsprop_tf" : "rmsprop";
+    OnPolicyLearner learner(model, config);
+    const std::vector<float> before(learner.params().begin(), learner.params().end());
+    std::vector<float> gradient(model.size());
+    nn::PolicySums sums;
+    double value_sum = 0;
+    learner.gradient_of(batch, rows, 0, gradient, &sums, &value_sum);
+    ASSERT_TRUE(learner.update(batch, 0));
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const double g = static_cast<double>(gradient[i]);
+      const double square = (tf ? 0.99 : 0.0) + 0.01 * g * g;
+      const double root = tf ? std::sqrt(square + 1e-5) : std::sqrt(square) + 1e-5;
+      // The order of the rows, which is drawn, changes the last bits of a gradient.
+      ASSERT_NEAR(static_cast<double>(learner.params()[i]), static_cast<double>(before[i]) - 3e-4 * g / root,
+                  2e-6 + 3e-4 * 1e-3)
+          << i;
+    }
+  }
+}
+
+TEST(Learner, a_loss_that_is_not_finite_is_named_and_not_learned_from) {
+  const nn::Model model = small_model();
+  SampleBatch batch = random_batch(model, 40, 3);
+  for (const auto& [array, term] :
+       {std::pair(&batch.returns, "value loss"), std::pair(&batch.advantages, "policy loss")}) {
+    const float kept = std::exchange((*array)[17], std::numeric_limits<float>::quiet_NaN());
+    for (const std::int64_t threads : {1, 2}) {
+      OnPolicyLearner learner(model, small_config(threads));
+      const std::vector<float> before(learner.params().begin(), learner.params().end());
+      const auto stats = learner.update(batch, 4096);
+      ASSERT_FALSE(stats);
+      EXPECT_NE(stats.error().message().find(std::string("time step 4096: the ") + term), std::string::npos)
+          << stats.error().message();
+      for (const float p : learner.params()) ASSERT_TRUE(std::isfinite(p));
+    }
+    (*array)[17] = kept;
+  }
 }
 
 TEST(Learner, unusable_rows_have_no_influence) {
@@ -216,7 +279,7 @@ TEST(Learner, unusable_rows_have_no_influence) {
       batch.returns[row] = poison;
     }
     OnPolicyLearner learner(model, config);
-    learner.update(batch, 0);
+    ASSERT_TRUE(learner.update(batch, 0));
     if (kept.empty()) kept.assign(learner.params().begin(), learner.params().end());
     EXPECT_TRUE(std::equal(kept.begin(), kept.end(), learner.params().begin()));
   }

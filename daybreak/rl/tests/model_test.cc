@@ -12,7 +12,7 @@ std::shared_ptr<const Policy> small_policy(bool discrete) {
   info.algo = "ppo";
   info.env = "some-env";
   info.observation_space = Space::box({-1, -1, -1}, {1, 1, 1});
-  info.action_space = discrete ? Space::discrete(4) : Space::box({-2, -2}, {2, 2});
+  info.action_space = discrete ? Space::discrete(4, 10) : Space::box({-2, -2}, {2, 2});
   info.distribution = discrete ? Distribution::kCategorical : Distribution::kGaussian;
   info.hidden = {8};
   const nn::Mlp actor(3, info.hidden, discrete ? 4 : 2, info.act, 0);
@@ -45,6 +45,10 @@ TEST(Model, answers_as_the_policy_does_and_outlives_its_maker) {
     char error[64];
     ASSERT_EQ(model->predict(model->context, seen.data(), 7, got.data(), error, sizeof error), 0);
     EXPECT_EQ(got, want);
+    for (int row = 0; discrete && row < 7; ++row) {
+      EXPECT_TRUE(got[static_cast<std::size_t>(row)] >= 10 && got[static_cast<std::size_t>(row)] < 14)
+          << "the server's answers start at 10";
+    }
     model->release(model->context);
   }
 }

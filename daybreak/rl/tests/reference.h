@@ -18,8 +18,11 @@ inline double activation(nn::Act act, double x) {
   return x;
 }
 
-inline std::vector<double> forward(const nn::Mlp& mlp, const std::vector<double>& params, std::vector<double> x) {
+// `features`, when not null, gets the input of the last layer.
+inline std::vector<double> forward(const nn::Mlp& mlp, const std::vector<double>& params, std::vector<double> x,
+                                   std::vector<double>* features = nullptr) {
   for (const nn::Layer& layer : mlp.layers()) {
+    if (features != nullptr && &layer == &mlp.layers().back()) *features = x;
     std::vector<double> y(static_cast<std::size_t>(layer.out));
     for (int o = 0; o < layer.out; ++o) {
       double sum = params[layer.bias + static_cast<std::size_t>(o)];
@@ -34,8 +37,10 @@ inline std::vector<double> forward(const nn::Mlp& mlp, const std::vector<double>
 }
 
 // Log probability of the row's action and the entropy of its distribution.
+// features: of gSDE, in which nothing is derived through them.
 inline void distribution(const nn::Model& model, const std::vector<double>& params, const std::vector<double>& out,
-                         const SampleBatch& batch, std::size_t row, double* logp, double* entropy) {
+                         const std::vector<double>& features, const SampleBatch& batch, std::size_t row, double* logp,
+                         double* entropy) {
   const auto actions = static_cast<std::size_t>(model.spec().actions);
   *logp = 0;
   *entropy = 0;
@@ -48,7 +53,13 @@ inline void distribution(const nn::Model& model, const std::vector<double>& para
   }
   const double half_log_2pi = 0.5 * std::log(2 * 3.141592653589793);
   for (std::size_t a = 0; a < actions; ++a) {
-    const double log_std = params[model.log_std() + a];
+    double log_std = params[model.log_std() + a];
+    if (model.spec().sde) {
+      double variance = 1e-6;
+      for (std::size_t k = 0; k < features.size(); ++k)
+        variance += std::pow(features[k] * std::exp(params[model.log_std() + k * actions + a]), 2);
+      log_std = 0.5 * std::log(variance);
+    }
     const double z = (static_cast<double>(batch.box_actions[row * actions + a]) - out[a]) / std::exp(log_std);
     *logp -= 0.5 * z * z + log_std + half_log_2pi;
     *entropy += log_std + half_log_2pi + 0.5;
@@ -57,8 +68,9 @@ inline void distribution(const nn::Model& model, const std::vector<double>& para
 
 // The mean over all rows of  surrogate - c_e H + c_kl KL + c_v (V - R)^2, advantages normalised when the configuration
 // says so.
+// held: the parameters that gSDE's features are of.
 inline double on_policy_loss(const nn::Model& model, const OnPolicyConfig& config, const std::vector<double>& params,
-                             const SampleBatch& batch) {
+                             const SampleBatch& batch, const std::vector<double>& held) {
   const auto rows = static_cast<std::size_t>(batch.rows);
   double mean = 0;
   double deviation = 1;
@@ -78,7 +90,9 @@ inline double on_policy_loss(const nn::Model& model, const OnPolicyConfig& confi
     const std::vector<double> out = forward(model.actor(), params, x);
     double logp = 0;
     double entropy = 0;
-    distribution(model, params, out, batch, row, &logp, &entropy);
+    std::vector<double> features;
+    forward(model.actor(), held, x, &features);
+    distribution(model, params, out, features, batch, row, &logp, &entropy);
     const double advantage = (static_cast<double>(batch.advantages[row]) - mean) / deviation;
     const double log_ratio = logp - static_cast<double>(batch.logp[row]);
     const double ratio = std::exp(log_ratio);
@@ -95,8 +109,8 @@ inline double on_policy_loss(const nn::Model& model, const OnPolicyConfig& confi
     double error = (value - target) * (value - target);
     if (config.value_clip > 0) {
       const double old = static_cast<double>(batch.values[row]);
-      const double held = old + std::clamp(value - old, -config.value_clip, config.value_clip);
-      error = std::max(error, (held - target) * (held - target));
+      const double kept = old + std::clamp(value - old, -config.value_clip, config.value_clip);
+      error = std::max(error, (kept - target) * (kept - target));
     }
     total += config.value_coef * error;
   }

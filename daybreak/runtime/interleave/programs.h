@@ -10,6 +10,7 @@ using Programs = std::vector<std::unique_ptr<base::interleave::Program>>;
 void add_example_program(Programs& programs);
 void add_queue_programs(Programs& programs);
 void add_object_programs(Programs& programs);
+void add_heap_programs(Programs& programs);
 void add_passing_program(Programs& programs);
 void add_task_programs(Programs& programs);
 

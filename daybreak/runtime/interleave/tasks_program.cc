@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "daybreak/runtime/interleave/programs.h"
 #include "daybreak/runtime/scheduler.h"
@@ -29,7 +30,8 @@ struct Shape {
   std::uint32_t cpus = 2;
   std::uint32_t tasks = 6;
   unsigned kills = 0;
-  bool meet = false, nested = false, cancels = false, resources = false, actors = false, together = false;
+  bool meet = false, nested = false, cancels = false, resources = false, actors = false, together = false,
+       replaced = false;
 };
 
 class TasksProgram : public RuntimeProgram, public Launcher {
@@ -42,6 +44,11 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     world_.reset(shape_.cpus);
     ran_.clear();
     awaited_.clear();
+    calls_.clear();
+    killed_.clear();
+    kills_.clear();
+    lives_.clear();
+    last_call_.clear();
     driver_done_ = false;
     here_.store(0);
     round_.store(0);
@@ -80,6 +87,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     Process& p = world_.start(proc, kind);
     world_.control().proc[proc].status.store(ProcStatus::kStarting);
     const char* what = kind == ProcKind::kActor ? "actor" : "worker";
+    if (kind == ProcKind::kActor) ++lives_[actor];
     engine_->fiber(proc, fmt::format("{} {}", what, proc), [this, &p, kind, actor] {
       live(p, kind == ProcKind::kActor ? actor : UINT32_MAX);
       engine_->fiber(kReaper, "reaper", [this, id = p.id()] { reap(id, 0); });
@@ -88,6 +96,8 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   }
   void signal(std::uint32_t proc, int signo) override {
     if (signo != SIGKILL || !engine_->has_fibers(proc)) return;
+    if (shape_.actors && world_.control().proc[proc].kind != ProcKind::kActor)
+      engine_->fail(fmt::format("worker {} is killed in the place of an actor", proc));
     engine_->kill(proc);
     engine_->fiber(kReaper, "reaper", [this, proc] { reap(proc, SIGKILL); });
   }
@@ -124,6 +134,12 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     std::span<const std::byte> args = p.args(index);
     Do what = static_cast<Do>(args[0]);
     std::uint32_t n = static_cast<std::uint32_t>(args[1]);
+    if (Entry& e = p.entry(index); e.kind == Kind::kActorCall) {
+      // Of one caller: in order. A task's number is that of its submission.
+      std::uint32_t& last = last_call_[{e.part.actor, p.id()}];
+      if (n < last) engine_->fail(fmt::format("call {} of actor {} runs after call {}", n, e.part.actor, last));
+      last = n;
+    }
     bool ok = true;
     std::vector<Ref> inside;
     if (what == Do::kNest || (what == Do::kDeep && n > 0)) {
@@ -193,15 +209,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
       no_cpu = client.resource_set({.cpu = 0, .gpu = 0, .custom = {}}).value();
     }
     if (shape_.actors) {
-      for (std::uint32_t i = 0; i < 2; ++i) {
-        ActorOptions options;
-        options.max_restarts = shape_.kills > 0 ? 3 : 0;
-        options.name = e.below(2) == 0 ? std::string() : fmt::format("test/{}", i);
-        TaskSpec spec;
-        spec.kind = Kind::kActorCreate;
-        spec.resources = client.resource_set({.cpu = 0, .gpu = 0, .custom = {}}).value();
-        actors.push_back(client.create_actor(spec, payload(Do::kNothing, 0, {}), options).value());
-      }
+      for (std::uint32_t i = 0; i < 2; ++i) actors.push_back(create_actor(e.below(2) == 0 ? -1 : static_cast<int>(i)));
     }
     for (std::uint32_t i = 0; shape_.meet && i < shape_.tasks; ++i) {
       for (std::uint32_t n = 0; n < shape_.cpus; ++n) submit(client, Do::kMeet, shape_.cpus, {}, 0, refs);
@@ -212,12 +220,15 @@ class TasksProgram : public RuntimeProgram, public Launcher {
       std::vector<Ref> deps;
       if (!refs.empty() && e.below(3) == 0) deps.push_back(refs[e.below(static_cast<std::uint32_t>(refs.size()))]);
       if (!actors.empty() && e.below(2) == 0) {
+        const std::size_t before = refs.size();
         TaskSpec spec;
         spec.kind = Kind::kActorCall;
-        spec.actor = actors[e.below(2)].slot;
+        const Client::Actor& callee = actors[e.below(2)];
+        spec.actor = callee.slot;
         spec.max_retries = static_cast<std::int16_t>(e.below(3));
         auto count = static_cast<std::uint16_t>(deps.size());
         (void)client.submit(spec, payload(Do::kNothing, i, std::move(deps), count), refs);
+        if (refs.size() > before) calls_[key(refs.back())] = {i, key(callee.creation)};
       } else {
         std::uint16_t set = !shape_.resources || e.below(2) == 0 ? 0 : e.below(2) == 0 ? two_cpus : no_cpu;
         submit(client, what, shape_.nested ? 1 + e.below(3) : i, std::move(deps), set, refs);
@@ -225,8 +236,17 @@ class TasksProgram : public RuntimeProgram, public Launcher {
       if (!shape_.together && e.below(4) == 0) await({refs[e.below(static_cast<std::uint32_t>(refs.size()))]});
       if (shape_.cancels && e.below(3) == 0)
         client.cancel(refs[e.below(static_cast<std::uint32_t>(refs.size()))], e.below(4) == 0, true);
-      if (shape_.kills > 0 && !actors.empty() && e.below(6) == 0)
-        client.kill_actor(actors[e.below(2)].slot, e.below(2) == 0);
+      if (shape_.kills > 0 && !actors.empty() && e.below(6) == 0) kill(actors[e.below(2)], e.below(2) == 0);
+      if (shape_.replaced && e.below(3) == 0) {
+        // One is done with, or killed for good; another comes, perhaps into its slot.
+        Client::Actor& gone = actors[e.below(2)];
+        if (e.below(2) == 0) {
+          kill(gone, true);
+          await_death(gone.slot);
+        }
+        p.release(gone.creation);
+        gone = create_actor(-1);
+      }
     }
     await(refs);
     for (Ref ref : refs) {
@@ -234,13 +254,57 @@ class TasksProgram : public RuntimeProgram, public Launcher {
       if (s.generation() != ref.generation || !s.done())
         e.fail(fmt::format("entry {} is awaited and not done", ref.index));
       std::uint32_t times = ran_[{ref.index, ref.generation}];
-      if (shape_.kills == 0 && !shape_.cancels && times != 1)
+      auto call = calls_.find(key(ref));
+      const bool of_the_dead =
+          call != calls_.end() && killed_.contains(call->second.actor) && s.phase() == Phase::kError;
+      if (shape_.kills == 0 && !shape_.cancels && times != 1 && !(of_the_dead && times == 0))
         e.fail(fmt::format("entry {} ran {} times", ref.index, times));
+      if (call != calls_.end() && s.phase() == Phase::kReady &&
+          static_cast<std::uint32_t>(p.value(ref.index)[1]) != call->second.n)
+        e.fail(fmt::format("entry {} has another's value", ref.index));
       for (Ref inner : p.value_refs(ref.index))
         if (s.phase() == Phase::kReady && !p.settled(inner.index).done()) e.fail("an object inside another is gone");
     }
     for (Ref ref : refs) p.release(ref);
-    for (const Client::Actor& actor : actors) p.release(actor.creation);
+    for (const Client::Actor& actor : actors) {
+      if (killed_.contains(key(actor.creation))) await_death(actor.slot);
+      // One kill is one restart.
+      std::uint32_t ends = kills_[key(actor.creation)] + shape_.kills;
+      if (!shape_.replaced && lives_[actor.slot] > ends + 1)
+        e.fail(fmt::format("actor {} has begun again more often than it has ended", actor.slot));
+      p.release(actor.creation);
+    }
+  }
+
+  Client::Actor create_actor(int name) {
+    ActorOptions options;
+    options.max_restarts = shape_.kills == 0 ? 0 : engine_->below(2) == 0 ? 3 : -1;
+    if (name >= 0) options.name = fmt::format("test/{}", name);
+    TaskSpec spec;
+    spec.kind = Kind::kActorCreate;
+    spec.resources = client_->resource_set({.cpu = 0, .gpu = 0, .custom = {}}).value();
+    Client::Actor made = client_->create_actor(spec, payload(Do::kNothing, 0, {}), options).value();
+    if (name < 0) return made;
+    auto found = client_->find_actor(options.name);  // at the latest when the scheduler has seen it
+    if (!found) engine_->fail("a named actor is not found: " + found.error().message());
+    if (!(found->creation == made.creation)) engine_->fail("another actor has the name");
+    client_->process().release(found->creation);
+    return made;
+  }
+
+  void kill(const Client::Actor& actor, bool no_restart) {
+    if (no_restart) killed_.insert(key(actor.creation));
+    ++kills_[key(actor.creation)];
+    client_->kill_actor(actor.slot, no_restart);
+  }
+
+  // kill() works: somebody sees to it, however long it takes.
+  void await_death(std::uint32_t slot) {
+    ActorSlot& actor = world_.control().actor[slot];
+    while (actor.status.load() != ActorStatus::kDead) {
+      std::uint32_t seen = client_->process().bell();
+      client_->process().sleep(seen, 1'000'000);
+    }
   }
 
   void await(std::vector<Ref> refs) {
@@ -255,6 +319,17 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   std::unique_ptr<Client> client_;
   std::unique_ptr<Scheduler> scheduler_;
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> ran_;
+  using Key = std::pair<std::uint32_t, std::uint32_t>;
+  static Key key(Ref ref) { return {ref.index, ref.generation}; }
+  struct Call {
+    std::uint32_t n;  // which is its value, too
+    Key actor;        // its creation
+  };
+  std::map<Key, Call> calls_;
+  std::set<Key> killed_;  // for good
+  std::map<Key, std::uint32_t> kills_;
+  std::map<std::uint32_t, std::uint32_t> lives_;                                // by actor's slot
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> last_call_;  // by actor and process
   std::vector<Ref> awaited_;
   bool driver_done_ = false;
   base::Atomic<std::uint32_t> here_, round_;
@@ -274,6 +349,7 @@ void add_task_programs(Programs& programs) {
   add({.name = "tasks-starved", .cpus = 2, .tasks = 3, .resources = true});
   add({.name = "tasks-killed", .cpus = 2, .tasks = 5, .kills = 2, .nested = true});
   add({.name = "actors", .cpus = 2, .tasks = 6, .actors = true});
+  add({.name = "actors-replaced", .cpus = 2, .tasks = 6, .actors = true, .replaced = true});
   add({.name = "actors-killed", .cpus = 2, .tasks = 6, .kills = 2, .actors = true});
 }
 

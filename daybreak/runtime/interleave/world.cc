@@ -20,6 +20,8 @@ void World::reset(std::uint32_t num_cpus) {
   processes_.resize(kMaxProcs);
   graveyard_.clear();
   Control& c = control();
+  Engine::get().watch(&c, sizeof c);
+  Engine::get().watch(segment_->data(0), c.data_capacity);
   const std::uint64_t magic = c.magic, capacity = c.data_capacity, session = c.session;
   std::memset(static_cast<void*>(&c), 0, sizeof c);
   c.magic = magic;

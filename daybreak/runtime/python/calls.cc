@@ -224,6 +224,10 @@ PyObject* handle_repr(PyObject* object) {
                               self->creation.generation, self->creation.index);
 }
 
+PyObject* handle_itself(PyObject* object, PyObject*) {
+  return Py_NewRef(object);
+}
+
 PyObject* handle_id(PyObject* object, void*) {
   auto* self = reinterpret_cast<ActorHandleObject*>(object);
   return PyUnicode_FromFormat("%08x%08x", self->creation.generation, self->creation.index);
@@ -274,6 +278,15 @@ bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::in
   }
 }
 
+// client_or_init() for a verb that is given references: those of a runtime that has been shut down start no new one.
+Client* client_for(PyObject* refs, const char* verb) {
+  PyObject* first = PyList_Check(refs) && PyList_GET_SIZE(refs) > 0     ? PyList_GET_ITEM(refs, 0)
+                    : PyTuple_Check(refs) && PyTuple_GET_SIZE(refs) > 0 ? PyTuple_GET_ITEM(refs, 0)
+                                                                        : refs;
+  if (state().client == nullptr && is_object_ref(first) && checked_ref(first, verb) == nullptr) return nullptr;
+  return client_or_init();
+}
+
 void raise_timeout(PyObject* timeout, std::size_t unfinished, std::size_t total) {
   PyObject* type = python_object("exceptions", "GetTimeoutError");
   if (type != nullptr)
@@ -292,7 +305,7 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
   }
   if (nargs != 1)
     return PyErr_Format(PyExc_TypeError, "get() takes one ObjectRef or a list of them, %zd arguments given", nargs);
-  Client* client = client_or_init();
+  Client* client = client_for(args[0], "get()");
   if (client == nullptr) return nullptr;
   std::int64_t deadline;
   if (!deadline_of(timeout, deadline)) return nullptr;
@@ -375,7 +388,7 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
     if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0) {
       timeout = args[nargs + i];
     } else if (PyUnicode_CompareWithASCIIString(name, "num_returns") == 0) {
-      num_returns = PyLong_AsSsize_t(args[nargs + i]);
+      num_returns = PyNumber_AsSsize_t(args[nargs + i], PyExc_OverflowError);
       if (num_returns == -1 && PyErr_Occurred()) return nullptr;
     } else if (PyUnicode_CompareWithASCIIString(name, "fetch_local") != 0) {
       return PyErr_Format(PyExc_TypeError,
@@ -385,7 +398,7 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
   if (nargs != 1 || !PyList_Check(args[0]))
     return PyErr_Format(PyExc_TypeError, "wait() takes a list of ObjectRefs, not %.200s",
                         nargs == 1 ? Py_TYPE(args[0])->tp_name : "that");
-  Client* client = client_or_init();
+  Client* client = client_for(args[0], "wait()");
   if (client == nullptr) return nullptr;
   std::int64_t deadline;
   if (!deadline_of(timeout, deadline)) return nullptr;
@@ -507,7 +520,9 @@ bool init_calls(PyObject* module) {
                                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, method_slots};
   actor_method_type = add_type(&method_spec, "ActorMethod");
 
-  static PyMethodDef handle_methods[] = {{"__reduce__", reduce_actor, METH_NOARGS, nullptr},
+  static PyMethodDef handle_methods[] = {{"__copy__", handle_itself, METH_NOARGS, nullptr},
+                                         {"__deepcopy__", handle_itself, METH_O, nullptr},
+                                         {"__reduce__", reduce_actor, METH_NOARGS, nullptr},
                                          {nullptr, nullptr, 0, nullptr}};
   static PyGetSetDef handle_getset[] = {{"_actor_id", handle_id, nullptr, "16 hexadecimal digits", nullptr},
                                         {"_slot", handle_slot, nullptr, nullptr, nullptr},

@@ -124,12 +124,17 @@ PyObject* ref_new(PyTypeObject*, PyObject*, PyObject*) {
 }
 
 PyObject* ref_future(PyObject* self, PyObject*) {
-  PyObject* make = python_object("api", "_future_of");
+  PyObject* make = python_object("futures", "future_of");
   return make == nullptr ? nullptr : PyObject_CallOneArg(make, self);
 }
 
+// A reference is a value that never changes: its copy is itself, and no second hold.
+PyObject* itself(PyObject* self, PyObject*) {
+  return Py_NewRef(self);
+}
+
 PyObject* ref_await(PyObject* self) {
-  PyObject* make = python_object("api", "_await_ref");
+  PyObject* make = python_object("futures", "await_ref");
   return make == nullptr ? nullptr : PyObject_CallOneArg(make, self);
 }
 
@@ -142,6 +147,8 @@ bool init_refs(PyObject* module) {
       {"hex", ref_hex, METH_NOARGS, "The reference as 32 hexadecimal digits, unique in all sessions."},
       {"binary", ref_binary, METH_NOARGS, "The reference as 16 bytes, unique in all sessions."},
       {"future", ref_future, METH_NOARGS, "A concurrent.futures.Future that gets the value or the exception."},
+      {"__copy__", itself, METH_NOARGS, nullptr},
+      {"__deepcopy__", itself, METH_O, nullptr},
       {"__reduce__", reduce_reference, METH_NOARGS, nullptr},
       {nullptr, nullptr, 0, nullptr}};
   static PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(ref_dealloc)},

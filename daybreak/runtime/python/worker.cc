@@ -1,4 +1,5 @@
 // A worker's or an actor's main loop: runs Python code for tasks that WorkerLoop claims.
+#include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -92,8 +93,9 @@ void for_each_result(Process& p, std::uint32_t index, F&& f) {
   f(index);
 }
 
-// The pending Python exception as the results of the task.
-void publish_exception(Client& client, std::uint32_t index, const char* where, PyObject* callable) {
+// The pending Python exception as what is sent instead of a value: a dict. Null without an exception set: it could not
+// be made.
+Owned take_exception(const char* where, PyObject* callable) {
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
   PyErr_NormalizeException(&type, &value, &trace);
@@ -103,23 +105,41 @@ void publish_exception(Client& client, std::uint32_t index, const char* where, P
   Owned payload(describe == nullptr
                     ? nullptr
                     : PyObject_CallFunction(describe, "OsO", value, where, callable == nullptr ? Py_None : callable));
-  Encoder encoder;
-  if (payload && encoder.item(payload.get())) {
-    const Payload& encoded = encoder.finish(kCodecException);
-    for_each_result(client.process(), index, [&](std::uint32_t at) {
-      if (client.process().entry(at).value.where != kNowhere) client.process().drop_value(at);
-      if (client.set_value(at, encoded)) {
-        client.process().entry(at).error = ErrorKind::kUser;
-        client.process().publish(at, true);
-      } else {
-        client.process().publish_error(at, ErrorKind::kStoreFull,
-                                       "the object store is too full even for the task's exception");
-      }
-    });
-    return;
+  if (!payload) PyErr_Clear();
+  return payload;
+}
+
+// Writes it as the value of the object; without the exception itself where the store has no room for that. False: not
+// even so.
+bool set_exception(Client& client, std::uint32_t at, PyObject* payload) {
+  if (payload == nullptr) return false;
+  for (bool whole : {true, false}) {
+    PyObject* shorten = whole ? nullptr : python_object("exceptions", "_without_cause");
+    Owned shorter(shorten == nullptr ? nullptr : PyObject_CallOneArg(shorten, payload));
+    Encoder encoder;
+    if ((whole || shorter) && encoder.item(whole ? payload : shorter.get()) &&
+        client.set_value(at, encoder.finish(kCodecException)))
+      return true;
+    PyErr_Clear();
   }
-  PyErr_Clear();
-  client.fail(index, ErrorKind::kRuntime, "the task raised an exception that could not be recorded");
+  return false;
+}
+
+// The pending Python exception as the results of the task.
+void publish_exception(Client& client, std::uint32_t index, const char* where, PyObject* callable) {
+  Owned payload = take_exception(where, callable);
+  if (!payload)
+    return client.fail(index, ErrorKind::kRuntime, "the task raised an exception that could not be recorded");
+  for_each_result(client.process(), index, [&](std::uint32_t at) {
+    if (client.process().entry(at).value.where != kNowhere) client.process().drop_value(at);
+    if (set_exception(client, at, payload.get())) {
+      client.process().entry(at).error = ErrorKind::kUser;
+      client.process().publish(at, true);
+    } else {
+      client.process().publish_error(at, ErrorKind::kStoreFull,
+                                     "the object store is too full even for the task's exception");
+    }
+  });
 }
 
 // Writes one result; false with an exception set.
@@ -201,6 +221,53 @@ bool should_retry(Client& client, std::uint32_t index, const Function* function)
   return function->retry_on == Py_None || PyErr_ExceptionMatches(function->retry_on);
 }
 
+// False with an exception set that says what to do: the function was async, or a generator.
+bool can_be_a_result(PyObject* result, std::uint16_t num_returns, const std::string& method, PyObject* callable) {
+  const bool coroutine = PyCoro_CheckExact(result), async_generator = PyAsyncGen_CheckExact(result);
+  if (!coroutine && !async_generator && (num_returns != 1 || !PyGen_CheckExact(result))) return true;
+  Owned name;
+  if (callable == nullptr) {
+    name = Owned(PyUnicode_FromString(method.c_str()));
+  } else if (PyObject* name_of = python_object("api", "name_of"); name_of != nullptr) {
+    name = Owned(PyObject_CallOneArg(name_of, callable));
+  }
+  if (!name) return false;
+  if (coroutine) {
+    Owned closed(PyObject_CallMethod(result, "close", nullptr));  // or it would say that nobody awaited it
+    PyErr_Clear();
+    PyErr_Format(PyExc_TypeError,
+                 "%U is a coroutine function, which this version does not run: make it an ordinary one that calls "
+                 "asyncio.run(...)%s",
+                 name.get(), callable == nullptr ? ", or give the actor max_concurrency=N for N threads" : "");
+  } else if (async_generator) {
+    PyErr_Format(
+        PyExc_TypeError,
+        "%U is an async generator, which this version does not run: make it an ordinary function that collects "
+        "the items with asyncio.run(...) and returns a list",
+        name.get());
+  } else {
+    PyErr_Format(PyExc_TypeError,
+                 "%U is a generator, and a generator stays in its process: return a list, or give num_returns=N for N "
+                 "references to its N items",
+                 name.get());
+  }
+  return false;
+}
+
+// repr() of the code of the pending SystemExit, which is cleared.
+std::string exit_code_text() {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  Owned own_type(type), own_value(value), own_trace(trace);
+  Owned code(PyObject_GetAttrString(value, "code"));
+  Owned text(code ? PyObject_Repr(code.get()) : nullptr);
+  const char* utf8 = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
+  std::string result = utf8 == nullptr ? "" : std::string(utf8).substr(0, 200);
+  PyErr_Clear();
+  return result;
+}
+
 void run_native(Client& client, std::uint32_t index, NativeFunction function) {
   NativeCall call(client, index);
   base::Status status;
@@ -266,14 +333,7 @@ void run_task(Client& client, std::uint32_t index) {
         result = PyObject_VectorcallMethod(attribute, values.data(), static_cast<std::size_t>(positional) + 1, kwnames);
     }
     if (is_fork_of_task) _exit(0);
-    if (result != nullptr && PyCoro_CheckExact(result)) {
-      Py_CLEAR(result);
-      PyErr_Format(
-          PyExc_TypeError,
-          "%s is a coroutine function, which this version does not run: make it an ordinary one, or give the actor "
-          "max_concurrency=N for N threads",
-          actor_call ? name.c_str() : "the task");
-    }
+    if (result != nullptr && !can_be_a_result(result, e.part.num_returns, name, callable)) Py_CLEAR(result);
     if (result != nullptr) {
       if (!publish_result(client, index, result))
         publish_exception(client, index, actor_call ? name.c_str() : "", callable);
@@ -283,7 +343,7 @@ void run_task(Client& client, std::uint32_t index) {
       PyErr_Clear();
       client.cancel_claimed(index);
     } else if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
-      PyErr_Clear();
+      const std::string code = exit_code_text();
       if (actor_call) {
         // The scheduler must know that it is over before the caller does: a call that follows must not wait.
         actor_leaves = true;
@@ -293,13 +353,15 @@ void run_task(Client& client, std::uint32_t index) {
                     "the actor has left: its method raised SystemExit or called exit_actor()");
       } else {
         client.fail(index, ErrorKind::kWorkerCrashed,
-                    "the task raised SystemExit: a task ends by returning; the worker was kept");
+                    fmt::format("the task raised SystemExit({}): a task ends by returning (the worker was kept); raise "
+                                "another exception to report a failure",
+                                code));
       }
     } else if (should_retry(client, index, function)) {
       PyErr_Clear();
       if (e.part.retries_left > 0) --e.part.retries_left;
       e.part.set_attempt(e.part.attempt + 1);
-      e.part.target = 0;
+      e.part.set_target(0);
       // By way of the scheduler: the push is one detectable step, after which the task is his whether we die or not,
       // and he knows what to do when the queue is full.
       p.push(Process::kSchedulerList, index, Phase::kPending);
@@ -336,6 +398,11 @@ bool construct_actor(Client& client, std::uint32_t slot) {
   Ref failed;
   bool dependency_failed = false;
   Function* function = load_function(client, e.part.function);
+  if (function != nullptr) {
+    PyObject* prepare = python_object("worker", "prepare_class");
+    Owned prepared(prepare == nullptr ? nullptr : PyObject_CallOneArg(prepare, function->callable));
+    if (!prepared) function = nullptr;
+  }
   if (function != nullptr && decode_call(client, index, name, values, kwnames, positional, failed, dependency_failed))
     actor_instance =
         PyObject_Vectorcall(function->callable, values.data(), static_cast<std::size_t>(positional), kwnames);
@@ -350,17 +417,8 @@ bool construct_actor(Client& client, std::uint32_t slot) {
     if (client.set_value(index, payload)) e.error = ErrorKind::kUser;
     return false;
   }
-  PyObject *type, *value, *trace;
-  PyErr_Fetch(&type, &value, &trace);
-  PyErr_NormalizeException(&type, &value, &trace);
-  if (trace != nullptr) PyException_SetTraceback(value, trace);
-  PyObject* describe = python_object("exceptions", "_to_payload");
-  Owned payload(describe == nullptr ? nullptr
-                                    : PyObject_CallFunction(describe, "OsO", value, "__init__",
-                                                            function == nullptr ? Py_None : function->callable));
-  Encoder encoder;
-  if (payload && encoder.item(payload.get()) && client.set_value(index, encoder.finish(kCodecException)))
-    e.error = ErrorKind::kUser;
+  Owned payload = take_exception("__init__", function == nullptr ? nullptr : function->callable);
+  if (set_exception(client, index, payload.get())) e.error = ErrorKind::kUser;
   return false;
 }
 

@@ -89,3 +89,76 @@ assert left() == before, (left(), before)
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=90)
     assert out.returncode == 0, (out.returncode, out.stdout, out.stderr)
     assert out.stdout.count("raised") == 2 and "exit code 3" in out.stdout, out.stdout
+
+
+def test_init_takes_the_cores_that_affinity_allows() -> None:
+    script = (
+        "import os, daybreak\n"
+        "os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])\n"
+        "daybreak.init()\n"
+        "print(daybreak.cluster_resources()['CPU'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "1.0\n", done.stderr
+
+
+def test_store_is_as_large_as_the_memory_that_there_is_and_lies_not_in_dev_shm() -> None:
+    script = (
+        "import daybreak\n"
+        "from daybreak._core import runtime as native\n"
+        "cores, memory, limit = native._machine()\n"
+        "daybreak.init(num_cpus=1)\n"
+        "assert abs(daybreak.cluster_resources()['object_store_memory'] - 0.3 * memory) < 8 << 20\n"
+        "assert '/dev/shm' not in open('/proc/self/maps').read()\n"
+        "daybreak.shutdown()\n"
+        "try: daybreak.init(object_store_memory=memory + 1)\n"
+        "except ValueError as error: print('bytes' in str(error) and (limit or 'this machine') in str(error))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_tasks_right_after_init_do_not_wait_for_workers_to_start() -> None:
+    # Ray's tenth exercise, without its pause. The best of some, because others use this machine, too.
+    script = (
+        "import time, daybreak\n"
+        "for attempt in range(6):\n"
+        "    daybreak.init(num_cpus=8)\n"
+        "    sleep = daybreak.remote(lambda: time.sleep(0.1))\n"
+        "    began = time.perf_counter()\n"
+        "    daybreak.get([sleep.remote() for _ in range(8)])\n"
+        "    took = time.perf_counter() - began\n"
+        "    daybreak.shutdown()\n"
+        "    if took < 0.19: break\n"
+        "print(took < 0.19, took)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("True"), (done.stdout, done.stderr)
+
+
+def test_numbers_of_numpy_and_the_like_are_numbers() -> None:
+    import decimal
+
+    import numpy as np
+
+    import daybreak
+
+    daybreak.shutdown()
+    daybreak.init(num_cpus=np.int64(2), num_gpus=np.float32(1), object_store_memory=np.float64(64 << 20))
+    try:
+
+        @daybreak.remote(num_cpus=np.float32(0.5), num_returns=np.int64(2), max_retries=np.array(1), resources={})
+        def two() -> tuple[int, int]:
+            return 1, 2
+
+        assert daybreak.get(two.remote(), timeout=np.float32(20)) == [1, 2]
+        assert daybreak.get(two.options(num_cpus=decimal.Decimal("0.25")).remote()) == [1, 2]
+        assert len(daybreak.wait(two.remote(), num_returns=np.int64(1), timeout=np.float64(20))[0]) == 1
+    finally:
+        daybreak.shutdown()
+    for wrong in (True, np.bool_(True), "2", np.array([1, 2]), 1.5, float("nan"), None.__class__):
+        with pytest.raises(ValueError, match="num_cpus="):
+            daybreak.init(num_cpus=wrong)  # type: ignore[arg-type]
+    for option in ("num_cpus", "max_retries"):
+        with pytest.raises(TypeError, match=option):
+            daybreak.remote(**{option: np.bool_(True)})(len)

@@ -18,6 +18,7 @@ namespace {
 // they lie.
 constexpr std::size_t kViewBytes = 64u << 10;
 constexpr int kTakeMs = 250;
+constexpr int kSimpleDepth = 32;
 
 nb::bytes empty_bytes(std::size_t size) {
   PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size));
@@ -60,6 +61,11 @@ class ReplicaChannel {
   // What the first batch shall not wait for.
   void prepare() {
     dumps_ = nb::module_::import_("json").attr("dumps");
+    const nb::module_ results = nb::module_::import_("daybreak.serve.results");
+    completed_ = results.attr("completed");
+    sequence_of_ = results.attr("sequence_of");
+    json_of_ = results.attr("json_of");
+    refusal_ = nb::module_::import_("daybreak.base.errors").attr("Error");
     if (element_bytes(attached_->input_type()) > 1) {
       const nb::module_ numpy = nb::module_::import_("numpy");
       frombuffer_ = numpy.attr("frombuffer");
@@ -73,7 +79,9 @@ class ReplicaChannel {
     if (side.inputs().empty()) return side.complete();
     views_.clear();
     try {
-      give_results(predict(make_inputs()));
+      nb::object given = predict(make_inputs());
+      if (PyCoro_CheckExact(given.ptr())) given = completed_(given);
+      give_results(given);
     } catch (nb::python_error& error) {
       const bool ends = !error.matches(PyExc_Exception);
       side.results().fail_rest(text_of(error));
@@ -187,32 +195,37 @@ class ReplicaChannel {
     views_.clear();
   }
 
-  void give_results(const nb::object& given) {
+  void give_results(nb::object all) {
     ReplicaSide& side = attached_->side();
-    nb::object all = given;
-    if (nb::hasattr(all, "tolist") && !as_str_) all = all.attr("tolist")();
-    PyObject* fast = PySequence_Fast(all.ptr(), "");
-    if (fast == nullptr || PyUnicode_Check(all.ptr())) {
-      PyErr_Clear();
-      Py_XDECREF(fast);
-      return side.results().fail_rest(fmt::format("the model gave {}, not a list of {} results",
-                                                  nb::cast<std::string>(all.type().attr("__name__")),
-                                                  side.inputs().size()));
+    const std::size_t wanted = side.inputs().size();
+    if (!PyList_CheckExact(all.ptr()) || static_cast<std::size_t>(PyList_GET_SIZE(all.ptr())) != wanted) {
+      try {
+        all = sequence_of_(all, wanted);
+      } catch (nb::python_error& error) {
+        if (!error.matches(refusal_)) throw;
+        return side.results().refuse_rest(message_of(error));
+      }
     }
-    const nb::object held = nb::steal(fast);
-    const auto count = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(fast));
-    if (count != side.inputs().size())
-      return side.results().fail_rest(
-          fmt::format("the model gave {} results for {} inputs", count, side.inputs().size()));
-    for (std::size_t i = 0; i < count; ++i) {
+    const nb::object held = nb::steal(PySequence_Fast(all.ptr(), "the model gave no sequence of results"));
+    if (!held.is_valid()) throw nb::python_error();
+    if (static_cast<std::size_t>(PySequence_Fast_GET_SIZE(held.ptr())) != wanted)
+      return side.results().refuse_rest("the model gave a sequence that does not know its length");
+    for (std::size_t i = 0; i < wanted; ++i) {
       const std::uint32_t index = side.inputs()[i].index;
       try {
-        give_one(index, nb::borrow(PySequence_Fast_GET_ITEM(fast, static_cast<Py_ssize_t>(i))));
+        give_one(index, nb::borrow(PySequence_Fast_GET_ITEM(held.ptr(), static_cast<Py_ssize_t>(i))));
       } catch (nb::python_error& error) {
-        side.results().fail(index, text_of(error));
+        if (error.matches(refusal_)) {
+          side.results().refuse(index, message_of(error));
+        } else {
+          side.results().fail(index, text_of(error));
+        }
       }
     }
   }
+
+  // The sentence of one of our own errors, which is for the caller.
+  static std::string message_of(nb::python_error& error) { return nb::cast<std::string>(nb::str(error.value())); }
 
   void set_text(std::uint32_t index, const nb::object& text, ResultStatus status) {
     Py_ssize_t size = 0;
@@ -221,28 +234,60 @@ class ReplicaChannel {
     attached_->side().results().set(index, status, {data, static_cast<std::size_t>(size)});
   }
 
-  void give_one(std::uint32_t index, nb::object item) {
+  // Whether json.dumps() writes it as it is meant: no number, key or object that only looks like one of JSON's.
+  static bool is_simple(PyObject* object, int depth) {
+    if (object == Py_None || PyBool_Check(object) || PyFloat_CheckExact(object) || PyUnicode_CheckExact(object))
+      return true;
+    if (PyLong_CheckExact(object)) return true;
+    if ((!PyList_CheckExact(object) && !PyTuple_CheckExact(object)) || depth >= kSimpleDepth) return false;
+    PyObject** items = PySequence_Fast_ITEMS(object);
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object); ++i)
+      if (!is_simple(items[i], depth + 1)) return false;
+    return true;
+  }
+
+  // A scalar or array of numpy itself (no subclass) whose tolist() says the same: of bool, integers and floats.
+  static bool is_plain_numpy(const nb::object& item) {
+    const char* name = Py_TYPE(item.ptr())->tp_name;
+    if (std::strncmp(name, "numpy.", 6) != 0 || !nb::hasattr(item, "dtype")) return false;
+    const nb::object dtype = item.attr("dtype");
+    const std::string kind = nb::cast<std::string>(dtype.attr("kind"));
+    return (kind == "b" || kind == "i" || kind == "u" || kind == "f") && nb::cast<int>(dtype.attr("itemsize")) <= 8 &&
+           std::strncmp(name, "numpy.ma", 8) != 0;
+  }
+
+  void give_one(std::uint32_t index, const nb::object& item) {
     PyObject* object = item.ptr();
+    ResultWriter& results = attached_->side().results();
     if (PyUnicode_Check(object)) return set_text(index, item, ResultStatus::kText);
-    if (PyBytes_Check(object))
-      return attached_->side().results().set(
-          index, ResultStatus::kText, {PyBytes_AS_STRING(object), static_cast<std::size_t>(PyBytes_GET_SIZE(object))});
+    if (PyBytes_Check(object)) {
+      const std::string_view bytes(PyBytes_AS_STRING(object), static_cast<std::size_t>(PyBytes_GET_SIZE(object)));
+      if (nb::steal(PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), nullptr)).is_valid())
+        return results.set(index, ResultStatus::kText, bytes);
+      PyErr_Clear();
+      return results.refuse(index, "the result is bytes that are no UTF-8 text: give it in base64");
+    }
     if (as_str_) return set_text(index, nb::str(item), ResultStatus::kText);
     if (PyFloat_Check(object)) {
       const double value = PyFloat_AS_DOUBLE(object);
       if (!std::isfinite(value))
-        return attached_->side().results().fail(index, fmt::format("the model gave {}", value));
+        return results.refuse(index,
+                              fmt::format("result={} has no form in JSON: give None, or a finite number", value));
       char* text = PyOS_double_to_string(value, 'r', 0, Py_DTSF_ADD_DOT_0, nullptr);
       if (text == nullptr) throw nb::python_error();
-      attached_->side().results().set(index, ResultStatus::kJson, text);
+      results.set(index, ResultStatus::kJson, text);
       return PyMem_Free(text);
     }
-    if (PyLong_CheckExact(object)) return set_text(index, nb::str(item), ResultStatus::kJson);
-    if (nb::hasattr(item, "tolist")) item = item.attr("tolist")();  // of numpy: an array or a scalar
-    if (PyBool_Check(item.ptr()) || item.is_none() || PyLong_Check(item.ptr()) || PyFloat_Check(item.ptr()) ||
-        PyList_Check(item.ptr()) || PyTuple_Check(item.ptr()) || PyDict_Check(item.ptr()))
-      return set_text(index, dumps_(item, "allow_nan"_a = false), ResultStatus::kJson);
-    set_text(index, nb::str(item), ResultStatus::kText);
+    if (is_plain_numpy(item)) return give_one(index, item.attr("tolist")());
+    if (is_simple(object, 0)) {
+      // Of NaN and numbers of thousands of digits json_of says better what is wrong.
+      try {
+        return set_text(index, dumps_(item, "allow_nan"_a = false), ResultStatus::kJson);
+      } catch (nb::python_error& error) {
+        if (!error.matches(PyExc_ValueError)) throw;
+      }
+    }
+    set_text(index, json_of_(item), ResultStatus::kJson);
   }
 
   struct View {
@@ -253,7 +298,7 @@ class ReplicaChannel {
 
   std::unique_ptr<Attached> attached_;
   bool as_array_ = false, as_str_ = false;
-  nb::object frombuffer_, dtype_, dumps_;
+  nb::object frombuffer_, dtype_, dumps_, completed_, sequence_of_, json_of_, refusal_;
   std::vector<View> views_;
 };
 

@@ -102,7 +102,7 @@ TEST_F(Channel, results_beyond_their_limits_become_errors_that_say_so) {
   std::vector<Result> results;
   std::int64_t took = 0;
   ASSERT_TRUE(*server_->next_completed(took, results));
-  EXPECT_EQ(results[0].status, ResultStatus::kError);
+  EXPECT_EQ(results[0].status, ResultStatus::kRefused);
   EXPECT_NE(results[0].text.find("100000000"), std::string::npos);
 }
 
@@ -115,7 +115,7 @@ TEST_F(Channel, all_results_of_a_batch_share_a_limit) {
   std::int64_t took = 0;
   ASSERT_TRUE(*server_->next_completed(took, results));
   EXPECT_EQ(results[3].text.size(), 1'000'000u);
-  EXPECT_EQ(results[5].status, ResultStatus::kError);
+  EXPECT_EQ(results[5].status, ResultStatus::kRefused);
 }
 
 TEST_F(Channel, a_replica_that_writes_nonsense_is_found_out) {

@@ -1,0 +1,109 @@
+#include "daybreak/base/machine.h"
+
+#include <gtest/gtest.h>
+#include <sched.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+namespace daybreak::base {
+namespace {
+
+class MachineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "/daybreak_XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    root_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(root_); }
+  void write(const std::string& path, const std::string& text) const {
+    const std::filesystem::path whole(root_ + path);
+    std::filesystem::create_directories(whole.parent_path());
+    std::ofstream(whole) << text;
+  }
+  std::string root_;
+};
+
+constexpr std::uint64_t kMiB = 1u << 20;
+
+TEST_F(MachineTest, without_control_groups_it_is_the_machine) {
+  const Machine machine = this_machine(root_);
+  EXPECT_GE(machine.cores, 1u);
+  EXPECT_GT(machine.memory_bytes, 64 * kMiB);
+  EXPECT_EQ(machine.memory_limit_file, "");
+}
+
+TEST_F(MachineTest, affinity_counts) {
+  cpu_set_t all;
+  ASSERT_EQ(sched_getaffinity(0, sizeof all, &all), 0);
+  std::thread([&] {  // the mask is a thread's
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++cpu)
+      if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
+    ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+    EXPECT_EQ(this_machine(root_).cores, 1u);
+  })
+      .join();
+}
+
+TEST_F(MachineTest, limits_of_version_2_count_wherever_they_are_on_the_way_up) {
+  write("/proc/self/cgroup", "0::/a/b\n");
+  write("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+  write("/sys/fs/cgroup/a/cpu.max", "150000 100000\n");
+  write("/sys/fs/cgroup/a/b/memory.max", "67108864\n");
+  write("/sys/fs/cgroup/a/memory.max", "max\n");
+  const Machine machine = this_machine(root_);
+  EXPECT_EQ(machine.cores, 1u);
+  EXPECT_EQ(machine.memory_bytes, 64 * kMiB);
+  EXPECT_EQ(machine.memory_limit_file, root_ + "/sys/fs/cgroup/a/b/memory.max");
+}
+
+TEST_F(MachineTest, a_container_that_shows_the_hosts_path_has_its_limits_at_the_mount) {
+  write("/proc/self/cgroup", "0::/docker/0123\n");
+  write("/sys/fs/cgroup/cpu.max", "50000 100000\n");
+  write("/sys/fs/cgroup/memory.max", "33554432\n");
+  const Machine machine = this_machine(root_);
+  EXPECT_EQ(machine.cores, 1u);  // half a CPU is one that is often stopped
+  EXPECT_EQ(machine.memory_bytes, 32 * kMiB);
+}
+
+TEST_F(MachineTest, limits_of_version_1_count) {
+  write("/proc/self/cgroup", "5:memory:/job\n4:cpu,cpuacct:/job\n1:name=systemd:/x\n0::/\n");
+  write("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "100000\n");
+  write("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us", "100000\n");
+  write("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "67108864\n");
+  write("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  const Machine machine = this_machine(root_);
+  EXPECT_EQ(machine.cores, 1u);
+  EXPECT_EQ(machine.memory_bytes, 64 * kMiB);
+  write("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "-1\n");
+  EXPECT_EQ(this_machine(root_).cores, this_machine(root_ + "/nothing").cores);
+}
+
+// Reports of Ray's users: #10809, #27958 (no quota, shares alone), #21688 (a part of a CPU is one).
+TEST_F(MachineTest, shares_are_no_limit_and_a_part_of_a_cpu_is_one) {
+  const std::uint32_t all = this_machine(root_).cores;
+  write("/proc/self/cgroup", "8:cpu,cpuacct:/\n6:memory:/\n");
+  write("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+  write("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  write("/sys/fs/cgroup/cpu/cpu.shares", "2\n");
+  EXPECT_EQ(this_machine(root_).cores, all);
+  write("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "10000\n");
+  EXPECT_EQ(this_machine(root_).cores, 1u);
+}
+
+TEST_F(MachineTest, files_that_cannot_be_read_are_no_limits) {
+  write("/proc/self/cgroup", "what\n0::\n::\n");
+  EXPECT_EQ(this_machine(root_).memory_limit_file, "");
+  write("/proc/self/cgroup", "0::/a\n");
+  write("/sys/fs/cgroup/a/cpu.max", "\n");
+  write("/sys/fs/cgroup/a/memory.max", "lots\n");
+  EXPECT_EQ(this_machine(root_).memory_limit_file, "");
+}
+
+}  // namespace
+}  // namespace daybreak::base
