@@ -311,3 +311,31 @@ def test_parameters_of_every_kind_come_back_and_two_keys_never_fall_together(tmp
         "nested": {"ids": [0, 1], odd: [1]}, "big": 2**80, "half": 1.5, "when": "2026-01-02", "series": [1, 2], "arrow": 3,
     }  # fmt: skip
     assert "text" in (track.export(run.id, tmp_path / "out") / "run.json").read_text()
+
+
+def test_numbers_that_ask_are_taken_from_every_library_and_refused_by_name(tmp_path: Path) -> None:
+    track.init(tmp_path / "track")
+    with track.run("r", capture=False) as run:
+        run.log_array("x", np.arange(50.0))
+    record = track.get(run.id)
+    store = Store(tmp_path / "store")
+    kept = store.put(b"abcdef").id
+    for two in (2, 2.0, np.int64(2), np.array(2), np.array([2.0])):
+        assert len(track.runs(limit=two)) == 1 and len(record.history("x", last_step=two)) == 3
+        assert store.read(kept, two, two) == b"cd"
+    assert len(record.preview("x", points=np.float32(5))) == 5
+    for bad in (2.5, "2", 2**70, 1j, True):
+        for ask in (
+            lambda value: track.runs(limit=value),
+            lambda value: record.history("x", first_step=value),
+            lambda value: record.preview("x", points=value),
+            lambda value: store.read(kept, value),
+        ):
+            with pytest.raises(ValueError, match="limit|first_step|points|offset"):
+                ask(bad)
+    for bad in ("0", 1j, float("nan"), -1):
+        with pytest.raises(ValueError, match="purge_deleted_after"):
+            track.gc(purge_deleted_after=bad)
+    for where in (b"name = 'r'", 5, ["name = 'r'"]):
+        with pytest.raises(ValueError, match="where"):
+            track.runs(where)
