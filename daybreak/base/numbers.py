@@ -392,6 +392,8 @@ def _array(values: Any, name: str) -> Any:
         raise InvalidArgumentError(f"{name} has masked elements: give filled(...)")
     if hasattr(values, "detach") and hasattr(values, "cpu"):
         values = values.detach().cpu()
+        if "bfloat16" in str(values.dtype):  # which numpy lacks; a float32 holds it
+            values = values.float()
     try:
         with np.errstate(all="ignore"):
             # A list of numbers is looked at one by one where numpy would change some to make them alike.

@@ -21,7 +21,7 @@ import typer
 from daybreak import grant as _grant
 from daybreak.base import errors, paths
 
-from .files import MAX_BODY_BYTES, MAX_SMALL_BYTES, make_private_folder, read, write_private
+from .files import MAX_BODY_BYTES, MAX_SMALL_BYTES, is_standard_output, make_private_folder, read, write_private
 
 __all__ = ["app"]
 
@@ -101,7 +101,10 @@ def shown(unix_s: int) -> str:
 
 
 def passphrase_in(path: Path) -> str:
-    return read(path, MAX_SMALL_BYTES).decode().removesuffix("\n")
+    try:
+        return read(path, MAX_SMALL_BYTES).decode().removesuffix("\n")
+    except UnicodeDecodeError:
+        raise errors.InvalidArgumentError(f"'{path}' is no UTF-8 text: is it the file with the passphrase?") from None
 
 
 def load(home: Path, passphrase_file: Path | None) -> _grant.Entity:
@@ -224,7 +227,7 @@ def attest(
         epoch_s=seconds(epoch),
     )
     write_private(out, made.bundle)
-    say = print if str(out) != "-" else say_aside
+    say = say_aside if is_standard_output(out) else print
     say(f"granted {made.attestation.id} to {made.attestation.subject}")
     say(f"valid   {shown(made.attestation.valid_from)} to {shown(made.attestation.valid_until)}")
     if made.keys_until:
@@ -416,7 +419,7 @@ def manifest_create(
     )
     memory.accept(made.bytes, entity.id)
     write_private(out, made.bytes)
-    if str(out) != "-":
+    if not is_standard_output(out):
         show(made, print)
 
 

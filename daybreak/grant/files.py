@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from daybreak.base import errors, paths
 
-__all__ = ["MAX_BODY_BYTES", "MAX_SMALL_BYTES", "make_private_folder", "read", "write_private"]
+__all__ = ["MAX_BODY_BYTES", "MAX_SMALL_BYTES", "is_standard_output", "make_private_folder", "read", "write_private"]
 
 MAX_SMALL_BYTES = 8 << 20  # records, bundles, proofs: their own limits are lower
 MAX_BODY_BYTES = 5 << 30  # ciphertexts and what is encrypted: 4 GiB of text and what encryption adds
@@ -30,6 +31,14 @@ def write_private(path: Path, data: bytes) -> None:
         sys.stdout.buffer.flush()
         return
     paths.write(path, data)
+
+
+def is_standard_output(path: Path) -> bool:
+    """``-``, ``/dev/stdout`` or whatever else leads there: what is said goes aside then."""
+    try:
+        return str(path) == "-" or os.path.samestat(os.stat(path), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):
+        return False
 
 
 def make_private_folder(path: Path) -> None:

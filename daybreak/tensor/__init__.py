@@ -76,7 +76,10 @@ def dumps(arrays: Mapping[str, npt.ArrayLike], metadata: Mapping[str, str] | Non
             raise TypeError(
                 f"array {name!r} is masked, and its mask would be lost: give filled(...), and the mask beside it"
             )
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value.detach().cpu() if hasattr(value, "detach") and hasattr(value, "cpu") else value)
+        except TypeError as error:  # torch's bfloat16
+            raise TypeError(f"array {name!r}: {error}: convert it, as by .float()") from None
         dtype = array.dtype.newbyteorder("<") if array.dtype.byteorder == ">" else array.dtype
         if dtype not in _NAMES:
             raise TypeError(

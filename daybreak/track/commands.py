@@ -329,7 +329,8 @@ def plot(
         plotting.png(lines, png, clean(", ".join(metrics)))
     except OSError as error:
         raise errors.FailedPreconditionError(f"{png}: {error.strerror or error}") from None
-    print(f"{png}: {len(lines)} line{'' if len(lines) == 1 else 's'}")
+    aside = None if png.is_file() else sys.stderr  # it may have gone to the standard output
+    print(f"{png}: {len(lines)} line{'' if len(lines) == 1 else 's'}", file=aside)
 
 
 @app.command()

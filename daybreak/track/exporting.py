@@ -104,8 +104,19 @@ def export(run: str | Run | RunRecord, folder: str | os.PathLike[str], *, format
     if output:
         (target / "output.txt").write_text(output, encoding="utf-8", errors="replace")
     about = described(record) | {"files": {name: f"artifacts/{place}" for name, place in places.items()}}
-    (target / "run.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8", "replace")
+    text = json.dumps(about, indent=2, ensure_ascii=False)
+    if not _is_unicode(text):  # a parameter that names a file of other bytes: by its escapes
+        text = json.dumps(about, indent=2)
+    (target / "run.json").write_text(text + "\n", "utf-8")
     return target
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _places(artifacts: dict[str, Artifact], format: str) -> dict[str, str]:

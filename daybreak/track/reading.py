@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from daybreak._core import track as _core
-from daybreak.base import errors
+from daybreak.base import errors, numbers
 from daybreak.track.catalog import RECORD, Catalog, checked
 from daybreak.track.query import compile_order, compile_where
 from daybreak.track.roots import root as _root
@@ -390,8 +390,11 @@ def _param(text: str) -> Any:
 def history(root: str, run: str, name: str, first_step: int | None, last_step: int | None) -> History:
     files, state = _opened(root, run)
     known(name, state["metrics"])
-    first = -(2**63) if first_step is None else first_step
-    return History(*files.history(name, first, 2**63 - 1 if last_step is None else last_step))
+    first, last = (
+        default if step is None else numbers.integer(step, what, minimum=-(2**63), maximum=2**63 - 1)
+        for what, step, default in (("first_step", first_step, -(2**63)), ("last_step", last_step, 2**63 - 1))
+    )
+    return History(*files.history(name, first, last))
 
 
 def summaries(record: RunRecord) -> dict[str, tuple[float, int, int, float, float, float, int]]:
@@ -400,6 +403,7 @@ def summaries(record: RunRecord) -> dict[str, tuple[float, int, int, float, floa
 
 
 def preview(root: str, run: str, name: str, points: int) -> History:
+    points = numbers.integer(points, "points")
     if not 3 <= points <= MAX_PREVIEW:
         raise errors.InvalidArgumentError(
             f"points={points}: a preview has 3 to {MAX_PREVIEW} points; history() has all"
@@ -447,12 +451,16 @@ def runs(
     >>> [run.metrics["return"] for run in good]
     [1.0]
     """
+    for what, text in (("where", where), ("order_by", order_by)):
+        if text is not None and not isinstance(text, (str, list, tuple) if what == "order_by" else str):
+            raise errors.InvalidArgumentError(f"{what}={text!r}: a str expected, not a {type(text).__name__}")
     condition, values = ("1", []) if where is None or not where.strip() else compile_where(where)
     order = "r.id DESC"
     if order_by is not None:
         by, names = compile_order(order_by if isinstance(order_by, str) else ", ".join(order_by))
         order, values = f"{by}, {order}", values + names
     if limit is not None:
+        limit = numbers.integer(limit, "limit")
         if not 0 <= limit <= MAX_LIMIT:
             raise errors.InvalidArgumentError(f"limit={limit}: 0 to {MAX_LIMIT:,} expected")
         values = [*values, limit]

@@ -157,7 +157,7 @@ def _hidden(value: Any, secrecy: int) -> Any:
     if value is None or isinstance(value, bool) or (secrecy == TEXT and isinstance(value, (int, float))):
         return value
     if isinstance(value, Mapping):
-        return {_unicode(key) if isinstance(key, str) else key: _hidden(item, secrecy) for key, item in value.items()}
+        return {key: _hidden(item, secrecy) for key, item in value.items()}
     if secrecy == TEXT and isinstance(value, (list, tuple)):
         return [_hidden(item, secrecy) for item in value]
     return REDACTED
@@ -175,17 +175,12 @@ def redact(name: str, value: Any) -> Any:
     if secrecy := _secrecy(name):
         return _hidden(value, secrecy)
     if isinstance(value, Mapping):
-        return {_unicode(key) if isinstance(key, str) else key: redact(str(key), item) for key, item in value.items()}
+        return {key: redact(str(key), item) for key, item in value.items()}
     if isinstance(value, str):
-        return redact_text(_unicode(value))
+        return redact_text(value)
     if isinstance(value, (list, tuple)):
         return type(value)(redact("", item) for item in value) if type(value) in (list, tuple) else value
     return value
-
-
-def _unicode(text: str) -> str:
-    """Without lone surrogates, which no file can hold."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:

@@ -31,8 +31,10 @@ def _prepare(path: str) -> str:
     try:
         with open(file, encoding="ascii", errors="replace") as stored:
             found = stored.read(64)
+    except NotADirectoryError:
+        raise errors.FailedPreconditionError(f"{path} is no directory: name an empty or a new one") from None
     except FileNotFoundError:
-        os.makedirs(path, mode=0o700, exist_ok=True)
+        os.makedirs(os.path.realpath(path), mode=0o700, exist_ok=True)  # also where a link leads that leads nowhere yet
         if any(not name.startswith(".") for name in os.listdir(path) if not name.startswith("format")):
             made = {"runs", "open", "store"}
             if not made & set(os.listdir(path)):

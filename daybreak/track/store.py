@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daybreak import _core, tensor
-from daybreak.base import errors, paths
+from daybreak.base import errors, numbers, paths
 from daybreak.track import tables
 
 __all__ = [
@@ -238,7 +238,10 @@ class Store:
 
     def read(self, id: str, offset: int = 0, size: int | None = None) -> bytes:
         """Bytes ``[offset, offset + size)``; to the end when ``size`` is None. Only the blocks that hold them are unpacked."""
-        if size is None:
+        offset = numbers.integer(offset, "offset", maximum=2**63 - 1)
+        if size is not None:
+            size = numbers.integer(size, "size", maximum=2**63 - 1)
+        else:
             size = max(self._native.info(id)["size_bytes"] - offset, 0)
         if offset < 0 or size < 0:
             raise errors.OutOfRangeError(f"offset={offset}, size={size}: neither may be negative")

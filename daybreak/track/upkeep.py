@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from daybreak._core import track as _core
-from daybreak.base import errors
+from daybreak.base import errors, numbers
 from daybreak.track import reading
 from daybreak.track.catalog import Catalog
 from daybreak.track.roots import root as _root
@@ -126,7 +126,11 @@ def gc(*, purge_deleted_after: datetime.timedelta | float | None = PURGE_AFTER) 
     purged: list[str] = []
     if purge_deleted_after is not None:
         after = purge_deleted_after
-        seconds = after.total_seconds() if isinstance(after, datetime.timedelta) else float(after)
+        seconds = (
+            after.total_seconds()
+            if isinstance(after, datetime.timedelta)
+            else numbers.real(after, "purge_deleted_after")
+        )
         if not seconds >= 0:
             raise errors.InvalidArgumentError(
                 f"purge_deleted_after={after!r}: not negative, please; None purges nothing"

@@ -78,7 +78,12 @@ def _checked_artifact_name(name: object) -> str:
 
 
 def _checked_text(what: str, name: str, text: str) -> bytes:
-    data = text.encode("utf-8", "replace")
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        raise errors.InvalidArgumentError(
+            f"{what} {name!r} is no Unicode (a lone surrogate, as in a file name that is no UTF-8): give its repr()"
+        ) from None
     if len(data) > MAX_VALUE_BYTES:
         raise errors.InvalidArgumentError(
             f"{what} {name!r} has {len(data):,} bytes, the limit is {MAX_VALUE_BYTES:,}: keep it as an artifact"
@@ -106,15 +111,35 @@ def _unchanged(known: Mapping[str, str], texts: Mapping[str, str]) -> None:
 
 def _json(name: str, value: object) -> str:
     def plain(other: object) -> object:
-        item = getattr(other, "item", None)  # scalars of numpy, torch, ...
-        if callable(item) and getattr(other, "ndim", None) == 0:
-            return item()
+        if (
+            hasattr(other, "dtype") and hasattr(other, "tolist") or hasattr(other, "as_py")
+        ):  # of numpy, torch, Arrow, ...
+            return numbers.plain(other, f"parameter {name!r}", nan=True, wide=True)
         return redact_text(str(other))
 
     try:
+        _check_keys(value, f"parameter {name!r}", 0)
         return json.dumps(redact(name, value), default=plain, separators=(",", ":"), sort_keys=isinstance(value, dict))
+    except errors.InvalidArgumentError:
+        raise
     except (TypeError, ValueError, RecursionError) as error:
         raise errors.InvalidArgumentError(f"parameter {name!r}: {error}") from None
+
+
+def _check_keys(value: object, what: str, depth: int) -> None:
+    """Of two keys that are one in JSON (1 and "1") a value would be lost."""
+    if depth > 100:
+        raise errors.InvalidArgumentError(f"{what} is nested more than 100 deep, or holds itself")
+    if isinstance(value, Mapping):
+        texts = [key if isinstance(key, str) else json.dumps(key) for key in value if not isinstance(key, tuple)]
+        if len(set(texts)) < len(texts):
+            double = next(text for text in texts if texts.count(text) > 1)
+            raise errors.InvalidArgumentError(f"{what} has two keys that are {double!r} in JSON: rename one")
+        for item in value.values():
+            _check_keys(item, what, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_keys(item, what, depth + 1)
 
 
 def _param_texts(values: object) -> dict[str, str]:
@@ -221,8 +246,8 @@ class Run:
 
         A value whose name looks like a secret's ("api_key", "db.password", also within dicts) is written as "[redacted]".
 
-        Values are what JSON holds (numbers, NaN too, text, booleans, None, lists and dicts of them; other objects as their
-        text), at most 32 KiB each.
+        Values are what JSON holds (numbers, NaN too, text, booleans, None, lists and dicts of them; arrays and tensors as
+        lists; other objects as their text), at most 32 KiB each.
         """
         texts = _param_texts(values)
         encoded = {name: _checked_text("parameter", name, text) for name, text in texts.items()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -251,6 +253,26 @@ def test_decrypt_writes_whole_and_private_or_nothing_and_dash_is_the_standard_ou
     assert (tmp_path / "out").read_bytes() == b"old" and not (tmp_path / "none").exists()
     assert main([*decrypt, at("no-folder/out")]) == 1
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [], "no temporary files stay"
+
+
+def test_what_is_said_goes_aside_when_the_result_is_the_standard_output(shell: Shell) -> None:
+    shell.make("lab", "ann")
+    command = [
+        "attest",
+        shell.record("ann"),
+        "-p",
+        "predict",
+        "-r",
+        "a",
+        "--home",
+        shell.path("lab"),
+        "-o",
+        "/dev/stdout",
+    ]
+    done = subprocess.run([sys.executable, "-m", "daybreak.cli", "grant", *command], capture_output=True, check=True)
+    assert b"granted" in done.stderr and b"granted" not in done.stdout
+    ann = grant.Entity.load(Path(shell.path("ann")) / "entity.key")
+    assert grant.Wallet(ann).add(done.stdout) == 1
 
 
 def test_keys_can_begin_earlier_and_the_rounding_is_shown(shell: Shell) -> None:

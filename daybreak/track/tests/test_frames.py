@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import zoneinfo
 from pathlib import Path
 from typing import Any
@@ -286,3 +287,55 @@ def test_points_are_kept_as_they_are_or_refused_by_name(tmp_path: Path) -> None:
         metrics = dict(run.metrics)
     assert metrics.pop("flag") == 1.0 and metrics.pop("uint") == 2.0**63 and metrics.pop("a") == 2.0**60
     assert metrics == dict.fromkeys(["array", "matrix", "zero", "arrow", "half", "series", "long", "named"], 1.5)
+
+
+def test_parameters_of_every_kind_come_back_and_two_keys_never_fall_together(tmp_path: Path) -> None:
+    track.init(tmp_path / "track")
+    odd = os.fsdecode(b"data/caf\xe9.csv")
+    params = {
+        "hidden": np.array([64, 64]), "matrix": np.eye(2), "lr": np.float32(0.5), "seed": np.uint64(2**64 - 1),
+        "on": np.bool_(True), "path": Path(odd), "text": odd, "nested": {"ids": np.arange(2), odd: [np.int8(1)]},
+        "nan": float("nan"), "big": 2**80,
+        "half": np.array(1.5, np.float16), "when": datetime.date(2026, 1, 2), "series": pd.Series([1, 2]), "arrow": pa.scalar(3),
+    }  # fmt: skip
+    with track.run("r", params=params, capture=False) as run:
+        for bad in ({1: "a", "1": "b"}, [{True: 1, "true": 2}], {None: 1, "null": 2}, {"c": np.array([1j])}):
+            with pytest.raises(ValueError, match="bad"):
+                run.param("bad", bad)
+        with pytest.raises(ValueError, match="Unicode"):
+            run.tag("file", odd)
+    kept = track.get(run.id).params
+    assert np.isnan(kept.pop("nan"))
+    assert kept == {
+        "hidden": [64, 64], "matrix": [[1.0, 0.0], [0.0, 1.0]], "lr": 0.5, "seed": 2**64 - 1, "on": True, "path": odd, "text": odd,
+        "nested": {"ids": [0, 1], odd: [1]}, "big": 2**80, "half": 1.5, "when": "2026-01-02", "series": [1, 2], "arrow": 3,
+    }  # fmt: skip
+    assert "text" in (track.export(run.id, tmp_path / "out") / "run.json").read_text()
+
+
+def test_numbers_that_ask_are_taken_from_every_library_and_refused_by_name(tmp_path: Path) -> None:
+    track.init(tmp_path / "track")
+    with track.run("r", capture=False) as run:
+        run.log_array("x", np.arange(50.0))
+    record = track.get(run.id)
+    store = Store(tmp_path / "store")
+    kept = store.put(b"abcdef").id
+    for two in (2, 2.0, np.int64(2), np.array(2), np.array([2.0])):
+        assert len(track.runs(limit=two)) == 1 and len(record.history("x", last_step=two)) == 3
+        assert store.read(kept, two, two) == b"cd"
+    assert len(record.preview("x", points=np.float32(5))) == 5
+    for bad in (2.5, "2", 2**70, 1j, True):
+        for ask in (
+            lambda value: track.runs(limit=value),
+            lambda value: record.history("x", first_step=value),
+            lambda value: record.preview("x", points=value),
+            lambda value: store.read(kept, value),
+        ):
+            with pytest.raises(ValueError, match="limit|first_step|points|offset"):
+                ask(bad)
+    for bad in ("0", 1j, float("nan"), -1):
+        with pytest.raises(ValueError, match="purge_deleted_after"):
+            track.gc(purge_deleted_after=bad)
+    for where in (b"name = 'r'", 5, ["name = 'r'"]):
+        with pytest.raises(ValueError, match="where"):
+            track.runs(where)

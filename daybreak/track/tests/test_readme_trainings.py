@@ -1,4 +1,5 @@
-"""The trainings of the room's README, copied and pasted."""
+"""The trainings of the room's README, copied and pasted. What needs a library that few have is fenced as ``py`` there and run here
+where there is one."""
 
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from daybreak import track
 
 TEXT = (Path(__file__).resolve().parent.parent / "README.md").read_text()
 SECTION = TEXT[TEXT.index("## A training with checkpoints") : TEXT.index("## What is written down by itself")]
-BLOCKS = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+BLOCKS = re.findall(r"```py(?:thon)?\n(.*?)```", SECTION, re.DOTALL)
 
 
 def block(library: str) -> str:
