@@ -202,6 +202,15 @@ def _matches(pattern: str, text: str) -> bool:
     return re.search(pattern, text) is not None
 
 
+def test_results_of_medium_size_are_answered_in_large_batches_too(server: serve.Server, call: Any) -> None:
+    server.deploy("embeds", lambda x: np.ones((len(x), 5_000)), batch="array", slo_ms=60_000, batch_size=1024)
+    body = json.dumps({"input_batch": [[1.0]] * 900})  # 20 KB each, 18 MB together
+    status, found, _ = call.raw(server.query_address, "POST", "/embeds/predict", body.encode())
+    answers = json.loads(found)["batch_predictions"]
+    assert status == 200 and len(answers) == 900
+    assert all(not each["default"] and len(each["output"]) == 5_000 for each in answers)
+
+
 class AsyncModel:
     def __init__(self) -> None:
         self.loops: set[int] = set()
