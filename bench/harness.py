@@ -260,7 +260,7 @@ def run_task(task: str, arguments: argparse.Namespace) -> bool:
     unknown = set(arguments.rows or []) - {row.name for row in rows}
     if unknown:
         raise SystemExit(f"bench {task}: no row {', '.join(sorted(unknown))}: {', '.join(row.name for row in rows)}")
-    rows = [row for row in rows if not arguments.rows or row.name in arguments.rows]
+    rows = [row for row in rows if (row.name in arguments.rows if arguments.rows else arguments.long or not row.long)]
     names = [OURS, *(name for name in order if not arguments.peers or name in arguments.peers)]
     peers = [Peer.of(folder / f"{name}.py") for name in names]
     lines = results(rows, peers, measure(rows, peers, arguments.quick, arguments.rounds))
@@ -268,7 +268,10 @@ def run_task(task: str, arguments: argparse.Namespace) -> bool:
     told = {line["name"]: line["info"] for line in lines if line.get("info")}
     for name, info in told.items():
         print(f"{name}: " + ", ".join(f"{key.replace('_', ' ')} {number(value)}" for key, value in info.items()))
-    complete = not (arguments.quick or arguments.rows or arguments.peers or arguments.rounds)
+    every: list[Row] = importlib.import_module(f"bench.{task}.task").ROWS
+    complete = len(rows) == len(every) and not (
+        arguments.quick or arguments.rows or arguments.peers or arguments.rounds
+    )
     path = RESULTS / f"{task}.json" if complete else ROOT / "out" / "bench" / f"{task}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"task": task, "host": host(), "rows": lines}, indent=1) + "\n")
@@ -290,6 +293,7 @@ def main() -> int:
     )
     parser.add_argument("tasks", nargs="*", help=f"default: all ({', '.join(tasks())})")
     parser.add_argument("--quick", action="store_true", help="few rounds, small sizes; written to out/bench/ instead")
+    parser.add_argument("--long", action="store_true", help="also the rows that take minutes")
     parser.add_argument("--rows", type=lambda text: text.split(","), help="only these, comma-separated")
     parser.add_argument("--peers", type=lambda text: text.split(","), help="only these beside us")
     parser.add_argument("--rounds", type=int, help="instead of each row's own number")

@@ -28,6 +28,7 @@ class Row:
         "first"  # which peer `must` is a ratio to: the first of PEERS, or the hardest of all
     )
     theirs: Literal["median", "best"] = "median"  # which of the peer's rounds we are held against
+    long: bool = False  # takes minutes: only with --long, or when it is named by --rows
     tolerance: float = 0.0  # relative, when `check` is a number or a list of numbers
 
 

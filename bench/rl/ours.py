@@ -84,7 +84,7 @@ def seconds_to(
         while not reached and mark < limit:
             mark += every
             start = time.perf_counter()
-            trainer.learn(mark)
+            trainer.learn(mark - trainer.timesteps)
             clock += time.perf_counter() - start
             reached = evaluated(trainer) >= goal
         times.append(clock if reached else None)

@@ -1,4 +1,6 @@
 from collections.abc import Callable, Mapping, Sequence
+import os
+import pathlib
 from typing import Annotated, Any, overload
 
 import numpy
@@ -12,7 +14,7 @@ def new_run_id() -> str:
 class RunLog:
     """One process's pen in one run."""
 
-    def __init__(self, root: str, run: str, owner: bool, session: int, next_step: int) -> None: ...
+    def __init__(self, root: str | os.PathLike, run: str, owner: bool, session: int, next_step: int) -> None: ...
 
     @overload
     def log(self, metrics: Mapping[str, Any], step: int | None = None, /) -> None: ...
@@ -33,6 +35,11 @@ class RunLog:
     def sync(self) -> None:
         """What was logged before survives a loss of power."""
 
+    def end_with_process(self, reason: str) -> None:
+        """
+        Ends the run when the process ends: finished when its exit status is 0, else failed with the reason, or with the status where that is empty.
+        """
+
     def close(self) -> None:
         """Turns the log into columns. Once."""
 
@@ -43,7 +50,7 @@ class RunFiles:
     """A run as it was when it was opened."""
 
     @staticmethod
-    def open(root: str, run: str) -> RunFiles: ...
+    def open(root: str | os.PathLike, run: str) -> RunFiles: ...
 
     def state(self) -> dict:
         """Everything but the series and what captured() gives."""
@@ -68,21 +75,21 @@ class RunFiles:
     def stream(self, names: Sequence[str]) -> object:
         """A PyCapsule 'arrow_array_stream'."""
 
-def recover(root: str, run: str) -> int:
+def recover(root: str | os.PathLike, run: str) -> int:
     """Turns what dead writers left into columns; how many segments."""
 
-def living_writers(root: str, run: str) -> list[int]: ...
+def living_writers(root: str | os.PathLike, run: str) -> list[int]: ...
 
 class Store:
     """A content store in a directory; see daybreak.track.store."""
 
     @staticmethod
-    def open(path: str, threads: int = 2, pin_grace_s: float = 3600.0) -> Store: ...
+    def open(path: str | os.PathLike, threads: int = 2, pin_grace_s: float = 3600.0) -> Store: ...
 
     def put_bytes(self, data: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], kind: str, name: str, meta: str, parent: str | None, sniff: bool) -> tuple[str, str, int, int]:
         """(id, kind, size, stored bytes)"""
 
-    def put_file(self, path: str, kind: str, name: str, meta: str, parent: str | None, sniff: bool) -> tuple[str, str, int, int]:
+    def put_file(self, path: str | os.PathLike, kind: str, name: str, meta: str, parent: str | None, sniff: bool) -> tuple[str, str, int, int]:
         """(id, kind, size, stored bytes)"""
 
     def release(self, id: str) -> None: ...
@@ -94,7 +101,7 @@ class Store:
     def read_into(self, id: str, offset: int, out: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu')]) -> None:
         """Fills `out` from byte `offset` on."""
 
-    def write_to(self, id: str, path: str) -> None:
+    def write_to(self, id: str, path: str | os.PathLike) -> None:
         """Writes it whole or not at all."""
 
     def diff(self, a: str, b: str) -> dict: ...
@@ -106,4 +113,4 @@ class Store:
     def stats(self) -> dict: ...
 
     @property
-    def path(self) -> str: ...
+    def path(self) -> pathlib.Path: ...

@@ -45,6 +45,10 @@ def given(path: Any, what: str = "path") -> str:
     except TypeError:
         raise TypeError(f"{what}: a str, bytes or os.PathLike expected, not {type(path).__name__}") from None
     text = str.__str__(text)  # of a subclass
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:  # a locale without these characters: its file names are bytes, which UTF-8 says
+        text = os.fsdecode(text.encode("utf-8", "surrogateescape"))
     if not text:
         raise errors.InvalidArgumentError(f"{what}: the path is empty; the working directory is '.'")
     if "\0" in text:

@@ -10,6 +10,7 @@ import contextlib
 import difflib
 import importlib
 import importlib.util
+import os
 import signal
 import sys
 import threading
@@ -88,12 +89,41 @@ def _sigterm_as_ctrl_c() -> Iterator[list[int]]:
 def main(argv: Sequence[str] | None = None, commands: Mapping[str, Command] = COMMANDS) -> int:
     """Runs ``daybreak`` with these arguments (default: the process's) and returns its exit status.
 
-    2 for a wrong command line, 1 for an error that Daybreak raised by itself, 130 after Ctrl-C, 143 after SIGTERM; other exceptions
-    are bugs and pass through with their traceback.
+    2 for a wrong command line, 1 for an error that Daybreak raised by itself, 130 after Ctrl-C, 143 after SIGTERM, 141 when whoever
+    reads the output has gone (``| head``); other exceptions are bugs and pass through with their traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure") and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # what this locale cannot show (C has ASCII alone) is shown by its code
     with _sigterm_as_ctrl_c() as came:
-        status = _run(list(sys.argv[1:] if argv is None else argv), commands)
+        try:
+            status = _run([_readable(word) for word in (sys.argv[1:] if argv is None else argv)], commands)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            status = _nobody_reads()
+        if sys.stdout is not None and getattr(sys.stdout, "closed", False):
+            status = 128 + signal.SIGPIPE
     return 128 + came[0] if came and status == 130 else status
+
+
+def _readable(word: str) -> str:
+    """Names are UTF-8, also where the locale knows ASCII alone; ``base.paths`` makes file names of it again."""
+    try:
+        return word.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return word
+
+
+def _nobody_reads() -> int:
+    """The pipe's reader has gone: nothing more is to be said, and the interpreter must not try to at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    return 128 + signal.SIGPIPE
 
 
 def _run(arguments: list[str], commands: Mapping[str, Command]) -> int:

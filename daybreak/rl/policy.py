@@ -53,8 +53,8 @@ class Policy:
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Writes the policy file, whole or not at all; returns the path."""
-        _base.write_file_atomically(os.fspath(path), self.to_bytes())
-        return os.fspath(path)
+        _base.write_file_atomically(os.fsdecode(path), self.to_bytes())
+        return os.fsdecode(path)
 
     def to_onnx(self, path: str | os.PathLike[str]) -> str:
         """Writes an ONNX model (opset 13) that any runtime answers with the same greedy actions; returns the path.
@@ -62,8 +62,8 @@ class Policy:
         Input `observation` float32 [batch, n], raw: the filter is inside. Outputs `action`, int64 [batch] or float32 [batch, m]
         within the bounds, and `outputs`, the logits, means or action values [batch, m].
         """
-        _base.write_file_atomically(os.fspath(path), self.native.to_onnx())
-        return os.fspath(path)
+        _base.write_file_atomically(os.fsdecode(path), self.native.to_onnx())
+        return os.fsdecode(path)
 
     def predict(
         self, observation: Any, state: None = None, episode_start: Any = None, deterministic: bool = False
@@ -76,7 +76,10 @@ class Policy:
 
         if state is not None:
             raise ValueError("state: there is no recurrent policy here, leave it out")
-        shape = np.shape(observation)
+        try:
+            shape = np.shape(observation)
+        except ValueError:  # ragged: compute_action says what is wrong with it
+            shape = ()
         if self.native.discrete_observations:
             many = len(shape) > 0
         else:  # rows of observations, however an observation is shaped

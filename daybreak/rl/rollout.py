@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import os
-from collections.abc import Callable, Mapping
+import pickle
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from daybreak._core import rl as _native
@@ -29,8 +32,18 @@ class RolloutActor:
     """Environments and a copy of the policy, in a process of its own."""
 
     def __init__(
-        self, config: str, stream: int, num_envs: int, env: str | Callable[..., Any], env_options: Mapping[str, Any]
+        self,
+        config: str,
+        stream: int,
+        num_envs: int,
+        env: str | Callable[..., Any],
+        env_options: Mapping[str, Any],
+        specs: Sequence[bytes] = (),
     ) -> None:
+        if specs:
+            registry = importlib.import_module("gymnasium").registry
+            for spec in map(pickle.loads, specs):  # what cloudpickle wrote
+                registry.setdefault(spec.id, spec)
         self._sampler = _native.Sampler(config, stream, num_envs, env, dict(env_options))
 
     def sample(self, weights: Any, num_steps: int) -> Fragment:
@@ -43,33 +56,29 @@ class RolloutActor:
         return os.getpid()
 
 
-class Registered:
-    """Makes environments of an id that this process may not have registered: its specification travels along."""
+def registered() -> list[bytes]:
+    """Pickled specifications of environments that another process may not know: what was registered outside of Gymnasium itself.
 
-    def __init__(self, spec: Any) -> None:
-        self._spec = spec
-        self.__name__ = spec.id
-
-    def __call__(self, **options: Any) -> Any:
-        return importlib.import_module("gymnasium").make(self._spec, **options)
-
-
-def portable(env: str | Callable[..., Any]) -> str | Callable[..., Any]:
-    """An environment's id as what makes it in another process; anything else as it is.
-
-    What the main program registered is known to nobody else, so the specification goes by value, and with it a class that is
-    written in the main program.
+    They go by value, and with them a class or function that is written in the main program. What cannot be pickled stays here: a
+    worker that needs it says so.
     """
-    if not isinstance(env, str) or env in _native.env_ids():
-        return env
-    gymnasium = importlib.import_module("gymnasium")
-    try:
-        spec = gymnasium.spec(env)
-    except gymnasium.error.Error:
-        return env  # the trainer's own environments say what is wrong
-    if isinstance(spec.entry_point, str) and spec.entry_point.startswith("__main__:"):
-        spec = dataclasses.replace(spec, entry_point=gymnasium.envs.registration.load_env_creator(spec.entry_point))
-    return Registered(spec)
+    gymnasium = sys.modules.get("gymnasium")
+    if gymnasium is None:
+        return []
+    import cloudpickle
+
+    found = []
+    for spec in gymnasium.registry.values():
+        if isinstance(spec.entry_point, str):
+            if spec.entry_point.startswith(("gymnasium.", "daybreak.")):
+                continue
+            if spec.entry_point.startswith("__main__:"):
+                spec = dataclasses.replace(
+                    spec, entry_point=gymnasium.envs.registration.load_env_creator(spec.entry_point)
+                )
+        with contextlib.suppress(Exception):
+            found.append(cloudpickle.dumps(spec))
+    return found
 
 
 class RolloutWorkers:
@@ -94,7 +103,7 @@ class RolloutWorkers:
             raise ValueError(f"num_workers={num_workers} for num_envs={num_envs}: each worker needs an environment")
         self._runtime = runtime if runtime is not None else importlib.import_module("daybreak")
         self._actor = self._runtime.remote(RolloutActor)
-        self._arguments = (portable(env), dict(env_options))
+        self._arguments = (env, dict(env_options), registered())
         self._config = config
         self._sizes = [num_envs // num_workers + (i < num_envs % num_workers) for i in range(num_workers)]
         self._streams = 0

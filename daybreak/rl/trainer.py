@@ -139,8 +139,10 @@ class Trainer:
         Raises ValueError when an environment gives a reward or an observation that is not finite, or a loss is not: the message
         says the step and the term. What was learned before stays.
         """
-        self._version += 1
-        result = Result(self._train())
+        try:
+            result = Result(self._train())
+        finally:
+            self._version += 1
         if self.on_result is not None:
             self.on_result(result)
         return result
@@ -180,12 +182,14 @@ class Trainer:
         if tb_log_name is not None:
             refuse("tb_log_name", tb_log_name, "give on_result=run.log of a daybreak.track run")
         hook = self._hook(_checked_callback(callback), every)
-        self._version += 1
         if self._exploration_fraction is not None:
             self._adjust(exploration_timesteps=max(1, round(self._exploration_fraction * (self.timesteps + steps))))
-        if self._progress or not self._learns_natively:
-            return self._learn_in_python(steps, hook)
-        return Result(self._native.learn(steps, hook))
+        try:
+            if self._progress or not self._learns_natively:
+                return self._learn_in_python(steps, hook)
+            return Result(self._native.learn(steps, hook))
+        finally:
+            self._version += 1
 
     # Whether iterations are made by the native trainer alone.
     _learns_natively = True
@@ -199,7 +203,6 @@ class Trainer:
                 self._adjust(
                     **{name: numbers.real(x, f"{name}({remaining:g})", finite=True) for name, x in values.items()}
                 )
-            self._version += 1
             result = Result(self._train())
             stop = hook is not None and hook(result) is False
             if stop or self.timesteps >= begin + steps:
@@ -277,13 +280,13 @@ class Trainer:
 
     def from_bytes(self, data: bytes) -> None:
         """Goes on from `to_bytes`. ValueError when the bytes are truncated, altered or of another trainer: nothing changes then."""
-        self._version += 1
         self._native.restore(data)
+        self._version += 1
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Writes `to_bytes()` to a file, whole or not at all; returns the path."""
-        _base.write_file_atomically(os.fspath(path), self.to_bytes())
-        return os.fspath(path)
+        _base.write_file_atomically(os.fsdecode(path), self.to_bytes())
+        return os.fsdecode(path)
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Goes on from a file that `save` wrote."""
@@ -319,10 +322,10 @@ class Trainer:
             raise ValueError(f"the checkpoint is of {algo!r}, {cls.__name__} is {cls.algo!r}: use {algo.upper()}.load")
         name = found.pop("env")
         kept = {} if env is None else {"env": name, "env_options": found.pop("env_options")}
+        asked = {key: value for key, value in options.items() if key not in ("num_workers", "on_result")}
+        found = {key: value for key, value in found.items() if key not in cls._words(asked).options}
         try:
-            trainer = cls(
-                name if env is None else env, _kept=kept, **{**found, **cls._words(options).options, **_face(options)}
-            )
+            trainer = cls(name if env is None else env, _kept=kept, **found, **options)
         except errors.NotFoundError as error:
             raise ValueError(
                 f"the checkpoint was trained in {name!r}, which is no id of an environment: give it, {cls.__name__}.load(path, env)"
@@ -339,11 +342,6 @@ class Trainer:
     ) -> tuple[Any, None]:
         """Stable-Baselines3's: (action, None) for one observation, (actions, None) for a batch; see `Policy.predict`."""
         return self.policy.predict(observation, state, episode_start, deterministic)
-
-
-def _face(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Of `load`'s options those that are no part of a checkpoint."""
-    return {name: value for name, value in options.items() if name in ("verbose", "num_workers", "on_result")}
 
 
 def _name_of(env: Any) -> str:

@@ -261,7 +261,11 @@ std::optional<Client::Actor> Client::look_for_actor(std::string_view name, bool&
 }
 
 void Client::kill_actor(std::uint32_t slot, bool no_restart) {
-  p_.control().actor[slot].terminate.store(no_restart ? 2 : 3);
+  base::Atomic<std::uint32_t>& terminate = p_.control().actor[slot].terminate;
+  std::uint32_t now = terminate.load();
+  // Who is killed for good does not come back because somebody else kills him with a restart.
+  while ((no_restart || now != 2) && !terminate.compare_exchange_weak(now, no_restart ? 2 : 3)) {
+  }
   p_.ring(kSchedulerProc);
 }
 

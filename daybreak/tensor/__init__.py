@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daybreak import _core
+from daybreak.base import paths
 
 __all__ = ["Container", "dumps", "load", "loads", "save"]
 
@@ -71,6 +72,10 @@ def dumps(arrays: Mapping[str, npt.ArrayLike], metadata: Mapping[str, str] | Non
     """
     tensors = []
     for name, value in arrays.items():
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(
+                f"array {name!r} is masked, and its mask would be lost: give filled(...), and the mask beside it"
+            )
         array = np.asarray(value)
         dtype = array.dtype.newbyteorder("<") if array.dtype.byteorder == ">" else array.dtype
         if dtype not in _NAMES:
@@ -88,13 +93,13 @@ def loads(data: bytes) -> Container:
 
 
 def save(
-    path: str | os.PathLike[str], arrays: Mapping[str, npt.ArrayLike], metadata: Mapping[str, str] | None = None
+    path: str | bytes | os.PathLike[str], arrays: Mapping[str, npt.ArrayLike], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Writes a container file whole or not at all: a reader never sees a part, and it is readable by its owner alone."""
-    _core.base.write_file_atomically(os.fspath(path), dumps(arrays, metadata))
+    """Writes a container file whole or not at all: a reader never sees a part, and it is readable by its owner alone. What is
+    right for a link, a pipe or a device: ``daybreak.base.paths.write``."""
+    paths.write(path, dumps(arrays, metadata))
 
 
-def load(path: str | os.PathLike[str]) -> Container:
+def load(path: str | bytes | os.PathLike[str]) -> Container:
     """Reads a container file. ``FileNotFoundError`` when there is none, ``DataLossError`` when it is damaged."""
-    with open(path, "rb") as file:
-        return loads(file.read())
+    return loads(paths.read(path))

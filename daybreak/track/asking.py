@@ -15,6 +15,7 @@ from daybreak.track.roots import root as _root
 __all__ = ["sql"]
 
 MAX_BYTES = 100_000  # of a query
+MAX_DIGITS = 38  # of a whole number that DuckDB compares exactly
 
 
 class _Rows:
@@ -41,10 +42,11 @@ def sql(
 ) -> Any:
     """Asks DuckDB one SELECT over the runs, deleted ones left out; gives a pandas DataFrame, or an Arrow table (``as_="arrow"``).
 
-    Tables: ``runs`` (id, name, status, reason, start, end, parent), ``params`` (run, name, value as JSON, number), ``tags`` (run,
-    name, value), ``metrics`` (run, name, context, step, time, value: every point, streamed from the column files), ``latest``
-    (run, name, last, min, max, best, count), ``artifacts`` (run, name, id, size_bytes, kind, time). ``end`` is a word of SQL: write
-    ``"end"``. ``where`` takes only the runs that ``track.runs(where)`` would: ``metrics`` reads the files of these alone.
+    Tables: ``runs`` (id, name, status, reason, start, end, parent), ``params`` (run, name, value as JSON, number as a double, and
+    integer: exact, of whole numbers up to 38 digits), ``tags`` (run, name, value), ``metrics`` (run, name, context, step, time,
+    value: every point, streamed from the column files), ``latest`` (run, name, last, min, max, best, count), ``artifacts`` (run,
+    name, id, size_bytes, kind, time). ``end`` is a word of SQL: write ``"end"``. ``where`` takes only the runs that
+    ``track.runs(where)`` would: ``metrics`` reads the files of these alone.
 
     Times are UTC, to the microsecond. Read-only, and shut off from files and the network. ``parameters`` stand for ``?`` or
     ``$name``. ImportError without DuckDB; InvalidArgumentError with DuckDB's words when the query is wrong, DataLossError where the
@@ -95,9 +97,14 @@ def _tables(pa: Any, root: str, records: Sequence[reading.RunRecord], failed: li
     wanted = set(ids)
     moment = pa.timestamp("us")
     run_of: dict[int, str]
-    with Catalog(root).fresh() as database:
-        run_of = {n: run for n, run in database.execute("SELECT n, id FROM runs WHERE deleted = 0") if run in wanted}
-        metrics = [row for row in database.execute("SELECT * FROM metrics ORDER BY run, key") if row[0] in run_of]
+    known, latest = Catalog(root).ask(
+        lambda db: (
+            db.execute("SELECT n, id FROM runs WHERE deleted = 0").fetchall(),
+            db.execute("SELECT * FROM metrics ORDER BY run, key").fetchall(),
+        )
+    )
+    run_of = {n: run for n, run in known if run in wanted}
+    metrics = [row for row in latest if row[0] in run_of]
     last = {record.id: dict(record.metrics) for record in records}
     artifacts = [(record.id, artifact) for record in records for artifact in record.artifacts]
     params = [(record.id, name, value) for record in records for name, value in record.params.items()]
@@ -122,6 +129,7 @@ def _tables(pa: Any, root: str, records: Sequence[reading.RunRecord], failed: li
             name=([name for _, name, _ in params], text),
             value=([_text(value) for _, _, value in params], text),
             number=([_number(value) for _, _, value in params], number),
+            integer=([_integer(value) for _, _, value in params], pa.decimal128(MAX_DIGITS, 0)),
         ),
         "tags": table(
             run=([run for run, _, _ in tags], text),
@@ -151,6 +159,10 @@ def _tables(pa: Any, root: str, records: Sequence[reading.RunRecord], failed: li
 
 def _text(value: object) -> str:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else json.dumps(value)
+
+
+def _integer(value: object) -> int | None:
+    return value if type(value) is int and abs(value) < 10**MAX_DIGITS else None
 
 
 def _number(value: object) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 import os
@@ -12,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from .redact import redact_argv, redact_text
+from .redact import looks_secret, redact_argv, redact_text
+from .screen import moves_up, shown
 
 __all__ = [
     "MAX_FILE_BYTES",
@@ -44,13 +47,14 @@ MAX_PARTS = 64  # of a topic
 MAX_OUTPUT_BYTES = 1 << 20  # of text kept from the beginning of a run
 MAX_TAIL_BYTES = 64 << 10  # and from its end
 MAX_LINE_CHARS = 4096
+MAX_PENDING_CHARS = 64 << 10  # of a line whose end has not come
 LINE_COST_BYTES = 48  # that a line takes in the log beyond its text
 
 # Files of these names are not taken even where git does not ignore them.
 SECRET_NAMES = (
     "*.env", ".env*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk", "*.gpg", "*.asc",
     "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".netrc", "_netrc", ".pgpass", ".npmrc", ".pypirc", ".htpasswd",
-    "kubeconfig*", "*secret*", "*password*", "*passwd*", "*credential*", "*token*", "*apikey*", "*api_key*",
+    "kubeconfig*", "*secret*", "*password*", "*passwd*", "*credential*", "*apikey*", "*api_key*",
 )  # fmt: skip
 
 
@@ -58,17 +62,51 @@ class _GitError(Exception):
     pass
 
 
-def _git(root: Path, *arguments: str, index: Path | None = None, stdin: bytes = b"") -> bytes:
-    """Output of a git command that runs no hook, asks nothing and takes no optional lock."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    if index is not None:
-        environment["GIT_INDEX_FILE"] = str(index)
-    identity = ["-c", "user.name=daybreak", "-c", "user.email=daybreak@localhost", "-c", "commit.gpgSign=false"]
-    command = ["git", "-c", "core.hooksPath=/dev/null", *identity, *arguments]
+# What git could start: hooks, a monitor of files, a pager, a helper for passwords, ssh and other transports (of a partial clone),
+# a collection of garbage. Programs of diffs are switched off where there is a diff, filters by `_silenced_filters`.
+_SILENCED = {
+    "core.hooksPath": "/dev/null", "core.fsmonitor": "", "core.pager": "cat", "core.sshCommand": "false", "core.askPass": "false",
+    "credential.helper": "", "protocol.allow": "never", "submodule.recurse": "false", "gc.auto": "0", "maintenance.auto": "false",
+    "commit.gpgSign": "false", "user.name": "daybreak", "user.email": "daybreak@localhost",
+}  # fmt: skip
+_NO_PROGRAMS = (
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-renames",
+    "--ignore-submodules=dirty",
+    "--submodule=short",
+)
+
+
+def _environment(settings: Mapping[str, str], index: Path | None) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SSH_ASKPASS"))}
+    # Of a folder that is the working directory's ("." in PATH) any repository could be.
+    kept["PATH"] = os.pathsep.join(part for part in os.get_exec_path() if os.path.isabs(part))
+    kept |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    kept |= {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1", "GIT_CONFIG_COUNT": str(len(settings))}
+    for i, (key, value) in enumerate(settings.items()):
+        kept |= {f"GIT_CONFIG_KEY_{i}": key, f"GIT_CONFIG_VALUE_{i}": value}
+    return kept | ({"GIT_INDEX_FILE": str(index)} if index is not None else {})
+
+
+def _git(
+    root: Path, *arguments: str, index: Path | None = None, stdin: bytes = b"", settings: Mapping[str, str] = _SILENCED
+) -> bytes:
+    """Output of a git command that starts no other program, asks nothing and takes no optional lock."""
+    environment = _environment(settings, index)
+    program = shutil.which("git", path=environment["PATH"])
+    if program is None:
+        raise _GitError("there is no program 'git' in PATH")
     try:
         done = subprocess.run(
-            command, cwd=root, env=environment, input=stdin, capture_output=True, timeout=GIT_TIMEOUT_S, check=False
+            [program, "--no-pager", *arguments],
+            cwd=root,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            timeout=GIT_TIMEOUT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _GitError(str(error)) from None
@@ -77,9 +115,22 @@ def _git(root: Path, *arguments: str, index: Path | None = None, stdin: bytes = 
     return done.stdout
 
 
+def _silenced_filters(root: Path) -> dict[str, str]:
+    """Settings by which no filter that the repository's own configuration names is run; those that the user has set up for all
+    repositories (as git-lfs is) are the user's."""
+    fields = os.fsdecode(_git(root, "config", "--list", "--show-scope", "-z")).split("\0")
+    settings: dict[str, str] = {}
+    for scope, setting in zip(fields[::2], fields[1::2], strict=False):
+        key = setting.partition("\n")[0]
+        name, _, kind = key.rpartition(".")
+        if scope in ("local", "worktree") and key.startswith("filter.") and kind in ("clean", "smudge", "process"):
+            settings |= {f"{name}.clean": "", f"{name}.smudge": "", f"{name}.process": "", f"{name}.required": "false"}
+    return {**_SILENCED, **settings}
+
+
 def _named_like_a_secret(path: str) -> bool:
     name = path.rsplit("/", 1)[-1].lower()
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in SECRET_NAMES)
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in SECRET_NAMES) or looks_secret(name.split(".")[0])
 
 
 def _untracked(root: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -118,62 +169,92 @@ def capture_git(run_id: str, directory: str | os.PathLike[str] | None = None) ->
     are named like secrets. Submodules are kept as the commit that they are on.
 
     The result has `commit` (HEAD, or None before the first one), `branch`, `ref`, `snapshot` (the commit that ref names), `dirty`,
-    `subdirectory`, and `skipped`: untracked files that were left out, and why. When git fails, only `error`.
+    `subdirectory`, `unmerged` (files in conflict: kept as they lie there), and `skipped`: untracked files that were left out, and
+    why. When git fails (there is no git, the repository is another user's), only `error`. No program that the repository names is
+    run: no hook, filter, monitor, pager, diff or transport.
 
     To see it: `git diff <commit> <ref>`; to have it: `git worktree add somewhere <ref>`.
     """
     here = Path(directory or ".").resolve()
     try:
         top = os.fsdecode(_git(here, "rev-parse", "--show-toplevel")).removesuffix("\n")
-    except _GitError:
-        return None  # no repository, or no git
+    except _GitError as error:
+        if not any((folder / ".git").exists() for folder in (here, *here.parents)):
+            return None
+        return {"error": redact_text(f"the code was not kept: {error}")}
     root = Path(top)
     try:
         return {"subdirectory": here.relative_to(root).as_posix(), **_snapshot(root, run_id)}
-    except (_GitError, OSError) as error:
+    except (_GitError, OSError, ValueError) as error:
         return {"error": redact_text(f"the code was not kept: {error}")}
 
 
 def _snapshot(root: Path, run_id: str) -> dict[str, Any]:
+    git = partial(_git, root, settings=_silenced_filters(root))  # to compare a file git may read it, and filter it
     try:
-        head: str | None = _git(root, "rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
+        head: str | None = git("rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
     except _GitError:
         head = None
     try:
-        branch: str | None = os.fsdecode(_git(root, "symbolic-ref", "--short", "--quiet", "HEAD")).strip()
+        branch: str | None = os.fsdecode(git("symbolic-ref", "--short", "--quiet", "HEAD")).strip()
     except _GitError:
         branch = None  # detached
     with tempfile.TemporaryDirectory(prefix="daybreak-git-") as folder:
         index = Path(folder) / "index"
         # A copy of the user's: it knows what is staged, and which files need not be read again.
-        theirs = root / os.fsdecode(_git(root, "rev-parse", "--git-path", "index")).removesuffix("\n")
-        if theirs.exists():
+        theirs = root / os.fsdecode(git("rev-parse", "--git-path", "index")).removesuffix("\n")
+        if theirs.is_file():
             shutil.copy2(theirs, index)  # with its time: what is no older than the index git compares by content
-        _git(root, "add", "--update", ":/", index=index)
+        listed = partial(git, "diff-files", "--name-only", "-z", *_NO_PROGRAMS, index=index)
+        unmerged, changed = _listed_paths(listed("--diff-filter=U")), _listed_paths(listed())
+        modules = _submodules(root, index)
         taken, skipped = _untracked(root)
-        if taken:
-            paths = b"".join(os.fsencode(path) + b"\0" for path in taken)
-            _git(root, "update-index", "--add", "-z", "--stdin", index=index, stdin=paths)
-        tree = _git(root, "write-tree", index=index).decode().strip()
-    committed = _git(root, "rev-parse", f"{head}^{{tree}}").decode().strip() if head is not None else None
+        files = [path for path in dict.fromkeys([*changed, *taken]) if path not in modules]
+        if files:
+            paths = b"".join(os.fsencode(path) + b"\0" for path in files)
+            git("update-index", "--add", "--remove", "-z", "--stdin", index=index, stdin=paths)
+        for path, commit in modules.items():
+            git("update-index", "--cacheinfo", f"160000,{commit},{path}", index=index)
+        tree = git("write-tree", index=index).decode().strip()
+    committed = git("rev-parse", f"{head}^{{tree}}").decode().strip() if head is not None else None
     dirty = tree != committed
     if dirty or head is None:
         parents = ["-p", head] if head is not None else []
         message = f"daybreak run {run_id}".encode()
-        snapshot = _git(root, "commit-tree", tree, *parents, stdin=message).decode().strip()
+        snapshot = git("commit-tree", tree, *parents, stdin=message).decode().strip()
     else:
         snapshot = head
     ref = f"refs/daybreak/runs/{run_id}"
-    _git(root, "update-ref", "--no-deref", ref, snapshot)
+    git("update-ref", "--no-deref", ref, snapshot)
     return {
         "commit": head,
         "branch": branch,
         "ref": ref,
         "snapshot": snapshot,
         "dirty": dirty,
+        "unmerged": unmerged[:MAX_SKIPPED_NAMED],
         "skipped": skipped[:MAX_SKIPPED_NAMED],
         "skipped_files": len(skipped),
     }
+
+
+def _listed_paths(output: bytes) -> list[str]:
+    return list(dict.fromkeys(filter(None, os.fsdecode(output).split("\0"))))
+
+
+def _submodules(root: Path, index: Path) -> dict[str, str]:
+    """The commit that each is on, by path; git itself would look into them, with their own programs."""
+    found = {}
+    for entry in _listed_paths(_git(root, "ls-files", "--stage", "-z", ":/", index=index)):
+        about, _, path = entry.partition("\t")
+        mode, commit, _ = about.split(" ")
+        if mode != "160000":
+            continue
+        if (root / path / ".git").exists():
+            with contextlib.suppress(_GitError):  # one without a commit, or another user's: as the index has it
+                commit = _git(root / path, "rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
+        found[path] = commit
+    return found
 
 
 def capture_python() -> dict[str, Any]:
@@ -266,6 +347,12 @@ def capture_all(
                 known[topic] = captured
             if "error" in captured:
                 notice(str(captured["error"]))
+            if captured.get("unmerged"):
+                notice(
+                    f"the code was kept as it lies in the work tree: unmerged are {', '.join(captured['unmerged'])}"[
+                        :MAX_LINE_CHARS
+                    ]
+                )
             for part in _parts(captured)[:MAX_PARTS]:
                 record(topic, json.dumps(part, separators=(",", ":")))
         except Exception as error:
@@ -318,7 +405,7 @@ def code_changes(directory: str, a: str, b: str) -> list[tuple[str, str]]:
     """(path, "added" | "changed" | "deleted" | "type changed") from one snapshot to another, by the repository around
     ``directory``. LookupError says why when a snapshot is not there."""
     root = _repository_with(directory, a, b)
-    fields = os.fsdecode(_run(root, "diff", "--name-status", "--no-renames", "-z", a, b)).split("\0")
+    fields = os.fsdecode(_run(root, "diff", "--name-status", "-z", *_NO_PROGRAMS, a, b)).split("\0")
     words = {"A": "added", "M": "changed", "D": "deleted", "T": "type changed"}
     return [(path, words.get(letter[:1], letter)) for letter, path in zip(fields[::2], fields[1::2], strict=False)]
 
@@ -326,7 +413,7 @@ def code_changes(directory: str, a: str, b: str) -> list[tuple[str, str]]:
 def code_text(directory: str, a: str, b: str, max_bytes: int) -> str:
     """The unified diff from one snapshot to another, cut at ``max_bytes``. LookupError as by ``code_changes``."""
     root = _repository_with(directory, a, b)
-    text = _run(root, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", a, b)
+    text = _run(root, "diff", *_NO_PROGRAMS, a, b)
     cut = text[:max_bytes].decode("utf-8", "replace")
     return cut if len(text) <= max_bytes else f"{cut}\n[... {len(text) - max_bytes:,} bytes more ...]\n"
 
@@ -386,7 +473,8 @@ class Output:
     """Copies what Python writes to stdout and stderr, line by line, to `sink(stream, text)`: bounded, redacted, never in the way.
 
     The first 1 MiB (with 48 bytes for each line) is passed on as it comes, then only counted; `stop()` passes on the last 64 KiB
-    and how much there was between. Lines are cut at 4,096 characters. What the sink raises ends the copying, not the program.
+    and how much there was between. A line is what a terminal would show of it in the end: a progress bar in its last state. It is
+    cut at 4,096 characters, and says so. What the sink raises ends the copying, not the program.
     Output of native code and of child processes goes past Python and is not seen, nor is that of forked children.
     """
 
@@ -394,6 +482,7 @@ class Output:
         self._sink = sink
         self._lock = threading.RLock()
         self._pending: dict[str, str] = {"stdout": "", "stderr": ""}
+        self._cut: dict[str, int] = {"stdout": 0, "stderr": 0}  # characters of the pending line that are not kept
         self._kept = 0
         self._dropped_bytes = 0
         self._tail: list[tuple[str, str]] = []
@@ -420,19 +509,34 @@ class Output:
             if self._stopped or self._busy:  # the sink itself may print
                 return
             lines = (self._pending[name] + text).split("\n")
-            self._pending[name] = lines.pop()[:MAX_LINE_CHARS]
+            self._pending[name] = lines.pop()
             for line in lines:
                 self._line(name, line)
+            if len(self._pending[name]) > MAX_PENDING_CHARS:
+                self._pending[name] = self._short(name, self._pending[name])
+
+    def _short(self, name: str, line: str) -> str:
+        """What is left of a line when what it shows is known. One that moves the cursor up is understood when it is read."""
+        if not moves_up(line):
+            line = shown(line)
+        if len(line) > MAX_LINE_CHARS:
+            self._cut[name] += len(line) - MAX_LINE_CHARS
+            line = line[:MAX_LINE_CHARS]
+        return line
 
     def _line(self, name: str, line: str) -> None:
-        shown = redact_text(line[:MAX_LINE_CHARS].rsplit("\r", 1)[-1]) + "\n"  # of a progress bar the last state
-        size = len(shown.encode("utf-8", "replace"))
+        kept = redact_text(self._short(name, line))
+        if cut := self._cut[name]:
+            kept += f" [... {cut:,} characters more ...]"
+            self._cut[name] = 0
+        kept += "\n"
+        size = len(kept.encode("utf-8", "replace"))
         if self._kept + size + LINE_COST_BYTES <= MAX_OUTPUT_BYTES:
             self._kept += size + LINE_COST_BYTES
-            self._pass_on(name, shown)
+            self._pass_on(name, kept)
             return
         self._kept = MAX_OUTPUT_BYTES  # what follows belongs together
-        self._tail.append((name, shown))
+        self._tail.append((name, kept))
         self._tail_bytes += size
         while self._tail_bytes > MAX_TAIL_BYTES:
             dropped = len(self._tail.pop(0)[1].encode("utf-8", "replace"))

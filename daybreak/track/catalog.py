@@ -12,25 +12,40 @@ import json
 import math
 import os
 import sqlite3
-from collections.abc import Iterator
-from typing import Any
+import warnings
+import zlib
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from daybreak._core import track as _core
 from daybreak.base import errors
 
-__all__ = ["Catalog"]
+__all__ = ["RECORD", "Catalog", "checked", "number_key"]
 
-VERSION = 1
+_Answer = TypeVar("_Answer")
+# Errors of an operation that a damaged file may cause; 0 is Python's own, of text that is no UTF-8.
+_DAMAGED = (
+    0,
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_SCHEMA,
+)
+_told: set[tuple[str, str, str]] = set()
+
+VERSION = 2
 BUSY_SECONDS = 30.0
 
 _TABLES = """
 CREATE TABLE facts (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE runs (
   n INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, name TEXT, status TEXT, start_ns INTEGER, end_ns INTEGER, parent TEXT,
-  deleted INTEGER, open INTEGER, damaged TEXT, data TEXT
+  deleted INTEGER, open INTEGER, damaged TEXT, data TEXT, sum INTEGER
 );
 CREATE INDEX runs_name ON runs (name);
-CREATE TABLE params (run INTEGER, key TEXT, kind TEXT, number REAL, text TEXT, PRIMARY KEY (run, key)) WITHOUT ROWID;
+CREATE TABLE unread (id TEXT PRIMARY KEY, why TEXT) WITHOUT ROWID;
+CREATE TABLE params (run INTEGER, key TEXT, kind TEXT, number, exact TEXT, text TEXT, PRIMARY KEY (run, key)) WITHOUT ROWID;
 CREATE TABLE tags (run INTEGER, key TEXT, value TEXT, PRIMARY KEY (run, key)) WITHOUT ROWID;
 CREATE TABLE metrics (
   run INTEGER, key TEXT, last REAL, best REAL, min REAL, max REAL, count INTEGER, PRIMARY KEY (run, key)
@@ -41,23 +56,72 @@ CREATE TABLE artifacts (
 """
 
 
-def _param_row(text: str) -> tuple[str, float | None, str | None]:
-    """(kind, number, text) of a JSON value."""
+def number_key(value: int | float) -> tuple[int | float | None, str | None]:
+    """(number, exact) of a number, which together compare and sort as it does: SQLite's integers have 64 bits, its reals 53.
+
+    ``exact`` is None but where the number alone does not say which it is: beyond 64 bits.
+
+    >>> number_key(12345678901234567), number_key(2**64)
+    ((12345678901234567, None), (1.8446744073709552e+19, 'P0002018446744073709551616'))
+    >>> number_key(2**64)[0] == number_key(2**64 + 1)[0], number_key(2**64) < number_key(2**64 + 1)
+    (True, True)
+    """
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None, None
+        if math.isinf(value):
+            return value, "Q" if value > 0 else "M"  # beyond every other
+        if abs(value) < 2.0**63:
+            return value, None
+        whole = int(value)
+    elif -(2**63) <= value < 2**63:
+        return value, None
+    else:
+        whole = value
+    try:
+        number = float(whole)
+    except OverflowError:
+        number = math.inf if whole > 0 else -math.inf
+    digits = str(abs(whole))
+    key = f"{len(digits):05d}{digits}"
+    return number, f"P{key}" if whole > 0 else f"N{key.translate(_NINES)}"
+
+
+_NINES = str.maketrans("0123456789", "9876543210")
+
+
+def _param_row(text: str) -> tuple[str, int | float | None, str | None, str | None]:
+    """(kind, number, exact, text) of a JSON value."""
     try:
         value = json.loads(text)
     except ValueError:
-        return "text", None, text
+        return "text", None, None, text
     if isinstance(value, bool):
-        return "bool", float(value), None
+        return "bool", float(value), None, None
     if isinstance(value, (int, float)):
-        try:
-            number = float(value)
-        except OverflowError:
-            return "number", None, text
-        return "number", None if math.isnan(number) else number, None
+        return "number", *number_key(value), None
     if value is None:
-        return "null", None, None
-    return "text", None, value.encode("utf-8", "replace").decode() if isinstance(value, str) else text
+        return "null", None, None, None
+    return "text", None, None, value.encode("utf-8", "replace").decode() if isinstance(value, str) else text
+
+
+RECORD = "r.id, r.name, r.status, r.start_ns, r.end_ns, r.parent, r.deleted, r.data, r.sum"
+
+
+def _sum(record: tuple[Any, ...]) -> int:
+    return zlib.crc32(repr(record).encode("utf-8", "replace"))
+
+
+def checked(record: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a question has found as ``RECORD``, without the sum; a row that was altered makes the catalog a damaged one."""
+    if _sum(record[:-1]) != record[-1]:
+        raise sqlite3.DatabaseError("a row does not have its checksum")
+    return record[:-1]
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's own, without its extension; 0 of an error that Python's module raised."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 class Catalog:
@@ -73,14 +137,27 @@ class Catalog:
         try:
             return self._prepared(self.path)
         except sqlite3.DatabaseError as broken:
-            if isinstance(broken, sqlite3.OperationalError):
-                if os.access(self.root, os.W_OK):
-                    raise errors.UnavailableError(f"{self.path}: {broken}") from broken
-                return self._prepared(":memory:")  # a root that we may only read
-            for suffix in ("", "-wal", "-shm"):  # not a database, or of another version: it holds nothing of its own
+            if not isinstance(broken, sqlite3.OperationalError):
+                return self._anew()  # not a database, or of another version
+            if _code(broken) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise errors.UnavailableError(
+                    f"{self.path}: {broken}: another process has kept it for {BUSY_SECONDS:.0f} s"
+                ) from broken
+            return self._prepared(":memory:")  # a root or a file that we may only read, or not even that: slower
+        except UnicodeDecodeError:  # SQLite's own words about what is damaged, with the damage in them
+            return self._anew()
+        except OSError:
+            return self._prepared(":memory:")
+
+    def _anew(self) -> sqlite3.Connection:
+        """It holds nothing of its own, so it can be thrown away."""
+        try:
+            for suffix in ("", "-wal", "-shm"):
                 with contextlib.suppress(FileNotFoundError):
                     os.remove(self.path + suffix)
             return self._prepared(self.path)
+        except (OSError, sqlite3.DatabaseError):
+            return self._prepared(":memory:")
 
     def _prepared(self, path: str) -> sqlite3.Connection:
         made = not os.path.exists(path)
@@ -89,7 +166,9 @@ class Catalog:
         database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             # FULL: when a mark is removed the row that it stood for must survive a loss of power.
-            database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA case_sensitive_like=ON;")
+            database.executescript(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA case_sensitive_like=ON; PRAGMA cell_size_check=ON;"
+            )
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version != VERSION:
                 database.execute("BEGIN IMMEDIATE")
@@ -106,15 +185,34 @@ class Catalog:
             raise
         return database
 
-    @contextlib.contextmanager
-    def fresh(self) -> Iterator[sqlite3.Connection]:
-        """The database, in which everything that was recorded before the call is found."""
+    def ask(self, question: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
+        """What ``question`` finds in the database, in which is everything that was recorded before the call.
+
+        A database that turns out to be damaged is rebuilt, and asked again. A run that cannot be read (another user's, a folder
+        that is damaged) is left out with a RuntimeWarning that says which and why, and tried again the next time.
+        """
         database = self._connect()
         try:
-            self._refresh(database)
-            yield database
+            try:
+                answer = self._asked(database, question)
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as broken:
+                if isinstance(broken, sqlite3.OperationalError) and _code(broken) not in _DAMAGED:
+                    raise
+                database.close()
+                database = self._anew()
+                answer = self._asked(database, question)
+            unread = database.execute("SELECT id, why FROM unread ORDER BY id").fetchall()
         finally:
             database.close()
+        for run, why in unread:
+            if (self.root, run, why) not in _told:
+                _told.add((self.root, run, why))
+                warnings.warn(f"run {run} is left out, it cannot be read: {why}", RuntimeWarning, stacklevel=3)
+        return answer
+
+    def _asked(self, database: sqlite3.Connection, question: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
+        self._refresh(database)
+        return question(database)
 
     # -- refresh
 
@@ -122,8 +220,13 @@ class Catalog:
         marks: dict[str, list[str]] = {}
         folder = os.path.join(self.root, "open")
         for run in os.listdir(folder) if os.path.isdir(folder) else ():
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            marks[run] = []
+            try:
                 marks[run] = os.listdir(os.path.join(folder, run))
+            except (FileNotFoundError, NotADirectoryError):
+                del marks[run]
+            except OSError:
+                pass  # another user's: the run is read, if it may be
         return marks
 
     def _stale(self, database: sqlite3.Connection, marks: dict[str, list[str]]) -> tuple[set[str], int]:
@@ -133,6 +236,7 @@ class Catalog:
         except FileNotFoundError:
             return set(), 0
         stale = set(marks) | {row[0] for row in database.execute("SELECT id FROM runs WHERE open")}
+        stale |= {row[0] for row in database.execute("SELECT id FROM unread")}
         seen = database.execute("SELECT value FROM facts WHERE key = 'runs_changed'").fetchone()
         if seen is None or seen[0] != changed:
             known = {row[0] for row in database.execute("SELECT id FROM runs")}
@@ -148,15 +252,23 @@ class Catalog:
         try:
             marks = self._marks()
             stale, changed = self._stale(database, marks)
-            states = {run: self._read(run) for run in sorted(stale)}
-            for run, state in states.items():
-                self._put(database, run, state)
+            states: dict[str, dict[str, Any] | None] = {}
+            for run in sorted(stale):
+                why = None
+                try:
+                    states[run] = self._read(run)
+                except (errors.Error, OSError) as error:
+                    states[run], why = None, str(error)
+                self._put(database, run, states[run])
+                database.execute("DELETE FROM unread WHERE id = ?", (run,))
+                if why is not None:
+                    database.execute("INSERT INTO unread VALUES (?, ?)", (run, why))
             database.execute("INSERT OR REPLACE INTO facts VALUES ('runs_changed', ?)", (changed,))
             database.execute("COMMIT")
         except BaseException:
             database.execute("ROLLBACK")
             raise
-        if database.execute("PRAGMA database_list").fetchone()[2]:  # not in memory
+        if database.execute("SELECT file <> '' FROM pragma_database_list").fetchone()[0]:  # not in memory
             self._remove_marks(marks, states)
 
     def _read(self, run: str) -> dict[str, Any] | None:
@@ -185,25 +297,23 @@ class Catalog:
             "metrics": {name: values[0] for name, values in metrics.items()},
             "reason": state["reason"],
         }
+        record = (
+            run,
+            state["name"],
+            state["status"],
+            state["start_ns"],
+            state["end_ns"] or None,
+            state["parent"] or None,
+            int(state["deleted"]),
+            json.dumps(data, separators=(",", ":")),
+        )
         n = database.execute(
-            "INSERT INTO runs (n, id, name, status, start_ns, end_ns, parent, deleted, open, damaged, data)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                None if row is None else row[0],
-                run,
-                state["name"],
-                state["status"],
-                state["start_ns"],
-                state["end_ns"] or None,
-                state["parent"] or None,
-                state["deleted"],
-                state["open"],
-                damaged,
-                json.dumps(data, separators=(",", ":")),
-            ),
+            "INSERT INTO runs (n, id, name, status, start_ns, end_ns, parent, deleted, data, open, damaged, sum)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (None if row is None else row[0], *record, state["open"], damaged, _sum(record)),
         ).lastrowid
         database.executemany(
-            "INSERT INTO params VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO params VALUES (?, ?, ?, ?, ?, ?)",
             [(n, key, *_param_row(text)) for key, text in state["params"].items()],
         )
         database.executemany("INSERT INTO tags VALUES (?, ?, ?)", [(n, *item) for item in state["tags"].items()])
@@ -226,8 +336,8 @@ class Catalog:
                 continue
             try:
                 living = {f"{writer:016x}" for writer in _core.living_writers(self.root, run)}
-            except errors.InvalidArgumentError:
-                continue  # not a run's
+            except errors.Error:
+                continue  # not a run's, or not ours to see
             folder = os.path.join(self.root, "open", run)
             with contextlib.suppress(OSError):
                 for name in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from daybreak import track
-from daybreak.base import errors
+from daybreak.base import errors, paths
 from daybreak.track import exporting, plotting, reading, roots
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ Where = Annotated[str | None, typer.Option(help="Only these, such as \"params.lr
 
 def use_root(root: Path | None) -> str:
     """Takes the tracking root, which must be there: to look must not make one."""
-    path = os.path.abspath(root if root is not None else roots.chosen())
+    path = roots.chosen() if root is None else paths.given(root, "--root")
     if not os.path.exists(os.path.join(path, "format")):
         raise errors.NotFoundError(
             f"no tracking root in {path}: name one by --root or DAYBREAK_TRACK_DIR, or record a run first"
@@ -53,6 +54,15 @@ def console() -> Console:
     if not made.is_terminal:
         made = Console(highlight=False, width=PIPED_WIDTH)
     return made
+
+
+def _only_ascii() -> bool:
+    """Whether the terminal, or what the output goes into, lacks the characters of plots, as in a C locale."""
+    try:
+        "▁⠁│".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
 
 
 def clean(value: object) -> str:
@@ -202,7 +212,7 @@ def show(
     grid("tags", [(clean(name), _short(value, 100)) for name, value in sorted(record.tags.items())])
     rows = []
     for name, (last, step, _, least, most, best, count) in sorted(reading.summaries(record).items()):
-        line = plotting.sparkline(record.preview(name, 96).values.tolist())
+        line = plotting.sparkline(record.preview(name, 96).values.tolist(), ascii=_only_ascii())
         rows.append((clean(name), line, *map(_number, (last, best, least, most)), str(step), f"{count:,}"))
     grid("metrics", rows, ("name", "", "last", "best", "min", "max", "last step", "points"))
     kept = [(clean(a.name), a.kind, f"{a.size_bytes:,} bytes", a.id[:12]) for a in record.artifacts]
@@ -313,7 +323,7 @@ def plot(
                 whose = f"{name}, {record.name} {record.id[-_SHORT:]}"
                 lines.append(plotting.Line(clean(whose), series.steps.tolist(), series.values.tolist()))
     if png is None:
-        print(plotting.text_plot(lines, width, height))
+        print(plotting.text_plot(lines, width, height, ascii=_only_ascii()))
         return
     try:
         plotting.png(lines, png, clean(", ".join(metrics)))

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daybreak.base import errors
+from daybreak.base import errors, paths
 from daybreak.track import reading
 from daybreak.track.reading import Artifact, RunRecord
 from daybreak.track.roots import root as _root
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["checked_artifact_name", "described", "export", "plain"]
 
 MAX_NAME_BYTES = 250
+MAX_FILE_NAME_BYTES = 255
 _SUFFIXES = {"array": ".npy", "dict": ".npz"}
 
 
@@ -81,13 +82,14 @@ def export(run: str | Run | RunRecord, folder: str | os.PathLike[str], *, format
 
     ``run.json`` (all but the series), ``metrics.csv`` or, with ``format="parquet"``, ``metrics.parquet`` (name, step, time in ns
     since 1970, value; Parquet needs pyarrow), ``output.txt``, and the newest artifact of each name under ``artifacts/``: bytes and
-    files as they are (streamed), arrays as .npy and .npz, data frames as CSV or Parquet. A name that is also the folder of another
+    files as they are (streamed), arrays as .npy and .npz, data frames as CSV or Parquet, with
+    their index where it is more than 0, 1, 2. A name that is also the folder of another
     gets a ``~``; ``run.json`` says where each one lies. Nothing is ever written outside the folder.
     """
     if format not in ("csv", "parquet"):
         raise errors.InvalidArgumentError(f"format={format!r}: 'csv' or 'parquet' expected")
     record = reading.get(reading.id_of(run))
-    target = Path(folder)
+    target = Path(paths.given(folder, "export"))
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise errors.AlreadyExistsError(f"{target} is there and not an empty folder: name a new one")
     newest: dict[str, Artifact] = {artifact.name: artifact for artifact in record.artifacts}
@@ -114,12 +116,23 @@ def _places(artifacts: dict[str, Artifact], format: str) -> dict[str, str]:
     taken: set[str] = set()
     for name in sorted(artifacts):
         suffix = f".{format}" if artifacts[name].kind == "table" else _SUFFIXES.get(artifacts[name].kind, "")
-        place = name if name.endswith(suffix) else name + suffix
+        place = _fitting(name if name.endswith(suffix) else name + suffix, suffix)
         while place in folders or place in taken:
-            place += "~"
+            place = _fitting(place + "~", suffix)
         taken.add(place)
         places[name] = place
     return places
+
+
+def _fitting(place: str, suffix: str) -> str:
+    """Its last part as long as a file's name may be, the end kept."""
+    folder, slash, name = place.rpartition("/")
+    while len(name.encode()) > MAX_FILE_NAME_BYTES:
+        stem = name.rstrip("~")
+        marks = name[len(stem) :]
+        stem = stem.removesuffix(suffix)
+        name = f"{stem[:-1]}{suffix}{marks}"
+    return folder + slash + name
 
 
 def _write_artifact(artifact: Artifact, path: Path) -> None:
@@ -132,7 +145,13 @@ def _write_artifact(artifact: Artifact, path: Path) -> None:
         if path.suffix.rstrip("~") == ".parquet":
             value.to_parquet(path)
         else:
-            value.to_csv(path, index=False)
+            index = value.index
+            counted = type(index).__name__ == "RangeIndex" and (index.start, index.step, index.name) == (0, 1, None)
+            returns = any(
+                "\r" in text for column in value.select_dtypes(["object", "string"]) for text in value[column].dropna()
+            )
+            # A lone carriage return is a line's end to some readers, and csv quotes it in some versions alone.
+            value.to_csv(path, index=not counted, quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL)
         return
     import numpy as np
 

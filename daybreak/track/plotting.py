@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daybreak.base import errors
+from daybreak.base import errors, paths
 
 __all__ = ["Line", "png", "sparkline", "text_plot"]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS = "_.:-=+*#"
 _MARKS = "ox+*#@%&$~"
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # of a braille character, by row and column
 MAX_LINES = len(_MARKS)
@@ -29,8 +31,10 @@ class Line:
         return [(float(x), float(y)) for x, y in zip(self.steps, self.values, strict=True) if math.isfinite(y)]
 
 
-def sparkline(values: Sequence[float], width: int = 24) -> str:
+def sparkline(values: Sequence[float], width: int = 24, *, ascii: bool = False) -> str:
     """One character for each of ``width`` equal parts of the series (its mean), from the least to the greatest.
+
+    ``ascii``: for a terminal that has no other characters.
 
     >>> sparkline([0, 1, 2, 3, 2, 1, 0, 7])
     '▁▂▃▄▃▂▁█'
@@ -42,7 +46,8 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
     ends = [len(finite) * i // width for i in range(width + 1)]
     means = [_mean(finite[begin:end]) for begin, end in zip(ends, ends[1:], strict=False)]
     least, greatest = min(means), max(means)
-    return "".join(_BLOCKS[round(_share(mean, least, greatest) * (len(_BLOCKS) - 1))] for mean in means)
+    blocks = _ASCII_BLOCKS if ascii else _BLOCKS
+    return "".join(blocks[round(_share(mean, least, greatest) * (len(blocks) - 1))] for mean in means)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -55,8 +60,8 @@ def _share(value: float, least: float, greatest: float) -> float:
     return min(1.0, max(0.0, (value / 2 - least / 2) / span)) if span > 0 else 0.0
 
 
-def text_plot(lines: Sequence[Line], width: int = 72, height: int = 16) -> str:
-    """Lines over their steps: one in braille dots, several each with a mark of its own.
+def text_plot(lines: Sequence[Line], width: int = 72, height: int = 16, *, ascii: bool = False) -> str:
+    """Lines over their steps: one in braille dots, several (or with ``ascii``) each with a mark of its own.
 
     InvalidArgumentError for more than 10 lines.
     """
@@ -64,17 +69,19 @@ def text_plot(lines: Sequence[Line], width: int = 72, height: int = 16) -> str:
         raise errors.InvalidArgumentError(f"{len(lines)} lines: a plot of characters has at most {MAX_LINES}")
     drawn = [(line, line.points()) for line in lines]
     every = [point for _, points in drawn for point in points]
-    legend = [f"{_MARKS[i] if len(drawn) > 1 else ' '} {line.name}" for i, (line, _) in enumerate(drawn)]
+    marked = ascii or len(drawn) > 1
+    legend = [f"{_MARKS[i] if marked else ' '} {line.name}" for i, (line, _) in enumerate(drawn)]
     if not every:
         return "\n".join(["(no finite values)", *legend])
     steps, values = [x for x, _ in every], [y for _, y in every]
     box = min(steps), max(steps), min(values), max(values)
-    rows = _braille(drawn[0][1], box, width, height) if len(drawn) == 1 else _marks(drawn, box, width, height)
+    rows = _marks(drawn, box, width, height) if marked else _braille(drawn[0][1], box, width, height)
+    side, corner, floor = "|+-" if ascii else "│└─"
     labels = [f"{box[3]:.4g}", *[""] * (height - 2), f"{box[2]:.4g}"]
     margin = max(map(len, labels))
-    out = [f"{label:>{margin}} │{row}".rstrip() for label, row in zip(labels, rows, strict=True)]
+    out = [f"{label:>{margin}} {side}{row}".rstrip() for label, row in zip(labels, rows, strict=True)]
     first, last = f"{box[0]:.10g}", f"{box[1]:.10g}"
-    out.append(f"{'':>{margin}} └{'─' * width}")
+    out.append(f"{'':>{margin}} {corner}{floor * width}")
     out.append(f"{'':>{margin}}  {first}{last:>{max(1, width - len(first))}}")
     return "\n".join([*out, *legend])
 
@@ -139,7 +146,9 @@ def png(lines: Sequence[Line], path: str | os.PathLike[str], title: str = "") ->
     axes.grid(alpha=0.3)
     if lines:
         axes.legend()
-    figure.savefig(path, format="png", dpi=120)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=120)
+    paths.write(path, drawn.getvalue())
 
 
 def _plain(text: str) -> str:

@@ -16,19 +16,21 @@
     name       = letters, digits, _ . / - | anything in ` `
     order_by   = field [ "asc" | "desc" ] { "," field [ "asc" | "desc" ] }
 
-Words are lower or upper case alike. Numbers are compared as numbers and text as text: a parameter 0.01 is a number, a
-parameter "0.01" is not. A comparison with something that a run does not have (or with a metric that is NaN) is neither true
-nor false, as in SQL: the run is not selected, and by ``not`` neither. ``start`` and ``end`` compare with seconds since 1970
-or with ISO 8601 text (UTC when it names no zone). Nothing of the text becomes part of the SQL: names and values are
-parameters.
+Words are lower or upper case alike. Numbers are compared as numbers (whole ones exactly, however long they are) and text as
+text: a parameter 0.01 is a number, a parameter "0.01" is not. A comparison with something that a run does not have (or with a
+metric that is NaN) is neither true nor false, as in SQL: the run is not selected, and by ``not`` neither. ``start`` and ``end``
+compare with seconds since 1970 or with ISO 8601 text (UTC when it names no zone). Nothing of the text becomes part of the SQL:
+names and values are parameters.
 """
 
 from __future__ import annotations
 
 import datetime
+import math
 import re
 
 from daybreak.base import errors
+from daybreak.track.catalog import number_key
 
 __all__ = ["compile_order", "compile_where"]
 
@@ -67,6 +69,14 @@ _METRIC_COLUMNS = {"last", "best", "min", "max", "count"}
 _COMPARISONS = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def _bounded(nanoseconds: int) -> int:
+    """What SQLite holds; no run began outside of it (1677 to 2262)."""
+    return max(-(2**63), min(2**63 - 1, nanoseconds))
+
+
 class _Token:
     __slots__ = ("at", "kind", "text")
 
@@ -81,8 +91,11 @@ class _Token:
 class _Field:
     """What is compared: SQL for it as a number and as text; None where it is never that."""
 
-    def __init__(self, number: Sql | None, text: Sql | None, presence: Sql, time: bool = False) -> None:
+    def __init__(
+        self, number: Sql | None, text: Sql | None, presence: Sql, time: bool = False, exact: Sql | None = None
+    ) -> None:
         self.number, self.text, self.presence, self.time = number, text, presence, time
+        self.exact = exact  # beside the number, see number_key
 
 
 class _Parser:
@@ -190,9 +203,26 @@ class _Parser:
             raise self.fail(operator, "an operator expected: = != < <= > >= in, like, is")
         self.at += 1
         token = self.token
-        sql, values = self._side(field, token, value := self.value())
+        side = self._side(field, token, value := self.value())
         self._known_status(field, token, value)
-        return f"({sql} {_COMPARISONS[operator.text]} ?)", [*values, self._comparable(field, token, value)]
+        return self._compared(field, side, _COMPARISONS[operator.text], self._comparable(field, token, value))
+
+    def _compared(self, field: _Field, side: Sql, operator: str, value: object) -> Sql:
+        """SQLite holds 64 bits of a whole number: what is beyond is told apart by its digits."""
+        sql, values = side
+        if not isinstance(value, (int, float)) or field.time:
+            return f"({sql} {operator} ?)", [*values, value]
+        number, exact = number_key(value)
+        if exact is None or field.exact is None:
+            return f"({sql} {operator} ?)", [*values, number]
+        digits, names = field.exact
+        first, joined = {"=": ("=", "AND"), "<>": ("<>", "OR")}.get(operator, (operator[0], "OR"))
+        if operator in ("=", "<>"):
+            return f"({sql} {first} ? {joined} {digits} {first} ?)", [*values, number, *names, exact]
+        return (
+            f"({sql} {first} ? OR ({sql} = ? AND {digits} {operator} ?))",
+            [*values, number, *values, number, *names, exact],
+        )
 
     def _in(self, field: _Field, word: str) -> Sql:
         self.expect("(")
@@ -212,6 +242,10 @@ class _Parser:
                 break
         self.expect(")")
         parts: list[Sql] = []
+        if field.number is not None and not field.time:
+            wide = [value for value in numbers if not -(2**63) <= value < 2**63]  # type: ignore[operator]
+            numbers = [value for value in numbers if value not in wide]
+            parts += [self._compared(field, field.number, "<>" if word else "=", value) for value in wide]
         for side, given in ((field.number, numbers), (field.text, texts)):
             if given and side is not None:
                 parts.append((f"({side[0]} {word}IN ({', '.join('?' * len(given))}))", [*side[1], *given]))
@@ -241,9 +275,11 @@ class _Parser:
                 raise self.fail(token, "a time as 2026-01-31 or 2026-01-31T12:00:00+00:00 expected") from None
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=datetime.UTC)
-            return int(moment.timestamp() * 1e9)
+            return _bounded((moment - _EPOCH) // datetime.timedelta(microseconds=1) * 1000)
+        if isinstance(value, int):
+            return _bounded(value * 10**9)
         nanoseconds = float(value) * 1e9  # type: ignore[arg-type]
-        return max(-(2**63), min(2**63 - 1, int(nanoseconds))) if abs(nanoseconds) < 1e300 else nanoseconds
+        return _bounded(int(nanoseconds)) if math.isfinite(nanoseconds) else nanoseconds
 
     def value(self) -> float | int | str:
         token = self.token
@@ -252,9 +288,10 @@ class _Parser:
             quote = token.text[0]
             return self._clean(token, token.text[1:-1].replace(quote * 2, quote))
         if token.kind == "number":
-            if re.fullmatch(r"[-+]?\d{1,18}", token.text):
-                return int(token.text)
-            return float(token.text)
+            try:
+                return int(token.text) if re.fullmatch(r"[-+]?\d+", token.text) else float(token.text)
+            except ValueError:
+                raise self.fail(token, "a whole number of more than 4,300 digits") from None
         if token.word in ("true", "false"):
             return 1 if token.word == "true" else 0
         self.at -= 1
@@ -308,6 +345,7 @@ class _Parser:
                 (f"(SELECT number {table})", where),
                 (f"(SELECT text {table})", where),
                 (f"(SELECT kind {table})", where),
+                exact=(f"(SELECT exact {table})", where),
             )
         if kind == "tags":
             tag: Sql = ("(SELECT value FROM tags WHERE run = r.n AND key = ?)", where)
@@ -327,7 +365,7 @@ class _Parser:
             direction = "DESC" if self.take("desc") else "ASC"
             if direction == "ASC":
                 self.take("asc")
-            sides = [side for side in (field.number, field.text) if side is not None]
+            sides = [side for side in (field.number, field.exact, field.text) if side is not None]
             presence, names = field.presence
             parts.append(f"{presence} IS NULL")
             values += names

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import re
+import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from daybreak._core import track as _core
 from daybreak.base import errors
-from daybreak.track.catalog import Catalog
+from daybreak.track.catalog import RECORD, Catalog, checked
 from daybreak.track.query import compile_order, compile_where
 from daybreak.track.roots import root as _root
 
@@ -195,10 +196,13 @@ def _opened(root: str, run: str) -> tuple[_core.RunFiles, dict[str, Any]]:
     return files, state
 
 
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
 def _time(nanoseconds: int | None) -> datetime.datetime | None:
     if not nanoseconds:
         return None
-    return datetime.datetime.fromtimestamp(nanoseconds / 1e9, datetime.UTC)
+    return _EPOCH + datetime.timedelta(microseconds=nanoseconds // 1000)  # not by a float, which rounds
 
 
 def id_of(run: object) -> str:
@@ -218,13 +222,20 @@ def locked(root: str, run: str) -> Iterator[None]:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
         raise errors.NotFoundError(f"no run {run!r} in {root}") from None
+    pid = os.getpid()
+    _locks.add(file)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         if not os.path.exists(path):
             raise errors.NotFoundError(f"run {run!r} was purged")
         yield
     finally:
-        os.close(file)
+        if os.getpid() == pid:  # else this is a child that was forked meanwhile, which has closed it
+            _locks.discard(file)
+            fcntl.flock(
+                file, fcntl.LOCK_UN
+            )  # for every process that has the descriptor, also a child's that was just forked
+            os.close(file)
 
 
 class RunRecord:
@@ -340,11 +351,14 @@ class RunRecord:
         return captured(self._root, self.id)
 
     def output(self, stream: str | None = None) -> str:
-        """What Python printed while the run was on: to "stdout", to "stderr", or (None) to both in the order of writing."""
+        """What Python printed while the run was on: to "stdout", to "stderr", or (None) to both in the order of writing. As a
+        terminal shows it in the end: progress bars in their last state, without colours."""
         if stream not in (None, "stdout", "stderr"):
             raise errors.InvalidArgumentError(f"stream={stream!r}: 'stdout', 'stderr' or None expected")
+        from daybreak.track.screen import shown
+
         told = _opened(self._root, self.id)[0].captured()["output"]
-        return "".join(text for name, text in told if stream in (None, name))
+        return shown("".join(text for name, text in told if stream in (None, name)))
 
     @property
     def notices(self) -> list[str]:
@@ -411,9 +425,6 @@ def artifacts(root: str, run: str) -> list[Artifact]:
     ]
 
 
-_COLUMNS = "r.id, r.name, r.status, r.start_ns, r.end_ns, r.parent, r.deleted, r.data"
-
-
 def runs(
     where: str | None = None,
     *,
@@ -446,12 +457,12 @@ def runs(
             raise errors.InvalidArgumentError(f"limit={limit}: 0 to {MAX_LIMIT:,} expected")
         values = [*values, limit]
     state = "1" if deleted is None else f"r.deleted = {int(deleted)}"
-    sql = f"SELECT {_COLUMNS} FROM runs r WHERE {state} AND {condition} ORDER BY {order}" + (
+    sql = f"SELECT {RECORD} FROM runs r WHERE {state} AND {condition} ORDER BY {order}" + (
         " LIMIT ?" if limit is not None else ""
     )
     root = _root()
-    with Catalog(root).fresh() as database:
-        return [RunRecord(root, row) for row in database.execute(sql, values)]
+    rows = Catalog(root).ask(lambda db: [checked(row) for row in db.execute(sql, values)])
+    return [RunRecord(root, row) for row in rows]
 
 
 def get(run: str | RunRecord, *, damaged: bool = False) -> RunRecord:
@@ -469,11 +480,8 @@ def find(text: str) -> RunRecord:
     root, plain = _root(), text.strip().lower()
     if not re.fullmatch(r"[0-9a-f-]{1,36}", plain):
         raise errors.InvalidArgumentError(f"{text[:80]!r} is neither a run's id nor a part of one")
-    with Catalog(root).fresh() as database:
-        query = (
-            "SELECT id FROM runs WHERE id = ?1 OR id LIKE ?1 || '%' OR id LIKE '%' || ?1 ORDER BY id = ?1 DESC LIMIT 4"
-        )
-        ids = [row[0] for row in database.execute(query, (plain,))]
+    query = "SELECT id FROM runs WHERE id = ?1 OR id LIKE ?1 || '%' OR id LIKE '%' || ?1 ORDER BY id = ?1 DESC LIMIT 4"
+    ids = [row[0] for row in Catalog(root).ask(lambda db: db.execute(query, (plain,)).fetchall())]
     if not ids:
         raise errors.NotFoundError(f"no run {text!r} in {root}")
     if len(ids) > 1 and ids[0] != plain:
@@ -484,19 +492,29 @@ def find(text: str) -> RunRecord:
 
 
 def _get(root: str, run: str, damaged: bool = False) -> RunRecord:
-    with Catalog(root).fresh() as database:
-        row = database.execute(f"SELECT {_COLUMNS}, r.damaged FROM runs r WHERE id = ?", (run,)).fetchone()
-    if row is None:
-        raise errors.NotFoundError(f"no run {run!r} in {root}")
-    if row[-1] and not damaged:
-        raise errors.DataLossError(
-            f"run {run}: {row[-1]}: what other blocks hold is given by track.get(id, damaged=True)"
+    rows, unread = Catalog(root).ask(
+        lambda db: (
+            [
+                (checked(row[:-1]), row[-1])
+                for row in db.execute(f"SELECT {RECORD}, r.damaged FROM runs r WHERE id = ?", (run,))
+            ],
+            db.execute("SELECT why FROM unread WHERE id = ?", (run,)).fetchone(),
         )
-    return RunRecord(root, row[:-1])
+    )
+    if not rows:
+        if unread is not None:
+            _core.RunFiles.open(root, run)  # its own error, if it still cannot be read
+            raise errors.UnavailableError(f"run {run}: {unread[0]}")
+        raise errors.NotFoundError(f"no run {run!r} in {root}")
+    ((row, what),) = rows
+    if what and not damaged:
+        raise errors.DataLossError(f"run {run}: {what}: what other blocks hold is given by track.get(id, damaged=True)")
+    return RunRecord(root, row)
 
 
 _stores: dict[tuple[int, str], Store] = {}
 _stores_lock = threading.Lock()
+_locks: set[int] = set()  # descriptors of runs that are locked at this moment
 _MAX_STORES = 4
 atexit.register(_stores.clear)  # before the extension module goes
 
@@ -504,6 +522,9 @@ atexit.register(_stores.clear)  # before the extension module goes
 def _forked() -> None:
     global _stores_lock
     _stores_lock = threading.Lock()  # that of the parent may be held by a thread that is not here
+    for file in _locks:
+        os.close(file)  # or the parent's lock would be held until this process ends
+    _locks.clear()
 
 
 os.register_at_fork(after_in_child=_forked)
@@ -547,8 +568,13 @@ def live_objects(root: str | None = None) -> set[str]:
     For the store's collector, which reads it after the store's pins: what is kept meanwhile is pinned until its record is
     in a log. DataLossError when a run is damaged: its artifacts might be among what is lost, so nothing may be collected.
     """
-    with Catalog(root or _root()).fresh() as database:
-        bad = database.execute("SELECT id, damaged FROM runs WHERE damaged <> '' LIMIT 1").fetchone()
+
+    def held(database: sqlite3.Connection) -> set[str]:
+        bad = database.execute(
+            "SELECT id, damaged FROM runs WHERE damaged <> '' UNION SELECT id, why FROM unread LIMIT 1"
+        ).fetchone()
         if bad is not None:
             raise errors.DataLossError(f"run {bad[0]} is damaged, so what it holds is not known: {bad[1]}")
         return {row[0] for row in database.execute("SELECT DISTINCT object FROM artifacts")}
+
+    return Catalog(root or _root()).ask(held)

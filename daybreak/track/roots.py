@@ -9,16 +9,20 @@ from __future__ import annotations
 import contextlib
 import os
 
-from daybreak.base import errors
+from daybreak.base import errors, paths
 
 __all__ = ["chosen", "init", "root"]
 
 FORMAT = "daybreak track 1\n"
 _chosen: str | None = None
+_defaults: dict[str, str] = {}  # what is asked for -> what it was when it was first asked for: os.chdir moves no root
 
 
 def _default() -> str:
-    return os.path.abspath(os.environ.get("DAYBREAK_TRACK_DIR") or os.path.join(".daybreak", "track"))
+    asked = os.environ.get("DAYBREAK_TRACK_DIR") or os.path.join(".daybreak", "track")
+    if asked not in _defaults:
+        _defaults[asked] = paths.given(asked, "DAYBREAK_TRACK_DIR")
+    return _defaults[asked]
 
 
 def _prepare(path: str) -> str:
@@ -56,10 +60,11 @@ def _prepare(path: str) -> str:
     return path
 
 
-def init(path: str | os.PathLike[str]) -> str:
+def init(path: str | bytes | os.PathLike[str]) -> str:
     """Keeps runs in ``path`` from now on in this process, and makes it when it is not there (mode 0700).
 
-    Returns the absolute path. Without a call it is ``$DAYBREAK_TRACK_DIR``, else ``.daybreak/track`` in the working directory.
+    Returns the absolute path, which stays what it is whatever ``os.chdir`` does; ``~`` is the home. Without a call it is
+    ``$DAYBREAK_TRACK_DIR``, else ``.daybreak/track`` in the working directory, as that is when it is first needed.
     Raises FailedPreconditionError when the directory holds something else, UnimplementedError when it is of another version.
 
     >>> import tempfile
@@ -69,7 +74,7 @@ def init(path: str | os.PathLike[str]) -> str:
     True
     """
     global _chosen
-    _chosen = _prepare(os.path.abspath(os.fspath(path)))
+    _chosen = _prepare(paths.given(path, "track.init"))
     return _chosen
 
 

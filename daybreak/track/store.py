@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daybreak import _core, tensor
-from daybreak.base import errors
+from daybreak.base import errors, paths
 from daybreak.track import tables
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 _KIND = "track.kind"  # in a container's metadata, so that a dict and the file that holds the same tensors differ
+_TURNED = "track.bigendian"  # the arrays, as JSON, whose numbers were in the other byte order than the file's
 _SAFETENSORS = {
     "BOOL": "|b1", "U8": "|u1", "I8": "|i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4",
     "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8", "BF16": "<u2",
@@ -153,6 +154,10 @@ class GcReport:
     manifest_healed: bool
 
 
+def _is_turned(value: object) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.byteorder == ">"
+
+
 class Store:
     """A content store in a directory, which is made when there is none.
 
@@ -160,8 +165,8 @@ class Store:
     there is nothing to do.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, threads: int = 2, pin_grace_s: float = 3600.0) -> None:
-        self._native = _core.track.Store.open(os.fspath(path), threads, pin_grace_s)
+    def __init__(self, path: str | bytes | os.PathLike[str], *, threads: int = 2, pin_grace_s: float = 3600.0) -> None:
+        self._native = _core.track.Store.open(paths.given(path, "Store"), threads, pin_grace_s)
 
     @property
     def path(self) -> Path:
@@ -170,7 +175,8 @@ class Store:
     def put(self, value: object, name: str = "", parent: str | None = None, kind: str = "auto") -> Stored:
         """Keeps a value and pins it: :meth:`gc` leaves it until :meth:`release`, or until an hour after this process died.
 
-        ``value`` is bytes, a :class:`pathlib.Path` (the file's bytes, in bounded memory), a numpy array, a dict of arrays, a pandas
+        ``value`` is bytes, a path as :class:`pathlib.Path` (the file's bytes, in bounded memory; of a pipe or a file of ``/proc``
+        what can be read there, at most 1 GiB), a numpy array, a dict of arrays, a pandas
         data frame or a pyarrow table. ``parent`` is the id of the version before: tensors of the same name, dtype and shape become
         differences to it. ``kind="bytes"`` keeps bytes or a file without looking for tensors in it.
 
@@ -180,8 +186,8 @@ class Store:
         if kind not in ("auto", "bytes"):
             raise errors.InvalidArgumentError(f"kind={kind!r}: 'auto' or 'bytes'")
         sniff = kind == "auto"
-        if isinstance(value, Path):
-            return Stored(*self._native.put_file(os.fspath(value), "file", name, "", parent, sniff))
+        if isinstance(value, os.PathLike):
+            return Stored(*self._native.put_file(paths.given(value), "file", name, "", parent, sniff))
         if isinstance(value, bytes | bytearray | memoryview):
             view = np.frombuffer(value, np.uint8)
             return Stored(*self._native.put_bytes(view, "bytes", name, "", parent, sniff))
@@ -204,6 +210,8 @@ class Store:
         self, arrays: Mapping[str, npt.ArrayLike], kind: str, meta: str, name: str, parent: str | None
     ) -> Stored:
         about = {_KIND: kind} | ({"track.table": meta} if meta else {})
+        if kind != "table" and (turned := [key for key, value in arrays.items() if _is_turned(value)]):
+            about[_TURNED] = json.dumps(sorted(turned))
         data = np.frombuffer(tensor.dumps(arrays, about), np.uint8)
         return Stored(*self._native.put_bytes(data, kind, name, meta, parent, True))
 
@@ -221,10 +229,11 @@ class Store:
         if info["kind"] in ("bytes", "file"):
             return self.read(id)
         container = tensor.loads(self.read(id))
-        if info["kind"] == "array":
-            return container["array"]
-        if info["kind"] == "dict":
-            return {name: container[name] for name in container}
+        if info["kind"] in ("array", "dict"):
+            turned = json.loads(container.metadata.get(_TURNED, "[]"))
+            arrays = {name: container[name] for name in container}
+            arrays |= {name: arrays[name].astype(arrays[name].dtype.newbyteorder(">")) for name in turned}
+            return arrays["array"] if info["kind"] == "array" else arrays
         return tables.from_arrays(container, json.loads(info["meta"]))
 
     def read(self, id: str, offset: int = 0, size: int | None = None) -> bytes:
@@ -237,9 +246,9 @@ class Store:
         self._native.read_into(id, offset, out)
         return out.tobytes()
 
-    def write_to(self, id: str, path: str | os.PathLike[str]) -> None:
-        """Writes the bytes to a file, whole or not at all, in bounded memory."""
-        self._native.write_to(id, os.fspath(path))
+    def write_to(self, id: str, path: str | bytes | os.PathLike[str]) -> None:
+        """Writes the bytes to a file, whole or not at all, in bounded memory; into a pipe or a device as it is."""
+        self._native.write_to(id, paths.given(path))
 
     def info(self, id: str) -> Info:
         native = self._native.info(id)
@@ -290,6 +299,8 @@ class Store:
         schema = json.loads(info["meta"])
         if not 0 <= start <= stop <= schema["rows"]:
             raise errors.OutOfRangeError(f"rows {start} to {stop}: the table has {schema['rows']}")
+        if not self.tensors(id):  # all of them are empty
+            return tables.from_arrays(tensor.loads(self.read(id)), schema).iloc[start:stop]
         return tables.slice_rows(lambda name, rows: self._tensor_rows(id, name, rows), schema, start, stop)
 
     def table_shape(self, id: str) -> tuple[int, list[str]]:

@@ -1,13 +1,17 @@
 """Tables as named arrays and back: how the store keeps a data frame column by column.
 
 A column of numbers is one array; strings are their UTF-8 bytes one after the other and the offsets between them; what may be
-missing has a mask beside it (in a column of Python objects every missing string comes back as None). What cannot be kept is
-refused, naming the column.
+missing has a mask beside it. A frame comes back as it was, with the types and names of its columns, its index and its ``attrs``;
+what cannot be kept so is refused, naming the column.
+
+The arrays of a column are named after it: ``s/LABEL`` (``i/LABEL`` for a whole number), and ``s/LABEL/valid`` and so on for its
+other parts. In a label ``%`` is ``%25`` and ``/`` is ``%2F``, so that no label is another one's part.
 """
 
 from __future__ import annotations
 
 import bisect
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -20,6 +24,12 @@ Array = npt.NDArray[Any]
 Rows = tuple[int, int] | None
 Read = Callable[[str, Rows], Array]  # a tensor, or some of its rows
 
+# pandas' types that hold a mask beside numpy's numbers, and the class that takes both as they are.
+_MASKED = {f"{sign}Int{bits}": "IntegerArray" for sign in ("", "U") for bits in (8, 16, 32, 64)}
+_MASKED |= {"Float32": "FloatingArray", "Float64": "FloatingArray", "boolean": "BooleanArray"}
+_GONE = ("here", "None", "nan", "NA")  # what a missing string is; the place in it is the code in an array
+_MAX_ATTRS_BYTES = 32 * 1024
+
 
 def is_table(value: object) -> bool:
     """Whether it is a pandas data frame or a pyarrow table; imports neither."""
@@ -30,77 +40,189 @@ def is_table(value: object) -> bool:
 def to_arrays(table: Any) -> tuple[dict[str, Array], dict[str, Any]]:
     """The arrays of a table, and the schema that :func:`from_arrays` needs. ``TypeError`` names a column that cannot be kept."""
     arrow = type(table).__module__.partition(".")[0] == "pyarrow"
-    frame = table.to_pandas() if arrow else table
+    frame = _from_arrow(table) if arrow else table
     arrays: dict[str, Array] = {}
     if frame.columns.nlevels > 1:
         raise TypeError("columns of several levels cannot be stored: flatten them")
     if not frame.columns.is_unique:
         raise TypeError(f"column names are not unique: {list(frame.columns[frame.columns.duplicated()])}")
     columns = []
-    for label in frame.columns:
-        if not isinstance(label, str | int):
+    for place, label in enumerate(frame.columns):
+        if type(label) not in (str, int):
             raise TypeError(f"column {label!r} is named by a {type(label).__name__}: use a string or an int")
-        about = _encode(frame[label], f"{'i' if isinstance(label, int) else 's'}/{label}", arrays, f"column {label!r}")
+        name = f"{'i' if isinstance(label, int) else 's'}/{_escaped(label)}"
+        about = _encode(frame.iloc[:, place], name, arrays, f"column {label!r}")
         columns.append({"label": label, **about})
-    return arrays, {"columns": columns, "rows": len(frame), "index": _encode_index(frame.index, arrays)}
+    schema = {"columns": columns, "rows": len(frame), "index": _encode_index(frame.index, arrays)}
+    return arrays, schema | _encode_header(frame)
+
+
+def _escaped(label: str | int) -> str:
+    try:
+        str(label).encode()
+    except UnicodeEncodeError:
+        raise TypeError(f"column {label!r} has a name that is no Unicode (a lone surrogate): rename it") from None
+    return str(label).replace("%", "%25").replace("/", "%2F")
+
+
+def _from_arrow(table: Any) -> Any:
+    """As pandas, but what may be missing keeps its type: pandas by itself makes floats of whole numbers, which rounds them."""
+    import pandas as pd
+    import pyarrow as pa
+
+    if len(set(table.column_names)) < table.num_columns:
+        raise TypeError(f"column names are not unique: {table.column_names}")
+    masked = {getattr(pa, "bool_" if name == "boolean" else name.lower())(): name for name in _MASKED}
+    frame = table.to_pandas()
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if column.null_count and column.type in masked and name in frame.columns:
+            values = column.fill_null(column.type.to_pandas_dtype()(0)).to_numpy()
+            array = getattr(pd.arrays, _MASKED[masked[column.type]])(values, column.is_null().to_numpy())
+            frame[name] = pd.Series(array, index=frame.index)
+    return frame
+
+
+def _encode_header(frame: Any) -> dict[str, Any]:
+    """What a frame has beside its columns and its index, where it is not what it would be by itself."""
+    header: dict[str, Any] = {}
+    columns = frame.columns
+    dtype = str(columns.dtype)
+    if type(columns).__name__ == "RangeIndex":
+        header["labels"] = {"type": "range", "start": columns.start, "step": columns.step}
+    elif type(columns).__name__ != "Index" or dtype not in ("object", "str", "string", "int64"):
+        raise TypeError(f"the columns' names are a {type(columns).__name__} of {dtype}: make them strings")
+    else:
+        header["labels"] = {"type": "plain", "dtype": dtype}
+    header["labels"]["name"] = _index_name(columns, "the columns' names have")
+    if frame.attrs:
+        try:
+            text = json.dumps(frame.attrs)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TypeError(f"the frame's attrs cannot be stored ({error}): take out what is no JSON") from None
+        if json.loads(text) != frame.attrs or len(text) > _MAX_ATTRS_BYTES:
+            raise TypeError(f"the frame's attrs cannot be stored: JSON of at most {_MAX_ATTRS_BYTES:,} bytes is kept")
+        header["attrs"] = json.loads(text)
+    if not frame.flags.allows_duplicate_labels:
+        header["unique"] = True
+    return header
+
+
+def _index_name(index: Any, what: str) -> Any:
+    name = index.name
+    if name is not None and type(name) not in (str, int):
+        raise TypeError(f"{what} the name {name!r}, a {type(name).__name__}: use a string or an int")
+    if isinstance(name, str):
+        _escaped(name)
+    return name
 
 
 def _encode_index(index: Any, arrays: dict[str, Array]) -> dict[str, Any]:
-    if type(index).__name__ == "RangeIndex":
-        return {"type": "range", "start": index.start, "stop": index.stop, "step": index.step, "name": index.name}
     if index.nlevels > 1:
         raise TypeError("an index of several levels cannot be stored: call reset_index() first")
-    return {**_encode(index.to_series(), "index", arrays, "the index"), "name": index.name}
+    name = _index_name(index, "the index has")
+    if type(index).__name__ == "RangeIndex":
+        return {"type": "range", "start": index.start, "stop": index.stop, "step": index.step, "name": name}
+    about = {**_encode(_series(index), "index", arrays, "the index"), "name": name}
+    if getattr(index, "freq", None) is not None:
+        about["freq"] = index.freq.freqstr
+    return about
+
+
+def _series(index: Any) -> Any:
+    import pandas as pd
+
+    return pd.Series(index, dtype=index.dtype)  # to_series() may take another type
 
 
 def _encode(series: Any, name: str, arrays: dict[str, Array], what: str) -> dict[str, Any]:
     """Adds the arrays of one column; gives its part of the schema."""
     dtype = series.dtype
     text = str(dtype)
-    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
+    if isinstance(dtype, np.dtype) and dtype.kind in "biuf" and dtype.itemsize <= 8:
         arrays[name] = series.to_numpy()
-        return {"type": "plain", "tensor": name}
+        return {"type": "plain", "tensor": name} | ({} if dtype.isnative else {"dtype": dtype.str})
     if isinstance(dtype, np.dtype) and dtype.kind in "mM":
         arrays[name] = series.to_numpy().view(np.int64)
         return {"type": "time", "dtype": text, "tensor": name}
     if text.startswith("datetime64[") and hasattr(dtype, "tz"):
+        zone = _zone(dtype, what)
         arrays[name] = np.asarray(series.dt.tz_convert("UTC").dt.tz_localize(None)).view(np.int64)
-        return {"type": "zoned", "dtype": f"datetime64[{dtype.unit}]", "zone": str(dtype.tz), "tensor": name}
+        return {"type": "zoned", "dtype": f"datetime64[{dtype.unit}]", "zone": zone, "tensor": name}
     if text == "category":
         arrays[name] = series.cat.codes.to_numpy()
-        categories = _encode(series.cat.categories.to_series(), f"{name}/categories", arrays, what)
-        size = len(series.cat.categories)
+        kinds = series.cat.categories
+        if type(kinds).__name__ == "RangeIndex":
+            kinds = kinds.astype(np.int64)
+        categories = _encode(_series(kinds), f"{name}/categories", arrays, f"{what} (its categories)")
         return {
             "type": "category",
             "tensor": name,
-            "categories": categories,
-            "size": size,
+            "categories": categories | {"name": _index_name(kinds, f"the categories of {what} have")},
+            "size": len(kinds),
             "ordered": bool(dtype.ordered),
         }
-    if text[:1] in "IUFb" and hasattr(dtype, "numpy_dtype") and np.dtype(dtype.numpy_dtype).kind in "biuf":
-        valid = ~np.asarray(series.isna())
-        arrays[name] = series.to_numpy(dtype.numpy_dtype, na_value=0)
-        arrays[f"{name}/valid"] = valid
+    if text in _MASKED:
+        arrays[name] = series.array._data
+        arrays[f"{name}/valid"] = ~np.asarray(series.array._mask)
         return {"type": "nullable", "dtype": text, "tensor": name}
-    if text in ("object", "str") or text.startswith("string"):
+    if text == "object":
         return {"dtype": text, **_encode_strings(list(series), name, arrays, what)}
+    if type(dtype).__name__ == "StringDtype":
+        about = {"storage": str(dtype.storage), "na": "NA" if type(dtype.na_value).__name__ == "NAType" else "nan"}
+        return {"dtype": text, **about, **_encode_strings(list(series), name, arrays, what)}
     raise TypeError(f"{what} has dtype {text}, which cannot be stored: convert it to numbers, strings or times")
 
 
+def _zone(dtype: Any, what: str) -> str:
+    """A name by which pandas finds the very zone again."""
+    import pandas as pd
+
+    zone = dtype.tz
+    file = str(getattr(zone, "_filename", "")).rpartition("zoneinfo/")[2]  # of dateutil
+    names = [str(zone), getattr(zone, "key", None), f"dateutil/{file or 'UTC'}"]
+    for name in names if type(zone).__name__ != "tzlocal" else ():  # that one is another elsewhere
+        try:
+            if name and pd.DatetimeTZDtype(dtype.unit, name) == dtype and _same_zone(pd, name, zone):
+                return name
+        except Exception:  # pytz, zoneinfo and dateutil each have errors of their own for a name that is none
+            continue
+    raise TypeError(
+        f"{what} has the time zone {zone!r}, which has no name to be found by: tz_convert() it to one that has"
+    )
+
+
+def _same_zone(pd: Any, name: str, zone: Any) -> bool:
+    moments = pd.DatetimeIndex(["1950-01-01", "1995-07-01", "2024-01-15", "2024-07-15", "2060-07-01"], tz="UTC")
+    ours, theirs = moments.tz_convert(name), moments.tz_convert(zone)
+    return [t.utcoffset() for t in ours] == [t.utcoffset() for t in theirs]
+
+
+def _gone(value: Any) -> int:
+    """The code of what is missing in a column of strings, 0 for what is not."""
+    if value is None:
+        return 1
+    if type(value) is float and value != value:
+        return 2
+    return 3 if type(value).__name__ == "NAType" else 0
+
+
 def _encode_strings(values: list[Any], name: str, arrays: dict[str, Array], what: str) -> dict[str, Any]:
-    missing = [
-        value is None or type(value).__name__ == "NAType" or (type(value) is float and value != value)
-        for value in values
-    ]
-    for row, (value, gone) in enumerate(zip(values, missing, strict=True)):
-        if not gone and not isinstance(value, str):
+    gone = [_gone(value) for value in values]
+    for row, (value, code) in enumerate(zip(values, gone, strict=True)):
+        if not code and type(value) is not str:
             raise TypeError(f"{what} holds a {type(value).__name__} in row {row}: only strings and None can be stored")
-    parts = [b"" if gone else value.encode() for value, gone in zip(values, missing, strict=True)]
+    parts = [b"" if code else value.encode("utf-8", "surrogatepass") for value, code in zip(values, gone, strict=True)]
     arrays[f"{name}/bytes"] = np.frombuffer(b"".join(parts), np.uint8)
     arrays[f"{name}/offsets"] = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-    if any(missing):
-        arrays[f"{name}/valid"] = ~np.asarray(missing, np.bool_)
-    return {"type": "string", "tensor": name, "missing": any(missing)}
+    about = {"type": "string", "tensor": name, "missing": any(gone)}
+    kinds = set(gone) - {0}
+    if kinds:
+        arrays[f"{name}/valid"] = np.asarray(gone, np.uint8) == 0
+    if len(kinds) > 1:
+        arrays[f"{name}/gone"] = np.asarray(gone, np.uint8)
+    if kinds:
+        about["gone"] = "mixed" if len(kinds) > 1 else _GONE[kinds.pop()]
+    return about
 
 
 def from_arrays(arrays: Mapping[str, Array], schema: Mapping[str, Any]) -> Any:
@@ -124,41 +246,83 @@ def slice_rows(read: Read, schema: Mapping[str, Any], start: int, stop: int) -> 
         step = about["step"]
         index = pd.RangeIndex(about["start"] + start * step, about["start"] + stop * step, step, name=about["name"])
     else:
-        index = pd.Index(_decode(pd, read, about, (start, stop)), name=about["name"])
+        index = _as_index(pd, _decode(pd, read, about, (start, stop)), about)
+        if "freq" in about:
+            index.freq = about["freq"]
+    series = [pd.Series(column, index=index, dtype=_own_dtype(column)) for column in columns]
+    frame = pd.concat(series, axis=1, keys=range(len(series))) if series else pd.DataFrame(index=index)
+    frame.columns = _labels(pd, schema)
+    frame.attrs = json.loads(json.dumps(schema.get("attrs", {})))
+    return frame.set_flags(allows_duplicate_labels=False) if schema.get("unique") else frame
+
+
+def _labels(pd: Any, schema: Mapping[str, Any]) -> Any:
     labels = [about["label"] for about in schema["columns"]]
-    series = [pd.Series(column, index=index, name=label) for column, label in zip(columns, labels, strict=True)]
-    if not series:
-        return pd.DataFrame(index=index)
-    return pd.concat(series, axis=1)
+    about = schema.get("labels")
+    if about is None:  # it was kept by a version that did not say
+        return pd.Index(labels)
+    if about["type"] == "range":
+        start, step = about["start"], about["step"]
+        return pd.RangeIndex(start, start + len(labels) * step, step, name=about["name"])
+    return pd.Index(labels, dtype=about["dtype"], name=about["name"])
+
+
+def _own_dtype(values: Any) -> Any:
+    """Of arrays of objects: pandas would look at them and take another type."""
+    return object if values.dtype == object else None
+
+
+def _as_index(pd: Any, values: Any, about: Mapping[str, Any]) -> Any:
+    return pd.Index(values, dtype=_own_dtype(values), name=about.get("name"))
 
 
 def _decode(pd: Any, read: Read, about: Mapping[str, Any], rows: tuple[int, int]) -> Any:
     kind, name = about["type"], about["tensor"]
     if kind == "string":
-        return pd.array(list(_strings(read, about, rows)), dtype=about["dtype"])
+        texts = list(_strings(pd, read, about, rows))
+        if about["dtype"] == "object":
+            held = np.empty(len(texts), object)
+            held[:] = texts
+            return held
+        return pd.array(texts, dtype=_string_dtype(pd, about))
     values = np.array(read(name, rows))
     if kind == "plain":
-        return values
+        return values.astype(about["dtype"]) if "dtype" in about else values
     if kind == "time":
         return values.view(about["dtype"])
     if kind == "zoned":
         return pd.DatetimeIndex(values.view(about["dtype"])).tz_localize("UTC").tz_convert(about["zone"]).array
     if kind == "category":
-        categories = _decode(pd, read, about["categories"], (0, about["size"]))
-        return pd.Categorical.from_codes(values, pd.Index(categories), ordered=about["ordered"])
-    array = pd.array(values, dtype=about["dtype"])
-    array[~read(f"{name}/valid", rows)] = pd.NA
-    return array
+        categories = _as_index(pd, _decode(pd, read, about["categories"], (0, about["size"])), about["categories"])
+        return pd.Categorical.from_codes(values, categories, ordered=about["ordered"])
+    gone = ~np.array(read(f"{name}/valid", rows))
+    return getattr(pd.arrays, _MASKED[about["dtype"]])(values, gone)
 
 
-def _strings(read: Read, about: Mapping[str, Any], rows: tuple[int, int]) -> Iterator[str | None]:
+def _string_dtype(pd: Any, about: Mapping[str, Any]) -> Any:
+    if "storage" not in about:
+        return about["dtype"]
+    missing = pd.NA if about["na"] == "NA" else np.nan
+    try:
+        return pd.StringDtype(about["storage"], na_value=missing)
+    except ImportError:  # it was kept where pyarrow is
+        return pd.StringDtype("python", na_value=missing)
+
+
+def _strings(pd: Any, read: Read, about: Mapping[str, Any], rows: tuple[int, int]) -> Iterator[Any]:
     name = about["tensor"]
     offsets = read(f"{name}/offsets", (rows[0], rows[1] + 1))
     data = read(f"{name}/bytes", (int(offsets[0]), int(offsets[-1]))).tobytes()
-    valid = read(f"{name}/valid", rows) if about["missing"] else None
+    codes = [0] * (rows[1] - rows[0])
+    how = about.get("gone", "None")  # a version that did not say it had None alone
+    if about["missing"] and how == "mixed":
+        codes = read(f"{name}/gone", rows).tolist()
+    elif about["missing"]:
+        codes = [0 if valid else _GONE.index(how) for valid in read(f"{name}/valid", rows).tolist()]
+    instead = ("", None, np.nan, pd.NA)
     ends = (offsets - offsets[0]).tolist()
-    for row, (begin, end) in enumerate(zip(ends, ends[1:], strict=False)):
-        yield None if valid is not None and not valid[row] else data[begin:end].decode()
+    for code, begin, end in zip(codes, ends, ends[1:], strict=False):
+        yield instead[code] if code else data[begin:end].decode("utf-8", "surrogatepass")
 
 
 def changed_rows(a: Any, b: Any) -> list[tuple[int, int, int, int]]:

@@ -95,7 +95,7 @@ def verify() -> VerifyReport:
             run_files, run_points, problems = opened.verify()
         except errors.NotFoundError:
             continue  # purged meanwhile, or its first file is in the making
-        except errors.DataLossError as error:
+        except errors.Error as error:
             runs, damage = runs + 1, [*damage, f"run {run}: {error}"]
             continue
         runs, files, points = runs + 1, files + run_files, points + run_points
@@ -188,11 +188,14 @@ def _file_sizes(folder: str) -> Iterator[int]:
 def stats() -> Stats:
     """How much there is: runs by status, points, artifacts, bytes."""
     root = _root()
-    with Catalog(root).fresh() as database:
-        by_status = dict(database.execute("SELECT status, count(*) FROM runs WHERE deleted = 0 GROUP BY status"))
-        deleted = database.execute("SELECT count(*) FROM runs WHERE deleted").fetchone()[0]
-        points = database.execute("SELECT coalesce(sum(count), 0) FROM metrics").fetchone()[0]
-        artifacts = database.execute("SELECT count(*) FROM artifacts").fetchone()[0]
+    by_status, deleted, points, artifacts = Catalog(root).ask(
+        lambda db: (
+            dict(db.execute("SELECT status, count(*) FROM runs WHERE deleted = 0 GROUP BY status").fetchall()),
+            db.execute("SELECT count(*) FROM runs WHERE deleted").fetchone()[0],
+            db.execute("SELECT coalesce(sum(count), 0) FROM metrics").fetchone()[0],
+            db.execute("SELECT count(*) FROM artifacts").fetchone()[0],
+        )
+    )
     store = reading.store(root).stats()
     return Stats(
         root=root,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import builtins
 import contextlib
 import datetime
 import json
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from daybreak._core import track as _core
-from daybreak.base import errors
+from daybreak.base import errors, numbers, paths
 from daybreak.track import reading
 from daybreak.track.catalog import Catalog
 from daybreak.track.exporting import checked_artifact_name
@@ -201,12 +202,13 @@ class Run:
         """Logs a point for each of ``values`` (N numbers: an array or a sequence), at ``steps`` (N integers) or the next N.
 
         What a loop over ``log(name, value, step)`` does, in C++ and without the GIL, with one look at the clock for 64 points:
-        tens of nanoseconds each.
+        tens of nanoseconds each. InvalidArgumentError names the first value that is no real number (complex, text, masked) and the
+        first step that is no whole number of 64 bits with a sign: nothing is rounded, cut or wrapped.
         """
         import numpy as np
 
-        array = np.asarray(values, dtype=np.float64)
-        places = None if steps is None else np.asarray(steps, dtype=np.int64)
+        array = numbers.reals(values, f"log_array({name!r}): values")
+        places = None if steps is None else numbers.integers(steps, f"log_array({name!r}): steps")
         if array.ndim != 1 or (places is not None and places.shape != array.shape):
             raise errors.InvalidArgumentError(
                 f"log_array: values of one dimension and as many steps expected, shapes {array.shape}"
@@ -265,9 +267,9 @@ class Run:
         taken out of an artifact.
         """
         name = _checked_artifact_name(name)
-        if isinstance(value, os.PathLike) and os.path.isdir(value):
+        if isinstance(value, os.PathLike) and os.path.isdir(paths.given(value)):
             raise errors.InvalidArgumentError(
-                f"{os.fspath(value)} is a folder: keep its files one by one, or an archive"
+                f"{paths.given(value)} is a folder: keep its files one by one, or an archive"
             )
         description = _checked_text("meta of artifact", name, _json(name, dict(meta or {})))
         store = reading.store(self._root)
@@ -283,13 +285,12 @@ class Run:
     def _parent_object(self, name: str) -> str | None:
         if name in self._objects:
             return self._objects[name]
-        with Catalog(self._root).fresh() as database:
-            row = database.execute(
-                "SELECT a.object FROM artifacts a JOIN runs r ON r.n = a.run WHERE a.name = ?1 AND r.deleted = 0"
-                " AND (r.id = ?2 OR (r.name = ?3 AND r.status = 'finished'))"
-                " ORDER BY r.id = ?2 DESC, r.id DESC, a.n DESC LIMIT 1",
-                (name, self.id, self.name),
-            ).fetchone()
+        sql = (
+            "SELECT a.object FROM artifacts a JOIN runs r ON r.n = a.run WHERE a.name = ?1 AND r.deleted = 0"
+            " AND (r.id = ?2 OR (r.name = ?3 AND r.status = 'finished'))"
+            " ORDER BY r.id = ?2 DESC, r.id DESC, a.n DESC LIMIT 1"
+        )
+        row = Catalog(self._root).ask(lambda db: db.execute(sql, (name, self.id, self.name)).fetchone())
         return None if row is None else str(row[0])
 
     def child(self, name: str, params: Mapping[str, Any] | None = None, tags: Mapping[str, Any] | None = None) -> Run:
@@ -323,6 +324,16 @@ class Run:
                 _handles.pop((os.getpid(), self._root, self.id), None)
             self._log.close()
 
+    def _end_with_process(self, reason: str) -> None:
+        with self._lock:
+            if self._finished:
+                return
+            self._finished = True
+        if self._output is not None:
+            self._output.stop()
+        data = redact_text(reason).encode("utf-8", "replace")[:MAX_REASON_BYTES]
+        self._log.end_with_process(data.decode("utf-8", "ignore"))
+
     def sync(self) -> None:
         """What was logged before the call survives a loss of power after it; by itself that takes a second."""
         self._log.sync()
@@ -333,8 +344,11 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is None:
+        if kind is None or _is_good_end(error):
             self.finish()
+        elif isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else 1
+            self.finish("failed", f"exit status {code}" if code is error.code else f"exit status 1: {error.code}")
         else:
             text = str(error)
             self.finish("failed", f"{kind.__name__}: {text}" if text else kind.__name__)
@@ -406,8 +420,9 @@ def run(
 ) -> Run:
     """Begins a run, or goes on with one (``resume=id``), in ``track.root()``.
 
-    Use it in a ``with``: leaving it makes the run finished, an exception makes it failed with the exception as the reason,
-    and when the process dies the run is killed, whoever reads it next. Without ``with``, call ``finish()``.
+    Use it in a ``with``: leaving it (also by ``sys.exit(0)``) makes the run finished, an exception makes it failed with the
+    exception or the exit status as the reason, and when the process dies the run is killed, whoever reads it next. Without
+    ``with``, call ``finish()``, or it ends with the process: finished when its exit status is 0, else failed.
 
     ``name`` groups runs of one experiment. ``params`` never change, ``tags`` may. A run that is resumed keeps both, may be
     given more, and continues its steps. Values of parameters and tags whose names look like secrets are redacted.
@@ -507,17 +522,44 @@ def restore(run: str | Run | RunRecord) -> None:
     _mark_deleted(reading.id_of(run), False)
 
 
+def _is_good_end(error: BaseException | None) -> bool:
+    """``sys.exit(0)``, a command line's Exit with status 0, a generator that is closed: an end and no failure."""
+    if isinstance(error, SystemExit):
+        return error.code is None or (isinstance(error.code, int) and error.code & 0xFF == 0)
+    exits = any(kind.__name__ == "Exit" and hasattr(error, "exit_code") for kind in type(error).__mro__)
+    return isinstance(error, GeneratorExit) or (exits and getattr(error, "exit_code", None) == 0)
+
+
+def _is_interactive() -> bool:
+    """A shell or a notebook, which goes on after an error: the last one says nothing about the end."""
+    return hasattr(sys, "ps1") or bool(sys.flags.interactive) or hasattr(builtins, "__IPYTHON__")
+
+
+def _forked() -> None:
+    """In a forked child: locks of the parent may be held by threads that are not here."""
+    global _handles_lock
+    _handles_lock = threading.Lock()
+    for handle in list(_handles.values()):
+        handle._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 @atexit.register
 def _finish_all() -> None:
-    """The interpreter ends in an orderly way: runs that nobody ended are finished, or failed when it ends by an exception."""
+    """The interpreter ends in an orderly way: runs that nobody ended are finished, or failed when it ends by an exception or with
+    another exit status than 0, which is known when Python is gone."""
     with _handles_lock:
         left = [handle for handle in _handles.values() if not handle._finished and handle._pid == os.getpid()]
-    error = getattr(sys, "last_value", None)
+    error = None if _is_interactive() else getattr(sys, "last_value", None)
     for handle in left:
         try:
-            if error is None:
+            if handle._owner_pid != handle._pid:
                 handle.finish()
+            elif isinstance(error, KeyboardInterrupt):  # the process ends by the signal, which nothing sees
+                handle.finish("failed", type(error).__name__)
             else:
-                handle.finish("failed", f"{type(error).__name__}: {error}")
+                handle._end_with_process("" if error is None else f"{type(error).__name__}: {error}")
         except Exception as failure:  # nobody is there to catch it
             print(f"daybreak: run {handle.id} could not be ended: {failure}", file=sys.stderr)

@@ -97,3 +97,16 @@ def test_standard_output_is_written_into_wherever_it_goes(tmp_path):
     with (tmp_path / "out").open("wb") as out:
         subprocess.run([sys.executable, "-c", program], stdout=out, check=True)
     assert (tmp_path / "out").read_bytes() == b"one\ntwo\nthree\n"
+
+
+def test_a_name_beyond_ascii_is_the_same_file_in_a_locale_that_has_ascii_alone(tmp_path):
+    text = r"paths.write('\u00fcber/\u4f60', b'x'); print(len(paths.read(b'\xc3\xbcber/\xe4\xbd\xa0')))"
+    program = f"from daybreak.base import paths; {text}"
+    (tmp_path / "über").mkdir()
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "1\n", done.stderr
+    assert (tmp_path / "über" / "你").read_bytes() == b"x"

@@ -141,3 +141,58 @@ def test_a_missing_package_names_the_extra(
 def test_the_module_runs_as_a_program() -> None:
     done = subprocess.run([sys.executable, "-m", "daybreak.cli", "--version"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("daybreak ")
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    from daybreak import track
+
+    before = track.root() if os.environ.get("DAYBREAK_TRACK_DIR") else None
+    track.init(tmp_path / "root")
+    for i in range(30):
+        with track.run("Zoë", params={"lr": i, "näme": "ü" * 40}, capture=False) as run:
+            run.log_array("Verlust ₁", [1.0, 2.0, 3.0])
+    if before is not None:
+        track.init(before)
+    return tmp_path / "root"
+
+
+COMMANDS = [
+    "runs list --limit 1000",
+    "runs list --json --limit 1000",
+    "runs plot Verlust\u00a0₁",
+    "runs --help",
+    "--help",
+]
+
+
+def daybreak(command: str, root: Path, **environment: str) -> list[str]:
+    words = [word.replace("\u00a0", " ") for word in command.split(" ")]
+    return [sys.executable, "-m", "daybreak.cli", *words, *(["--root", str(root)] if "help" not in command else [])]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback(recorded: Path, command: str) -> None:
+    shell = subprocess.Popen(daybreak(command, recorded), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert shell.stdout is not None and shell.stderr is not None
+    shell.stdout.close()  # as `| true`
+    complaints = shell.stderr.read().decode()
+    shell.wait()
+    assert "Traceback" not in complaints and "Exception ignored" not in complaints and "BrokenPipe" not in complaints
+    assert shell.returncode in (0, 1, 141)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("locale", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_a_terminal_with_ascii_alone_shows_everything(recorded: Path, command: str, locale: dict[str, str]) -> None:
+    # rich 68, huami-token 5, devthrottle 3338, orchestra-py 31
+    environment = {**os.environ, "LC_ALL": "C", **locale}
+    environment.pop("PYTHONUTF8", None) if "PYTHONUTF8" not in locale else None
+    arguments = daybreak(command, recorded)
+    done = subprocess.run(arguments, capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    out = done.stdout.decode("ascii")
+    if "list" in command:
+        assert "Zo\\xeb" in out or "Zo\\u00eb" in out
+    if "plot" in command:
+        assert "o" in out and "\\u28" not in out

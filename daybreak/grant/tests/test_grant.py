@@ -327,3 +327,29 @@ def test_the_gate_is_a_capsule_by_its_name(lab: Lab) -> None:
     name = ctypes.pythonapi.PyCapsule_GetName
     name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     assert name(lab.verifier.gate()) == b"daybreak.gate.v1"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "api/../admin",  # python-sdk 3303, open-mercato 2667, vm0 15532
+        "api/%2e%2e/admin",  # keycloak 51526, 51504
+        "api/.%2E/admin",
+        "api/foo;a=b/../admin",  # istio 27409
+        "api//admin",
+        "api/admin/",
+        "/api/admin",
+        "api\\..\\admin",
+        "api/.\u0000./admin",
+        "api/‥/admin",
+        "api/. ./admin",
+    ],
+)
+def test_what_others_normalise_into_another_resource_is_no_resource_here(lab: Lab, asked: str) -> None:
+    wide = lab.lab_wallet.grant(lab.ann.public, namespace=lab.lab.id, statements=[(["read"], "api/*")])
+    lab.ann_wallet.add(wide.bundle)
+    proof = lab.ann_wallet.prove([("read", "api/x")], namespace=lab.lab.id)
+    with pytest.raises((grant.Denied, errors.InvalidArgumentError)):
+        lab.verifier.verify(proof, [("read", asked)])
+    with pytest.raises(errors.InvalidArgumentError):
+        lab.lab_wallet.grant(lab.ann.public, namespace=lab.lab.id, statements=[(["read"], asked)])

@@ -79,7 +79,17 @@ std::uint64_t seed_of(nb::handle value) {
 nb::object float_array_of(nb::handle array, const char* name) {
   using namespace nb::literals;
   const nb::module_ numpy = nb::module_::import_("numpy");
-  nb::object found = numpy.attr("asarray")(array);
+  if (nb::isinstance<nb::tuple>(array) && nb::len(array) == 2 && nb::isinstance<nb::dict>(array[1])) {
+    throw nb::value_error(
+        fmt::format("{} is a tuple of an observation and an info, as reset() gives: take its first", name).c_str());
+  }
+  nb::object found;
+  try {
+    found = numpy.attr("asarray")(array);
+  } catch (nb::python_error& error) {
+    if (!error.matches(PyExc_ValueError)) throw;
+    throw nb::value_error(fmt::format("{} is no array: {}", name, nb::str(error.value()).c_str()).c_str());
+  }
   // Others would be read as numbers by numpy, without a word of what is lost: text, the imaginary part.
   constexpr std::string_view kNumbers = "biuf";
   if (kNumbers.find(nb::cast<std::string>(found.attr("dtype").attr("kind"))) == std::string_view::npos) {

@@ -423,7 +423,10 @@ if __name__ == "__main__":
     gymnasium.register("Mine-v0", Mine)
     gymnasium.register("Text-v0", "__main__:Mine", kwargs={"length": 5})
     gymnasium.register("Limit-v0", lambda: Mine(10**9), max_episode_steps=3)
-    for env, options in [("Mine-v0", {}), ("Text-v0", {}), ("Limit-v0", {}), ("Mine-v0", {"length": 6}), (Mine, {})]:
+    import functools
+    for env, options in [("Mine-v0", {}), ("Text-v0", {}), ("Limit-v0", {}), ("Mine-v0", {"length": 6}), (Mine, {}),
+                         (functools.partial(gymnasium.make, "Text-v0"), {}),
+                         (lambda: gymnasium.wrappers.TimeLimit(gymnasium.make("Mine-v0"), 2), {})]:
         model = rl.PPO(env, num_workers=2, num_envs=2, num_steps=30, minibatch_size=30, env_options=options)
         print(int(model.learn(60)["episode_len_mean"]), end=" ", flush=True)
         model.stop()
@@ -436,4 +439,4 @@ def test_environments_registered_in_main_are_known_to_rollout_workers(tmp_path: 
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, timeout=120, cwd=pathlib.Path(rl.__file__).parents[2]
     )
-    assert done.stdout.split() == ["4", "5", "3", "6", "4"], done.stderr[-2000:]
+    assert done.stdout.split() == ["4", "5", "3", "6", "4", "5", "2"], done.stderr[-2000:]

@@ -96,6 +96,8 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   }
   void signal(std::uint32_t proc, int signo) override {
     if (signo != SIGKILL || !engine_->has_fibers(proc)) return;
+    if (shape_.actors && world_.control().proc[proc].kind != ProcKind::kActor)
+      engine_->fail(fmt::format("worker {} is killed in the place of an actor", proc));
     engine_->kill(proc);
     engine_->fiber(kReaper, "reaper", [this, proc] { reap(proc, SIGKILL); });
   }
@@ -265,6 +267,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     }
     for (Ref ref : refs) p.release(ref);
     for (const Client::Actor& actor : actors) {
+      if (killed_.contains(key(actor.creation))) await_death(actor.slot);
       // One kill is one restart.
       std::uint32_t ends = kills_[key(actor.creation)] + shape_.kills;
       if (!shape_.replaced && lives_[actor.slot] > ends + 1)

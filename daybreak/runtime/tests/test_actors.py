@@ -402,3 +402,19 @@ def test_output_of_an_actor_reaches_the_driver_with_its_name(tmp_path: Any) -> N
     assert out.returncode == 0, out.stderr
     assert "(Speaker pid=" in out.stdout and "hello from inside" in out.stdout
     assert "to stderr" in out.stderr
+
+
+def test_an_actor_that_is_killed_for_good_does_not_come_back_by_a_kill_that_restarts() -> None:
+    @daybreak.remote
+    class Idle:
+        def ok(self) -> str:
+            return "ok"
+
+    actor = Idle.options(max_restarts=-1).remote()
+    assert daybreak.get(actor.ok.remote()) == "ok"
+    daybreak.kill(actor, no_restart=True)
+    daybreak.kill(actor, no_restart=False)
+    with pytest.raises(ex.ActorDiedError):
+        for _ in range(1000):
+            daybreak.get(actor.ok.remote())
+            time.sleep(0.01)

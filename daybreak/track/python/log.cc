@@ -6,8 +6,11 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <memory>
 
 #include "daybreak/base/bind.h"
@@ -41,10 +44,11 @@ using Steps = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::dev
 
 class RunLog {
  public:
-  RunLog(const std::string& root, const std::string& run, bool owner, std::uint32_t session, std::int64_t next_step)
-      : next_step_(next_step) {
+  RunLog(const std::filesystem::path& root, const std::string& run, bool owner, std::uint32_t session,
+         std::int64_t next_step)
+      : id_(run), next_step_(next_step) {
     dt::WriterOptions options;
-    options.root = root;
+    options.root = root.native();
     options.run = checked_id(run);
     options.owner = owner;
     options.session = session;
@@ -79,6 +83,8 @@ class RunLog {
     }
     base::value_or_raise(std::move(done));
   }
+  // When the process ends, which is after Python has: finished, or failed with `reason` or the exit status.
+  void end_with_process(const std::string& reason);
   // Without steps they go on from the last.
   void log_array(nb::str name, const Doubles& values, const std::optional<Steps>& steps);
   std::int64_t next_step() const { return next_step_; }
@@ -95,10 +101,51 @@ class RunLog {
   bool series_of(PyObject* name, std::uint32_t& id);
   bool take_step(PyObject* step, std::int64_t& out);
 
+  std::string id_;
   std::shared_ptr<dt::Writer> writer_;
   nb::dict ids_;  // name -> series
   std::atomic<std::int64_t> next_step_;
 };
+
+// Runs that nobody ended. Python's own hooks run before it is known how the process ends: sys.exit(3) is seen by none
+// of them, and the last error of a notebook says nothing about its end. The C library says it, when Python is gone.
+struct Unended {
+  std::shared_ptr<dt::Writer> writer;
+  std::string id, reason;
+};
+struct UnendedRuns {
+  int pid = 0;
+  std::vector<Unended> runs;
+};
+
+UnendedRuns& unended_runs() {
+  static auto* const runs = new UnendedRuns;  // never destroyed: it is read while the process ends
+  return *runs;
+}
+
+void end_runs(int status, void*) {
+  UnendedRuns& left = unended_runs();
+  if (left.pid != ::getpid()) return;  // a forked child's end is not the run's
+  for (const Unended& run : left.runs) {
+    const bool good = (status & 0xFF) == 0;
+    std::string why;
+    if (!good) why = !run.reason.empty() ? run.reason : fmt::format("exit status {}", status & 0xFF);
+    const std::vector<std::string_view> fields{good ? "finished" : "failed", why};
+    base::Status done = run.writer->event(dt::EventKind::kStatus, fields);
+    if (const base::Status closed = run.writer->close(); done) done = closed;
+    if (!done) fmt::print(stderr, "daybreak: run {} could not be ended: {}\n", run.id, done.error().to_string());
+  }
+}
+
+void RunLog::end_with_process(const std::string& reason) {
+  UnendedRuns& left = unended_runs();
+  if (left.pid != ::getpid()) {
+    if (left.pid == 0) ::on_exit(end_runs, nullptr);  // a child inherits it
+    left.runs.clear();
+    left.pid = ::getpid();
+  }
+  left.runs.push_back({writer_, id_, reason});
+}
 
 bool set_error(const base::Error& error) {
   try {
@@ -113,23 +160,35 @@ bool refuse(const std::string& message) {
   return set_error(base::Error(base::Code::kInvalidArgument, message));
 }
 
+// Of numpy's scalars float() is the number itself; of its arrays and complex numbers it is not.
+bool is_numpy_real(PyObject* object) {
+  const std::string_view name = Py_TYPE(object)->tp_name;
+  return name.starts_with("numpy.float") || name.starts_with("numpy.int") || name.starts_with("numpy.uint") ||
+         name == "numpy.bool" || name == "numpy.bool_";
+}
+
 // 1: a number; 0: not one; -1: exception set.
-int number_of(PyObject* object, double& out) {
-  if (PyFloat_CheckExact(object)) {
+int number_of(PyObject* name, PyObject* object, double& out) {
+  if (PyFloat_Check(object)) {
     out = PyFloat_AS_DOUBLE(object);
     return 1;
   }
-  if (PyLong_Check(object)) {
-    out = PyLong_AsDouble(object);
-    return out == -1.0 && PyErr_Occurred() != nullptr ? -1 : 1;
+  if (PyLong_Check(object) || is_numpy_real(object)) {
+    out = PyFloat_AsDouble(object);
+    if (out != -1.0 || PyErr_Occurred() == nullptr) return 1;
+    PyErr_Clear();  // too large: said with its name below
   }
-  const PyNumberMethods* methods = Py_TYPE(object)->tp_as_number;
-  if (methods == nullptr || (methods->nb_float == nullptr && methods->nb_index == nullptr)) return 0;
-  out = PyFloat_AsDouble(object);
-  if (out != -1.0 || PyErr_Occurred() == nullptr) return 1;
-  if (PyErr_ExceptionMatches(PyExc_TypeError) == 0 && PyErr_ExceptionMatches(PyExc_ValueError) == 0) return -1;
-  PyErr_Clear();  // an array of several elements says so only when asked
-  return 0;
+  if (object == Py_None || PyUnicode_Check(object) || PyDict_Check(object)) return 0;
+  try {
+    const nb::object found =
+        nb::module_::import_("daybreak.track.values").attr("metric")(nb::handle(name), nb::handle(object));
+    if (found.is_none()) return 0;
+    out = nb::cast<double>(found);
+    return 1;
+  } catch (nb::python_error& raised) {
+    raised.restore();
+    return -1;
+  }
 }
 
 bool RunLog::warn() {
@@ -189,7 +248,7 @@ bool RunLog::add_all(Batch& batch, PyObject* metrics, PyObject* prefix, int dept
       if (!name.is_valid()) return false;
     }
     double number = 0;
-    const int is_number = number_of(value, number);
+    const int is_number = number_of(name.ptr(), value, number);
     if (is_number < 0) return false;
     if (is_number > 0) {
       if (!add(batch, name.ptr(), number)) return false;
@@ -234,14 +293,19 @@ bool RunLog::take_step(PyObject* step, std::int64_t& out) {
     out = next_step_.fetch_add(1, std::memory_order_relaxed);
     return true;
   }
-  if (PyLong_CheckExact(step)) {
-    out = PyLong_AsLongLong(step);
-  } else {
-    const nb::object index = nb::steal(PyNumber_Index(step));
-    if (!index.is_valid()) return false;
-    out = PyLong_AsLongLong(index.ptr());
+  int overflow = 0;
+  if (PyLong_CheckExact(step)) out = PyLong_AsLongLongAndOverflow(step, &overflow);
+  if (!PyLong_CheckExact(step) || overflow != 0) {
+    try {  // 3.0 is 3; 0.5, text and what 64 bits cannot hold are refused by name
+      const nb::object whole = nb::module_::import_("daybreak.base.numbers")
+                                   .attr("integer")(nb::handle(step), "step", nb::arg("minimum") = INT64_MIN,
+                                                    nb::arg("maximum") = INT64_MAX);
+      out = nb::cast<std::int64_t>(whole);
+    } catch (nb::python_error& raised) {
+      raised.restore();
+      return false;
+    }
   }
-  if (out == -1 && PyErr_Occurred() != nullptr) return false;
   next_step_.store(out == INT64_MAX ? out : out + 1, std::memory_order_relaxed);
   return true;
 }
@@ -252,7 +316,7 @@ bool RunLog::log(PyObject* metrics, PyObject* value, PyObject* step) {
   if (PyUnicode_Check(metrics)) {
     double number = 0;
     if (value == nullptr) return refuse("run.log(name, value, step=None): the value is missing");
-    const int is_number = number_of(value, number);
+    const int is_number = number_of(metrics, value, number);
     if (is_number < 0) return false;
     if (is_number == 0) {
       return refuse(fmt::format("a metric's value is a number, not {}", Py_TYPE(value)->tp_name));
@@ -291,9 +355,10 @@ PyObject* run_log_log(PyObject* self, PyObject* const* args, Py_ssize_t nargs, P
 PyMethodDef run_log_methods[] = {
     {"log", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(run_log_log)), METH_FASTCALL | METH_KEYWORDS,
      "log(metrics, step=None), log(name, value, step=None)\n\n"
-     "Records values of one moment; the wall time is taken here. Numbers are whatever float() takes without parsing "
-     "text: "
-     "NaN and infinities are kept. Nested dicts give names like 'info/loss'; leaves that are not numbers are passed "
+     "Records values of one moment; the wall time is taken here. A number is that of any library, also an array of one "
+     "element: NaN and infinities are kept, complex numbers and steps that are no whole numbers are "
+     "InvalidArgumentError."
+     " Nested dicts give names like 'info/loss'; leaves that are not numbers are passed "
      "over, so "
      "that the result of a trainer can be logged as it is. Without a step it is one more than the last. Costs well "
      "under a "
@@ -330,11 +395,11 @@ struct RunFiles {
   std::shared_ptr<const dt::RunReader> reader;
 };
 
-RunFiles open_run(const std::string& root, const std::string& run) {
+RunFiles open_run(const std::filesystem::path& root, const std::string& run) {
   const dt::RunId id = checked_id(run);
   auto opened = [&] {
     nb::gil_scoped_release unlocked;
-    return dt::RunReader::open(root, id);
+    return dt::RunReader::open(root.native(), id);
   }();
   return {std::make_shared<const dt::RunReader>(base::value_or_raise(std::move(opened)))};
 }
@@ -437,13 +502,17 @@ nb::object stream_of(const RunFiles& self, const std::vector<std::string>& names
 void bind_log(nb::module_& m) {
   m.def("new_run_id", [] { return dt::RunId::make().to_string(); }, "A new run id: UUID version 7.");
   nb::class_<RunLog>(m, "RunLog", nb::type_slots(run_log_slots), "One process's pen in one run.")
-      .def(nb::init<const std::string&, const std::string&, bool, std::uint32_t, std::int64_t>(), nb::arg("root"),
-           nb::arg("run"), nb::arg("owner"), nb::arg("session"), nb::arg("next_step"))
+      .def(nb::init<const std::filesystem::path&, const std::string&, bool, std::uint32_t, std::int64_t>(),
+           nb::arg("root"), nb::arg("run"), nb::arg("owner"), nb::arg("session"), nb::arg("next_step"))
       .def("log_array", &RunLog::log_array, nb::arg("name"), nb::arg("values").noconvert(), nb::arg("steps").none(),
            "One point for each value (float64) of one metric; 64 share one look at the clock.")
       .def("event", &RunLog::event, nb::arg("kind"), nb::arg("fields"),
            "Records strings; docs/formats/track-run-log.md.")
       .def("sync", &RunLog::sync, "What was logged before survives a loss of power.")
+      .def("end_with_process", &RunLog::end_with_process, nb::arg("reason"),
+           "Ends the run when the process ends: finished when its exit status is 0, else failed with the reason, or "
+           "with "
+           "the status where that is empty.")
       .def("close", &RunLog::close, "Turns the log into columns. Once.")
       .def_prop_ro("next_step", &RunLog::next_step);
   nb::class_<RunFiles>(m, "RunFiles", "A run as it was when it was opened.")
@@ -462,19 +531,19 @@ void bind_log(nb::module_& m) {
       .def("stream", &stream_of, nb::arg("names"), "A PyCapsule 'arrow_array_stream'.");
   m.def(
       "recover",
-      [](const std::string& root, const std::string& run) {
+      [](const std::filesystem::path& root, const std::string& run) {
         const dt::RunId id = checked_id(run);
         auto done = [&] {
           nb::gil_scoped_release unlocked;
-          return dt::recover(root, id);
+          return dt::recover(root.native(), id);
         }();
         return base::value_or_raise(std::move(done));
       },
       nb::arg("root"), nb::arg("run"), "Turns what dead writers left into columns; how many segments.");
   m.def(
       "living_writers",
-      [](const std::string& root, const std::string& run) {
-        return base::value_or_raise(dt::living_writers(root, checked_id(run)));
+      [](const std::filesystem::path& root, const std::string& run) {
+        return base::value_or_raise(dt::living_writers(root.native(), checked_id(run)));
       },
       nb::arg("root"), nb::arg("run"));
 }

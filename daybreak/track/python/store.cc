@@ -166,11 +166,11 @@ void bind_store(nb::module_& m) {
   nb::class_<dt::Store>(m, "Store", "A content store in a directory; see daybreak.track.store.")
       .def_static(
           "open",
-          [](const std::string& path, std::size_t threads, double pin_grace_s) {
+          [](const std::filesystem::path& path, std::size_t threads, double pin_grace_s) {
             dt::StoreOptions options;
             options.threads = threads;
             options.pin_grace_ns = static_cast<std::int64_t>(pin_grace_s * 1e9);
-            return unlocked([&] { return dt::Store::open(path, options); });
+            return unlocked([&] { return dt::Store::open(path.native(), options); });
           },
           nb::arg("path"), nb::arg("threads") = 2, nb::arg("pin_grace_s") = 3600.0)
       .def(
@@ -184,9 +184,9 @@ void bind_store(nb::module_& m) {
           nb::arg("sniff"), "(id, kind, size, stored bytes)")
       .def(
           "put_file",
-          [](dt::Store& self, const std::string& path, const std::string& kind, const std::string& name,
+          [](dt::Store& self, const std::filesystem::path& path, const std::string& kind, const std::string& name,
              const std::string& meta, const std::optional<std::string>& parent, bool sniff) {
-            const auto source = base::value_or_raise(dt::file_source(path));
+            const auto source = unlocked([&] { return dt::file_source(path.native()); });
             return put(self, *source, kind, name, meta, parent, sniff);
           },
           nb::arg("path"), nb::arg("kind"), nb::arg("name"), nb::arg("meta"), nb::arg("parent").none(),
@@ -215,14 +215,14 @@ void bind_store(nb::module_& m) {
           nb::arg("id"), nb::arg("offset"), nb::arg("out"), "Fills `out` from byte `offset` on.")
       .def(
           "write_to",
-          [](dt::Store& self, const std::string& id, const std::string& path) {
+          [](dt::Store& self, const std::string& id, const std::filesystem::path& path) {
             const dt::Hash hash = id_of(id);
-            unlocked([&] { return self.write_to(hash, path); });
+            unlocked([&] { return self.write_to(hash, path.native()); });
           },
           nb::arg("id"), nb::arg("path"), "Writes it whole or not at all.")
       .def("diff", &diff, nb::arg("a"), nb::arg("b"))
       .def("verify", &verify)
       .def("gc", &gc, nb::arg("keep"))
       .def("stats", &stats)
-      .def_prop_ro("path", [](const dt::Store& self) { return self.path(); });
+      .def_prop_ro("path", [](const dt::Store& self) { return std::filesystem::path(self.path()); });
 }

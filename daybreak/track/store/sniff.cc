@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "daybreak/base/json.h"
 #include "daybreak/tensor/dtype.h"
@@ -25,7 +26,7 @@ T read_le(std::string_view bytes, std::size_t at) {
 
 // Length of the header, with what comes before it; 0 when it is not npy.
 std::size_t npy_header_bytes(std::string_view head) {
-  if (!head.starts_with(kNpyMagic) || head.size() < 12) return 0;
+  if (!head.starts_with(kNpyMagic) || head.size() < 12 || head[6] < 1 || head[6] > 3 || head[7] != 0) return 0;
   const std::size_t length = head[6] == 1 ? 10 + std::size_t{read_le<std::uint16_t>(head, 8)}
                                           : 12 + std::size_t{read_le<std::uint32_t>(head, 8)};
   return length <= kMaxNpyHeader ? length : 0;
@@ -53,6 +54,8 @@ std::optional<std::string_view> npy_value(std::string_view header, std::string_v
 std::optional<StoredTensor> npy_tensor(std::string_view header, std::size_t header_bytes) {
   const auto descr = npy_value(header, "'descr'");
   const auto shape = npy_value(header, "'shape'");
+  const auto fortran = npy_value(header, "'fortran_order'");
+  if (!fortran || (*fortran != "False" && *fortran != "True")) return std::nullopt;
   if (!descr || !shape || descr->size() < 5 || descr->size() > 8 || !shape->starts_with('(')) return std::nullopt;
   StoredTensor tensor;
   tensor.dtype = std::string(descr->substr(1, descr->size() - 2));  // without the quotes: "<f4"
@@ -77,7 +80,19 @@ std::optional<StoredTensor> npy_tensor(std::string_view header, std::size_t head
     }
   }
   if (tensor.size > INT64_MAX) return std::nullopt;
+  // Columns first: as rows its elements would be others. Of at most one long dimension there is one order.
+  if (*fortran == "True" && std::ranges::count_if(tensor.shape, [](std::int64_t n) { return n > 1; }) > 1)
+    return std::nullopt;
   return tensor;
+}
+
+// What a header claims is believed only where its parts agree: so many elements, so many bytes.
+bool shape_fits(const StoredTensor& tensor) {
+  std::uint64_t bytes = tensor.element_bytes;
+  for (const std::int64_t n : tensor.shape) {
+    if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(n), &bytes)) return false;
+  }
+  return bytes == tensor.size;
 }
 
 std::optional<StoredTensor> safetensors_tensor(const std::string& name, const Json& value, std::uint64_t data_at) {
@@ -106,6 +121,7 @@ std::optional<StoredTensor> safetensors_tensor(const std::string& name, const Js
   if (begin > end || end > (std::uint64_t{1} << 62)) return std::nullopt;
   tensor.offset = data_at + begin;
   tensor.size = end - begin;
+  if (!shape_fits(tensor)) return std::nullopt;
   return tensor;
 }
 
@@ -114,12 +130,23 @@ std::optional<std::vector<StoredTensor>> safetensors_tensors(std::string_view he
   if (!json || !json->is_object() || json->size() > kMaxTensorsInObject) return std::nullopt;
   std::vector<StoredTensor> tensors;
   for (const auto& [name, value] : json->items()) {
-    if (name == "__metadata__") continue;
+    if (name == "__metadata__") {
+      const auto is_text = [](const Json& text) { return text.is_string(); };
+      if (!value.is_null() && !(value.is_object() && std::ranges::all_of(value, is_text))) return std::nullopt;
+      continue;
+    }
     auto tensor = safetensors_tensor(name, value, data_at);
     if (!tensor) return std::nullopt;
     tensors.push_back(*std::move(tensor));
   }
-  std::ranges::stable_sort(tensors, {}, &StoredTensor::offset);
+  // An empty tensor sorts before the one that starts at the same place.
+  std::ranges::stable_sort(tensors, {},
+                           [](const StoredTensor& tensor) { return std::pair(tensor.offset, tensor.size); });
+  std::uint64_t at = data_at;
+  for (const StoredTensor& tensor : tensors) {
+    if (tensor.offset != at) return std::nullopt;  // the format has no gaps
+    at += tensor.size;
+  }
   return tensors;
 }
 
@@ -142,14 +169,13 @@ bool looks_like_table(std::string_view head) {
   });
 }
 
-bool tensors_fit(const std::vector<StoredTensor>& tensors, std::optional<std::uint64_t> size) {
+bool tensors_fit(const std::vector<StoredTensor>& tensors, std::uint64_t size) {
   std::uint64_t end = 0;
   for (const StoredTensor& tensor : tensors) {
     if (tensor.offset < end) return false;
     end = tensor.offset + tensor.size;
-    if (size && end > *size) return false;
   }
-  return true;
+  return end == size;  // neither format has anything behind
 }
 
 }  // namespace
@@ -165,7 +191,7 @@ Sniffed sniff(std::string_view head, std::optional<std::uint64_t> size) {
   } else if (const std::size_t st = safetensors_header_bytes(head); st > 0 && st <= head.size()) {
     tensors = safetensors_tensors(head.substr(8, st - 8), st).value_or(std::vector<StoredTensor>{});
   }
-  if (!tensors.empty() && tensors_fit(tensors, size)) return {Content::kTensors, std::move(tensors)};
+  if (size && !tensors.empty() && tensors_fit(tensors, *size)) return {Content::kTensors, std::move(tensors)};
   return {looks_like_table(head) ? Content::kTable : Content::kOther, {}};
 }
 

@@ -23,8 +23,9 @@ struct Sniffed {
 // How many bytes from the start sniff() needs to see, given the first kSniffBytes (or all, when there are fewer).
 std::size_t bytes_to_sniff(std::string_view head);
 
-// Never fails: what looks like a tensor file and is none is "other". `size` is the artifact's, when it is known;
-// tensors that would reach beyond it make it "other" too.
+// Never fails: what looks like a tensor file and is none is "other", and so is one whose header does not agree with
+// itself and with `size`, the artifact's: shape, element type and bytes of each tensor, no gap, nothing behind. Without
+// a size nothing is believed.
 Sniffed sniff(std::string_view head, std::optional<std::uint64_t> size);
 
 }  // namespace daybreak::track

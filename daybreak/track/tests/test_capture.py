@@ -186,7 +186,10 @@ def test_long_line_is_cut_and_secrets_are_redacted() -> None:
     sink = Sink()
     output = capture.Output(sink)
     output.add("stdout", "x" * 10_000 + "\npassword=hunter2 loss=0.1\n")
-    assert sink.lines == [("stdout", "x" * 4096 + "\n"), ("stdout", "password=[redacted] loss=0.1\n")]
+    assert sink.lines == [
+        ("stdout", "x" * 4096 + " [... 5,904 characters more ...]\n"),
+        ("stdout", "password=[redacted] loss=0.1\n"),
+    ]
 
 
 def test_sink_that_fails_or_prints_does_not_disturb_the_program(capsys: pytest.CaptureFixture[str]) -> None:

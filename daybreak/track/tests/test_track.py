@@ -79,9 +79,9 @@ def test_numbers_of_all_kinds_are_logged_and_other_leaves_are_passed_over() -> N
         for bad in (("x", "3.5"), ("x", None), ("x",), ({1: 2.0},), (3.0,), ({"a": 1}, 1.5), ("", 1.0), ("a\n", 1.0)):
             with pytest.raises((errors.InvalidArgumentError, TypeError)):
                 run.log(*bad)
-        with pytest.raises(OverflowError):
+        with pytest.raises(errors.InvalidArgumentError, match="x=1000.* does not fit"):
             run.log("x", 10**400)
-        with pytest.raises(OverflowError):
+        with pytest.raises(errors.InvalidArgumentError, match="step=9223372036854775808"):
             run.log("x", 1.0, step=2**63)
         with pytest.raises(TypeError):
             run.log("x", 1.0, steps=1)

@@ -101,7 +101,9 @@ Status compare_tensors(Store::Impl& store, const Side& a, const Side& b, ObjectD
       entry.change = "added";
     } else if (pair.second == nullptr) {
       entry.change = "removed";
-    } else if (pair.first->dtype != pair.second->dtype || pair.first->shape != pair.second->shape) {
+    } else if (pair.first->dtype != pair.second->dtype || pair.first->shape != pair.second->shape ||
+               pair.first->size != pair.second->size || pair.first->size % pair.first->element_bytes != 0) {
+      // The last two only where the header of an older store was believed and lied.
       entry.change = "retyped";
     } else {
       DAYBREAK_TRY(compare_tensor(store, a, *pair.first, b, *pair.second, entry));

@@ -278,20 +278,12 @@ Status Store::read_all(const Hash& id, const Sink& sink) {
   return impl_->read_all(id, sink);
 }
 Status Store::write_to(const Hash& id, const std::string& path) {
-  base::Env& env = impl_->env_;
-  const std::string temporary = fmt::format("{}.{:016x}.tmp", path, env.random_u64());
-  const auto write = [&]() -> Status {
-    DAYBREAK_ASSIGN(const auto out, env.create_file(temporary));
-    DAYBREAK_TRY(impl_->read_all(id, [&](std::span<const std::byte> part) {
-      return out->append({reinterpret_cast<const char*>(part.data()), part.size()});
-    }));
-    DAYBREAK_TRY(out->sync());
-    DAYBREAK_TRY(out->close());
-    return env.rename_file(temporary, path);
+  const auto write = [&](base::WritableFile& out) {
+    return impl_->read_all(id, [&](std::span<const std::byte> part) {
+      return out.append({reinterpret_cast<const char*>(part.data()), part.size()});
+    });
   };
-  Status done = write();
-  if (!done) std::ignore = env.remove_file(temporary);
-  return done;
+  return base::write_output(path, write, impl_->env_);
 }
 Result<ObjectDiff> Store::diff(const Hash& a, const Hash& b) {
   return impl_->diff(a, b);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "daybreak/base/file.h"
 #include "daybreak/track/store/files.h"
 #include "daybreak/track/store/store.h"
 
@@ -43,6 +44,18 @@ class FileSource : public Source {
   std::uint64_t size_, at_ = 0;
 };
 
+// What has no size of its own: a pipe, a file of /proc.
+class HeldSource : public MemorySource {
+ public:
+  explicit HeldSource(std::unique_ptr<const std::string> bytes)
+      : MemorySource(std::as_bytes(std::span(*bytes))), held_(std::move(bytes)) {}
+
+ private:
+  std::unique_ptr<const std::string> held_;
+};
+
+constexpr std::size_t kMaxHeldBytes = 1 << 30;
+
 }  // namespace
 
 std::unique_ptr<Source> memory_source(std::span<const std::byte> bytes) {
@@ -50,6 +63,11 @@ std::unique_ptr<Source> memory_source(std::span<const std::byte> bytes) {
 }
 
 Result<std::unique_ptr<Source>> file_source(const std::string& path) {
+  DAYBREAK_ASSIGN(const base::Place place, base::readable(path));
+  if (!place.size_is_known) {
+    DAYBREAK_ASSIGN(std::string bytes, base::read_file(path, kMaxHeldBytes));
+    return std::make_unique<HeldSource>(std::make_unique<const std::string>(std::move(bytes)));
+  }
   DAYBREAK_ASSIGN(RandomFile file, RandomFile::open(path));
   DAYBREAK_ASSIGN(const std::uint64_t size, file.size());
   return std::make_unique<FileSource>(std::move(file), size);

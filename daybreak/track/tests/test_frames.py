@@ -1,0 +1,288 @@
+"""What is kept comes back as it was, or is refused: frames, arrays and tables of every kind, at random and by name."""
+
+from __future__ import annotations
+
+import datetime
+import zoneinfo
+from pathlib import Path
+from typing import Any
+
+import dateutil.tz
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from daybreak import track
+from daybreak.track.store import Store
+
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+def same(a: pd.DataFrame, b: pd.DataFrame, *, freq: bool = True) -> None:
+    pd.testing.assert_frame_equal(
+        a, b, check_exact=True, check_column_type="exact", check_index_type="exact", check_freq=freq, check_flags=True
+    )
+    assert a.attrs == b.attrs and list(a.columns) == list(b.columns)
+    for x, y in zip(a.dtypes, b.dtypes, strict=True):
+        assert x == y
+    for column in range(a.shape[1]):  # what is missing is missing in the same way
+        if str(a.dtypes.iloc[column]) == "object":
+            left, right = a.iloc[:, column].tolist(), b.iloc[:, column].tolist()
+            assert [type(value) for value in left] == [type(value) for value in right]
+
+
+def kept(store: Store, frame: pd.DataFrame) -> bool:
+    """Whether it was kept, and then as it was; False when it was refused, with words."""
+    try:
+        stored = store.put(frame)
+    except (TypeError, ValueError) as refused:
+        assert len(str(refused)) > 20
+        return False
+    same(frame, store.load(stored.id))
+    half = len(frame) // 2
+    same(frame.iloc[half:], store.rows(stored.id, half, len(frame)), freq=False)
+    return True
+
+
+LABELS = st.one_of(
+    st.sampled_from(
+        ["loss", "loss/valid", "text", "text/bytes", "text/offsets", "text/gone", "loss/categories", "loss%2Fvalid", "index", "s/x",
+         "i/0", "/", "%", "", " ", "ü", "a.b", "__metadata__", "daybreak.x", "track.kind"]
+    ),
+    st.text(max_size=6),
+    st.integers(-3, 3),
+)  # fmt: skip
+WORDS = st.one_of(
+    st.text(st.characters(exclude_categories=()), max_size=5), st.sampled_from(["", "nan", "None", "\x00"])
+)
+ZONES = ["UTC", "Europe/Berlin", "America/St_Johns", "+05:30", datetime.UTC, zoneinfo.ZoneInfo("Asia/Tokyo"),
+         datetime.timezone(datetime.timedelta(hours=-3)), dateutil.tz.gettz("Europe/Berlin"), dateutil.tz.tzutc(),
+         dateutil.tz.tzoffset("x", 3600), dateutil.tz.tzlocal()]  # fmt: skip
+
+
+@st.composite
+def columns(draw: st.DrawFn, rows: int) -> Any:
+    kind = draw(st.sampled_from(["numpy", "time", "zoned", "category", "masked", "object", "str", "string", "odd"]))
+    if kind == "numpy":
+        dtype = draw(
+            st.one_of(hnp.boolean_dtypes(), hnp.integer_dtypes(), hnp.floating_dtypes(), hnp.complex_number_dtypes())
+        )
+        return pd.Series(draw(hnp.arrays(dtype, rows)))
+    if kind == "time":
+        unit, letter = draw(st.sampled_from(["s", "ms", "us", "ns"])), draw(st.sampled_from("mM"))
+        return pd.Series(
+            draw(hnp.arrays(np.int64, rows, elements=st.integers(-(2**40), 2**40))).view(f"{letter}8[{unit}]")
+        )
+    if kind == "zoned":
+        moments = pd.DatetimeIndex(draw(hnp.arrays(np.int64, rows, elements=st.integers(0, 2**31))).view("M8[s]"))
+        return pd.Series(moments.tz_localize("UTC").tz_convert(draw(st.sampled_from(ZONES))))
+    if kind == "category":
+        kinds = draw(
+            st.sampled_from([["a", "b"], [1, 2, 3], [1.5, -0.0], [True, False], pd.to_datetime(["2020", "2021"])])
+        )
+        codes = draw(hnp.arrays(np.int8, rows, elements=st.integers(-1, len(kinds) - 1)))
+        return pd.Series(pd.Categorical.from_codes(codes, kinds, ordered=draw(st.booleans())))
+    if kind == "masked":
+        name = draw(st.sampled_from(["Int8", "UInt64", "Int64", "Float32", "Float64", "boolean"]))
+        values = draw(hnp.arrays({"boolean": "bool"}.get(name, name.lower()), rows))
+        mask = draw(hnp.arrays(bool, rows))
+        made = {
+            "I": pd.arrays.IntegerArray,
+            "U": pd.arrays.IntegerArray,
+            "F": pd.arrays.FloatingArray,
+            "b": pd.arrays.BooleanArray,
+        }
+        return pd.Series(made[name[0]](values, mask))
+    if kind == "object":
+        odd = st.sampled_from([None, np.nan, pd.NA, pd.NaT, 1, b"x", np.str_("x"), ("a",)])
+        values = draw(
+            st.lists(st.one_of(WORDS, WORDS, st.sampled_from([None, np.nan, pd.NA]), odd), min_size=rows, max_size=rows)
+        )
+        held = np.empty(rows, object)
+        held[:] = values
+        return pd.Series(held, dtype=object)
+    if kind in ("str", "string"):
+        words = st.one_of(st.text(max_size=5), st.none())
+        return pd.Series(draw(st.lists(words, min_size=rows, max_size=rows)), dtype=kind)
+    return pd.Series(
+        draw(
+            st.sampled_from(
+                [
+                    pd.period_range("2020", periods=rows, freq="D"),
+                    pd.interval_range(0, rows) if rows else pd.Series([], dtype="interval[int64]"),
+                    pd.array([1] * rows, dtype="int64[pyarrow]"),
+                    pd.arrays.SparseArray([0.0] * rows),
+                    np.zeros(rows, ">f8"),
+                    np.zeros(rows, np.longdouble),
+                ]
+            )
+        )
+    )
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> pd.DataFrame:
+    rows = draw(st.integers(0, 4))
+    labels = draw(st.lists(LABELS, max_size=4, unique=True))
+    series = [draw(columns(rows)) for _ in labels]
+    frame = pd.concat(series, axis=1, keys=range(len(series))) if series else pd.DataFrame(index=range(rows))
+    if draw(st.booleans()) or not all(isinstance(label, int) for label in labels):
+        frame.columns = pd.Index(labels, dtype=object) if draw(st.booleans()) else pd.Index(labels)
+    index = draw(st.sampled_from(["range", "column", "dates", "levels", "named"]))
+    if index == "column":
+        try:
+            frame.index = pd.Index(draw(columns(rows)), name=draw(st.sampled_from([None, "day", 3, ("a", "b")])))
+        except NotImplementedError:  # float16
+            frame.index = pd.Index([0.5] * rows, dtype=np.float32)
+    elif index == "dates":
+        frame.index = pd.date_range("2020-01-01", periods=rows, freq=draw(st.sampled_from(["D", "h", "MS", "B"])))
+    elif index == "levels" and rows:
+        frame.index = pd.MultiIndex.from_product([range(rows), ["x"]])
+    elif index == "named":
+        frame.index = pd.RangeIndex(5, 5 + 2 * rows, 2, name="n")
+    if draw(st.booleans()):
+        frame.attrs = draw(
+            st.sampled_from([{}, {"unit": "m"}, {"a": (1, 2)}, {1: 2}, {"x": object()}, {"x": float("nan")}])
+        )
+    if draw(st.booleans()):
+        frame.columns.name = draw(st.sampled_from(["metric", 7, ("a",), pd.Timestamp("2020")]))
+    return frame
+
+
+@FEW
+@given(frame=frames())
+def test_a_frame_comes_back_as_it_was_or_is_refused(store: Store, frame: pd.DataFrame) -> None:
+    kept(store, frame)
+
+
+@FEW
+@given(
+    array=hnp.arrays(
+        st.one_of(hnp.scalar_dtypes(), hnp.array_dtypes(), hnp.unicode_string_dtypes(), hnp.byte_string_dtypes()),
+        hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3),
+    ),
+    order=st.sampled_from("CFT"),
+    name=LABELS.filter(lambda label: isinstance(label, str)),
+)
+def test_an_array_comes_back_as_it_was_or_is_refused(store: Store, array: Any, order: str, name: str) -> None:
+    given_array = array.T if order == "T" else np.asarray(array, order=order)
+    for value in (given_array, {name: given_array, f"{name}/valid": np.arange(3)}):
+        try:
+            loaded = store.load(store.put(value).id)
+        except (TypeError, ValueError) as refused:
+            assert len(str(refused)) > 20
+            continue
+        found = loaded[name] if isinstance(value, dict) else loaded
+        assert found.dtype == given_array.dtype and found.shape == given_array.shape
+        assert np.array_equal(
+            np.ascontiguousarray(found).view(np.uint8), np.ascontiguousarray(given_array).view(np.uint8)
+        )
+        assert not isinstance(value, dict) or list(sorted(loaded)) == sorted(value)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"loss": pd.array([1, None], dtype="Int64"), "loss/valid": [True, True]}),
+        pd.DataFrame({"text": ["a", "b"], "text/bytes": np.array([1, 2], np.uint8), "text/offsets": [7, 8]}),
+        pd.DataFrame({"a": pd.Categorical(["x", None]), "a/categories": [1, 2], "a/categories/bytes": [3, 4]}),
+        pd.DataFrame({"a/b": [1], "a%2Fb": [2], "a%252Fb": [3]}),
+        pd.DataFrame({"1": [1.0], 1: [2.0]}),
+        pd.DataFrame(np.zeros((2, 3))),
+        pd.DataFrame({"x": [1]}, index=pd.Index(["a"], dtype=object, name="index")),
+    ],
+)
+def test_columns_whose_names_look_like_parts_of_others_keep_their_own_values(store: Store, frame: pd.DataFrame) -> None:
+    assert kept(store, frame)
+
+
+@pytest.mark.parametrize("zone", ZONES, ids=repr)
+def test_a_time_zone_that_is_kept_loads_again(store: Store, zone: Any) -> None:
+    frame = pd.DataFrame({"t": pd.date_range("2020-03-28", periods=4, freq="12h", tz=zone)})
+    assert kept(store, frame) == (type(zone).__name__ not in ("tzoffset", "tzlocal"))
+
+
+def test_an_arrow_table_keeps_whole_numbers_beside_what_is_missing(store: Store) -> None:
+    table = pa.table(
+        {
+            "i": pa.array([2**53 + 1, None]),
+            "u": pa.array([2**64 - 1, None], pa.uint64()),
+            "b": pa.array([True, None]),
+            "f": pa.array([float("nan"), None]),
+            "s": pa.array(["a", None]),
+            "t": pa.array([1, None], pa.timestamp("us", "Europe/Berlin")),
+        }
+    )
+    frame = store.load(store.put(table).id)
+    assert int(frame["i"][0]) == 2**53 + 1 and int(frame["u"][0]) == 2**64 - 1 and bool(frame["b"][0])
+    assert frame.isna().iloc[1].all() and np.isnan(frame["f"].array._data[0]) and not frame["f"].array._mask[0]
+    for column in ({"d": pa.array([datetime.date(2020, 1, 1)])}, {"l": pa.array([[1]])}, {"x": pa.array([b"x"])}):
+        with pytest.raises(TypeError, match="column"):
+            store.put(pa.table(column))
+
+
+def test_a_masked_array_is_refused_and_not_kept_without_its_mask(store: Store) -> None:
+    with pytest.raises(TypeError, match="masked"):
+        store.put(np.ma.masked_array([1, 2], [True, False]))
+
+
+@pytest.mark.parametrize(
+    ("index", "header"),
+    [
+        (pd.RangeIndex(2), "a"),
+        (pd.RangeIndex(1, 3), ",a"),
+        (pd.RangeIndex(2, name="step"), "step,a"),
+        (pd.Index(["x", "y"], name="key"), "key,a"),
+        (pd.date_range("2020", periods=2, freq="D"), ",a"),
+    ],
+)
+def test_a_csv_export_has_the_index(tmp_path: Path, index: pd.Index, header: str) -> None:
+    track.init(tmp_path / "track")
+    frame = pd.DataFrame({"a": ["one\r", 'two\nlines, "and" commas']}, index=index)
+    with track.run("r", capture=False) as run:
+        run.artifact("t", frame)
+    path = track.export(run.id, tmp_path / "out") / "artifacts" / "t.csv"
+    assert path.read_text().splitlines()[0].replace('"', "") == header
+    again = pd.read_csv(path, index_col=None if header == "a" else 0, lineterminator="\n")
+    assert again["a"].tolist() == frame["a"].tolist()
+    assert [str(value)[:10] for value in again.index] == [str(value)[:10] for value in index]
+
+
+def test_points_are_kept_as_they_are_or_refused_by_name(tmp_path: Path) -> None:
+    track.init(tmp_path / "track")
+    with track.run("r", capture=False) as run:
+        for values, steps, word in [
+            ([1.0], [0.5], "steps"), ([1.0, 2.0], [1, 1.5], "steps"), ([1.0], np.array([2**63], np.uint64), "steps"),
+            ([1.0], [float("nan")], "steps"), ([1.0], [True], "steps"), ([1.0], ["1"], "steps"), ([1j], None, "values"),
+            (np.array([1 + 2j]), None, "values"), (["1"], None, "values"), ([None], None, "values"), ([10**400], None, "values"),
+            (np.ma.masked_array([1.0], [True]), None, "values"), ([1.0, 2.0], [1], "steps"), ([[1.0]], None, "dimension"),
+        ]:  # fmt: skip
+            with pytest.raises(ValueError, match=word):
+                run.log_array("a", values, steps)
+        for step in (0.5, "1", 2**63, np.uint64(2**63), float("inf"), 1j, np.array([1, 2])):
+            with pytest.raises(ValueError, match="step"):
+                run.log("b", 1.0, step=step)
+        for value in (1j, np.complex64(1), np.ma.masked, np.array([1j])):
+            with pytest.raises(ValueError, match="^c="):
+                run.log({"c": value})
+        assert not run.metrics
+        run.log_array("a", np.array([1, 2], np.float16), [3.0, np.int8(4)])
+        run.log_array("a", [np.float32(1), True, 2**60], np.array([5, 6, 2**62], np.uint64))
+        assert run.history("a").steps.tolist() == [3, 4, 5, 6, 2**62]
+        one = {"array": np.array([1.5]), "matrix": np.array([[1.5]]), "zero": np.array(1.5), "arrow": pa.scalar(1.5),
+               "half": np.float16(1.5), "series": pd.Series([1.5]), "long": np.longdouble(1.5), "text": "1.5", "many": np.ones(2),
+               "flag": np.bool_(True), "uint": np.uint64(2**63)}  # fmt: skip
+        run.log(one, step=np.array([9]))
+        run.log("named", np.array([1.5]), 10.0)
+        metrics = dict(run.metrics)
+    assert metrics.pop("flag") == 1.0 and metrics.pop("uint") == 2.0**63 and metrics.pop("a") == 2.0**60
+    assert metrics == dict.fromkeys(["array", "matrix", "zero", "arrow", "half", "series", "long", "named"], 1.5)

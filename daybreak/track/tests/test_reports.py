@@ -1,0 +1,232 @@
+"""What went wrong for users of other trackers, file formats and command lines, by their public reports: how it goes here."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from daybreak import track
+from daybreak.base import errors, paths
+from daybreak.track import capture
+from daybreak.track.redact import redact, redact_text
+from daybreak.track.screen import shown
+from daybreak.track.store import Store
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DAYBREAK_TRACK_CAPTURE", "0")
+    return Path(track.init(tmp_path / "track"))
+
+
+def program(folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "DAYBREAK_TRACK_DIR": str(folder), **environment}
+    return subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, env=variables)
+
+
+# -- numbers
+
+
+def test_metrics_that_are_arrays_without_dimensions_go_in_one_by_one_and_together() -> None:  # mlflow 12870, 5739
+    with track.run("r") as run:
+        run.log({"x": np.array(1.0), "y": np.array([[2.0]])}, step=1)
+        run.log("x", np.array(3.0), step=2)
+    assert track.get(run.id).metrics == {"x": 3.0, "y": 2.0}
+
+
+def test_a_step_that_is_a_whole_float_is_that_step() -> None:  # mlflow 15180, pytorch-lightning 20692, sacred 279
+    with track.run("r") as run:
+        for step in (50.0, np.float32(51), np.int16(52), np.array(53.0)):
+            run.log("x", 1, step=step)
+        with pytest.raises(errors.InvalidArgumentError, match=r"step=50\.5"):
+            run.log("x", 1, step=50.5)
+    assert track.get(run.id).history("x").steps.tolist() == [50, 51, 52, 53]
+
+
+def test_a_parameter_that_is_a_number_is_compared_as_one() -> None:  # mlflow compares 2000 and 10000 as text; 2664
+    for samples in (500, 2000, 10_000, 1_000_000, 1e6 + 1):
+        track.run("r", params={"samples": samples}).finish()
+    assert len(track.runs("params.samples >= 2000")) == 4 and len(track.runs("params.samples = 1000000")) == 1
+
+
+# -- endings
+
+
+def test_a_run_whose_program_fails_is_not_finished(folder: Path) -> None:  # mlflow 5963, kedro-mlflow 121
+    program(folder, "from daybreak import track\ntrack.run('r')\n1 / 0")
+    (record,) = track.runs()
+    assert record.status == "failed" and "ZeroDivisionError" in record.reason
+
+
+def test_an_exit_without_a_word_is_a_good_end_with_and_without_a_block(folder: Path) -> None:  # mlflow 3932
+    program(folder, "from daybreak import track\ntrack.run('r')\nexit()")
+    program(folder, "from daybreak import track\nwith track.run('r'):\n    exit()")
+    assert [record.status for record in track.runs()] == ["finished", "finished"]
+
+
+def test_sigterm_leaves_a_killed_run(folder: Path) -> None:  # Megatron-Bridge 3822
+    program(folder, "import os\nfrom daybreak import track\ntrack.run('r')\nos.kill(os.getpid(), 15)")
+    assert track.runs()[0].status == "killed"
+
+
+# -- output
+
+
+def test_a_bar_that_never_ended_its_line_is_kept_in_its_last_state() -> None:  # wandb 9425, 1265
+    kept: list[str] = []
+    output = capture.Output(lambda stream, text: kept.append(text))
+    for i in range(1001):
+        output.add("stderr", f"\r{i / 10:3.0f}%|{'#' * (i // 100):10}| {i}/1000 [00:10<00:00, 99.9it/s]")
+    output.stop()
+    assert kept == ["100%|##########| 1000/1000 [00:10<00:00, 99.9it/s]\n"]
+
+
+def test_bars_below_each_other_are_kept_in_their_last_states() -> None:  # wandb 1265, client-ng 152
+    kept: list[str] = []
+    output = capture.Output(lambda stream, text: kept.append(text))
+    for i in range(4):  # as tqdm draws an inner bar: down a line, and up again
+        output.add("stderr", f"\router {i}/3")
+        for j in range(4):
+            output.add("stderr", f"\n\rinner {j}/3\x1b[A")
+    output.add("stderr", "\n\n")
+    output.stop()
+    assert shown("".join(kept)).rstrip("\n") == "outer 3/3\ninner 3/3"
+
+
+def test_lines_of_any_ending_are_whole() -> None:  # yolov5 2685
+    kept: list[str] = []
+    output = capture.Output(lambda stream, text: kept.append(text))
+    output.add("stdout", "one\r\ntwo\r\r\n\x1b[1mthree\x1b[0m\n 1%\r")
+    output.add("stdout", "100%\r\nfour")
+    output.stop()
+    assert kept == ["one\n", "two\n", "three\n", "100%\n", "four\n"]
+
+
+# -- secrets
+
+
+def test_keys_in_configurations_headers_and_queries_are_kept_out() -> None:
+    # rocketride 361, cli_debrid 488, Obsyd 97, zeekr_ev_api 41, mcp-gateway-registry 1405
+    config: dict[str, Any] = {
+        "Plex": {"token": "T0"},
+        "Debrid Provider": {"api_key": "T0", "limits": {"max_tokens": 5}},
+    }
+    kept = json.dumps(redact("config", config))
+    assert "T0" not in kept and '"max_tokens": 5' in kept
+    text = f"{config} GET /api?securityToken=T0-36&documentType=A09 authorization: Bearer T0 X-HMAC-ACCESS-KEY: T0 accessToken=T0"
+    assert "T0" not in redact_text(text) and "documentType" not in redact_text("x=1")
+
+
+# -- tables and files
+
+
+@pytest.mark.parametrize("where", ["index", "column"])
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "+01:00", datetime.UTC])
+def test_a_time_zone_survives_in_the_index_too(tmp_path: Path, where: str, zone: Any) -> None:
+    # pandas 35997, 64978, fastparquet 433, 831
+    moments = pd.date_range("2024-01-01", periods=5, freq="D", tz=zone)
+    frame = pd.DataFrame({"value": range(5)}, index=moments) if where == "index" else pd.DataFrame({"t": moments})
+    store = Store(tmp_path / "store")
+    pd.testing.assert_frame_equal(store.load(store.put(frame).id), frame)
+
+
+def test_a_tensor_whose_shape_claims_more_than_its_bytes_is_no_tensor(tmp_path: Path) -> None:
+    # ds4 543, runai-model-streamer 121
+    store = Store(tmp_path / "store")
+    ids = []
+    for fill in (b"a", b"b"):
+        header = json.dumps({"w": {"dtype": "F16", "shape": [128, 128], "data_offsets": [0, 127]}}).encode()
+        ids.append(store.put(struct.pack("<Q", len(header)) + header + fill * 127).id)
+    assert store.tensors(ids[0]) == () and not store.diff(*ids).equal
+
+
+def test_a_name_near_the_limit_is_written_and_leaves_nothing_else(tmp_path: Path) -> None:
+    # bmad-loop 595, write-file-atomic 63
+    (tmp_path / "out").mkdir()
+    for size in (240, 242, 243, 249, 251, 255):
+        paths.write(tmp_path / "out" / ("n" * size), b"x")
+    assert len(list((tmp_path / "out").iterdir())) == 6
+
+
+def test_a_link_out_of_a_folder_that_may_not_be_written_is_followed(tmp_path: Path) -> None:
+    # write-file-atomic 65, terminal 10787
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "settings").symlink_to("../real/settings")
+    (tmp_path / "real").mkdir()
+    before = sorted(os.listdir(tmp_path / "links"))
+    (tmp_path / "links").chmod(0o555)
+    paths.write(tmp_path / "links" / "settings", b"1")
+    paths.write(tmp_path / "links" / "settings", b"2")
+    assert (tmp_path / "real" / "settings").read_bytes() == b"2"
+    assert sorted(os.listdir(tmp_path / "links")) == before and os.listdir(tmp_path / "real") == ["settings"]
+
+
+# -- places and code
+
+
+def test_the_root_does_not_follow_the_working_directory_nor_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # ludwig 2927, tesseract-core 319, hyrax 693, mlflow 3317
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    track.init("~/results/mlruns")
+    (tmp_path / "job").mkdir()
+
+    def work() -> None:
+        os.chdir(tmp_path / "job")
+        track.run("r").finish()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(track.runs()) == 1 and os.listdir(tmp_path / "job") == []
+
+
+def test_a_repository_without_origin_or_with_new_files_alone_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # labml 65, clearml 287, 427
+    root = tmp_path / "repository"
+    root.mkdir()
+    subprocess.run(["git", "init", "-q", "-b", "main"], cwd=root, check=True)
+    subprocess.run(["git", "remote", "add", "upstream", "ssh://nowhere.invalid/x"], cwd=root, check=True)
+    (root / ("long" * 60 + ".py")).write_text("x = 1\n")
+    monkeypatch.chdir(root)
+    with track.run("r", capture=True) as run:
+        pass
+    git = track.get(run.id).captured["git"]
+    listed = subprocess.run(
+        ["git", "ls-tree", "--name-only", git["ref"]], cwd=root, capture_output=True, text=True
+    ).stdout
+    assert listed.strip() == "long" * 60 + ".py" and git["commit"] is None
+
+
+def test_an_unpacked_copy_of_a_repository_starts_none_of_its_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # BossConsole 1420
+    root, mark = tmp_path / "repository", tmp_path / "mark"
+    root.mkdir()
+    for command in ("init -q", "config user.name a", "config user.email a@b"):
+        subprocess.run(["git", *command.split()], cwd=root, check=True)
+    (root / ".gitattributes").write_text("* filter=x\n")
+    (root / "a").write_text("a\n")
+    for command in (["add", "."], ["commit", "-qm", "x"], ["config", "core.fsmonitor", f"touch {mark}; false"],
+                    ["config", "filter.x.clean", f"touch {mark}; cat"]):  # fmt: skip
+        subprocess.run(["git", *command], cwd=root, check=True)
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", root, copy], check=True)  # new inodes and times: git must look at every file
+    monkeypatch.chdir(copy)
+    kept = capture.capture_git("run")
+    assert kept is not None and not kept["dirty"] and not mark.exists()
