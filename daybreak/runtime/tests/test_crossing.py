@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from daybreak.exceptions import TaskError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daybreak.exceptions import TaskError
 from daybreak.runtime import crossing
 from daybreak.runtime.exceptions import _task_error
 
