@@ -162,7 +162,7 @@ bool RequestReader::take_absolute_target() {
   const std::string_view name = target.substr(scheme.size(), end - scheme.size());
   std::string path(target.substr(end));
   const std::string_view host = request_.headers.get("Host");
-  if (host.empty()) {
+  if (host.empty() && parser_->machine().version < 11) {
     request_.headers.add("Host", std::string(name));  // which is checked as any other
   } else if (!equal_ignoring_case(name, host)) {
     return false;

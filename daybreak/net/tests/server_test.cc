@@ -324,6 +324,7 @@ TEST(Server, absolute_targets_are_those_of_their_host_alone) {
   EXPECT_EQ(answer("http://" + own + "?q"), "200GET /?q ");
   EXPECT_EQ(answer("http://" + own + "/x", "", "1.0"), "200GET /x ");
   EXPECT_EQ(answer("http://evil.example/", "", "1.0").substr(0, 3), "421");
+  EXPECT_EQ(answer("http://" + own + "/x", "").substr(0, 3), "400") << "HTTP/1.1 needs a Host";
   EXPECT_EQ(answer("http://evil.example/").substr(0, 3), "400") << "Host says another";
   EXPECT_EQ(answer("http://evil.example/", "Host: evil.example\r\n").substr(0, 3), "421");
   EXPECT_EQ(answer("https://" + own + "/").substr(0, 3), "400") << "another scheme";
