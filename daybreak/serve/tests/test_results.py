@@ -218,6 +218,11 @@ class AsyncModel:
     def __init__(self) -> None:
         self.loops: set[int] = set()
 
+    async def warm_up(self) -> None:
+        import asyncio
+
+        self.loops.add(id(asyncio.get_running_loop()))
+
     async def predict(self, inputs: Any) -> Any:
         import asyncio
 
