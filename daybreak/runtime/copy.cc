@@ -5,6 +5,8 @@
 #include <system_error>
 #include <thread>
 
+#include "daybreak/base/machine.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -47,11 +49,12 @@ void stream(std::byte* to, const std::byte* from, std::size_t size) {
 
 void copy_bytes(void* to, const void* from, std::size_t size) {
   if (size == 0) return;
+  static const bool kOneCore = base::this_machine().cores < 2;
   auto* d = static_cast<std::byte*>(to);
   const auto* s = static_cast<const std::byte*>(from);
   if (size < kStreamBytes) {
     std::memcpy(d, s, size);
-  } else if (size < kTwoThreadBytes || std::thread::hardware_concurrency() < 2) {
+  } else if (size < kTwoThreadBytes || kOneCore) {
     stream(d, s, size);
   } else {
     std::size_t half = size / 2 / 4096 * 4096;

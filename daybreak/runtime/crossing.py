@@ -107,9 +107,12 @@ def _restore(error: BaseException, state: tuple[Any, dict[str, Any], dict[str, A
 
 
 def copy_state(made: type, error: BaseException) -> BaseException:
-    """A bare instance of `made`, a class below the error's own, with all that the error has but its links."""
+    """A bare instance of `made`, a class below the error's own (or below one above it, which then has fewer fields), with
+    all that the error has but its links."""
+    args, fields, attributes = _state(error)
     copied = _bare(made, *_members(error))
-    _restore(copied, _state(error))
+    known = _fields(made)
+    _restore(copied, (args, {name: value for name, value in fields.items() if name in known}, attributes))
     return copied
 
 

@@ -164,17 +164,19 @@ def _dual_class(base: type, cause: type) -> type | None:
 
 
 def _combined(base: type, cause: BaseException | None, /, **fields: Any) -> Any:
-    """An instance of `base` and of the cause's class; of `base` alone where the two cannot be combined."""
+    """An instance of `base` and of the cause's class, or of a class above it; of `base` alone where they cannot be combined."""
     error: Any = None
     if cause is not None:
         from . import crossing
 
-        made = _dual_class(base, type(cause))
-        if made is not None:
-            try:
-                error = crossing.copy_state(made, cause)
-            except Exception:  # a class in C with a layout of its own
-                error = None
+        for kind in type(cause).__mro__:  # its own class, or the next above it that can be combined
+            made = None if kind is Exception or kind is BaseException else _dual_class(base, kind)
+            if made is not None:
+                try:
+                    error = crossing.copy_state(made, cause)
+                    break
+                except Exception:  # a class in C with a layout of its own
+                    continue
         if error is None:
             error = base()
         crossing.copy_links(cause, error)

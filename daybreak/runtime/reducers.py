@@ -30,6 +30,7 @@ __all__ = ["reducer_of"]
 _LruCache = type(functools.lru_cache(len))
 _WASTE_BYTES = 4096  # beside what is used itself; less of unused buffers is not worth a copy
 _MAX_KNOWN = 10_000
+_MAX_LISTED = 100_000  # elements
 _known: dict[type, Reducer | None] = {}
 
 
@@ -56,7 +57,7 @@ def _find(kind: type) -> Reducer | None:
         return _cached_function
     for base in kind.__mro__:
         package = base.__module__.partition(".")[0]
-        if package == "pyarrow" and hasattr(kind, "get_total_buffer_size"):
+        if package == "pyarrow" and base.__name__ == "Array":
             return _arrow
         if package == "torch" and base.__name__ == "Tensor":
             return _torch
@@ -68,16 +69,41 @@ def _find(kind: type) -> Reducer | None:
 
 
 def _arrow(value: Any, pickler: Any) -> Any:
-    """Of a Table, RecordBatch, Array or ChunkedArray."""
-    used = value.nbytes  # of the slice
-    if value.get_total_buffer_size() <= 2 * used + _WASTE_BYTES:
+    """Of an Array, which tables, batches and columns consist of."""
+    whole = value.get_total_buffer_size()
+    views = "view" in str(value.type)  # of these even nbytes counts what is not used
+    if whole <= _WASTE_BYTES or (not views and whole <= 2 * value.nbytes + _WASTE_BYTES):
         return NotImplemented
     pyarrow = sys.modules["pyarrow"]
-    try:
-        compact = value.take(pyarrow.array(range(len(value)), pyarrow.int64()))
-    except (pyarrow.ArrowException, NotImplementedError):  # a type that it cannot copy by rows
-        return NotImplemented
-    return compact.__reduce_ex__(5)
+    for copied in (_joined, _taken, _cast, _listed):
+        try:
+            compact = copied(value, pyarrow)
+        except (pyarrow.ArrowException, NotImplementedError, TypeError, ValueError):
+            continue  # not for this type
+        if 2 * compact.get_total_buffer_size() + _WASTE_BYTES < whole and compact.type == value.type:
+            return compact.__reduce_ex__(5)
+    return NotImplemented
+
+
+def _joined(value: Any, pyarrow: Any) -> Any:
+    return pyarrow.concat_arrays([value, value.slice(0, 0)])
+
+
+def _taken(value: Any, pyarrow: Any) -> Any:
+    return value.take(pyarrow.array(range(len(value)), pyarrow.int64()))
+
+
+def _cast(value: Any, pyarrow: Any) -> Any:
+    large = {pyarrow.string_view(): pyarrow.large_string(), pyarrow.binary_view(): pyarrow.large_binary()}
+    return value.cast(large[value.type]).cast(value.type) if value.type in large else value
+
+
+def _listed(value: Any, pyarrow: Any) -> Any:
+    """By way of Python's objects: for views below lists and structs, where that changes nothing."""
+    if len(value) > _MAX_LISTED:
+        return value
+    compact = pyarrow.array(value.to_pylist(), value.type)
+    return compact if compact.equals(value) else value
 
 
 def _torch(value: Any, pickler: Any) -> Any:

@@ -36,6 +36,14 @@ void futex_wake(std::atomic<std::uint32_t>& word) {
   syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
 }
 
+// Of a batch's results: a replica that once gave a lot shall not hold that memory for ever.
+void give_back(std::span<char> results) {
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto from = (reinterpret_cast<std::uintptr_t>(results.data()) + kKeptResultBytes + page - 1) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(results.data() + results.size()) / page * page;
+  if (from < end) (void)madvise(reinterpret_cast<void*>(from), end - from, MADV_REMOVE);  // or it stays: no harm
+}
+
 base::Result<ChannelMemory*> map_channel(int fd) {
   void* data = mmap(nullptr, sizeof(ChannelMemory), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (data == MAP_FAILED) return base::fail_errno("cannot map a replica's channel", errno);
@@ -140,14 +148,17 @@ base::Result<bool> ServerChannel::next_completed(std::int64_t& took_ns, std::vec
   BatchMemory& batch = memory.batches[slot];
   took_ns = batch.took_ns.load(std::memory_order_relaxed);
   results.resize(counts_[slot]);
+  std::size_t used = 0;
   for (std::uint32_t i = 0; i < counts_[slot]; ++i) {
     const ResultRef ref = batch.results[i];  // a copy: what is checked is what is used
     if (ref.offset > kResultBytes || ref.size_bytes > kResultBytes - ref.offset || ref.size_bytes > kMaxResultBytes)
       return fail(Code::kDataLoss, "a result of {} bytes at {} lies outside of its memory", ref.size_bytes, ref.offset);
+    used = std::max<std::size_t>(used, ref.offset + ref.size_bytes);
     results[i].status = ref.status;
     results[i].kept = ref.kept != 0;
     results[i].text.assign(memory.results[slot].data() + ref.offset, ref.size_bytes);
   }
+  if (used > kKeptResultBytes) give_back(memory.results[slot]);
   ++completed_;
   return true;
 }

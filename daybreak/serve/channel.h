@@ -25,12 +25,13 @@
 
 namespace daybreak::serve {
 
-inline constexpr std::uint32_t kMaxBatch = 1024;          // requests in a batch
-inline constexpr std::uint64_t kBatchSlots = 4;           // batches have a number; number n lies in slot n % 4
-inline constexpr std::uint64_t kBatchesUnderWay = 2;      // one being computed, one open
-inline constexpr std::size_t kResultBytes = 4u << 20;     // of all results of one batch
-inline constexpr std::size_t kMaxResultBytes = 1u << 20;  // of one
-inline constexpr std::size_t kMaxErrorBytes = 1024;       // of the text of an error
+inline constexpr std::uint32_t kMaxBatch = 1024;           // requests in a batch
+inline constexpr std::uint64_t kBatchSlots = 4;            // batches have a number; number n lies in slot n % 4
+inline constexpr std::uint64_t kBatchesUnderWay = 2;       // one being computed, one open
+inline constexpr std::size_t kResultBytes = 64u << 20;     // of all results of one batch; memory as they need it
+inline constexpr std::size_t kKeptResultBytes = 4u << 20;  // what a batch needed beyond that goes back
+inline constexpr std::size_t kMaxResultBytes = 1u << 20;   // of one
+inline constexpr std::size_t kMaxErrorBytes = 1024;        // of the text of an error
 
 enum class ResultStatus : std::uint32_t {
   kNone = 0,

@@ -46,8 +46,8 @@ class Deploying(Control):
         Args:
             name: of the app and of the model.
             model: a function from a list of inputs to a list of outputs, an object with such a `predict` (and perhaps
-                `warm_up()`); an `rl` policy or the bytes of its file, which run in this process without Python; an artifact
-                of `track` that holds such bytes; `Sealed`.
+                `warm_up()`), both may be async; an `rl` policy or the bytes of its file, which run in this process without
+                Python; an artifact of `track` that holds such bytes; `Sealed`.
             version: a new one.
             input_type: doubles (the default), floats, integers, bytes, strings. An app that is there has its own.
             slo_ms: the time for an answer, 100 ms unless said. An app that is there has its own.

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from daybreak.serve import results
+
 __all__ = ["Job", "Replica"]
 
 
@@ -82,7 +84,9 @@ def _load(job: Job) -> Callable[[Any], Any]:
     del data
     warm_up = getattr(model, "warm_up", None)
     if callable(warm_up):
-        warm_up()
+        warmed = warm_up()
+        if inspect.isawaitable(warmed):
+            results.completed(warmed)
     return predict_of(model)
 
 

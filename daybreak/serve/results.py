@@ -6,7 +6,6 @@ refused by name, and the caller reads why.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Sequence
@@ -103,13 +102,15 @@ def json_of(item: Any) -> str:
         ) from None
 
 
-_runner: asyncio.Runner | None = None
+_runner: Any = None  # an asyncio.Runner: loaded when a model needs it
 
 
 def completed(awaitable: Awaitable[Any]) -> Any:
     """What an async model gives. All batches of a replica run on one event loop, so that what they opened stays usable."""
     global _runner
     if _runner is None:
+        import asyncio
+
         _runner = asyncio.Runner()
 
     async def wait() -> Any:

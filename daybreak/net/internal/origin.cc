@@ -1,5 +1,7 @@
 #include "daybreak/net/internal/origin.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace daybreak::net {
@@ -8,6 +10,7 @@ namespace {
 
 constexpr std::string_view kMethods = "GET, HEAD, POST, DELETE";
 constexpr std::string_view kPreflightSeconds = "600";
+constexpr std::size_t kShownBytes = 200;
 
 bool is_own(const Request& request, std::string_view origin) {
   const std::string_view scheme = request.tls ? "https://" : "http://";
@@ -25,13 +28,16 @@ Refusal check_names(const Request& request, std::span<const std::string> hosts, 
   if (named != 1 && (host_needed || named > 1)) return {400, "one Host header is needed\n"};
   const auto is_host = [&](const std::string& one) { return equal_ignoring_case(one, host); };
   if (named == 1 && !hosts.empty() && std::ranges::none_of(hosts, is_host))
-    return {421, "this server has another name\n"};
+    return {421, fmt::format("this server is not called '{}': it answers to {}, and to further names that it was "
+                             "started with (hosts)\n",
+                             host.substr(0, kShownBytes), hosts.front())};
   const std::string_view origin = request.headers.get("Origin");
   if (origin.empty()) return {};
   if (is_own(request, origin)) return {};
   const auto is_origin = [&](const std::string& one) { return one == "*" || equal_ignoring_case(one, origin); };
   if (std::ranges::any_of(origins, is_origin)) return {};
-  return {403, "pages from this origin may not ask here\n"};
+  return {403, fmt::format("pages of '{}' may not ask here: the server must be started with this origin (origins)\n",
+                           origin.substr(0, kShownBytes))};
 }
 
 bool is_cross_origin(const Request& request) {

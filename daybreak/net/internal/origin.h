@@ -11,7 +11,7 @@ namespace daybreak::net {
 
 struct Refusal {
   int status = 0;  // 0: none
-  std::string_view text;
+  std::string text;
 };
 
 // `hosts`: allowed values of Host, lower case; empty: all. `origins`: allowed values of Origin beside our own (the

@@ -1,5 +1,7 @@
 #include "daybreak/net/internal/request_reader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/basic_parser.hpp>
@@ -130,8 +132,8 @@ RequestReader::Phase RequestReader::phase() const {
   return under_way_ || buffered() > 0 ? Phase::kHeaders : Phase::kIdle;
 }
 
-RequestReader::Outcome RequestReader::refuse(int status, std::string_view text) {
-  refusal_ = {status, text};
+RequestReader::Outcome RequestReader::refuse(int status, std::string text) {
+  refusal_ = {status, std::move(text)};
   begin_ = end_ = 0;
   return Outcome::kRefused;
 }
@@ -160,7 +162,7 @@ bool RequestReader::take_absolute_target() {
   const std::string_view name = target.substr(scheme.size(), end - scheme.size());
   std::string path(target.substr(end));
   const std::string_view host = request_.headers.get("Host");
-  if (host.empty()) {
+  if (host.empty() && parser_->machine().version < 11) {
     request_.headers.add("Host", std::string(name));  // which is checked as any other
   } else if (!equal_ignoring_case(name, host)) {
     return false;
@@ -189,14 +191,18 @@ RequestReader::Outcome RequestReader::next() {
     Parser::Machine& machine = parser_->machine();
     error_code error;
     if (begin_ < end_) begin_ += machine.put(boost::asio::buffer(buffer_.data() + begin_, end_ - begin_), error);
-    if (machine.target_too_long) return refuse(414, "the target is too long\n");
+    if (machine.target_too_long)
+      return refuse(414, fmt::format("the target is longer than {} bytes\n", limits_.target_bytes));
     if (error == http::error::need_more) {
       // The end of a line is not here. No line is longer than the headers may be.
-      if (buffered() > limits_.header_bytes + kLeastRead) return refuse(431, "the headers are too large\n");
+      if (buffered() > limits_.header_bytes + kLeastRead)
+        return refuse(431, fmt::format("the headers are larger than {} bytes\n", limits_.header_bytes));
       return Outcome::kMore;
     }
-    if (error == http::error::header_limit) return refuse(431, "the headers are too large\n");
-    if (error == http::error::body_limit) return refuse(413, "the body is too large\n");
+    if (error == http::error::header_limit)
+      return refuse(431, fmt::format("the headers are larger than {} bytes\n", limits_.header_bytes));
+    if (error == http::error::body_limit)
+      return refuse(413, fmt::format("the body is larger than {} bytes\n", limits_.body_bytes));
     if (error == http::error::bad_version) return refuse(505, "HTTP/1.1 is spoken here\n");
     if (error) return refuse(400, "this is no HTTP/1.1 request\n");
     if (machine.is_header_done() && !headers_done_) {

@@ -46,7 +46,7 @@ class RequestReader {
  private:
   class Parser;
 
-  Outcome refuse(int status, std::string_view text);
+  Outcome refuse(int status, std::string text);
   Outcome check_headers();
   // Of "http://name/path" the path; false when it names another server than Host does.
   bool take_absolute_target();

@@ -158,6 +158,9 @@ TEST(Server, what_is_beyond_a_limit_gets_its_status_and_the_connection_ends) {
   EXPECT_EQ(answer("GET / HTTP/1.1\r\n@X: " + std::string(200'000, 'x')), "HTTP/1.1 431");
   EXPECT_EQ(answer("POST / HTTP/1.1\r\n@Content-Length: 1001\r\n\r\n" + std::string(1001, 'x')), "HTTP/1.1 413");
   EXPECT_EQ(answer("POST / HTTP/1.1\r\n@Content-Length: 99999999999999\r\n\r\n"), "HTTP/1.1 413");
+  // The limit is named.
+  EXPECT_NE(Raw(server->port()).say("POST / HTTP/1.1\r\n@Content-Length: 1001\r\n\r\n").hear().find("than 1000 bytes"),
+            std::string::npos);
   EXPECT_EQ(answer("POST / HTTP/1.1\r\n@Transfer-Encoding: chunked\r\n\r\n400\r\n" + std::string(1024, 'x') +
                    "\r\n0\r\n\r\n"),
             "HTTP/1.1 413");
@@ -321,6 +324,7 @@ TEST(Server, absolute_targets_are_those_of_their_host_alone) {
   EXPECT_EQ(answer("http://" + own + "?q"), "200GET /?q ");
   EXPECT_EQ(answer("http://" + own + "/x", "", "1.0"), "200GET /x ");
   EXPECT_EQ(answer("http://evil.example/", "", "1.0").substr(0, 3), "421");
+  EXPECT_EQ(answer("http://" + own + "/x", "").substr(0, 3), "400") << "HTTP/1.1 needs a Host";
   EXPECT_EQ(answer("http://evil.example/").substr(0, 3), "400") << "Host says another";
   EXPECT_EQ(answer("http://evil.example/", "Host: evil.example\r\n").substr(0, 3), "421");
   EXPECT_EQ(answer("https://" + own + "/").substr(0, 3), "400") << "another scheme";

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import configparser
 import copy
 import dataclasses
+import decimal
+import http.client
 import json
 import pickle
+import shutil
+import socket
+import sqlite3
+import ssl
 import subprocess
 import sys
 import threading
@@ -66,6 +73,13 @@ BUILTIN = {
     "futures' CancelledError": (lambda: concurrent.futures.CancelledError(), ""),
     "asyncio's IncompleteReadError": (lambda: asyncio.IncompleteReadError(b"part", 10), "partial expected"),
     "MemoryError": (lambda: MemoryError("m"), ""),
+    "socket.gaierror": (lambda: socket.gaierror(-2, "not known"), "errno strerror"),
+    "ssl.SSLError": (lambda: ssl.SSLError(1, "bad"), "errno strerror"),
+    "sqlite3.IntegrityError": (lambda: sqlite3.IntegrityError("unique"), ""),
+    "http.client.IncompleteRead": (lambda: http.client.IncompleteRead(b"ab", 5), "partial expected"),
+    "configparser.NoOptionError": (lambda: configparser.NoOptionError("o", "s"), "option section message"),
+    "shutil.Error": (lambda: shutil.Error([("a", "b", "c")]), ""),
+    "decimal.InvalidOperation": (lambda: decimal.InvalidOperation("d"), ""),
     "RecursionError": (lambda: RecursionError("deep"), ""),
 }  # fmt: skip
 
@@ -191,6 +205,23 @@ def test_exceptions_of_libraries_arrive(raised: Any) -> None:
         assert isinstance(raised(make), kind)
     error = raised(lambda: np.exceptions.AxisError(3, 2))
     assert error.axis == 3 and error.ndim == 2
+
+
+def test_exception_of_a_final_class_is_caught_by_the_class_above_it(raised: Any) -> None:
+    pydantic = pytest.importorskip("pydantic")
+
+    def make() -> Any:
+        class Model(pydantic.BaseModel):  # type: ignore[name-defined,misc]
+            x: int
+
+        try:
+            Model(x="no number")
+        except pydantic.ValidationError as error:
+            return error
+
+    error = raised(make)
+    assert isinstance(error, ValueError) and isinstance(error.cause, pydantic.ValidationError)
+    assert error.errors()[0]["loc"] == ("x",) and "no number" in str(error)
 
 
 def test_class_of_a_function_or_of_main_is_the_callers_own_class(ray: Any, raised: Any, tmp_path: Any) -> None:

@@ -47,6 +47,21 @@ def table() -> Any:
 
 
 WHOLE = table()
+LONG = [f"a text that is too long to lie in a view {i}" for i in range(20_000)]
+OF_TYPES = {
+    "string_view": pa.array(LONG, pa.string_view()),
+    "large_string": pa.array(LONG, pa.large_string()),
+    "struct": pa.array([{"a": text} for text in LONG]),
+    "struct of string_view": pa.array([{"a": text} for text in LONG], pa.struct({"a": pa.string_view()})),
+    "map": pa.array([[(text, 1)] for text in LONG], pa.map_(pa.string(), pa.int64())),
+    "list_view": pa.array([[text] for text in LONG], pa.list_view(pa.string())),
+    "dense union": pa.UnionArray.from_dense(
+        pa.array([0] * len(LONG), pa.int8()), pa.array(range(len(LONG)), pa.int32()), [pa.array(LONG)]
+    ),
+    "run ends": pa.RunEndEncodedArray.from_arrays(pa.array(range(1, len(LONG) + 1), pa.int32()), pa.array(LONG)),
+    "uuid": pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"x" * 16] * 20_000, pa.binary(16))),
+    "decimal": pa.array([1] * 20_000, pa.decimal128(10, 2)),
+}
 FRAME = pd.DataFrame({"n": np.arange(ROWS), "x": np.arange(ROWS) / 2, "text": [f"row {i}" for i in range(ROWS)]})
 MATRIX = np.arange(ROWS, dtype=np.float64).reshape(-1, 10)
 
@@ -85,6 +100,15 @@ def test_ten_rows_of_a_large_value_are_stored_as_ten_rows(ray: Any, value: Any) 
         assert found.dtype == value.dtype and np.array_equal(found, value)
     else:
         assert found.equals(value) and getattr(found, "schema", None) == getattr(value, "schema", None)
+
+
+@pytest.mark.parametrize("name", OF_TYPES)
+def test_slice_of_every_type_of_arrow_is_stored_alone(name: str) -> None:
+    whole = OF_TYPES[name]
+    value = whole.slice(77, 10)
+    assert stored_bytes(value) < 10_000 < stored_bytes(whole)
+    again = pickle.loads(dumps(value, None))  # type: ignore[arg-type]
+    assert again.equals(value) and again.type == value.type
 
 
 def test_whole_tables_still_travel_without_a_copy_of_their_columns() -> None:

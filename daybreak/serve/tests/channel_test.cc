@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -107,15 +108,36 @@ TEST_F(Channel, results_beyond_their_limits_become_errors_that_say_so) {
 }
 
 TEST_F(Channel, all_results_of_a_batch_share_a_limit) {
-  for (int i = 0; i < 6; ++i) ASSERT_TRUE(server_->append(0, 1, 10));
+  constexpr std::uint32_t kCount = kResultBytes / 1'000'000 + 2, kFit = kResultBytes / 1'000'000;
+  for (std::uint32_t i = 0; i < kCount; ++i) ASSERT_TRUE(server_->append(0, 1, kCount));
   ASSERT_EQ(replica_->take(0), ReplicaSide::Took::kBatch);
-  for (std::uint32_t i = 0; i < 6; ++i) replica_->results().set(i, ResultStatus::kText, std::string(1'000'000, 'x'));
+  for (std::uint32_t i = 0; i < kCount; ++i)
+    replica_->results().set(i, ResultStatus::kText, std::string(1'000'000, static_cast<char>('a' + i % 26)));
   replica_->complete();
   std::vector<Result> results;
   std::int64_t took = 0;
   ASSERT_TRUE(*server_->next_completed(took, results));
-  EXPECT_EQ(results[3].text.size(), 1'000'000u);
-  EXPECT_EQ(results[5].status, ResultStatus::kRefused);
+  for (std::uint32_t i = 0; i < kFit; ++i)
+    EXPECT_EQ(results[i].text, std::string(1'000'000, static_cast<char>('a' + i % 26)));
+  EXPECT_EQ(results[kFit].status, ResultStatus::kRefused);
+  EXPECT_NE(results[kFit].text.find("over the limit"), std::string::npos);
+}
+
+TEST_F(Channel, memory_of_large_results_is_given_back) {
+  std::vector<Result> results;
+  std::int64_t took = 0;
+  for (int round = 0; round < 8; ++round) {  // each of the slots twice
+    for (std::uint32_t i = 0; i < 20; ++i) ASSERT_TRUE(server_->append(0, 1, 20));
+    ASSERT_EQ(replica_->take(0), ReplicaSide::Took::kBatch);
+    for (std::uint32_t i = 0; i < 20; ++i) replica_->results().set(i, ResultStatus::kText, std::string(1'000'000, 'x'));
+    replica_->complete();
+    ASSERT_TRUE(*server_->next_completed(took, results));
+    EXPECT_EQ(results[19].text, std::string(1'000'000, 'x'));
+  }
+  struct stat file{};
+  ASSERT_EQ(fstat(mapping_->fd(), &file), 0);
+  EXPECT_LT(static_cast<std::size_t>(file.st_blocks) * 512,
+            kBatchSlots * (kKeptResultBytes + (64u << 10)) + (1u << 20));
 }
 
 TEST_F(Channel, a_replica_that_writes_nonsense_is_found_out) {

@@ -17,6 +17,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from daybreak import serve
 from daybreak.base import errors
@@ -202,9 +205,23 @@ def _matches(pattern: str, text: str) -> bool:
     return re.search(pattern, text) is not None
 
 
+def test_results_of_medium_size_are_answered_in_large_batches_too(server: serve.Server, call: Any) -> None:
+    server.deploy("embeds", lambda x: np.ones((len(x), 5_000)), batch="array", slo_ms=60_000, batch_size=1024)
+    body = json.dumps({"input_batch": [[1.0]] * 900})  # 20 KB each, 18 MB together
+    status, found, _ = call.raw(server.query_address, "POST", "/embeds/predict", body.encode())
+    answers = json.loads(found)["batch_predictions"]
+    assert status == 200 and len(answers) == 900
+    assert all(not each["default"] and len(each["output"]) == 5_000 for each in answers)
+
+
 class AsyncModel:
     def __init__(self) -> None:
         self.loops: set[int] = set()
+
+    async def warm_up(self) -> None:
+        import asyncio
+
+        self.loops.add(id(asyncio.get_running_loop()))
 
     async def predict(self, inputs: Any) -> Any:
         import asyncio
@@ -248,3 +265,22 @@ def test_exception_of_a_model_stays_in_its_log(server: serve.Server, call: Any) 
     server.deploy("m", fails, default="0", slo_ms=10_000)
     answer = call.predict("m", [1])
     assert answer["default_explanation"] == "model_error" and "secret" in server.logs("m")["1/0"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays(
+        st.sampled_from([np.bool_, np.int8, np.uint8, np.int64, np.uint64, np.float16, np.float32, np.float64]),
+        array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
+    ),
+    st.sampled_from(["C", "F", "reversed", "in a dict"]),
+)
+def test_array_of_any_type_and_order_is_its_list(array: Any, form: str) -> None:
+    given_array = array.T if form == "F" else array[::-1] if form == "reversed" and array.ndim else array
+    value = {"a": [given_array, 2**70]} if form == "in a dict" else given_array
+    wanted = {"a": [given_array.tolist(), 2**70]} if form == "in a dict" else given_array.tolist()
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        with pytest.raises(errors.InvalidArgumentError, match="no form in JSON"):
+            results.json_of(value)
+    else:
+        assert json.loads(results.json_of(value)) == wanted
