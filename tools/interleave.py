@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "dev"
 FOLDER = ROOT / "daybreak" / "runtime" / "interleave"
 TARGET = "daybreak_runtime_interleave"
+MODELLED = "daybreak_runtime_modelled"  # the sources under test
 PROGRAM = BUILD / "daybreak" / "runtime" / TARGET
 # A load or read-modify-write whose order is weakened without anybody noticing.
 SAME_INSTRUCTION = "one instruction on x86-64 whatever the order; what C11 allows beyond was explored and had no consequence"
@@ -54,7 +55,7 @@ def compile_command(source: Path) -> tuple[list[str], str]:
     """How the interleaver's build compiles a source, and the object that comes of it."""
     for entry in json.loads((BUILD / "compile_commands.json").read_text()):
         command = shlex.split(entry["command"])
-        if entry["file"] == str(source) and TARGET in (output := command[command.index("-o") + 1]):
+        if entry["file"] == str(source) and MODELLED in (output := command[command.index("-o") + 1]):
             return command, output
     raise SystemExit(f"{source} is not in the build: run ./dev build first")
 
