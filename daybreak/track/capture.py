@@ -205,8 +205,11 @@ def _snapshot(root: Path, run_id: str) -> dict[str, Any]:
         theirs = root / os.fsdecode(git("rev-parse", "--git-path", "index")).removesuffix("\n")
         if theirs.is_file():
             shutil.copy2(theirs, index)  # with its time: what is no older than the index git compares by content
-        listed = partial(git, "diff-files", "--name-only", "-z", *_NO_PROGRAMS, index=index)
-        unmerged, changed = _listed_paths(listed("--diff-filter=U")), _listed_paths(listed())
+        told = os.fsdecode(git("diff-files", "--name-status", "-z", *_NO_PROGRAMS, index=index)).split("\0")
+        changed = list(dict.fromkeys(told[1::2]))
+        unmerged = list(
+            dict.fromkeys(path for letter, path in zip(told[::2], told[1::2], strict=False) if letter == "U")
+        )
         modules = _submodules(root, index)
         taken, skipped = _untracked(root)
         files = [path for path in dict.fromkeys([*changed, *taken]) if path not in modules]
