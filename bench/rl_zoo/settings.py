@@ -32,7 +32,7 @@ RUNS: dict[str, tuple[str, str, int, Setting]] = {
         clip_range=0.1, n_epochs=10, gae_lambda=0.9, max_grad_norm=5, vf_coef=0.19, use_sde=True,
         policy_kwargs=dict(log_std_init=-3.29, ortho_init=False))),
     "a2c_mountaincarcontinuous": ("A2C", "MountainCarContinuous-v0", 100_000, dict(
-        normalize=True, n_envs=4, n_steps=100, ent_coef=0.0, use_sde=True, sde_sample_freq=16,
+        normalize=True, n_envs=4, n_steps=100, ent_coef=0.0, use_sde=True, sde_sample_freq=16, use_rms_prop=True,
         policy_kwargs=dict(log_std_init=0.0, ortho_init=False))),
     "dqn_mountaincar": ("DQN", "MountainCar-v0", 120_000, dict(
         learning_rate=4e-3, batch_size=128, buffer_size=10_000, learning_starts=1000, gamma=0.98, target_update_interval=600,
@@ -44,14 +44,14 @@ RUNS: dict[str, tuple[str, str, int, Setting]] = {
         policy_kwargs=dict(net_arch=[256, 256]))),
     "ppo_mountaincar": ("PPO", "MountainCar-v0", 1_000_000, dict(
         normalize=True, n_envs=16, n_steps=16, gae_lambda=0.98, gamma=0.99, n_epochs=4, ent_coef=0.0)),
-    "a2c_mountaincar": ("A2C", "MountainCar-v0", 1_000_000, dict(normalize=True, n_envs=16, ent_coef=0.0)),
+    "a2c_mountaincar": ("A2C", "MountainCar-v0", 1_000_000, dict(normalize=True, n_envs=16, ent_coef=0.0, use_rms_prop=True)),
     "ppo_acrobot": ("PPO", "Acrobot-v1", 1_000_000, dict(
         normalize=True, n_envs=16, n_steps=256, gae_lambda=0.94, gamma=0.99, n_epochs=4, ent_coef=0.0)),
-    "a2c_acrobot": ("A2C", "Acrobot-v1", 500_000, dict(normalize=True, n_envs=16, ent_coef=0.0)),
+    "a2c_acrobot": ("A2C", "Acrobot-v1", 500_000, dict(normalize=True, n_envs=16, ent_coef=0.0, use_rms_prop=True)),
     "ppo_lunarlander": ("PPO", "LunarLander-v3", 1_000_000, dict(
         n_envs=16, n_steps=1024, batch_size=64, gae_lambda=0.98, gamma=0.999, n_epochs=4, ent_coef=0.01)),
     "a2c_lunarlander": ("A2C", "LunarLander-v3", 200_000, dict(
-        n_envs=8, gamma=0.995, n_steps=5, learning_rate="lin_0.00083", ent_coef=0.00001)),
+        n_envs=8, gamma=0.995, n_steps=5, learning_rate="lin_0.00083", ent_coef=0.00001, use_rms_prop=True)),
     "dqn_lunarlander": ("DQN", "LunarLander-v3", 100_000, dict(
         learning_rate=6.3e-4, batch_size=128, buffer_size=50_000, learning_starts=0, gamma=0.99, target_update_interval=250,
         train_freq=4, gradient_steps=-1, exploration_fraction=0.12, exploration_final_eps=0.1,
