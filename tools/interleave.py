@@ -26,7 +26,9 @@ TARGET = "daybreak_runtime_interleave"
 MODELLED = "daybreak_runtime_modelled"  # the sources under test
 PROGRAM = BUILD / "daybreak" / "runtime" / TARGET
 # A load or read-modify-write whose order is weakened without anybody noticing.
-SAME_INSTRUCTION = "one instruction on x86-64 whatever the order; what C11 allows beyond was explored and had no consequence"
+SAME_INSTRUCTION = (
+    "one instruction on x86-64 whatever the order; what C11 allows beyond was explored and had no consequence"
+)
 FOUND = 3  # exit status of the program when a mutated run fails
 FILES = "queue.cc process.cc process.h layout.h sweep.cc client.cc heap.cc worker_loop.cc spinlock.h scheduler.cc"
 FILES += " tasks.cc actors.cc processes.cc resources.cc"
@@ -87,7 +89,9 @@ def plant(file: str, before: str, after: str, scratch: Path) -> Path:
 
 def hunt(command: list[str], seconds: float) -> tuple[bool, float, str]:
     started = time.monotonic()
-    done = subprocess.run([*command, f"--seconds={seconds}"], capture_output=True, text=True, timeout=20 * seconds + 120)
+    done = subprocess.run(
+        [*command, f"--seconds={seconds}"], capture_output=True, text=True, timeout=20 * seconds + 120
+    )
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     return done.returncode != 0, time.monotonic() - started, failed[0][:110] if failed else ""
 

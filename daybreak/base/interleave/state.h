@@ -124,7 +124,7 @@ struct Engine::State {
   void point(PlaceState* place);  // who goes next
   void pause();
   void linger();  // between the halves of what is torn: others make some steps
-  void leave();  // the current fiber does not go on for now; returns when it does
+  void leave();   // the current fiber does not go on for now; returns when it does
   void kill_one();
   Fiber* choose(bool must_leave);
   Fiber* choose_exhaustive(const std::vector<Fiber*>& others, bool may_stay);
