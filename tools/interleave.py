@@ -34,19 +34,19 @@ FILES = "queue.cc process.cc process.h layout.h sweep.cc client.cc heap.cc worke
 FILES += " tasks.cc actors.cc processes.cc resources.cc"
 
 
-def planted_bugs() -> list[tuple[str, str, str, str]]:
+def planted_bugs() -> list[tuple[str, ...]]:
     spec = importlib.util.spec_from_file_location("planted", FOLDER / "planted.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    bugs: list[tuple[str, str, str, str]] = module.PLANTED
+    bugs: list[tuple[str, ...]] = module.PLANTED
     return bugs
 
 
-def misplaced(bugs: list[tuple[str, str, str, str]]) -> list[str]:
+def misplaced(bugs: list[tuple[str, ...]]) -> list[str]:
     """Bugs whose text is not in its file exactly once."""
     wrong = []
-    for name, file, before, _ in bugs:
+    for name, file, before, *_ in bugs:
         times = (ROOT / "daybreak" / "runtime" / file).read_text().count(before)
         if times != 1:
             wrong.append(f"{name}: its text is {times} times in {file}")
@@ -102,11 +102,13 @@ def planted(seconds: float, first: int) -> int:
         print("\n".join(wrong))
         return 1
     missed = 0
-    for name, file, before, after in bugs:
+    for name, file, before, after, *only in bugs:
         with tempfile.TemporaryDirectory() as scratch:
             program = plant(file, before, after, Path(scratch))
             # "--mutate" of nothing: a failure is reported without a replay.
-            found, took, how = hunt([str(program), "--mutate=none:none:0:0"], seconds)
+            found, took, how = hunt(
+                [str(program), "--mutate=none:none:0:0", *(f"--program={p}" for p in only)], seconds
+            )
         missed += not found
         print(f"{'found' if found else 'MISSED'} after {took:5.1f} s  {name}\n      {how}", flush=True)
     print(f"{len(bugs) - missed} of {len(bugs)} planted bugs found")

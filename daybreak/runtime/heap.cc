@@ -69,16 +69,22 @@ base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t
       await_reclaimer(granule);
       continue;
     }
-    base::Atomic<std::uint32_t>& tag = segment_.tags(granule).tag[offset % kChunkBytes / size_of_class(size_class)];
+    const std::uint64_t place = offset % kChunkBytes / size_of_class(size_class);
+    base::Atomic<std::uint32_t>& tag = segment_.tags(granule).tag[place];
     std::uint32_t none = 0;
-    if (!tag.compare_exchange_strong(none, index + 1)) continue;
+    slot().taking.store(granule / kChunkGranules * kBlocksPerChunk + place + 1, std::memory_order_release);
+    const bool set = tag.compare_exchange_strong(none, index + 1);
     DAYBREAK_FAILPOINT("heap.block_taken");
     // A reclaimer closes a chunk, then looks at its tags; we set the tag, then look whether it is closed.
-    if (segment_.run(granule).load() == ours) return offset;
-    await_reclaimer(granule);
-    if (segment_.run(granule).load() == ours) return offset;
-    none = index + 1;
-    tag.compare_exchange_strong(none, 0);
+    bool mine = set && segment_.run(granule).load() == ours;
+    if (set && !mine) {
+      await_reclaimer(granule);
+      mine = segment_.run(granule).load() == ours;
+      none = index + 1;
+      if (!mine) tag.compare_exchange_strong(none, 0);
+    }
+    slot().taking.store(0, std::memory_order_release);
+    if (mine) return offset;
   }
 }
 

@@ -246,11 +246,14 @@ struct alignas(64) ProcSlot {
       64) base::Atomic<std::uint32_t> bell;  // futex: twice the number of rings, plus one while a thread sleeps on it
   base::Atomic<std::uint32_t> cpu;           // where its waiting thread runs, + 1
   base::Atomic<std::uint32_t> acknowledged;  // newest operation known to have taken effect
+  // The tag that it is about to set or to take back in a chunk that somebody may be reclaiming: chunk * kBlocksPerChunk
+  // + its place there, + 1; 0: none. A death in between leaves the tag in what may be another's chunk by then.
+  alignas(64) base::Atomic<std::uint64_t> taking;
   // What sharing cost it, since it began; only it writes them, for benches.
-  alignas(64) base::Atomic<std::uint64_t> taken;  // tasks from the queue
-  base::Atomic<std::uint64_t> stolen;             // of them, from another worker's ring
-  base::Atomic<std::uint64_t> contended;          // compare-and-swaps on the queue that somebody else won
-  base::Atomic<std::uint64_t> wakeups;            // system calls to wake somebody
+  base::Atomic<std::uint64_t> taken;      // tasks from the queue
+  base::Atomic<std::uint64_t> stolen;     // of them, from another worker's ring
+  base::Atomic<std::uint64_t> contended;  // compare-and-swaps on the queue that somebody else won
+  base::Atomic<std::uint64_t> wakeups;    // system calls to wake somebody
 };
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -35,6 +35,15 @@ void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& fil
   };
   // Under the heap lock: a reclaimer may be about to take an empty chunk of the dead, or have given it to another.
   lock(control_.heap_lock);
+  // A tag that it had set after a reclaimer had found the chunk empty, and had not come to take back.
+  if (std::uint64_t taking = control_.proc[dead].taking.exchange(0); taking != 0) {
+    base::Atomic<std::uint32_t>& tag =
+        segment_.tags((taking - 1) / kBlocksPerChunk * kChunkGranules).tag[(taking - 1) % kBlocksPerChunk];
+    std::uint32_t index = tag.load() - 1;
+    std::uint64_t word = segment_.run((taking - 1) / kBlocksPerChunk * kChunkGranules).load();
+    if (index < filling.size() && filling[index] && (!Run::is_chunk(word) || Run::owner(word) != dead + 1))
+      tag.store(0);
+  }
   for (std::uint64_t at = 0; at < segment_.granules();) {
     std::uint64_t word = segment_.run(at).load();
     if (word == 0) {

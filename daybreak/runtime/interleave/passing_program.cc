@@ -41,6 +41,7 @@ class PassingProgram : public RuntimeProgram {
         }
         p.hold(ref_);
         p.publish(index, false);
+        if (p.set_waiter(ref_)) engine.fail("told to wait for an object that is done");
         if (p.entry(ref_.index).load().generation() != ref_.generation)
           engine.fail("the object is gone while it is held");
       }

@@ -1,10 +1,10 @@
 """Bugs to plant: does the interleaver find each within a minute? Every one was real once, here or in its like elsewhere.
 
-Each: name, file (a .cc of the runtime), text, what it becomes. The text must be there exactly once: a change of the source that
+Each: name, file (a .cc of the runtime), text, what it becomes; perhaps the one program whose turn comes too seldom among all. The text must be there exactly once: a change of the source that
 moves it has to move it here, too. tools/interleave.py plants them, one at a time.
 """
 
-PLANTED = [
+PLANTED: list[tuple[str, ...]] = [
     (
         "full by a tail that may be older than the head",
         "queue.cc",
@@ -76,6 +76,7 @@ PLANTED = [
         "queue.cc",
         "  State s = settled(ref.index);\n  for (;;) {\n    if (s.phase() == Phase::kDying) s = settled(ref.index);",
         "  State s = e.load();\n  for (;;) {",
+        "passing",
     ),
     (
         "nobody is looked for a second time before an object is freed",

@@ -44,6 +44,7 @@ class SharingProgram : public RuntimeProgram {
   std::string at_rest(Engine&) override { return world_.left_over(); }
 
   void look(Engine& engine, Process& p) {
+    if (p.set_waiter(ref_)) engine.fail(fmt::format("process {} is told to wait for what is done", p.id()));
     State s = p.settled(ref_.index);
     if (s.generation() != ref_.generation || s.phase() != Phase::kReady || p.value(ref_.index)[0] != std::byte{42})
       engine.fail(fmt::format("process {} holds an object that is gone", p.id()));
