@@ -99,8 +99,15 @@ PLANTED: list[tuple[str, ...]] = [
     (
         "the sweep looks at chunks without the lock",
         "sweep.cc",
-        "  lock(control_.heap_lock);\n  for (std::uint64_t at = 0; at < segment_.granules();) {",
-        "  for (std::uint64_t at = 0; at < segment_.granules();) {",
+        "  lock(control_.heap_lock);\n  // A tag that it had set",
+        "  // A tag that it had set",
+    ),
+    (
+        "a tag that a death has left in another's chunk stays there",
+        "sweep.cc",
+        "      tag.store(0);\n  }\n  for (",
+        "      (void)tag.load();\n  }\n  for (",
+        "heap-killed",
     ),
     (
         "a push that a death cut off is not done",
