@@ -1,7 +1,8 @@
 """Bugs to plant: does the interleaver find each within a minute? Every one was real once, here or in its like elsewhere.
 
-Each: name, file (a .cc of the runtime), text, what it becomes; perhaps the one program whose turn comes too seldom among all. The text must be there exactly once: a change of the source that
-moves it has to move it here, too. tools/interleave.py plants them, one at a time.
+Each: name, file (a .cc of the runtime), text, what it becomes; perhaps the one program whose turn comes too seldom among all. The
+text must be there exactly once: a change of the source that moves it has to move it here, too. tools/interleave.py plants them, one
+at a time.
 """
 
 PLANTED: list[tuple[str, ...]] = [
