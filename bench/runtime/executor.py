@@ -14,7 +14,7 @@ from bench.runtime import metg
 from bench.runtime.program import CPUS, IN_FLIGHT, SAMPLES, busy_process, latencies_us, pss_mb
 
 
-class ExecutorProgram:
+class ExecutorProgram(metg.Rows):
     """`make(workers)` gives the executor; `functions` are ok, total and load as the executor can pickle them."""
 
     def __init__(self, make: Callable[[int], Executor], functions: dict[str, Callable[..., Any]]) -> None:
@@ -23,7 +23,6 @@ class ExecutorProgram:
         self.quick = False
         self.executor: Executor | None = None
         self.idle: list[float] = []
-        self.sweep: metg.Sweep | None = None
 
     def start(self) -> Executor:
         if self.executor is None:
@@ -84,38 +83,18 @@ class ExecutorProgram:
             value = rate(call, self.duration, warm_up=20)
         return Measure(value, call().decode())
 
-    def _metg(self, pattern: str, least: float) -> Measure:
+    def run_graph(self, pattern: str, size: int, count: int) -> None:
         """An executor knows no dependencies: the program waits for what a task needs, as its users' programs do."""
-        if self.sweep is None:
-            submit = self.start().submit
+        submit = self.start().submit
 
-            def call(count: int, *needs: Any) -> Any:
-                return submit(metg.spin, count, *[need.result() for need in needs])
+        def call(count: int, *needs: Any) -> Any:
+            return submit(metg.spin, count, *[need.result() for need in needs])
 
-            def wait(futures: list[Any]) -> None:
-                for future in futures:
-                    future.result()
+        def wait(futures: list[Any]) -> None:
+            for future in futures:
+                future.result()
 
-            self.sweep = metg.Sweep(lambda p, size, count: metg.graph(p, size, count, call, wait), CPUS, self.quick)
-        return self.sweep.metg(pattern, least)
-
-    def metg_50_independent(self) -> Measure:
-        return self._metg("independent", 0.5)
-
-    def metg_95_independent(self) -> Measure:
-        return self._metg("independent", 0.95)
-
-    def metg_50_stencil(self) -> Measure:
-        return self._metg("stencil", 0.5)
-
-    def metg_95_stencil(self) -> Measure:
-        return self._metg("stencil", 0.95)
-
-    def metg_50_tree(self) -> Measure:
-        return self._metg("tree", 0.5)
-
-    def metg_95_tree(self) -> Measure:
-        return self._metg("tree", 0.95)
+        metg.graph(pattern, size, count, call, wait)
 
     def _after_idle(self) -> list[float]:
         if not self.idle:

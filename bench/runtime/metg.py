@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.rows import Measure, Skip
 
+CPUS = 2
 PATTERNS = ("independent", "stencil", "tree")
 LARGEST_US = 50_000.0
 SMALLEST_US = 1.0
@@ -118,3 +119,36 @@ class Sweep:
                 return Measure(value, None, {f"at_{us:.0f}_us": efficiency for us, efficiency in points})
             above = point
         return Measure(points[-1][0], None, {f"at_{us:.0f}_us": efficiency for us, efficiency in points})
+
+
+class Rows:
+    """The six rows, for a program that says how it runs a graph; measured once for both rows of a pattern."""
+
+    quick: bool
+    _sweep: Sweep | None = None
+
+    def run_graph(self, pattern: str, size: int, count: int) -> None:
+        raise NotImplementedError
+
+    def _metg(self, pattern: str, least: float) -> Measure:
+        if self._sweep is None:
+            self._sweep = Sweep(self.run_graph, CPUS, self.quick)
+        return self._sweep.metg(pattern, least)
+
+    def metg_50_independent(self) -> Measure:
+        return self._metg("independent", 0.5)
+
+    def metg_95_independent(self) -> Measure:
+        return self._metg("independent", 0.95)
+
+    def metg_50_stencil(self) -> Measure:
+        return self._metg("stencil", 0.5)
+
+    def metg_95_stencil(self) -> Measure:
+        return self._metg("stencil", 0.95)
+
+    def metg_50_tree(self) -> Measure:
+        return self._metg("tree", 0.5)
+
+    def metg_95_tree(self) -> Measure:
+        return self._metg("tree", 0.95)

@@ -15,9 +15,9 @@ from typing import Any
 
 from bench.rows import Measure, rate
 from bench.runtime import metg
+from bench.runtime.metg import CPUS
 
 IN_FLIGHT = 1000
-CPUS = 2
 STORE_BYTES = 3 << 30
 LARGE_BYTES = 800 << 20
 SAMPLES = 1000
@@ -53,7 +53,7 @@ def latencies_us(call: Callable[[], Any], samples: int) -> list[float]:
     return sorted(times)
 
 
-class Program:
+class Program(metg.Rows):
     """One row a method."""
 
     def __init__(self, api: ModuleType) -> None:
@@ -61,7 +61,7 @@ class Program:
         self.quick = False
         self.started = False
         self.idle: list[float] = []
-        self.sweep: metg.Sweep | None = None
+        self.spin: Callable[..., Any] | None = None
         self.contention: Callable[[], dict[str, int]] | None = None  # ours: what sharing has cost so far
 
     def start(self) -> None:
@@ -257,8 +257,8 @@ class Program:
             value = rate(lambda: get(f.remote()), self.duration, warm_up=20)
         return Measure(value, get(f.remote()).decode())
 
-    def _metg(self, pattern: str, least: float) -> Measure:
-        if self.sweep is None:
+    def run_graph(self, pattern: str, size: int, count: int) -> None:
+        if self.spin is None:
             self.start()
 
             def spin(count: int, *needs: Any) -> int:  # metg.spin, by value: workers cannot import this file
@@ -266,27 +266,8 @@ class Program:
                     pass
                 return len(needs)
 
-            call, get = self.api.remote(spin).remote, self.api.get
-            self.sweep = metg.Sweep(lambda p, size, count: metg.graph(p, size, count, call, get), CPUS, self.quick)
-        return self.sweep.metg(pattern, least)
-
-    def metg_50_independent(self) -> Measure:
-        return self._metg("independent", 0.5)
-
-    def metg_95_independent(self) -> Measure:
-        return self._metg("independent", 0.95)
-
-    def metg_50_stencil(self) -> Measure:
-        return self._metg("stencil", 0.5)
-
-    def metg_95_stencil(self) -> Measure:
-        return self._metg("stencil", 0.95)
-
-    def metg_50_tree(self) -> Measure:
-        return self._metg("tree", 0.5)
-
-    def metg_95_tree(self) -> Measure:
-        return self._metg("tree", 0.95)
+            self.spin = self.api.remote(spin).remote
+        metg.graph(pattern, size, count, self.spin, self.api.get)
 
     def _after_idle(self) -> list[float]:
         if not self.idle:

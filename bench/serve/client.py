@@ -164,6 +164,16 @@ HONEST += ["input_2mb", "model_5ms", "model_5ms_p99"]
 BUSY_S = 0.005
 
 
+@contextmanager
+def fastapi(address: str, workers: int) -> Iterator[None]:
+    """`fastapi_app.py` under uvicorn, on uvloop and httptools."""
+    port = address.rsplit(":", 1)[1]
+    command = ["-m", "uvicorn", "bench.serve.fastapi_app:app", "--app-dir", str(FOLDER.parent.parent), "--port", port]
+    command += ["--workers", str(workers), "--loop", "uvloop", "--http", "httptools", "--log-level", "warning"]
+    with process([*command, "--no-access-log"], address, "/noop/predict"):
+        yield
+
+
 class Rows:
     """The rows that all servers have, over an address and paths. `noop` is measured once a round for its three rows."""
 

@@ -7,37 +7,6 @@ from contextlib import ExitStack  # noqa: E402
 
 from bench.serve import client  # noqa: E402
 
-SERVER = """
-import sys
-import time
-from itertools import count
-import uvicorn
-from fastapi import FastAPI
-from pydantic import BaseModel
-
-class Query(BaseModel):
-    input: list[float]
-
-class Answer(BaseModel):
-    query_id: int
-    output: float
-    default: bool
-
-app, ids = FastAPI(), count()
-
-@app.post("/noop/predict")
-async def predict(query: Query) -> Answer:
-    return Answer(query_id=next(ids), output=query.input[0], default=False)
-
-@app.post("/busy/predict")
-async def busy(query: Query) -> Answer:
-    end = time.perf_counter() + 0.005
-    while time.perf_counter() < end: pass
-    return Answer(query_id=next(ids), output=query.input[0], default=False)
-
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), loop="uvloop", http="httptools", log_level="warning", access_log=False)
-"""
-
 running = ExitStack()
 address = f"127.0.0.1:{client.free_port()}"
 rows = client.Rows(address, "/noop/predict", lambda: QUICK)
@@ -46,7 +15,7 @@ globals().update({name: getattr(rows, name) for name in client.HONEST})
 
 
 def setup():
-    running.enter_context(client.process(["-c", SERVER, address.rsplit(":", 1)[1]], address, "/noop/predict"))
+    running.enter_context(client.fastapi(address, workers=1))
 
 
 def teardown():
