@@ -178,14 +178,17 @@ TEST_F(NodeTest, resources_are_granted_in_turns_and_come_back) {
 TEST_F(NodeTest, threads_of_the_driver_submit_at_once_while_workers_are_killed) {
   Ref f = function("add");
   std::atomic<bool> stop{false};
+  std::atomic<int> right{0};
   std::thread killer([&] {
     while (!stop) {
       for (const Node::ProcessInfo& process : node_->processes()) kill(process.pid, SIGKILL);
+      // Only when something has been done since: where a worker needs more than that to start (TSan), none would ever
+      // come to its first task.
+      for (const int before = right; !stop && right == before;) usleep(1000);
       usleep(20'000);
     }
   });
   std::vector<std::thread> threads;
-  std::atomic<int> right{0};
   for (std::int64_t t = 0; t < 3; ++t)
     threads.emplace_back([&, t] {
       for (std::int64_t i = 0; i < 100; ++i) {
