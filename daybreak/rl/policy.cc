@@ -165,7 +165,9 @@ void Policy::finish_box(const Run& run, std::ptrdiff_t stride, float* out, nn::R
     if (random != nullptr && info_.distribution == Distribution::kSde) {
       float variance = nn::kSdeVariance;
       for (int k = 0; k < features(); ++k) {
-        const float part = run.features[k * stride] * std::exp(log_std_[static_cast<std::size_t>(k * actions_ + a)]);
+        const float part = run.features[k * stride] *
+                           std::exp(log_std_[static_cast<std::size_t>(k) * static_cast<std::size_t>(actions_) +
+                                             static_cast<std::size_t>(a)]);
         variance += part * part;
       }
       action += std::sqrt(variance) * random->normal();

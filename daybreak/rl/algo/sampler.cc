@@ -156,7 +156,7 @@ void RolloutSampler::choose(std::int64_t first, int count, SampleBatch& batch, s
       float action = out[a * ld + b];
       if (sde) {
         const float off = exploration(static_cast<int>(first) + b, a, b);
-        const float s2 = variance_[static_cast<std::size_t>(a * nn::kBlock + b)];
+        const float s2 = variance_[static_cast<std::size_t>(a) * nn::kBlock + static_cast<std::size_t>(b)];
         action += off;
         logp -= 0.5F * off * off / s2 + 0.5F * std::log(s2) + 0.91893853320467274F;
       } else {

@@ -37,7 +37,8 @@ void sde_loss(const PolicyLoss& config, int n, int nb, float* mean, std::ptrdiff
     float logp = 0;
     float entropy = 0;
     for (int a = 0; a < config.actions; ++a) {
-      const float s2 = variance[static_cast<std::size_t>(a * nb + b)];
+      const float s2 =
+          variance[static_cast<std::size_t>(a) * static_cast<std::size_t>(nb) + static_cast<std::size_t>(b)];
       const float error = action[a * lda + b] - mean[a * ld + b];
       const float half_log = 0.5F * std::log(s2);
       logp -= 0.5F * error * error / s2 + half_log + kHalfLog2Pi;
@@ -60,10 +61,11 @@ void sde_loss(const PolicyLoss& config, int n, int nb, float* mean, std::ptrdiff
     sums->kl += static_cast<double>((ratio - 1) - log_ratio);
     sums->clipped += std::fabs(ratio - 1) > config.clip ? 1 : 0;
     for (int a = 0; a < config.actions; ++a) {
-      const float s2 = variance[static_cast<std::size_t>(a * nb + b)];
+      const float s2 =
+          variance[static_cast<std::size_t>(a) * static_cast<std::size_t>(nb) + static_cast<std::size_t>(b)];
       const float error = action[a * lda + b] - mean[a * ld + b];
       mean[a * ld + b] = slope * error / s2;
-      d_variance[static_cast<std::size_t>(a * nb + b)] =
+      d_variance[static_cast<std::size_t>(a) * static_cast<std::size_t>(nb) + static_cast<std::size_t>(b)] =
           0.5F / s2 * (slope * (error * error / s2 - 1) - config.entropy_coef * config.scale);
     }
   }
