@@ -12,6 +12,7 @@ import math
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -121,14 +122,14 @@ class Sweep:
         return Measure(points[-1][0], None, {f"at_{us:.0f}_us": efficiency for us, efficiency in points})
 
 
-class Rows:
+class Rows(ABC):
     """The six rows, for a program that says how it runs a graph; measured once for both rows of a pattern."""
 
     quick: bool
     _sweep: Sweep | None = None
 
-    def run_graph(self, pattern: str, size: int, count: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def run_graph(self, pattern: str, size: int, count: int) -> None: ...
 
     def _metg(self, pattern: str, least: float) -> Measure:
         if self._sweep is None:
