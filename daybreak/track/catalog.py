@@ -11,7 +11,9 @@ import contextlib
 import json
 import math
 import os
+import random
 import sqlite3
+import time
 import warnings
 import zlib
 from collections.abc import Callable
@@ -32,6 +34,7 @@ _DAMAGED = (
     sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_SCHEMA,
 )
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _told: set[tuple[str, str, str]] = set()
 
 VERSION = 2
@@ -139,10 +142,8 @@ class Catalog:
         except sqlite3.DatabaseError as broken:
             if not isinstance(broken, sqlite3.OperationalError):
                 return self._anew()  # not a database, or of another version
-            if _code(broken) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise errors.UnavailableError(
-                    f"{self.path}: {broken}: another process has kept it for {BUSY_SECONDS:.0f} s"
-                ) from broken
+            if _code(broken) in _BUSY:
+                raise
             return self._prepared(":memory:")  # a root or a file that we may only read, or not even that: slower
         except UnicodeDecodeError:  # SQLite's own words about what is damaged, with the damage in them
             return self._anew()
@@ -191,6 +192,27 @@ class Catalog:
         A database that turns out to be damaged is rebuilt, and asked again. A run that cannot be read (another user's, a folder
         that is damaged) is left out with a RuntimeWarning that says which and why, and tried again the next time.
         """
+        give_up = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                answer, unread = self._ask(question)
+                break
+            except sqlite3.OperationalError as busy:
+                # SQLite does not wait where waiting could be for ever (two that both want to make the file a WAL one): let go, again.
+                if _code(busy) not in _BUSY:
+                    raise
+                if time.monotonic() >= give_up:
+                    raise errors.UnavailableError(
+                        f"{self.path}: {busy}: others have kept it for {BUSY_SECONDS:.0f} s"
+                    ) from busy
+                time.sleep(random.uniform(0.001, 0.02))
+        for run, why in unread:
+            if (self.root, run, why) not in _told:
+                _told.add((self.root, run, why))
+                warnings.warn(f"run {run} is left out, it cannot be read: {why}", RuntimeWarning, stacklevel=3)
+        return answer
+
+    def _ask(self, question: Callable[[sqlite3.Connection], _Answer]) -> tuple[_Answer, list[tuple[str, str]]]:
         database = self._connect()
         try:
             try:
@@ -201,14 +223,9 @@ class Catalog:
                 database.close()
                 database = self._anew()
                 answer = self._asked(database, question)
-            unread = database.execute("SELECT id, why FROM unread ORDER BY id").fetchall()
+            return answer, database.execute("SELECT id, why FROM unread ORDER BY id").fetchall()
         finally:
             database.close()
-        for run, why in unread:
-            if (self.root, run, why) not in _told:
-                _told.add((self.root, run, why))
-                warnings.warn(f"run {run} is left out, it cannot be read: {why}", RuntimeWarning, stacklevel=3)
-        return answer
 
     def _asked(self, database: sqlite3.Connection, question: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
         self._refresh(database)

@@ -278,6 +278,47 @@ def test_a_catalog_that_many_refresh_at_once_is_right(folder: Path) -> None:
     assert found == described(order_by="metrics.x") and len(found) == 40
 
 
+def test_a_catalog_that_many_make_at_once_is_made_once_and_nobody_is_refused(folder: Path) -> None:
+    make("first", x=1.0)
+    for _ in range(20):
+        for file in folder.glob("catalog.db*"):
+            file.unlink()
+        barrier, found, failures = threading.Barrier(8), [], []
+
+        def search(barrier=barrier, found=found, failures=failures) -> None:
+            barrier.wait()
+            try:
+                found.append(len(track.runs("metrics.x = 1")))
+            except BaseException as error:
+                failures.append(error)
+
+        searchers = [threading.Thread(target=search) for _ in range(8)]
+        for searcher in searchers:
+            searcher.start()
+        for searcher in searchers:
+            searcher.join()
+        assert (failures, found) == ([], [1] * 8)
+
+
+def test_a_catalog_that_another_keeps_is_waited_for_and_then_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from daybreak.track import catalog
+
+    make("first", x=1.0)
+    track.runs()
+    keeper = sqlite3.connect(folder / "catalog.db", isolation_level=None)
+    keeper.execute("BEGIN IMMEDIATE")
+    make("second", x=2.0)
+    monkeypatch.setattr(catalog, "BUSY_SECONDS", 0.2)
+    with pytest.raises(errors.UnavailableError, match=r"catalog\.db: database is locked: others have kept it"):
+        track.runs()
+    monkeypatch.setattr(catalog, "BUSY_SECONDS", 30.0)
+    keeper.execute("COMMIT")
+    keeper.close()
+    assert len(track.runs()) == 2
+
+
 def test_a_run_is_seen_running_and_then_killed_without_anyones_help(folder: Path) -> None:
     code = (
         "import sys; from daybreak import track; track.init(sys.argv[1]); run = track.run('victim'); run.log('x', 3)\n"
