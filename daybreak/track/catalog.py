@@ -198,7 +198,7 @@ class Catalog:
                 answer, unread = self._ask(question)
                 break
             except sqlite3.OperationalError as busy:
-                # SQLite does not wait where waiting could be for ever (two that both want to make the file a WAL one): let go, again.
+                # SQLite does not wait where that could be for ever (two that both want to make the file a WAL one): let go, again.
                 if _code(busy) not in _BUSY:
                     raise
                 if time.monotonic() >= give_up:
