@@ -1,7 +1,7 @@
 """Holds the C++ includes against what each room declares, and the declarations against the floors of ARCHITECTURE.md.
 
 - `#include "daybreak/X/..."` in room R needs X in `daybreak_room(R USES ...)`.
-- USES names rooms of lower floors only, and between rooms of floor 4 only the arrows in SIDEWAYS.
+- USES names rooms of lower floors only.
 - `daybreak/X/internal/` is for X alone.
 - Python.h and nanobind are for bind.cc, bind.h and python/ alone: the core is usable from C++ without Python.
 """
@@ -15,12 +15,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     "base": 1,
-    **dict.fromkeys(("net", "tensor", "crypto"), 2),
-    "runtime": 3,
-    **dict.fromkeys(("rl", "tune", "track", "serve", "grant", "map", "linalg", "frame", "sealed"), 4),
-    **dict.fromkeys(("demo", "cli", "console"), 5),
+    **dict.fromkeys(("os", "net", "tensor", "crypto"), 2),
+    **dict.fromkeys(("runtime", "store"), 3),
+    **dict.fromkeys(("rl", "track", "grant", "serve", "map"), 4),
+    **dict.fromkeys(("tune", "linalg", "frame"), 5),
+    "sealed": 6,
+    **dict.fromkeys(("demo", "compat", "cli", "console"), 7),
 }
-SIDEWAYS = {("tune", "track"), ("linalg", "map"), ("sealed", "frame")}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]', re.MULTILINE)
 ROOM = re.compile(r"daybreak_room\(\s*(\w+)\s*(?:USES([^)]*?))?(?:\b(?:LINK|ALONE|NOT_INTERLEAVED)\b[^)]*)?\)")
 
@@ -36,7 +37,7 @@ def check_uses(room: str, uses: list[str]) -> list[str]:
     for used in uses:
         if used not in FLOORS:
             problems.append(f"'{room}' uses '{used}', which is no room")
-        elif not problems and FLOORS[used] >= FLOORS[room] and (room, used) not in SIDEWAYS:
+        elif not problems and FLOORS[used] >= FLOORS[room]:
             problems.append(
                 f"'{room}' (floor {FLOORS[room]}) uses '{used}' (floor {FLOORS[used]}): arrows go down; "
                 f"let '{room}' own the interface and a higher room join the two"
