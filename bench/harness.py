@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.peers import OURS, ROOT, Peer, PeerError, Run
+from bench.peers import LONG_ROW_TIMEOUT_S, OURS, ROOT, ROW_TIMEOUT_S, Peer, PeerError, Run
 from bench.rows import Row
 
 RESULTS = ROOT / "bench" / "results"
@@ -113,7 +113,7 @@ def measure(rows: list[Row], peers: list[Peer], quick: bool, rounds: int | None)
                 while left:
                     now = series[left[0].name, peer.name]
                     started = time.monotonic()
-                    now.take(run.measure(left[0].name))
+                    now.take(run.measure(left[0].name, LONG_ROW_TIMEOUT_S if left[0].long else ROW_TIMEOUT_S))
                     now.seconds = max(now.seconds, time.monotonic() - started)
                     left.pop(0)
         except PeerError as error:

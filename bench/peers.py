@@ -20,7 +20,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "ours"
 TEARDOWN_S = 30.0
-ROW_TIMEOUT_S = 3600.0
+ROW_TIMEOUT_S = 240.0
+LONG_ROW_TIMEOUT_S = 7200.0
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -129,8 +130,8 @@ class Run:
         )
         return self
 
-    def measure(self, row: str) -> dict[str, Any]:
-        """The worker's answer; PeerError when it dies or says nothing for ROW_TIMEOUT_S."""
+    def measure(self, row: str, timeout_s: float = ROW_TIMEOUT_S) -> dict[str, Any]:
+        """The worker's answer; PeerError when it dies or says nothing for that long."""
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None and stdout is not None
         try:
@@ -138,9 +139,9 @@ class Run:
             stdin.flush()
         except BrokenPipeError:
             raise PeerError(f"{self.peer.name} ended before {row}: exit status {self.process.wait()}") from None
-        ready, _, _ = select.select([stdout], [], [], ROW_TIMEOUT_S)
+        ready, _, _ = select.select([stdout], [], [], timeout_s)
         if not ready:
-            raise PeerError(f"{self.peer.name}: {row} did not end in {ROW_TIMEOUT_S:.0f} s")
+            raise PeerError(f"{self.peer.name}: {row} did not end in {timeout_s:.0f} s")
         line = stdout.readline()
         if not line:
             raise PeerError(f"{self.peer.name} died in {row}: exit status {self.process.wait()}")

@@ -47,11 +47,13 @@ def run(module: ModuleType, row: str, quick: bool) -> dict[str, object]:
 
 
 def main() -> None:
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.set_inheritable(answers.fileno(), False)
+    # The pipes are ours alone: a peer's daemon that inherits its standard input reads it (Open MPI's does), and a request is gone.
+    requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w", buffering=1)
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     module: ModuleType | None = None
-    for line in sys.stdin:
+    for line in requests:
         request = json.loads(line)
         try:
             if module is None:

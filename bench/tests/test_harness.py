@@ -25,6 +25,10 @@ def broken(): raise RuntimeError("ours is broken")
 def leaves_daemon():
     child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
     return Measure(1.0, info={"pid": child.pid})
+def naps(): time.sleep(2)
+def leaves_reader():
+    child = subprocess.Popen(["cat"], start_new_session=True, stdout=subprocess.DEVNULL)
+    return Measure(1.0)
 def process(): return Measure(1.0, check=None, info={"pid": os.getpid()})
 def process_again(): return process()
 """
@@ -111,6 +115,20 @@ def test_no_process_of_a_peer_is_left(folder: Path) -> None:
     pid = int(line["info"]["pid"])  # type: ignore[index]
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_daemon_of_a_peer_that_reads_its_input_takes_no_request(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness, "ROW_TIMEOUT_S", 5.0)
+    rows = [Row("leaves_reader", "1", "higher"), *[Row("alone", "1", "higher", fresh=False)] * 3]
+    assert [line["ours"] for line in lines_of(folder, *rows)] == [1.0, 7.0, 7.0, 7.0]
+
+
+def test_a_row_that_says_nothing_is_given_up(folder: Path) -> None:
+    with peers.Run(peers.Peer.of(folder / "ours.py"), quick=True) as run:
+        with pytest.raises(peers.PeerError, match="naps did not end in 0 s"):
+            run.measure("naps", 0.2)
 
 
 def test_fresh_rows_have_a_process_of_their_own(folder: Path) -> None:
