@@ -70,10 +70,21 @@ def pickler_type() -> Any:
                     found = reducer(obj, self)
                     if found is not NotImplemented:
                         return found
-                return of_cloudpickle(self, obj)
+                found = of_cloudpickle(self, obj)
+                return _with_slots(obj, found) if isinstance(obj, type) and "__slots__" in vars(obj) else found
 
         _pickler = Pickler
     return _pickler
+
+
+def _with_slots(cls: type, reduced: Any) -> Any:
+    """A class by value is made with its ``__slots__``: cloudpickle (3.1) sets them when it is too late, its objects there have a
+    ``__dict__``, and what they pickle to does not load where the class came from."""
+    made_so = isinstance(reduced, tuple) and getattr(reduced[0], "__name__", "") == "_make_skeleton_class"
+    if not made_so or issubclass(cls, tuple):  # what makes named tuples says it itself
+        return reduced
+    make, (metaclass, name, bases, body, *more), *rest = reduced
+    return (make, (metaclass, name, bases, {**body, "__slots__": vars(cls)["__slots__"]}, *more), *rest)
 
 
 def world() -> bytes:

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <type_traits>
 
 namespace daybreak::serve {
 
@@ -13,21 +14,43 @@ namespace {
 
 constexpr std::size_t kElement = 4;  // both of a model's element types
 
+// False where the model cannot take the number: a net answers something to NaN, too, which would be no answer.
 template <typename To, typename From>
-void convert_row(std::span<const std::byte> from, std::byte* to) {
-  for (std::size_t i = 0; i < from.size() / sizeof(From); ++i) {
-    From value;
-    std::memcpy(&value, from.data() + i * sizeof(From), sizeof value);
-    const To converted = static_cast<To>(value);
-    std::memcpy(to + i * sizeof(To), &converted, sizeof converted);
+bool convert(From from, To& to) {
+  if constexpr (std::is_same_v<To, float>) {
+    to = static_cast<float>(from);
+    return std::isfinite(to);
+  } else if constexpr (std::is_same_v<From, To>) {
+    to = from;
+    return true;
+  } else {
+    if (!(from >= -0x1p31 && from < 0x1p31 && from == std::trunc(from))) return false;
+    to = static_cast<To>(from);
+    return true;
   }
 }
 
+// The first number that the model cannot take, in words; empty where it can take all.
+template <typename To, typename From>
+std::string convert_row(std::span<const std::byte> from, std::byte* to) {
+  for (std::size_t i = 0; i < from.size() / sizeof(From); ++i) {
+    From value;
+    To converted;
+    std::memcpy(&value, from.data() + i * sizeof(From), sizeof value);
+    if (!convert(value, converted)) {
+      return fmt::format("input[{}]={}: the model takes {}", i, value,
+                         std::is_same_v<To, float> ? "finite numbers of float32" : "whole numbers of int32");
+    }
+    std::memcpy(to + i * sizeof(To), &converted, sizeof converted);
+  }
+  return {};
+}
+
 template <typename To>
-void read_row(std::span<const std::byte> from, InputType type, std::byte* to) {
+std::string read_row(std::span<const std::byte> from, InputType type, std::byte* to) {
   if (type == InputType::kDoubles) return convert_row<To, double>(from, to);
   if (type == InputType::kFloats) return convert_row<To, float>(from, to);
-  convert_row<To, std::int32_t>(from, to);
+  return convert_row<To, std::int32_t>(from, to);
 }
 
 // False when a number is not finite.
@@ -65,16 +88,18 @@ void NativeRunner::answer(ReplicaSide& side, InputType type) {
   for (const Input& input : side.inputs()) {
     const std::size_t came = input.bytes.size() / element_bytes(type);
     if (element_bytes(type) == 1 || came != takes) {
-      side.results().fail(input.index, fmt::format("the model takes {} numbers, {} came", takes, came));
+      side.results().refuse(input.index, fmt::format("the model takes {} numbers, {} came", takes, came));
       continue;
     }
     std::byte* row = inputs_.data() + rows_.size() * takes * kElement;
-    if (model_->input_dtype == DAYBREAK_MODEL_INT32) {
-      read_row<std::int32_t>(input.bytes, type, row);
+    const std::string refused = model_->input_dtype == DAYBREAK_MODEL_INT32
+                                    ? read_row<std::int32_t>(input.bytes, type, row)
+                                    : read_row<float>(input.bytes, type, row);
+    if (refused.empty()) {
+      rows_.push_back(input.index);
     } else {
-      read_row<float>(input.bytes, type, row);
+      side.results().refuse(input.index, refused);  // its own query's error, not that of the batch
     }
-    rows_.push_back(input.index);
   }
   outputs_.resize(rows_.size() * gives * kElement);
   std::array<char, kMaxErrorBytes> error{};

@@ -72,6 +72,8 @@ def dumps(arrays: Mapping[str, npt.ArrayLike], metadata: Mapping[str, str] | Non
     """
     tensors = []
     for name, value in arrays.items():
+        if not isinstance(name, str):
+            raise TypeError(f"an array is named by {name!r} (a {type(name).__name__}): names are text")
         if isinstance(value, np.ma.MaskedArray):
             raise TypeError(
                 f"array {name!r} is masked, and its mask would be lost: give filled(...), and the mask beside it"

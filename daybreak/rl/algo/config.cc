@@ -171,6 +171,17 @@ base::Status one_of(const char* name, const std::string& value, std::initializer
   return fail(Code::kInvalidArgument, "{}='{}': valid are {}", name, value, fmt::join(valid, ", "));
 }
 
+base::Status no_less_than_zero(const char* name, const Schedule& schedule) {
+  for (const auto& [steps, value] : schedule.points) {
+    if (!(value >= 0)) return fail(Code::kInvalidArgument, "{}={} is less than 0", name, value);
+  }
+  return {};
+}
+
+base::Status no_less_than_zero(const char* name, double value) {
+  return value >= 0 ? base::Status{} : fail(Code::kInvalidArgument, "{}={} is less than 0", name, value);
+}
+
 constexpr std::int64_t kMaxEnvs = 1 << 16;
 constexpr std::int64_t kMaxSteps = 1 << 20;
 constexpr std::int64_t kMaxSamples = std::int64_t{1} << 26;
@@ -194,6 +205,22 @@ base::Result<OnPolicyConfig> parse_on_policy(std::string_view text) {
   DAYBREAK_TRY(in_range<std::int64_t>("num_epochs", c.num_epochs, 1, 10000));
   DAYBREAK_TRY(in_range("gamma", c.gamma, 0.0, 1.0));
   DAYBREAK_TRY(in_range("gae_lambda", c.gae_lambda, 0.0, 1.0));
+  DAYBREAK_TRY(in_range("adam_beta1", c.adam_beta1, 0.0, 1.0));
+  DAYBREAK_TRY(in_range("adam_beta2", c.adam_beta2, 0.0, 1.0));
+  DAYBREAK_TRY(no_less_than_zero("lr", c.lr));
+  DAYBREAK_TRY(no_less_than_zero("clip", c.clip));
+  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, double>>{
+           {"value_clip", c.value_clip},
+           {"observation_clip", c.observation_clip},
+           {"reward_clip", c.reward_clip},
+           {"max_grad_norm", c.max_grad_norm},
+           {"kl_coef", c.kl_coef},
+           {"kl_target", c.kl_target},
+           {"target_kl", c.target_kl},
+           {"rmsprop_eps", c.rmsprop_eps},
+           {"adam_eps", c.adam_eps}}) {
+    DAYBREAK_TRY(no_less_than_zero(name, value));
+  }
   return c;
 }
 
@@ -206,6 +233,12 @@ base::Result<BcConfig> parse_bc(std::string_view text) {
   DAYBREAK_TRY(in_range<std::int64_t>("minibatch_size", c.minibatch_size, 0, kMaxSamples));
   DAYBREAK_TRY(in_range<std::int64_t>("num_epochs", c.num_epochs, 1, 10000));
   DAYBREAK_TRY(in_range("validation_fraction", c.validation_fraction, 0.0, 0.9));
+  DAYBREAK_TRY(in_range("adam_beta1", c.adam_beta1, 0.0, 1.0));
+  DAYBREAK_TRY(in_range("adam_beta2", c.adam_beta2, 0.0, 1.0));
+  DAYBREAK_TRY(no_less_than_zero("lr", c.lr));
+  DAYBREAK_TRY(no_less_than_zero("observation_clip", c.observation_clip));
+  DAYBREAK_TRY(no_less_than_zero("max_grad_norm", c.max_grad_norm));
+  DAYBREAK_TRY(no_less_than_zero("adam_eps", c.adam_eps));
   return c;
 }
 
@@ -222,6 +255,15 @@ base::Result<DqnConfig> parse_dqn(std::string_view text) {
   DAYBREAK_TRY(in_range<std::int64_t>("n_step", c.n_step, 1, 64));
   DAYBREAK_TRY(in_range("gamma", c.gamma, 0.0, 1.0));
   DAYBREAK_TRY(in_range("tau", c.tau, 0.0, 1.0));
+  DAYBREAK_TRY(in_range("exploration_initial_eps", c.exploration_initial_eps, 0.0, 1.0));
+  DAYBREAK_TRY(in_range("exploration_final_eps", c.exploration_final_eps, 0.0, 1.0));
+  DAYBREAK_TRY(in_range<std::int64_t>("exploration_timesteps", c.exploration_timesteps, 0, INT64_MAX));
+  DAYBREAK_TRY(in_range<std::int64_t>("learning_starts", c.learning_starts, 0, INT64_MAX));
+  DAYBREAK_TRY(no_less_than_zero("lr", c.lr));
+  DAYBREAK_TRY(no_less_than_zero("prioritized_alpha", c.prioritized_alpha));
+  DAYBREAK_TRY(no_less_than_zero("prioritized_beta", c.prioritized_beta));
+  DAYBREAK_TRY(no_less_than_zero("max_grad_norm", c.max_grad_norm));
+  DAYBREAK_TRY(no_less_than_zero("adam_eps", c.adam_eps));
   return c;
 }
 

@@ -69,7 +69,7 @@ class Observations {
   }
 
   void view(nb::handle object) {
-    if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) == 0) {
+    if (!is_masked(object) && PyObject_GetBuffer(object.ptr(), &view_, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) == 0) {
       if (is_float32()) return;
       PyBuffer_Release(&view_);
     }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <map>
 
 #include "daybreak/base/bind.h"
@@ -202,7 +201,7 @@ base::Status GymVecEnv::read_observation(nb::handle value, std::int64_t row, con
                 method, row, text_of(array.attr("shape")), text_of(observation_.shape));
   }
   bool read = false;
-  {
+  if (!is_masked(array)) {
     const Buffer buffer(array);
     read = buffer.ok() && to_floats(buffer, n, to);
   }

@@ -1,5 +1,6 @@
 #include "daybreak/rl/python/numbers.h"
 
+#include <cstring>
 #include <nanobind/stl/string.h>
 
 #include <limits>
@@ -76,8 +77,13 @@ std::uint64_t seed_of(nb::handle value) {
   return PyLong_AsUnsignedLongLong(found.ptr());
 }
 
+bool is_masked(nb::handle array) {
+  return std::strcmp(Py_TYPE(array.ptr())->tp_name, "MaskedArray") == 0 && nb::cast<bool>(nb::bool_(array.attr("mask").attr("any")()));
+}
+
 nb::object float_array_of(nb::handle array, const char* name) {
   using namespace nb::literals;
+  if (is_masked(array)) throw nb::value_error(fmt::format("{} has masked elements: give filled(...)", name).c_str());
   const nb::module_ numpy = nb::module_::import_("numpy");
   if (nb::isinstance<nb::tuple>(array) && nb::len(array) == 2 && nb::isinstance<nb::dict>(array[1])) {
     throw nb::value_error(

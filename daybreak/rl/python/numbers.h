@@ -21,6 +21,9 @@ base::Result<double> real_of(nanobind::handle value, const char* name);
 // A seed from 0 to 2**64 - 1. Throws ValueError.
 std::uint64_t seed_of(nanobind::handle value);
 
+// Whether it is a masked array with masked elements, of which its buffer knows nothing.
+bool is_masked(nanobind::handle array);
+
 // A C-contiguous float32 numpy array equal to `array`, the array itself when it is one. Throws ValueError by `name`
 // where elements are no real numbers (text, complex, dates, objects that are none).
 nanobind::object float_array_of(nanobind::handle array, const char* name);

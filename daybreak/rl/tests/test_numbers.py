@@ -285,11 +285,49 @@ def test_options_may_be_numbers_of_every_kind() -> None:
         ({"gamma": np.array([0.9, 0.8])}, "gamma="),
         ({"lr": [[0, "a"]]}, "lr='a'"),
         ({"num_steps": 2**63}, "num_steps=9223372036854775808"),
+        ({"lr": -1e-3}, "lr=-0.001 is less than 0"),
+        ({"lr": [[0, 1e-3], [100, -1]]}, "lr=-1 is less than 0"),
+        ({"clip": -0.2}, "clip=-0.2 is less than 0"),
+        ({"max_grad_norm": -0.5}, "max_grad_norm=-0.5 is less than 0"),
+        ({"adam_beta2": 1.5}, "adam_beta2=1.5 is outside 0 to 1"),
+        ({"adam_eps": -1}, "adam_eps=-1 is less than 0"),
+        ({"observation_clip": -1}, "observation_clip=-1 is less than 0"),
     ],
 )
 def test_an_option_that_is_no_such_number_is_refused_by_its_name(option: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         rl.PPO("CartPole-v1", **option)
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ({"lr": -1}, "lr=-1 is less than 0"),
+        ({"exploration_final_eps": 2}, "exploration_final_eps=2 is outside 0 to 1"),
+        ({"exploration_initial_eps": -0.5}, "exploration_initial_eps=-0.5 is outside 0 to 1"),
+        ({"learning_starts": -1}, "learning_starts=-1 is outside 0 to"),
+        ({"prioritized_alpha": -1}, "prioritized_alpha=-1 is less than 0"),
+    ],
+)
+def test_an_option_of_dqn_that_is_out_of_its_range_is_refused_by_its_name(option: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        rl.DQN("CartPole-v1", **option)
+
+
+def test_an_observation_with_masked_elements_is_refused() -> None:
+    """Its buffer knows nothing of the mask: what is under it would be learned."""
+
+    class Masked(Five):
+        def step(self, action: Any) -> Any:
+            _, *rest = super().step(action)
+            return np.ma.array([1.0, 2.0], mask=[False, True], dtype=np.float32), *rest
+
+    trainer = rl.PPO(Masked, **SMALL)
+    with pytest.raises(ValueError, match="observation has masked elements"):
+        trainer.train()
+    with pytest.raises(ValueError, match="observation has masked elements"):
+        trainer.policy.compute_action(np.ma.array([1.0, 2.0], mask=[False, True], dtype=np.float32))
+    trainer.policy.compute_action(np.ma.array([1.0, 2.0], mask=False, dtype=np.float32))
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**31 - 1, 2**32, 2**63, 2**64 - 1, np.uint64(2**63 + 5)])

@@ -247,7 +247,11 @@ bool deadline_of(PyObject* timeout, std::int64_t& deadline) {
   deadline = -1;
   if (timeout == nullptr || timeout == Py_None) return true;
   double seconds = PyFloat_AsDouble(timeout);
-  if (seconds == -1.0 && PyErr_Occurred()) return false;
+  if (seconds == -1.0 && PyErr_Occurred()) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) return false;
+    PyErr_Format(PyExc_TypeError, "timeout=%R: it must be None or a number of seconds", timeout);
+    return false;
+  }
   if (!(seconds >= 0)) {
     PyErr_Format(PyExc_ValueError, "timeout=%R: it must be None or a number of seconds that is not negative", timeout);
     return false;

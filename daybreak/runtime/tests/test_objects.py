@@ -220,3 +220,13 @@ def test_worker_memory_comes_back_with_the_worker(no_leak: Any) -> None:
         with pytest.raises(ex.WorkerCrashedError):
             ray.get(hold_and_die.remote(), timeout=20)
     assert eventually(lambda: native._usage()["store_bytes"] < 4 << 20), native._usage()
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"), [("1", TypeError), (1j, TypeError), (-1, ValueError), (float("nan"), ValueError)]
+)
+def test_timeout_that_is_none_is_refused_by_its_name(ray: Any, timeout: Any, error: type[Exception]) -> None:
+    ref = ray.put(1)
+    for verb in (lambda: ray.get(ref, timeout=timeout), lambda: ray.wait([ref], timeout=timeout)):
+        with pytest.raises(error, match="^timeout="):
+            verb()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import importlib.util
 import operator
 import pickle
 import sys
 import types
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -387,3 +389,63 @@ def test_class_with_a_remote_method_of_its_own_keeps_it(ray: Any) -> None:
             return self.remote()
 
     assert ray.get(Controlled.remote().other.remote()) == "mine"
+
+
+def test_objects_of_classes_with_slots_that_go_by_value_come_back(ray: Any) -> None:
+    """cloudpickle makes such a class without its slots in the other process, and what comes back from there does not load
+    (cloudpickle 311, 225)."""
+
+    class Pair(typing.NamedTuple):
+        x: int
+        y: str = "b"
+
+    class Plain:
+        __slots__ = ("x",)
+
+    class Private:
+        __slots__ = ("__hidden", "shown")
+
+        def __init__(self) -> None:
+            self.__hidden = 5
+
+        def hidden(self) -> int:
+            return self.__hidden
+
+    class Single:
+        __slots__ = "one"
+
+    class Described:
+        __slots__ = {"x": "what it is"}
+
+    class Below(Plain):
+        __slots__ = ("y", "__weakref__")
+
+    class Open(Plain):
+        pass
+
+    @dataclasses.dataclass(slots=True)
+    class Point:
+        x: int = 3
+        y: list[int] = dataclasses.field(default_factory=list)
+
+    @daybreak.remote
+    def passed(value: Any) -> tuple[Any, bool]:
+        return value, hasattr(value, "__dict__")
+
+    @daybreak.remote
+    def made(kind: Any) -> Any:
+        value = kind()
+        value.x = 4
+        return value
+
+    for kind in (Plain, Described, Below, Open, Point):
+        assert daybreak.get(made.remote(kind)).x == 4
+        value = kind()
+        value.x = 7
+        back, has_dict = daybreak.get(passed.remote(value))
+        assert (type(back), back.x, has_dict) == (kind, 7, kind is Open)
+    assert daybreak.get(passed.remote(Pair(1)))[0] == Pair(1) and type(daybreak.get(passed.remote(Pair(1)))[0]) is Pair
+    assert daybreak.get(passed.remote(Private()))[0].hidden() == 5
+    assert not hasattr(daybreak.get(passed.remote(Private()))[0], "shown")
+    assert type(daybreak.get(passed.remote(Single()))[0]) is Single
+    assert Single.__slots__ == "one" and Described.__slots__ == {"x": "what it is"}

@@ -234,10 +234,17 @@ class ReplicaChannel {
     attached_->side().results().set(index, status, {data, static_cast<std::size_t>(size)});
   }
 
+  // Half of a surrogate pair, as in a file name of other bytes, is in Python's text but in nobody's JSON.
+  static bool is_unicode(PyObject* text) {
+    if (PyUnicode_IS_COMPACT_ASCII(text) || PyUnicode_AsUTF8AndSize(text, nullptr) != nullptr) return true;
+    PyErr_Clear();
+    return false;
+  }
+
   // Whether json.dumps() writes it as it is meant: no number, key or object that only looks like one of JSON's.
   static bool is_simple(PyObject* object, int depth) {
-    if (object == Py_None || PyBool_Check(object) || PyFloat_CheckExact(object) || PyUnicode_CheckExact(object))
-      return true;
+    if (object == Py_None || PyBool_Check(object) || PyFloat_CheckExact(object)) return true;
+    if (PyUnicode_CheckExact(object)) return is_unicode(object);
     if (PyLong_CheckExact(object)) return true;
     if ((!PyList_CheckExact(object) && !PyTuple_CheckExact(object)) || depth >= kSimpleDepth) return false;
     PyObject** items = PySequence_Fast_ITEMS(object);
@@ -259,7 +266,7 @@ class ReplicaChannel {
   void give_one(std::uint32_t index, const nb::object& item) {
     PyObject* object = item.ptr();
     ResultWriter& results = attached_->side().results();
-    if (PyUnicode_Check(object)) return set_text(index, item, ResultStatus::kText);
+    if (PyUnicode_Check(object)) return set_text(index, is_unicode(object) ? item : json_of_(item), ResultStatus::kText);
     if (PyBytes_Check(object)) {
       const std::string_view bytes(PyBytes_AS_STRING(object), static_cast<std::size_t>(PyBytes_GET_SIZE(object)));
       if (nb::steal(PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), nullptr)).is_valid())

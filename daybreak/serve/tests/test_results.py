@@ -88,6 +88,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "a key that is a tuple": ({(1, 2): 3}, "key"),
     "a frame": (pd.DataFrame({"a": [1]}), r"to_dict\('records'\)"),
     "a text with half a pair": ({"t": "\ud800"}, "no Unicode"),
+    "half a pair alone": ("name\udcff.txt", "no Unicode"),
+    "half a pair in a list": (["\ud800"], r"result\[0\].*no Unicode"),
     "a result beyond the limit": ("x" * 2_000_000, "2000000 bytes, over the limit of 1048576"),
     "an array beyond the limit": (np.zeros(1_000_000), "over the limit"),
 }  # fmt: skip

@@ -211,7 +211,10 @@ bool RunLog::series_of(PyObject* name, std::uint32_t& id) {
   if (!PyUnicode_Check(name)) return refuse(fmt::format("a metric's name is a str, not {}", Py_TYPE(name)->tp_name));
   Py_ssize_t size = 0;
   const char* text = PyUnicode_AsUTF8AndSize(name, &size);
-  if (text == nullptr) return false;
+  if (text == nullptr) {
+    const nb::object shown = nb::steal(PyObject_ASCII(name));
+    return shown.is_valid() && refuse(fmt::format("a metric's name is text, {} is no Unicode", nb::str(shown).c_str()));
+  }
   const auto made = writer_->series({text, static_cast<std::size_t>(size)});
   if (!made) return set_error(made.error());
   id = *made;
@@ -323,7 +326,7 @@ bool RunLog::log(PyObject* metrics, PyObject* value, PyObject* step) {
     }
     return take_step(step, batch.step) && add(batch, metrics, number) && flush(batch) && warn();
   }
-  if (!PyDict_Check(metrics) && PyMapping_Check(metrics) == 0) {
+  if (!PyDict_Check(metrics) && (PyMapping_Check(metrics) == 0 || !nb::hasattr(metrics, "keys"))) {
     return refuse(fmt::format("run.log(metrics, step=None): metrics is a dict, not {}", Py_TYPE(metrics)->tp_name));
   }
   if (value != nullptr && step != nullptr) return refuse("run.log(metrics, step=None) takes one step");
