@@ -25,11 +25,43 @@ Hash id_of(const std::string& hex, const char* what) {
   return id;
 }
 
-EntityRecord record_of(const nb::bytes& record) {
-  return base::value_or_raise(EntityRecord::decode(text_of(record)));
+std::int64_t whole_of(WholeGiven given, const char* name) {
+  const nb::object found = nb::module_::import_("daybreak.base.numbers").attr("integer")(given.value, name);
+  int overflow = 0;
+  const std::int64_t whole = PyLong_AsLongLongAndOverflow(found.ptr(), &overflow);
+  if (overflow != 0) {
+    base::raise(base::Error(base::Code::kInvalidArgument,
+                            fmt::format("{}={} does not fit into 64 bits", name, nb::str(found).c_str())));
+  }
+  return whole;
 }
 
-std::vector<Statement> statements_of(const PyStatements& statements) {
+nb::bytes bytes_of(BytesGiven given, const char* name) {
+  if (nb::isinstance<nb::bytes>(given.value)) return nb::borrow<nb::bytes>(given.value);
+  if (PyObject_CheckBuffer(given.value.ptr()) != 0) {
+    const nb::object copy = nb::steal(PyBytes_FromObject(given.value.ptr()));
+    if (!copy.is_valid()) throw nb::python_error();
+    return nb::borrow<nb::bytes>(copy);
+  }
+  throw nb::type_error(fmt::format("{} is a {}: bytes are needed{}", name,
+                                   nb::str(given.value.type().attr("__name__")).c_str(),
+                                   nb::isinstance<Entity>(given.value) ? ", such as entity.public" : "")
+                           .c_str());
+}
+
+EntityRecord record_of(BytesGiven record, const char* name) {
+  return base::value_or_raise(EntityRecord::decode(text_of(bytes_of(record, name))));
+}
+
+std::vector<Statement> statements_of(StatementsGiven given) {
+  PyStatements statements;
+  if (!nb::try_cast(given.value, statements)) {
+    throw nb::type_error(
+        fmt::format("statements={}: a list of (permissions, resource) is needed, such as [(['predict'], "
+                    "'models/pong/*')]",
+                    nb::repr(given.value).c_str())
+            .c_str());
+  }
   std::vector<Statement> out;
   for (const auto& [permissions, resource] : statements) {
     out.push_back(base::value_or_raise(Statement::make(permissions, resource)));
@@ -73,9 +105,10 @@ std::int64_t unix_s() {
   return base::Env::real().unix_ns() / 1'000'000'000;
 }
 
-GrantOptions grant_options(const std::string& namespace_id, const PyStatements& statements, int hops,
-                           std::optional<std::int64_t> valid_from, std::int64_t valid_for) {
-  if (hops < 0 || hops >= static_cast<int>(kMaxHops)) {
+GrantOptions grant_options(const std::string& namespace_id, StatementsGiven statements, WholeGiven hops_given,
+                           WholeGiven valid_from, WholeGiven valid_for) {
+  const std::int64_t hops = whole_of(hops_given, "hops");
+  if (hops < 0 || hops >= static_cast<std::int64_t>(kMaxHops)) {
     base::raise(base::Error(base::Code::kInvalidArgument,
                             fmt::format("hops={}: allowed are 0 (may not be passed on) to {}", hops, kMaxHops - 1)));
   }
@@ -83,8 +116,8 @@ GrantOptions grant_options(const std::string& namespace_id, const PyStatements& 
   options.namespace_id = id_of(namespace_id, "namespace");
   options.statements = statements_of(statements);
   options.hops = static_cast<std::uint8_t>(hops);
-  options.valid_from_s = valid_from;
-  options.valid_for_s = valid_for;
+  options.valid_from_s = whole_or_none_of(valid_from, "valid_from");
+  options.valid_for_s = whole_of(valid_for, "valid_for");
   return options;
 }
 
@@ -94,10 +127,11 @@ void bind_entity(nb::module_& m) {
                    "Whoever grants, holds or proves: a key pair with a validity. Its `id` names its public record.")
       .def_static(
           "create",
-          [](std::optional<std::int64_t> valid_from, std::int64_t valid_for, bool sealing) {
-            return std::make_shared<Self>(base::value_or_raise(Self::create({valid_from, valid_for, sealing})));
+          [](WholeGiven valid_from, WholeGiven valid_for, bool sealing) {
+            return std::make_shared<Self>(base::value_or_raise(
+                Self::create({whole_or_none_of(valid_from, "valid_from"), whole_of(valid_for, "valid_for"), sealing})));
           },
-          nb::kw_only(), nb::arg("valid_from") = nb::none(), nb::arg("valid_for") = kDefaultEntityS,
+          nb::kw_only(), nb::arg("valid_from").none() = nb::none(), nb::arg("valid_for") = kDefaultEntityS,
           nb::arg("sealing") = true,
           "A new one, valid from a unix second (now) for so many seconds. `sealing=False`: without the key to which "
           "bundles are sealed.")
@@ -125,17 +159,17 @@ void bind_entity(nb::module_& m) {
           "The public record, for whoever grants to it.")
       .def(
           "attest",
-          [](const Self& self, const nb::bytes& subject, const std::string& namespace_id,
-             const PyStatements& statements, int hops, std::optional<std::int64_t> valid_from, std::int64_t valid_for) {
-            return base::value_or_raise(
-                self.attest(record_of(subject), grant_options(namespace_id, statements, hops, valid_from, valid_for)));
+          [](const Self& self, BytesGiven subject, const std::string& namespace_id, StatementsGiven statements,
+             WholeGiven hops, WholeGiven valid_from, WholeGiven valid_for) {
+            return base::value_or_raise(self.attest(
+                record_of(subject, "subject"), grant_options(namespace_id, statements, hops, valid_from, valid_for)));
           },
           nb::arg("subject"), nb::kw_only(), nb::arg("namespace"), nb::arg("statements"), nb::arg("hops") = 0,
-          nb::arg("valid_from") = nb::none(), nb::arg("valid_for") = kDefaultGrantS,
+          nb::arg("valid_from").none() = nb::none(), nb::arg("valid_for") = kDefaultGrantS,
           "Signs that the subject (its public record) may do what the statements say, each (permissions, resource "
           "pattern).");
   m.def(
-      "entity_id", [](const nb::bytes& record) { return crypto::to_hex(record_of(record).id); }, nb::arg("record"),
+      "entity_id", [](BytesGiven record) { return crypto::to_hex(record_of(record, "record").id); }, nb::arg("record"),
       "The id of a public record.");
 }
 
@@ -201,18 +235,19 @@ void bind_wallet_grants(nb::class_<Wallet>& cls) {
   using Self = Wallet;
   cls.def(
          "grant",
-         [](Self& self, const nb::bytes& subject, const std::string& namespace_id, const PyStatements& statements,
-            int hops, std::optional<std::int64_t> valid_from, std::int64_t valid_for,
-            std::optional<std::int64_t> keys_from, std::int64_t epoch_s) {
-           auto made = base::value_or_raise(grant_with_keys(
-               self, record_of(subject), grant_options(namespace_id, statements, hops, valid_from, valid_for),
-               {base::value_or_raise(Epochs::make(epoch_s)), keys_from}));
+         [](Self& self, BytesGiven subject, const std::string& namespace_id, StatementsGiven statements,
+            WholeGiven hops, WholeGiven valid_from, WholeGiven valid_for, WholeGiven keys_from, WholeGiven epoch_s) {
+           auto made = base::value_or_raise(
+               grant_with_keys(self, record_of(subject, "subject"),
+                               grant_options(namespace_id, statements, hops, valid_from, valid_for),
+                               {base::value_or_raise(Epochs::make(whole_of(epoch_s, "epoch_s"))),
+                                whole_or_none_of(keys_from, "keys_from")}));
            return PyGranted{std::move(made.granted.attestation), std::move(made.granted.bundle), made.keys_from_s,
                             made.keys_until_s};
          },
          nb::arg("subject"), nb::kw_only(), nb::arg("namespace"), nb::arg("statements"), nb::arg("hops") = 0,
-         nb::arg("valid_from") = nb::none(), nb::arg("valid_for") = kDefaultGrantS, nb::arg("keys_from") = nb::none(),
-         nb::arg("epoch_s") = Epochs{}.seconds(),
+         nb::arg("valid_from").none() = nb::none(), nb::arg("valid_for") = kDefaultGrantS,
+         nb::arg("keys_from").none() = nb::none(), nb::arg("epoch_s") = Epochs{}.seconds(),
          "Grants to the subject (its public record) and keeps the attestation. The result's `bundle` is for the "
          "subject: the attestation and all chains above it that are known, sealed to the subject, and for statements "
          "that say `decrypt` the keys of every epoch that the validity touches (`keys_from`, `keys_until` of the "
@@ -222,13 +257,16 @@ void bind_wallet_grants(nb::class_<Wallet>& cls) {
          "PermissionDeniedError when the owner does not hold the keys.")
       .def(
           "bundle",
-          [](Self& self, const nb::bytes& subject) {
-            return py_bytes(base::value_or_raise(self.bundle_again(record_of(subject))));
+          [](Self& self, BytesGiven subject) {
+            return py_bytes(base::value_or_raise(self.bundle_again(record_of(subject, "subject"))));
           },
           nb::arg("subject"),
           "All that was granted to the subject, again, with the chains above as they are known now.")
       .def(
-          "add", [](Self& self, const nb::bytes& bundle) { return base::value_or_raise(self.add(text_of(bundle))); },
+          "add",
+          [](Self& self, BytesGiven bundle) {
+            return base::value_or_raise(self.add(text_of(bytes_of(bundle, "bundle"))));
+          },
           nb::arg("bundle"), "Takes a bundle, in any order. Returns how many attestations in it are new.")
       .def(
           "issued",
@@ -311,7 +349,8 @@ void bind_wallet(nb::module_& m) {
       .def(
           "what_breaks",
           [](const Self& self, const nb::bytes& entity, const std::string& namespace_id, DirectoryStore* revocations) {
-            return losses_of(self, id_of(namespace_id, "namespace"), record_of(entity).revocation, revocations);
+            return losses_of(self, id_of(namespace_id, "namespace"), record_of({entity}, "entity").revocation,
+                             revocations);
           },
           nb::arg("entity"), nb::kw_only(), nb::arg("namespace"), nb::arg("revocations") = nb::none(),
           "The same for revoking an entity (its public record).");

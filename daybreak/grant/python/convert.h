@@ -31,9 +31,29 @@ inline nanobind::bytes py_bytes(std::span<const std::uint8_t> bytes) {
   return py_bytes(view(bytes));
 }
 
+// Arguments as they were given, to be read by a rule whose error names the argument and the value; nanobind's own would
+// list types. For the length of a call.
+struct WholeGiven {
+  nanobind::handle value;
+};
+struct BytesGiven {
+  nanobind::handle value;
+};
+struct StatementsGiven {
+  nanobind::handle value;
+};
+
+// daybreak.base.numbers.integer's rule. InvalidArgumentError.
+std::int64_t whole_of(WholeGiven given, const char* name);
+inline std::optional<std::int64_t> whole_or_none_of(WholeGiven given, const char* name) {
+  return given.value.is_none() ? std::nullopt : std::optional(whole_of(given, name));
+}
+// Of bytes themselves, of others (bytearray, memoryview, an array of bytes) a copy. TypeError.
+nanobind::bytes bytes_of(BytesGiven given, const char* name);
+
 Hash id_of(const std::string& hex, const char* what);
-EntityRecord record_of(const nanobind::bytes& record);
-std::vector<Statement> statements_of(const PyStatements& statements);
+EntityRecord record_of(BytesGiven record, const char* name);
+std::vector<Statement> statements_of(StatementsGiven statements);
 Policy policy_of(const PyPairs& pairs);
 std::optional<std::string_view> passphrase_of(const std::optional<std::string>& passphrase);
 
@@ -59,3 +79,35 @@ T value_or_denied(Checked<T> checked) {
 }
 
 }  // namespace daybreak::grant
+
+namespace nanobind::detail {
+
+template <typename Given>
+struct given_caster {
+  bool from_python(handle given, std::uint8_t, cleanup_list*) noexcept {
+    value.value = given;
+    return true;
+  }
+  template <typename>
+  using Cast = Given;
+  template <typename>
+  static constexpr bool can_cast() {
+    return true;
+  }
+  explicit operator Given() { return value; }
+  Given value;
+};
+template <>
+struct type_caster<daybreak::grant::WholeGiven> : given_caster<daybreak::grant::WholeGiven> {
+  static constexpr auto Name = const_name("int");
+};
+template <>
+struct type_caster<daybreak::grant::BytesGiven> : given_caster<daybreak::grant::BytesGiven> {
+  static constexpr auto Name = const_name("bytes");
+};
+template <>
+struct type_caster<daybreak::grant::StatementsGiven> : given_caster<daybreak::grant::StatementsGiven> {
+  static constexpr auto Name = make_caster<daybreak::grant::PyStatements>::Name;
+};
+
+}  // namespace nanobind::detail

@@ -135,11 +135,13 @@ void bind_manifest(nb::module_& m) {
       .def_static(
           "create",
           [](const Entity& owner, const std::vector<std::string>& resources, std::uint64_t sequence,
-             std::optional<std::int64_t> valid_from, std::int64_t valid_for, std::int64_t epoch_s) {
-            return std::make_shared<Self>(make_manifest(owner, resources, sequence, valid_from, valid_for, epoch_s));
+             WholeGiven valid_from, WholeGiven valid_for, WholeGiven epoch_s) {
+            return std::make_shared<Self>(
+                make_manifest(owner, resources, sequence, whole_or_none_of(valid_from, "valid_from"),
+                              whole_of(valid_for, "valid_for"), whole_of(epoch_s, "epoch_s")));
           },
           nb::arg("owner"), nb::arg("resources"), nb::kw_only(), nb::arg("sequence") = 1,
-          nb::arg("valid_from") = nb::none(), nb::arg("valid_for") = kDefaultManifestS,
+          nb::arg("valid_from").none() = nb::none(), nb::arg("valid_for") = kDefaultManifestS,
           nb::arg("epoch_s") = Epochs{}.seconds(),
           "Of the namespace that `owner` is, for literal resources and every epoch that its validity touches. "
           "`sequence` must be more than that of every manifest before.")

@@ -209,16 +209,16 @@ base::Result<OnPolicyConfig> parse_on_policy(std::string_view text) {
   DAYBREAK_TRY(in_range("adam_beta2", c.adam_beta2, 0.0, 1.0));
   DAYBREAK_TRY(no_less_than_zero("lr", c.lr));
   DAYBREAK_TRY(no_less_than_zero("clip", c.clip));
-  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, double>>{
-           {"value_clip", c.value_clip},
-           {"observation_clip", c.observation_clip},
-           {"reward_clip", c.reward_clip},
-           {"max_grad_norm", c.max_grad_norm},
-           {"kl_coef", c.kl_coef},
-           {"kl_target", c.kl_target},
-           {"target_kl", c.target_kl},
-           {"rmsprop_eps", c.rmsprop_eps},
-           {"adam_eps", c.adam_eps}}) {
+  for (const auto& [name, value] :
+       std::initializer_list<std::pair<const char*, double>>{{"value_clip", c.value_clip},
+                                                             {"observation_clip", c.observation_clip},
+                                                             {"reward_clip", c.reward_clip},
+                                                             {"max_grad_norm", c.max_grad_norm},
+                                                             {"kl_coef", c.kl_coef},
+                                                             {"kl_target", c.kl_target},
+                                                             {"target_kl", c.target_kl},
+                                                             {"rmsprop_eps", c.rmsprop_eps},
+                                                             {"adam_eps", c.adam_eps}}) {
     DAYBREAK_TRY(no_less_than_zero(name, value));
   }
   return c;

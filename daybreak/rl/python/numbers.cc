@@ -1,8 +1,8 @@
 #include "daybreak/rl/python/numbers.h"
 
-#include <cstring>
 #include <nanobind/stl/string.h>
 
+#include <cstring>
 #include <limits>
 #include <string>
 
@@ -78,7 +78,8 @@ std::uint64_t seed_of(nb::handle value) {
 }
 
 bool is_masked(nb::handle array) {
-  return std::strcmp(Py_TYPE(array.ptr())->tp_name, "MaskedArray") == 0 && nb::cast<bool>(nb::bool_(array.attr("mask").attr("any")()));
+  return std::strcmp(Py_TYPE(array.ptr())->tp_name, "MaskedArray") == 0 &&
+         nb::cast<bool>(nb::bool_(array.attr("mask").attr("any")()));
 }
 
 nb::object float_array_of(nb::handle array, const char* name) {

@@ -266,7 +266,8 @@ class ReplicaChannel {
   void give_one(std::uint32_t index, const nb::object& item) {
     PyObject* object = item.ptr();
     ResultWriter& results = attached_->side().results();
-    if (PyUnicode_Check(object)) return set_text(index, is_unicode(object) ? item : json_of_(item), ResultStatus::kText);
+    if (PyUnicode_Check(object))
+      return set_text(index, is_unicode(object) ? item : json_of_(item), ResultStatus::kText);
     if (PyBytes_Check(object)) {
       const std::string_view bytes(PyBytes_AS_STRING(object), static_cast<std::size_t>(PyBytes_GET_SIZE(object)));
       if (nb::steal(PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), nullptr)).is_valid())
