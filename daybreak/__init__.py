@@ -15,13 +15,13 @@ _sys.modules["daybreak.exceptions"] = exceptions  # its public name; the file li
 
 __version__ = "0.1.0"
 
-_ROOMS = ("base", "cli", "crypto", "tensor", "runtime", "rl", "track", "grant", "serve", "demo")
+_ROOMS = ("base", "cli", "crypto", "tensor", "store", "runtime", "rl", "track", "grant", "serve", "demo")
 
 __all__ = ["Error", "__version__", "exceptions", *_verbs, *_ROOMS]
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import
 if TYPE_CHECKING:
-    from daybreak import base, cli, crypto, demo, grant, rl, runtime, serve, tensor, track
+    from daybreak import base, cli, crypto, demo, grant, rl, runtime, serve, store, tensor, track
 
 
 def __getattr__(name: str) -> object:

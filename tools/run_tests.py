@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAM_TIMEOUT_S = 1800
 CORES = len(os.sched_getaffinity(0))
 # Rooms whose Python tests neither use all cores nor hold anything against a clock.
-SIDE_BY_SIDE = ("base", "cli", "crypto", "grant", "net", "tensor", "track")
+SIDE_BY_SIDE = ("base", "cli", "crypto", "grant", "net", "store", "tensor", "track")
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.rows import Measure, rate
 from bench.track import archives, workload
 from daybreak import track
-from daybreak.track.store import Store
+from daybreak.store import Store
 
 QUICK = False
 _folder = ""

@@ -6,6 +6,7 @@ from daybreak._core import (
     rl as rl,
     runtime as runtime,
     serve as serve,
+    store as store,
     tensor as tensor,
     track as track
 )

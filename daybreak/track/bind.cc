@@ -1,9 +1,7 @@
 #include <nanobind/nanobind.h>
 
 void bind_log(nanobind::module_&);
-void bind_store(nanobind::module_&);
 
 void bind_track(nanobind::module_& m) {
   bind_log(m);
-  bind_store(m);
 }

@@ -13,7 +13,7 @@ from daybreak.track.reading import Artifact, RunRecord
 from daybreak.track.roots import root as _root
 
 if TYPE_CHECKING:
-    from daybreak.track.store import Diff, Store, TensorDiff
+    from daybreak.store import Diff, Store, TensorDiff
     from daybreak.track.writing import Run
 
 __all__ = ["ArtifactDiff", "RunDiff", "diff"]
@@ -319,7 +319,7 @@ def _lines(a: bytes, b: bytes, places: list[Range]) -> list[Range]:
     """Ranges of lines, from 0, out of ranges of bytes: what lies between those is the same."""
     import numpy as np
 
-    from daybreak.track.tables import changed_ranges
+    from daybreak.store.tables import changed_ranges
 
     whole: list[list[int]] = []
     for a_begin, a_end, b_begin, b_end in places:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from daybreak.track.store import Store
+    from daybreak.store import Store
 
 __all__ = [
     "Artifact",
@@ -540,7 +540,7 @@ os.register_at_fork(after_in_child=_forked)
 
 def store(root: str) -> Store:
     """The content store of a tracking root, imported and opened when this process first needs it."""
-    from daybreak.track.store import Store
+    from daybreak.store import Store
 
     key = os.getpid(), root
     with _stores_lock:

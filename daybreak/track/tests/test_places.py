@@ -14,7 +14,7 @@ import pytest
 
 from daybreak import tensor, track
 from daybreak.base import errors
-from daybreak.track.store import Store
+from daybreak.store import Store
 
 ROOT = Path(__file__).resolve().parents[3]
 

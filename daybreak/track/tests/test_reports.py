@@ -18,10 +18,10 @@ import pytest
 
 from daybreak import track
 from daybreak.base import errors, paths
+from daybreak.store import Store
 from daybreak.track import capture
 from daybreak.track.redact import redact, redact_text
 from daybreak.track.screen import shown
-from daybreak.track.store import Store
 
 ROOT = Path(__file__).resolve().parents[3]
 

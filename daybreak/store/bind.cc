@@ -1,0 +1,8 @@
+// store's part of daybreak._core: the content store.
+#include <nanobind/nanobind.h>
+
+void bind_contents(nanobind::module_&);
+
+void bind_store(nanobind::module_& m) {
+  bind_contents(m);
+}
