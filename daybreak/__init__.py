@@ -15,13 +15,14 @@ _sys.modules["daybreak.exceptions"] = exceptions  # its public name; the file li
 
 __version__ = "0.1.0"
 
-_ROOMS = ("base", "cli", "crypto", "tensor", "store", "runtime", "rl", "track", "grant", "serve", "demo")
+_ROOMS = ("base", "net", "tensor", "crypto", "runtime", "store", "rl", "track", "grant", "serve", "demo", "cli")
+_NOT_STARRED = {"map"}  # `from daybreak import *` would hide the builtin
 
-__all__ = ["Error", "__version__", "exceptions", *_verbs, *_ROOMS]
+__all__ = ["Error", "__version__", "exceptions", *_verbs, *(room for room in _ROOMS if room not in _NOT_STARRED)]
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import
 if TYPE_CHECKING:
-    from daybreak import base, cli, crypto, demo, grant, rl, runtime, serve, store, tensor, track
+    from daybreak import base, cli, crypto, demo, grant, net, rl, runtime, serve, store, tensor, track
 
 
 def __getattr__(name: str) -> object:

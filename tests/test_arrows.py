@@ -1,6 +1,8 @@
 """The layer check itself: what it must find."""
 
+import builtins
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -43,12 +45,12 @@ def test_an_arrow_up_or_sideways_is_found(tmp_path: Path) -> None:
         tmp_path,
         {
             "base/CMakeLists.txt": "daybreak_room(base USES rl)",
-            "track/CMakeLists.txt": "daybreak_room(track USES tune)",
+            "track/CMakeLists.txt": "daybreak_room(track USES serve)",
             "tune/CMakeLists.txt": "daybreak_room(tune USES track)",
         },
     )
     assert "'base' (floor 1) uses 'rl' (floor 4)" in up
-    assert "'track' (floor 4) uses 'tune' (floor 4)" in sideways
+    assert "'track' (floor 4) uses 'serve' (floor 4)" in sideways
 
 
 def test_python_in_the_core_and_private_headers_are_found(tmp_path: Path) -> None:
@@ -66,3 +68,83 @@ def test_python_in_the_core_and_private_headers_are_found(tmp_path: Path) -> Non
 def test_a_room_without_a_declaration_is_found(tmp_path: Path) -> None:
     assert len(tree(tmp_path, {"odd/x.cc": ""})) == 1
     assert len(tree(tmp_path, {"named/CMakeLists.txt": "daybreak_room(other)"})) == 3
+
+
+def test_python_arrows_that_go_down_are_fine(tmp_path: Path) -> None:
+    files = {
+        "serve/__init__.py": "from daybreak import runtime\nfrom daybreak.base import errors\nfrom .a import b\n",
+        "serve/a.py": "import daybreak\n\n\ndef b():\n    return daybreak.init, daybreak.__version__, daybreak._core\n",
+        "demo/x.py": "from daybreak import serve, track\nfrom daybreak._core import net\n",
+        "base/errors.py": "from .. import _core\n",
+    }
+    assert tree(tmp_path, files) == []
+
+
+def test_a_python_arrow_up_or_sideways_is_found_wherever_it_hides(tmp_path: Path) -> None:
+    files = {
+        "base/a.py": "from daybreak import Error, get\n",
+        "grant/b.py": "def f():\n    from daybreak.serve import gate\n",
+        "rl/c.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..track import Run\n",
+        "serve/d.py": "def f():\n    import daybreak as d\n    return d.track.run\n",
+        "tensor/e.py": "from daybreak._core import net\n",
+        "net/f.py": "import daybreak.runtime.api\n",
+    }
+    found = tree(tmp_path, files)
+    assert [(problem.split(": ")[0], problem.split("'")[3]) for problem in found] == [
+        ("daybreak/base/a.py:1", "runtime"),
+        ("daybreak/grant/b.py:2", "serve"),
+        ("daybreak/net/f.py:1", "runtime"),
+        ("daybreak/rl/c.py:3", "track"),
+        ("daybreak/serve/d.py:3", "track"),
+        ("daybreak/tensor/e.py:1", "net"),
+    ]
+
+
+def test_a_circle_inside_a_room_is_found_also_when_types_alone_close_it(tmp_path: Path) -> None:
+    files = {
+        "rl/a.py": "from daybreak.rl import b\n",
+        "rl/b.py": "from .c import thing\n",
+        "rl/c.py": "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from daybreak.rl.a import A\n",
+        "track/a.py": "from daybreak.track.b import x\n",
+        "track/b.py": "def later():\n    from daybreak.track import a\n",
+    }
+    (problem,) = tree(tmp_path, files)
+    assert problem.startswith("a circle of imports: daybreak.rl.a -> daybreak.rl.b -> daybreak.rl.c -> daybreak.rl.a")
+
+
+def test_every_other_list_of_rooms_is_held_against_the_floors(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.importlinter]\n[[tool.importlinter.contracts]]\nlayers = ["rl", "base"]\n'
+    )
+    (tmp_path / "ARCHITECTURE.md").write_text("```\n1  base\n```\n")
+    init = "_ROOMS = ('rl',)\nif False:\n    from daybreak import rl\n"
+    found = tree(tmp_path, {"rl/__init__.py": "", "base/__init__.py": "", "__init__.py": init})
+    assert [problem.split(":")[0] for problem in found] == [
+        "daybreak/__init__.py",
+        "daybreak/__init__.py",
+        "pyproject.toml",
+        "ARCHITECTURE.md",
+    ]
+    assert 'write _ROOMS = ("base", "rl")' in found[0]
+    assert arrows.list_problems(ROOT) == []
+
+
+def test_cmake_adds_the_rooms_in_the_order_of_the_floors(tmp_path: Path) -> None:
+    """By the lines of CMakeLists.txt themselves."""
+    text = (ROOT / "CMakeLists.txt").read_text()
+    lines = [line for line in text.splitlines() if "floors" in line and line.startswith(("file(", "string("))]
+    assert len(lines) == 2
+    script = tmp_path / "order.cmake"
+    read = lines[0].replace("tools/floors.txt", str(ROOT / "tools" / "floors.txt"))
+    script.write_text(f'{read}\n{lines[1]}\nforeach(room ${{floors}})\nmessage("${{room}}")\nendforeach()\n')
+    done = subprocess.run(["cmake", "-P", str(script)], capture_output=True, text=True, check=True)
+    assert done.stderr.split() == [room for rooms in arrows.STORIES for room in rooms]
+
+
+def test_a_star_import_replaces_no_builtin_and_no_module_of_the_standard_library() -> None:
+    namespace: dict[str, object] = {}
+    exec("from daybreak import *", namespace)
+    brought = set(namespace) - {"__builtins__"}
+    assert {"init", "rl", "net"} <= brought
+    assert not brought & (set(dir(builtins)) | set(sys.stdlib_module_names))
+    assert not {"os", "map"} & brought

@@ -1,29 +1,57 @@
-"""Holds the C++ includes against what each room declares, and the declarations against the floors of ARCHITECTURE.md.
+"""Arrows between rooms go down only: in C++, in Python, and nowhere in a circle. The floors are those of tools/floors.txt.
 
-- `#include "daybreak/X/..."` in room R needs X in `daybreak_room(R USES ...)`.
-- USES names rooms of lower floors only.
+C++
+- `#include "daybreak/X/..."` in room R needs X in `daybreak_room(R USES ...)`, and USES names rooms of lower floors only.
 - `daybreak/X/internal/` is for X alone.
 - Python.h and nanobind are for bind.cc, bind.h and python/ alone: the core is usable from C++ without Python.
+
+Python (all but tests)
+- an import of `daybreak.X`, or of `daybreak._core.X`, in room R needs X on a lower floor; also inside a function, under
+  TYPE_CHECKING, and as `daybreak.X` after `import daybreak`. A verb of `daybreak` itself is the runtime's.
+- modules of one room do not import each other in a circle at module level, TYPE_CHECKING included: what two need moves to a third.
+
+Every other place that names the rooms (daybreak/__init__.py, pyproject.toml, ARCHITECTURE.md) says what floors.txt says.
 """
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOORS = {
-    "base": 1,
-    **dict.fromkeys(("os", "net", "tensor", "crypto"), 2),
-    **dict.fromkeys(("runtime", "store"), 3),
-    **dict.fromkeys(("rl", "track", "grant", "serve", "map"), 4),
-    **dict.fromkeys(("tune", "linalg", "frame"), 5),
-    "sealed": 6,
-    **dict.fromkeys(("demo", "compat", "cli", "console"), 7),
-}
+NOT_IN_PYTHON = ("os", "console")  # rooms without a Python package; `os` could not be one
+NOT_STARRED = ("map",)  # rooms in Python that `from daybreak import *` does not bring: a builtin has the name
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]', re.MULTILINE)
 ROOM = re.compile(r"daybreak_room\(\s*(\w+)\s*(?:USES([^)]*?))?(?:\b(?:LINK|ALONE|NOT_INTERLEAVED)\b[^)]*)?\)")
+# What `daybreak` itself has, beside rooms and the verbs of the runtime, and the room that it is of.
+OF_THE_ROOT = {"_core": None, "__version__": None, "__path__": None, "__file__": None, "Error": "base"}
+
+
+def read_floors(text: str) -> list[list[str]]:
+    """The rooms of each floor, the lowest first."""
+    return [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+
+
+STORIES = read_floors((ROOT / "tools" / "floors.txt").read_text())
+FLOORS = {room: number for number, rooms in enumerate(STORIES, start=1) for room in rooms}
+
+
+def arrow(room: str, used: str) -> str:
+    """What is wrong with an arrow from `room` to `used`, "" for nothing."""
+    if room == used or FLOORS[used] < FLOORS[room]:
+        return ""
+    return (
+        f"'{room}' (floor {FLOORS[room]}) uses '{used}' (floor {FLOORS[used]}): arrows go down; "
+        f"let '{room}' own the interface and a higher room join the two"
+    )
+
+
+# ---- C++
 
 
 def declared(cmake: str) -> tuple[str, list[str]] | None:
@@ -33,15 +61,14 @@ def declared(cmake: str) -> tuple[str, list[str]] | None:
 
 
 def check_uses(room: str, uses: list[str]) -> list[str]:
-    problems = [f"room '{room}' has no floor: add it to FLOORS in tools/arrows.py" for _ in [0] if room not in FLOORS]
+    if room not in FLOORS:
+        return [f"room '{room}' has no floor: add it to tools/floors.txt"]
+    problems = []
     for used in uses:
         if used not in FLOORS:
             problems.append(f"'{room}' uses '{used}', which is no room")
-        elif not problems and FLOORS[used] >= FLOORS[room]:
-            problems.append(
-                f"'{room}' (floor {FLOORS[room]}) uses '{used}' (floor {FLOORS[used]}): arrows go down; "
-                f"let '{room}' own the interface and a higher room join the two"
-            )
+        elif used == room or arrow(room, used):
+            problems.append(arrow(room, used) or f"'{room}' uses itself")
     return problems
 
 
@@ -65,9 +92,9 @@ def check_file(path: Path, room: str, uses: list[str], text: str) -> list[str]:
     return problems
 
 
-def problems_of(root: Path) -> list[str]:
+def cpp_problems(root: Path) -> list[str]:
     problems: list[str] = []
-    for folder in sorted(path for path in (root / "daybreak").iterdir() if path.is_dir()):
+    for folder in rooms_of(root):
         sources = sorted(path for path in folder.rglob("*") if path.suffix in (".cc", ".h"))
         cmake = folder / "CMakeLists.txt"
         room = declared(cmake.read_text()) if cmake.exists() else None
@@ -80,6 +107,199 @@ def problems_of(root: Path) -> list[str]:
         for path in sources:
             problems += check_file(path.relative_to(root), *room, path.read_text())
     return problems
+
+
+# ---- Python
+
+
+class Module:
+    """A Python file of a room: what it imports of ours, and where."""
+
+    def __init__(self, path: Path, root: Path) -> None:
+        self.path = path.relative_to(root)
+        parts = self.path.with_suffix("").parts
+        self.is_package = parts[-1] == "__init__"
+        self.name = ".".join(parts[:-1] if self.is_package else parts)
+        self.room = parts[1]
+        self.tree = ast.parse(path.read_text(), str(path))
+
+    def _from(self, node: ast.ImportFrom) -> str:
+        """The module that `from ... import` names, in full."""
+        if not node.level:
+            return node.module or ""
+        base = self.name.split(".")
+        base = base[: len(base) - node.level + self.is_package]
+        return ".".join([*base, *([node.module] if node.module else [])])
+
+    def imports(self, nodes: Iterator[ast.AST]) -> Iterator[tuple[int, str]]:
+        """Line and full name of everything of ours that is imported: `daybreak.rl.ppo`, `daybreak.rl.ppo.PPO`, `daybreak.init`."""
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                yield from ((node.lineno, alias.name) for alias in node.names if is_ours(alias.name))
+            elif isinstance(node, ast.ImportFrom) and is_ours(source := self._from(node)):
+                yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
+
+    def used(self) -> Iterator[tuple[int, str]]:
+        """`imports` of the whole file, and what is taken from `daybreak` after `import daybreak`."""
+        yield from self.imports(ast.walk(self.tree))
+        names = {
+            alias.asname or "daybreak"
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+            if alias.name == "daybreak" or (is_ours(alias.name) and alias.asname is None)
+        }
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names:
+                yield node.lineno, f"daybreak.{node.attr}"
+
+    def at_module_level(self) -> Iterator[ast.AST]:
+        """Everything but what is inside functions."""
+        waiting: list[ast.AST] = [self.tree]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                waiting += ast.iter_child_nodes(node)
+
+
+def is_ours(name: str) -> bool:
+    return name == "daybreak" or name.startswith("daybreak.")
+
+
+def room_of(name: str) -> str | None:
+    """The room that a full name is of; None for what is of no room."""
+    parts = name.split(".")[1:]
+    if parts[:1] == ["_core"]:
+        parts = parts[1:]
+    if not parts or parts[0] == "*":
+        return None
+    return parts[0] if parts[0] in FLOORS else OF_THE_ROOT.get(parts[0], "runtime")
+
+
+def modules_of(root: Path) -> list[Module]:
+    return [
+        Module(path, root)
+        for folder in rooms_of(root)
+        for path in sorted(folder.rglob("*.py"))
+        if not {"tests", "bench", "suites", "page"} & set(path.relative_to(folder).parts)
+    ]
+
+
+def python_problems(root: Path) -> list[str]:
+    problems = []
+    modules = modules_of(root)
+    for module in modules:
+        if module.room not in FLOORS:
+            problems.append(f"room '{module.room}' has no floor: add it to tools/floors.txt")
+            continue
+        for line, name in sorted(set(module.used())):
+            used = room_of(name)
+            if used is not None and (wrong := arrow(module.room, used)):
+                problems.append(f"{module.path}:{line}: {name}: {wrong}")
+    return list(dict.fromkeys(problems)) + circles(modules)
+
+
+def circles(modules: list[Module]) -> list[str]:
+    """Modules of a room that import each other."""
+    known = {module.name for module in modules}
+    arrows: dict[str, set[str]] = {}
+    for module in modules:
+        targets = set()
+        for _, name in module.imports(module.at_module_level()):
+            found = name if name in known else name.rpartition(".")[0]  # a module, or a name in one
+            # A package that a module of its own imports from is a circle only if it is another's.
+            if found in known and found != module.name and not module.name.startswith(f"{found}."):
+                targets.add(found)
+        arrows[module.name] = targets
+    problems = []
+    seen: set[str] = set()
+    for start in sorted(arrows):
+        circle = path_between(arrows, start, start)
+        if circle and not seen & set(circle):
+            seen |= set(circle)
+            problems.append(f"a circle of imports: {' -> '.join(circle)}: move what two of them need into a third")
+    return problems
+
+
+def path_between(arrows: dict[str, set[str]], start: str, end: str) -> list[str]:
+    """The shortest path of one arrow or more, [] for none."""
+    before: dict[str, str] = {}
+    waiting = [start]
+    for node in waiting:
+        for target in sorted(arrows.get(node, ())):
+            if target == end:
+                path = [node]
+                while path[0] != start:
+                    path.insert(0, before[path[0]])
+                return [*path, end]
+            if target not in before:
+                before[target] = node
+                waiting.append(target)
+    return []
+
+
+# ---- other places that name the rooms
+
+
+def named_in_root(tree: ast.Module) -> tuple[list[str], list[str]]:
+    """Of daybreak/__init__.py: the names in `_ROOMS`, and what `from daybreak import ...` names for type checkers."""
+    rooms: list[str] = []
+    typed: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["_ROOMS"]:
+            rooms = list(ast.literal_eval(node.value))
+        elif isinstance(node, ast.ImportFrom) and node.module == "daybreak":
+            typed = [alias.name for alias in node.names]
+    return rooms, typed
+
+
+def layers(stories: list[list[str]]) -> list[str]:
+    """As import-linter has them: the highest first, each room optional, none of them of another of its floor."""
+    return [" | ".join(f"({room})" for room in rooms if room not in NOT_IN_PYTHON) for rooms in reversed(stories)]
+
+
+def house(stories: list[list[str]]) -> list[str]:
+    """As ARCHITECTURE.md draws it."""
+    return [f"{number}  {'  '.join(stories[number - 1])}" for number in range(len(stories), 0, -1)]
+
+
+def rooms_line(rooms: list[str]) -> str:
+    """As ruff formats it, within 120 columns or a room a line."""
+    line = f"_ROOMS = ({', '.join(json.dumps(room) for room in rooms)})"
+    return line if len(line) <= 120 else "_ROOMS = (\n" + "".join(f"    {json.dumps(room)},\n" for room in rooms) + ")"
+
+
+def list_problems(root: Path) -> list[str]:
+    """Where another place that names the rooms differs, and what to write there."""
+    problems = []
+    there = [room for room in FLOORS if (root / "daybreak" / room / "__init__.py").exists()]
+    init = root / "daybreak" / "__init__.py"
+    if init.exists():
+        rooms, typed = named_in_root(ast.parse(init.read_text()))
+        if rooms != there:
+            problems.append(f"daybreak/__init__.py: write {rooms_line(there)}")
+        if sorted(typed) != sorted(there):
+            problems.append(
+                f"daybreak/__init__.py: write, for type checkers, from daybreak import {', '.join(sorted(there))}"
+            )
+    pyproject = root / "pyproject.toml"
+    if pyproject.exists():
+        [contract] = tomllib.loads(pyproject.read_text())["tool"]["importlinter"]["contracts"]
+        if contract["layers"] != layers(STORIES):
+            problems.append(f"pyproject.toml: write layers = {json.dumps(layers(STORIES), indent=2)}")
+    page = root / "ARCHITECTURE.md"
+    if page.exists() and "\n".join(["```", *house(STORIES), "```"]) not in page.read_text():
+        problems.append("\n".join(["ARCHITECTURE.md: write, in a block of its own", *house(STORIES)]))
+    return problems
+
+
+def rooms_of(root: Path) -> list[Path]:
+    return sorted(path for path in (root / "daybreak").iterdir() if path.is_dir() and not path.name.startswith("_"))
+
+
+def problems_of(root: Path) -> list[str]:
+    return cpp_problems(root) + python_problems(root) + list_problems(root)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from daybreak.serve.payload import Sealed
-from daybreak.serve.server import Server, last, start
+from daybreak.serve.server import Server
+from daybreak.serve.starting import last, start
 
 __all__ = [
     "Sealed",

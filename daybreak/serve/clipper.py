@@ -24,7 +24,8 @@ from daybreak.base import errors
 from daybreak.serve import checks
 from daybreak.serve.api import MAX_MODEL_BYTES
 from daybreak.serve.client import AdminClient
-from daybreak.serve.server import Server, start
+from daybreak.serve.server import Server
+from daybreak.serve.starting import start
 
 __all__ = ["ContainerManager", "connection_class"]
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from daybreak.base import errors
-from daybreak.serve import checks
-from daybreak.serve import server as serving
+from daybreak.serve import checks, starting
 from daybreak.serve.client import AdminClient
 
 if TYPE_CHECKING:
@@ -85,9 +84,9 @@ def serve(context: typer.Context) -> None:
 def start(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    query_port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any that is free.")] = serving.QUERY_PORT,
-    admin_port: Annotated[int, typer.Option(min=0, max=65_535)] = serving.ADMIN_PORT,
-    metrics_port: Annotated[int, typer.Option(min=0, max=65_535)] = serving.METRICS_PORT,
+    query_port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any that is free.")] = starting.QUERY_PORT,
+    admin_port: Annotated[int, typer.Option(min=0, max=65_535)] = starting.ADMIN_PORT,
+    metrics_port: Annotated[int, typer.Option(min=0, max=65_535)] = starting.METRICS_PORT,
     tls_certificate: Annotated[Path | None, typer.Option(help="A chain, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
     gate: Annotated[str | None, typer.Option(help="module:object, who may predict.")] = None,
@@ -108,7 +107,7 @@ def start(
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        server = serving.start(
+        server = starting.start(
             state_dir,
             host=host,
             query_port=query_port,

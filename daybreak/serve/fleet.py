@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from daybreak import runtime
 from daybreak.base import errors
 from daybreak.serve.output import Logs
 from daybreak.serve.payload import Runnable, summary_of
@@ -134,9 +135,7 @@ class Fleet:
 
     def _actor_class(self) -> Any:
         if self._actors is None:
-            import daybreak
-
-            self._actors = daybreak.remote(num_cpus=0)(Replica)
+            self._actors = runtime.remote(num_cpus=0)(Replica)
         return self._actors
 
     def _known(self, slot: Slot, life: int, core_id: int, actor: Any) -> None:
@@ -228,10 +227,8 @@ class Fleet:
             with contextlib.suppress(Exception):
                 self._core.remove_replica(core_id, 0.0)
         if actor is not None:
-            import daybreak
-
             with contextlib.suppress(Exception):
-                daybreak.kill(actor)
+                runtime.kill(actor)
 
     def _restarts(self) -> None:
         while True:

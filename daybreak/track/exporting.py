@@ -11,26 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from daybreak.base import errors, paths
 from daybreak.track import reading
+from daybreak.track.names import checked_path
 from daybreak.track.reading import Artifact, RunRecord
 from daybreak.track.roots import root as _root
 
 if TYPE_CHECKING:
     from daybreak.track.writing import Run
 
-__all__ = ["checked_artifact_name", "described", "export", "plain"]
+__all__ = ["described", "export", "plain"]
 
-MAX_NAME_BYTES = 250
 MAX_FILE_NAME_BYTES = 255
 _SUFFIXES = {"array": ".npy", "dict": ".npz"}
-
-
-def checked_artifact_name(name: str) -> str:
-    """A name that is safe as a relative path; InvalidArgumentError when it is not."""
-    if not name or name.startswith("/") or "\\" in name or any(part in ("", ".", "..") for part in name.split("/")):
-        raise errors.InvalidArgumentError(
-            f"artifact name {name!r}: parts between '/' that are not empty, '.' or '..', and no '\\', please"
-        )
-    return name
 
 
 def plain(value: Any) -> Any:
@@ -120,9 +111,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _places(artifacts: dict[str, Artifact], format: str) -> dict[str, str]:
-    folders = {
-        name[:at] for name in map(checked_artifact_name, artifacts) for at, char in enumerate(name) if char == "/"
-    }
+    folders = {name[:at] for name in map(checked_path, artifacts) for at, char in enumerate(name) if char == "/"}
     places: dict[str, str] = {}
     taken: set[str] = set()
     for name in sorted(artifacts):

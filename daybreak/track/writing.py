@@ -19,7 +19,7 @@ from daybreak._core import track as _core
 from daybreak.base import errors, numbers, paths
 from daybreak.track import reading
 from daybreak.track.catalog import Catalog
-from daybreak.track.exporting import checked_artifact_name
+from daybreak.track.names import checked_artifact_name, checked_name
 from daybreak.track.reading import Artifact, History, Metrics, RunRecord
 from daybreak.track.redact import redact, redact_text
 from daybreak.track.roots import root as _root
@@ -29,7 +29,6 @@ __all__ = ["Run", "delete", "restore", "run"]
 # EventKind in daybreak/track/log/format.h
 _GOAL, _START, _STATUS, _PARAM, _TAG, _ARTIFACT, _CHILD, _DELETED = 0x17, 0x21, 0x22, 0x24, 0x27, 0x28, 0x2B, 0x2D
 _CAPTURE, _TEXT, _NOTICE = 0x41, 0x42, 0x44
-MAX_NAME_BYTES = 250
 MAX_VALUE_BYTES = 32 * 1024
 MAX_REASON_BYTES = 8 * 1024
 
@@ -56,25 +55,6 @@ _unchanging: dict[str, Any] = {}  # captured once in a process
 _handles: weakref.WeakValueDictionary[tuple[int, str, str], Run] = weakref.WeakValueDictionary()
 _owned: set[Run] = set()  # until they are finished: a run does not end because nobody looks at it
 _handles_lock = threading.Lock()
-
-
-def _checked_name(what: str, name: object) -> str:
-    if not isinstance(name, str):
-        raise errors.InvalidArgumentError(f"the name of a {what} is a str, not {type(name).__name__}")
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:
-        raise errors.InvalidArgumentError(f"the name of a {what} is not Unicode (a lone surrogate)") from None
-    if not 1 <= size <= MAX_NAME_BYTES:
-        raise errors.InvalidArgumentError(f"the name of a {what} has 1 to {MAX_NAME_BYTES} bytes: {size} given")
-    if any(ord(c) < 32 or ord(c) == 127 for c in name):
-        raise errors.InvalidArgumentError(f"the name of a {what} has no control characters: {name!r}")
-    return name
-
-
-def _checked_artifact_name(name: object) -> str:
-    """A name that is safe as a relative path: what is exported must never leave its folder."""
-    return checked_artifact_name(_checked_name("artifact", name))
 
 
 def _checked_text(what: str, name: str, text: str) -> bytes:
@@ -143,7 +123,7 @@ def _check_keys(value: object, what: str, depth: int) -> None:
 
 
 def _param_texts(values: object) -> dict[str, str]:
-    texts = {_checked_name("parameter", name): _json(name, value) for name, value in _mapping("params", values).items()}
+    texts = {checked_name("parameter", name): _json(name, value) for name, value in _mapping("params", values).items()}
     for name, text in texts.items():
         _checked_text("parameter", name, text)
     return texts
@@ -151,7 +131,7 @@ def _param_texts(values: object) -> dict[str, str]:
 
 def _tag_texts(values: object) -> dict[str, bytes]:
     return {
-        _checked_name("tag", name): _checked_text("tag", name, str(redact(name, str(value))))
+        checked_name("tag", name): _checked_text("tag", name, str(redact(name, str(value))))
         for name, value in _mapping("tags", values).items()
     }
 
@@ -280,7 +260,7 @@ class Run:
         """Says which value of a metric is best, "min" or "max"; without it the greatest is."""
         if best not in ("min", "max"):
             raise errors.InvalidArgumentError(f"goal({metric!r}, {best!r}): 'min' or 'max' expected")
-        self._event(_GOAL, _checked_name("metric", metric), best)
+        self._event(_GOAL, checked_name("metric", metric), best)
 
     def artifact(self, name: str, value: Any, *, meta: Mapping[str, Any] | None = None) -> Artifact:
         """Keeps ``value`` (bytes, a path, an array, a DataFrame, ...: what the store takes) under ``name`` and returns its
@@ -291,7 +271,7 @@ class Run:
         most 32 KiB. A file is read as a stream, so its size does not matter. What is kept is kept as it is: no secret is
         taken out of an artifact.
         """
-        name = _checked_artifact_name(name)
+        name = checked_artifact_name(name)
         if isinstance(value, os.PathLike) and os.path.isdir(paths.given(value)):
             raise errors.InvalidArgumentError(
                 f"{paths.given(value)} is a folder: keep its files one by one, or an archive"
@@ -409,7 +389,7 @@ def _kept(run: Run) -> Run:
 def _begin(
     root: str, name: str, params: Mapping[str, Any] | None, tags: Mapping[str, Any] | None, parent: str = ""
 ) -> Run:
-    _checked_name("run", name)
+    checked_name("run", name)
     _tag_texts(tags)
     texts = _param_texts(params)
     made = _kept(Run(root, _core.new_run_id(), name, owner=True, session=1, next_step=0))
