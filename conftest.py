@@ -18,5 +18,5 @@ os.environ.setdefault("DAYBREAK_TRACK_CAPTURE", "0")
 def _runtime_ends_with_its_module() -> Iterator[None]:
     yield
     daybreak = sys.modules.get("daybreak")
-    if daybreak is not None and "daybreak.runtime.api" in sys.modules and daybreak.is_initialized():
+    if daybreak is not None and "daybreak.runtime.session" in sys.modules and daybreak.is_initialized():
         daybreak.shutdown()

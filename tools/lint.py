@@ -33,8 +33,9 @@ def steps() -> list[tuple[str, list[str]]]:
     return [
         ("ruff check", [f"{BIN}/ruff", "check", *PYTHON]),
         ("ruff format", [f"{BIN}/ruff", "format", "--check", *PYTHON]),
-        ("arrows in C++", [sys.executable, "tools/arrows.py"]),
-        ("arrows in Python", [f"{BIN}/lint-imports"]),
+        ("arrows between rooms", [sys.executable, "tools/arrows.py"]),
+        ("layers", [f"{BIN}/lint-imports"]),
+        ("house rules", [sys.executable, "tools/tidy_rules.py"]),
         ("clang-format", [CLANG_FORMAT, "--dry-run", "-Werror", *cpp_sources()]),
         ("stubs", [sys.executable, "tools/stubs.py"]),
         ("page", [sys.executable, "tools/page.py"]),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from daybreak.base.terminal import LineReport, LiveReport
 
 from . import pong as _pong
 from .serving import Stand
@@ -48,7 +47,7 @@ def pong(
     options = _pong.Options(out=out, seed=seed, workers=workers, max_steps=max_steps, episodes=episodes, port=port)
     live = not check and Console().is_terminal
     console = Console(highlight=False, soft_wrap=not live)  # a log's lines are not broken
-    reporter: Lines | Live = Live(console) if live else Lines(console)
+    reporter: LineReport | LiveReport = LiveReport(console) if live else LineReport(console)
 
     def stay(stand: Stand, result: dict[str, Any]) -> None:
         _tell(console, result, options)
@@ -100,66 +99,3 @@ def _stay(console: Console, stand: Stand) -> None:
         stand.server.wait()
     except KeyboardInterrupt:
         console.print("the server has stopped")
-
-
-class Lines:
-    """A line a step, for logs and pipes."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._title = ""
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        pass
-
-    def begin(self, title: str) -> None:
-        self._title = title
-
-    def progress(self, done: float, text: str) -> None:
-        pass
-
-    def end(self, text: str, passed: bool, seconds: float) -> None:
-        self._console.print(f"{'ok  ' if passed else 'FAIL'} {seconds:6.2f} s  {self._title}: {text}", markup=False)
-
-
-class Live:
-    """The same lines in colour, and a bar for the step that is going on."""
-
-    _REDRAW_S = 0.1
-
-    def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            TextColumn(" "),
-            BarColumn(bar_width=16),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=console,
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=1.0, text="", visible=False)
-        self._shown = 0.0
-
-    def __enter__(self) -> Live:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._progress.stop()
-
-    def begin(self, title: str) -> None:
-        self._progress.console.print(f"[bold]{escape(title)}[/]")
-        self._progress.reset(self._task, total=None, text="", visible=True)
-
-    def progress(self, done: float, text: str) -> None:
-        now = time.monotonic()
-        if now - self._shown >= self._REDRAW_S:
-            self._shown = now
-            self._progress.update(self._task, total=1.0, completed=min(done, 1.0), text=text)
-
-    def end(self, text: str, passed: bool, seconds: float) -> None:
-        mark = "[green]✓[/]" if passed else "[red]✗[/]"
-        self._progress.update(self._task, visible=False)
-        self._progress.console.print(f"  {mark} {escape(text)} [dim]({seconds:.1f} s)[/]")

@@ -20,6 +20,7 @@ import typer
 
 from daybreak import grant as _grant
 from daybreak.base import errors, paths
+from daybreak.base.terminal import Json, clean, json_out
 
 from .files import MAX_BODY_BYTES, MAX_SMALL_BYTES, is_standard_output, make_private_folder, read, write_private
 
@@ -175,17 +176,22 @@ def entity_create(
     finally:
         fresh.unlink()
     write_private(home / "entity.public", entity.public)
-    print(f"id      {entity.id}\nrecord  {home / 'entity.public'}  (public: hand it to whoever grants to you)")
+    print(f"id      {entity.id}\nrecord  {clean(home / 'entity.public')}  (public: hand it to whoever grants to you)")
 
 
 @entity_app.command("show")
 def entity_show(
     home: Home = DEFAULT_HOME,
     record: Annotated[Path | None, typer.Argument(help="Somebody's record instead.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Print the id of this entity, or of a record."""
     path = home / "entity.public" if record is None else record
-    print(f"id      {_grant.entity_id(read(path, MAX_SMALL_BYTES))}\nrecord  {path}")
+    found = _grant.entity_id(read(path, MAX_SMALL_BYTES))
+    if as_json:
+        json_out({"id": found, "record": str(path)})
+        return
+    print(f"id      {found}\nrecord  {clean(path)}")
 
 
 # ---- grants
@@ -248,7 +254,7 @@ def add(
     """Take bundles that were made for this entity."""
     wallet = wallet_of(home, load(home, passphrase_file))
     for path in bundles:
-        print(f"{path}: {wallet.add(read(path, MAX_SMALL_BYTES))} new attestations")
+        print(f"{clean(path)}: {wallet.add(read(path, MAX_SMALL_BYTES))} new attestations")
 
 
 @app.command()
@@ -276,10 +282,14 @@ def verify(
     subject: Annotated[str | None, typer.Option(help="Whose proof it must be (id).")] = None,
     revocations: Revocations = None,
     no_revocations: NoRevocations = False,
+    as_json: Json = False,
 ) -> None:
     """Verify a proof; when denied: status 1, the code and the missing link. It does not say who presents it."""
     verifier = verifier_of(namespace, store_of(revocations, no_revocations))
     decision = verifier.verify(read(proof, MAX_SMALL_BYTES), pairs_of(permission, resource), subject=subject)
+    if as_json:
+        json_out({"allowed": True, "subject": decision.subject, "expires": decision.expires})
+        return
     print(f"allowed  {decision.subject} until {shown(decision.expires)}")
 
 
@@ -314,7 +324,7 @@ def revoke(
     owner = None if target is None and not entity else load(home, passphrase_file)
     store = (_grant.RevocationStore.create if create else _grant.RevocationStore)(str(revocations))
     if owner is None:
-        print(f"store   {revocations}")
+        print(f"store   {clean(revocations)}")
     elif target is None:
         _grant.revoke(store, owner)
         print(f"revoked entity {owner.id}")
@@ -424,9 +434,14 @@ def manifest_create(
 
 
 @manifest_app.command("show")
-def manifest_show(file: Annotated[Path, typer.Argument()]) -> None:
+def manifest_show(file: Annotated[Path, typer.Argument()], as_json: Json = False) -> None:
     """Print what a manifest says. It is signed by the namespace that it names; that it is the newest is not checked."""
-    show(_grant.Manifest(read(file, MAX_BODY_BYTES)), print)
+    found = _grant.Manifest(read(file, MAX_BODY_BYTES))
+    if as_json:
+        names = ("namespace", "sequence", "valid_from", "valid_until", "epoch_s", "resources")
+        json_out({name: getattr(found, name) for name in names})
+        return
+    show(found, print)
 
 
 def show(manifest: _grant.Manifest, say: Callable[[str], None]) -> None:

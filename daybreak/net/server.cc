@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <condition_variable>
-#include <mutex>
 
 #include "daybreak/base/log.h"
 #include "daybreak/base/machine.h"
+#include "daybreak/base/mutex.h"
 #include "daybreak/net/internal/connection.h"
 
 namespace daybreak::net {
@@ -307,18 +306,18 @@ class Server::Impl {
       acceptor_->close(ignored);
       return;
     }
-    std::mutex mutex;
-    std::condition_variable closed;
+    base::Mutex mutex;
+    base::CondVar closed;
     bool done = false;
     asio::post(loops_[0]->io, [&] {
       error_code ignored;
       acceptor_->close(ignored);
-      const std::lock_guard lock(mutex);
+      const base::MutexLock lock(mutex);
       done = true;
       closed.notify_one();
     });
-    std::unique_lock lock(mutex);
-    closed.wait(lock, [&] { return done; });
+    const base::MutexLock lock(mutex);
+    while (!done) closed.wait(mutex);
   }
 
   void on_all_connections(const std::function<void(ConnectionBase&)>& what) {

@@ -11,7 +11,8 @@ True
 """
 
 from . import envs, presets
+from .algorithms import A2C, BC, DQN, PG, PPO
 from .policy import Policy
-from .trainer import A2C, BC, DQN, PG, PPO, Trainer, linear
+from .trainer import Trainer, linear
 
 __all__ = ["A2C", "BC", "DQN", "PG", "PPO", "Policy", "Trainer", "envs", "linear", "presets"]

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from .._core.runtime import ActorHandle, ObjectRef
-from .api import (
-    ActorClass,
-    RemoteFunction,
+from .actors import ActorClass, exit_actor, get_actor, kill, method, remote
+from .session import (
     RuntimeContext,
     available_resources,
-    cancel,
     cluster_resources,
-    cpp_function,
-    exit_actor,
-    get_actor,
     get_gpu_ids,
     get_runtime_context,
     init,
     is_initialized,
-    kill,
-    method,
     nodes,
-    remote,
     shutdown,
 )
+from .tasks import RemoteFunction, cancel, cpp_function
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import
 if TYPE_CHECKING:  # the native verbs' types, which a stub made of their text signatures cannot say

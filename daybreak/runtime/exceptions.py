@@ -269,7 +269,7 @@ def _text_of(error: BaseException) -> str:
 def _to_payload(error: BaseException, where: str, callable_: Any) -> dict[str, Any]:
     """In the worker: what is sent in place of the result. Only text and one pickle, which the receiver may fail to load."""
     from . import crossing
-    from .api import name_of
+    from .tasks import name_of
 
     name = where or name_of(callable_)
     cause: BaseException | None = error

@@ -5,8 +5,8 @@
 
 #include <cstring>
 #include <map>
-#include <mutex>
 
+#include "daybreak/base/mutex.h"
 #include "daybreak/runtime/worker_loop.h"
 
 namespace daybreak::runtime {
@@ -246,8 +246,8 @@ NativeRegistration::NativeRegistration(const char* name, NativeFunction function
 }
 
 base::Result<NativeFunction> find_native(std::string_view name) {
-  static std::mutex mutex;
-  std::lock_guard guard(mutex);
+  static base::Mutex mutex;
+  const base::MutexLock guard(mutex);
   if (auto known = registry().find(name); known != registry().end()) return known->second;
   std::size_t colon = name.rfind(':');
   if (colon == std::string_view::npos)

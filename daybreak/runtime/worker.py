@@ -102,7 +102,7 @@ def _work(slot: int) -> int:
 def prepare_class(cls: Any) -> None:
     """In an actor, before it is made: the names of its class and of those above it are the classes again, and not what the
     decorator made of them (`super(Counter, self)`, `Counter.total += 1`). `Counter.remote()` still makes another actor."""
-    from .api import ActorClass
+    from .actors import ActorClass
 
     above = cls.__mro__ if isinstance(cls, type) else ()
     for base in above:

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from daybreak.base import errors
+from daybreak.base.terminal import Json, clean, console, json_out, table
 from daybreak.serve import checks, starting
 from daybreak.serve.client import AdminClient
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 __all__ = ["app"]
 
 DEFAULT_STATE_DIR = Path(".daybreak/serve")
-PIPED_WIDTH = 200
 
 app = typer.Typer(
     help="Serve models under a deadline. Without a command: list.",
@@ -37,23 +32,10 @@ StateDir = Annotated[
     Path, typer.Option("--state-dir", envvar="DAYBREAK_SERVE_DIR", help="Where the server keeps what it knows.")
 ]
 Ca = Annotated[Path | None, typer.Option("--ca", help="Certificates to trust, when the server speaks TLS.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _client(state_dir: Path, ca: Path | None) -> AdminClient:
     return AdminClient.of_state_dir(state_dir, str(ca) if ca is not None else None)
-
-
-def _clean(value: object) -> str:
-    """As text that cannot move the terminal's cursor."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in str(value))
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
 
 
 def _object(text: str, what: str) -> tuple[Any, Any]:
@@ -139,42 +121,29 @@ def list_all(state_dir: StateDir = DEFAULT_STATE_DIR, ca: Ca = None, as_json: Js
     """Apps, models and versions, and what is not ready with the reason."""
     found = _client(state_dir, ca).get("status")
     if as_json:
-        print(json.dumps(found, indent=2))
+        json_out(found)
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = _console()
-
-    def table(title: str, heads: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
-        if not rows:
-            return
-        made = Table(box=None, pad_edge=False, title=title, title_justify="left")
-        for head in heads:
-            made.add_column(head)
-        for row in rows:
-            made.add_row(*(Text(_clean(cell)) for cell in row))
-        shown.print(made)
-
-    print(f"predictions {_clean(found['query'])}, metrics {_clean(found['metrics'])}, pid {found['pid']}")
+    shown = console()
+    print(f"predictions {clean(found['query'])}, metrics {clean(found['metrics'])}, pid {found['pid']}")
     apps = [
         (each["name"], ", ".join(each["models"]) or "-", each["input_type"], f"{each['slo_ms']:g} ms", _guard(each))
         for each in found["apps"]
     ]
-    table("apps", ("app", "model", "input", "deadline", "gate"), apps)
+    table(apps, ("app", "model", "input", "deadline", "gate"), title="apps", to=shown)
     versions = [
         (
             model["name"],
             each["version"] + (" *" if each["version"] == model["current"] else ""),
             f"{each['ready']}/{each['wanted']}",
             each["kind"] or "-",
-            sum(replica["restarts"] for replica in each["replicas"]),
+            str(sum(replica["restarts"] for replica in each["replicas"])),
             each["reason"],
         )
         for model in found["models"]
         for each in model["versions"]
     ]
-    table("models (* answers)", ("model", "version", "ready", "kind", "restarts", ""), versions)
+    heads = ("model", "version", "ready", "kind", "restarts", "")
+    table(versions, heads, title="models (* answers)", to=shown)
     if not apps and not versions:
         print("nothing is deployed")
 
@@ -314,11 +283,11 @@ def logs(
     query = {"model": model} if version is None else {"model": model, "version": version}
     found = _client(state_dir, ca).get("logs", **query)
     if as_json:
-        print(json.dumps(found, indent=2))
+        json_out(found)
         return
     for replica, text in found.items():
         for line in text.splitlines():
-            print(f"{_clean(replica)}  {_clean(line.expandtabs())}")
+            print(f"{clean(replica)}  {clean(line.expandtabs())}")
 
 
 @app.command()

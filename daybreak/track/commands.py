@@ -8,21 +8,18 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from daybreak import track
 from daybreak.base import errors, paths
+from daybreak.base.terminal import Json, clean, clean_lines, console, json_out, only_ascii, table
 from daybreak.track import exporting, plotting, reading, roots
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-__all__ = ["app", "clean", "console", "printed", "use_root"]
+__all__ = ["Root", "app", "use_root"]
 
 DEFAULT_LIMIT = 20
-PIPED_WIDTH = 200  # of a table that goes into a file or a pipe
 MAX_LOOKED_AT = 1000  # runs, for one that has the metric to be plotted
 MAX_COLUMNS = 4  # of parameters and of metrics that `list` shows by itself
 _SHORT = 8  # characters of an id's end, which is random
@@ -32,7 +29,6 @@ app = typer.Typer(help="Look at runs. RUN is an id, or the beginning or end of o
 Root = Annotated[
     Path | None, typer.Option("--root", help="The tracking root.  [default: $DAYBREAK_TRACK_DIR or .daybreak/track]")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="An id, or its beginning or end.")]
 Where = Annotated[str | None, typer.Option(help="Only these, such as \"params.lr > 0.01 and status = 'finished'\".")]
 
@@ -45,34 +41,6 @@ def use_root(root: Path | None) -> str:
             f"no tracking root in {path}: name one by --root or DAYBREAK_TRACK_DIR, or record a run first"
         )
     return track.init(path)
-
-
-def console() -> Console:
-    from rich.console import Console
-
-    made = Console(highlight=False)
-    if not made.is_terminal:
-        made = Console(highlight=False, width=PIPED_WIDTH)
-    return made
-
-
-def _only_ascii() -> bool:
-    """Whether the terminal, or what the output goes into, lacks the characters of plots, as in a C locale."""
-    try:
-        "▁⠁│".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return True
-    return False
-
-
-def clean(value: object) -> str:
-    """As text of one line that cannot move the terminal's cursor."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in str(value))
-
-
-def printed(value: object) -> None:
-    """As JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=True))
 
 
 def _number(value: float | None) -> str:
@@ -122,25 +90,28 @@ def list_runs(
     where_from = use_root(root)
     found = track.runs(where, order_by=order_by, limit=limit, deleted=deleted)
     if as_json:
-        printed([exporting.described(record, only_brief=True) for record in found])
+        json_out([exporting.described(record, only_brief=True) for record in found])
         return
     if not found:
         print(f"no runs{' that match' if where else ''} in {where_from}")
         return
-    from rich.table import Table
     from rich.text import Text
 
     columns = column or _columns(found)
-    table = Table(box=None, pad_edge=False)
-    for name in ("run", "name", "status", "started", "took", *columns):
-        table.add_column(Text(clean(name)), overflow="fold" if name == "run" else "ellipsis", no_wrap=True)
     colours = {"running": "cyan", "finished": "green", "failed": "red", "killed": "yellow"}
-    for record in found:
-        cells = [record.id[-_SHORT:], clean(record.name), record.status, _started(record), _took(record)]
-        cells += [_cell(record, name) for name in columns]
-        table.add_row(*(Text(cell, style=colours.get(cell, "") if i == 2 else "") for i, cell in enumerate(cells)))
+    rows: list[list[str | Text]] = [
+        [
+            record.id[-_SHORT:],
+            record.name,
+            Text(record.status, style=colours.get(record.status, "")),
+            _started(record),
+            _took(record),
+            *(_cell(record, name) for name in columns),
+        ]
+        for record in found
+    ]
     shown = console()
-    shown.print(table)
+    table(rows, ("run", "name", "status", "started", "took", *columns), wrap=False, to=shown)
     if len(found) == limit:
         shown.print(Text(f"(the first {limit:,}; --limit shows more)", style="dim"))
 
@@ -180,26 +151,17 @@ def show(
     use_root(root)
     record = track.find(run)
     if as_json:
-        printed(exporting.described(record))
+        json_out(exporting.described(record))
         return
     if output:
         print("\n".join(clean(line) for line in record.output().split("\n")), end="")
         return
-    from rich.table import Table
     from rich.text import Text
 
     shown = console()
 
     def grid(title: str, rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> None:
-        if not rows:
-            return
-        shown.print(Text(f"\n{title}", style="bold"))
-        table = Table(box=None, pad_edge=False, show_header=bool(heads), padding=(0, 2, 0, 0))
-        for head in heads or [""] * len(rows[0]):
-            table.add_column(head)
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
-        shown.print(table)
+        table(rows, heads, title=title, to=shown)
 
     shown.print(Text(f"{clean(record.name)}  {record.id}", style="bold"))
     state = f"{record.status}{' (deleted)' if record.deleted else ''}, began {_started(record)}, took {_took(record)}"
@@ -208,18 +170,18 @@ def show(
         shown.print(Text(clean(record.reason), style="red"))
     if record.parent:
         shown.print(Text(f"within {record.parent}"))
-    grid("parameters", [(clean(name), _short(value, 100)) for name, value in sorted(record.params.items())])
-    grid("tags", [(clean(name), _short(value, 100)) for name, value in sorted(record.tags.items())])
+    grid("parameters", [(name, _short(value, 100)) for name, value in sorted(record.params.items())])
+    grid("tags", [(name, _short(value, 100)) for name, value in sorted(record.tags.items())])
     rows = []
     for name, (last, step, _, least, most, best, count) in sorted(reading.summaries(record).items()):
-        line = plotting.sparkline(record.preview(name, 96).values.tolist(), ascii=_only_ascii())
-        rows.append((clean(name), line, *map(_number, (last, best, least, most)), str(step), f"{count:,}"))
+        line = plotting.sparkline(record.preview(name, 96).values.tolist(), ascii=only_ascii())
+        rows.append((name, line, *map(_number, (last, best, least, most)), str(step), f"{count:,}"))
     grid("metrics", rows, ("name", "", "last", "best", "min", "max", "last step", "points"))
-    kept = [(clean(a.name), a.kind, f"{a.size_bytes:,} bytes", a.id[:12]) for a in record.artifacts]
+    kept = [(a.name, a.kind, f"{a.size_bytes:,} bytes", a.id[:12]) for a in record.artifacts]
     grid("artifacts", kept)
-    grid("children", [(child.id[-_SHORT:], clean(child.name), child.status) for child in record.children])
+    grid("children", [(child.id[-_SHORT:], child.name, child.status) for child in record.children])
     grid("captured", _captured(record))
-    grid("notices", [(clean(notice),) for notice in record.notices])
+    grid("notices", [(notice,) for notice in record.notices])
 
 
 def _captured(record: track.RunRecord) -> list[tuple[str, str]]:
@@ -236,7 +198,7 @@ def _captured(record: track.RunRecord) -> list[tuple[str, str]]:
         rows.append(("python", f"{python.get('version')}, {len(python.get('packages', {}))} packages"))
     if host:
         rows.append(("host", f"{host.get('name')}, {host.get('cores')} cores, {host.get('processor')}"))
-    return [(name, clean(text)) for name, text in rows]
+    return rows
 
 
 @app.command()
@@ -251,10 +213,10 @@ def diff(
     use_root(root)
     difference = track.diff(track.find(a), track.find(b))
     if as_json:
-        printed(_described(difference))
+        json_out(_described(difference))
         return
     text = difference.code_text() if code else difference.summary
-    print("\n".join(clean(line.expandtabs()) for line in text.split("\n")))
+    print(clean_lines(text))
 
 
 def _described(difference: track.RunDiff) -> dict[str, Any]:
@@ -323,7 +285,7 @@ def plot(
                 whose = f"{name}, {record.name} {record.id[-_SHORT:]}"
                 lines.append(plotting.Line(clean(whose), series.steps.tolist(), series.values.tolist()))
     if png is None:
-        print(plotting.text_plot(lines, width, height, ascii=_only_ascii()))
+        print(plotting.text_plot(lines, width, height, ascii=only_ascii()))
         return
     try:
         plotting.png(lines, png, clean(", ".join(metrics)))

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from daybreak import track
-from daybreak.track.commands import Json, Root, clean, printed, use_root
+from daybreak.base.terminal import Json, clean, json_out
+from daybreak.track.commands import Root, use_root
 
 __all__ = ["app"]
 
@@ -30,7 +31,7 @@ def verify(root: Root = None, as_json: Json = False) -> None:
     where = use_root(root)
     report = track.verify()
     if as_json:
-        printed(dataclasses.asdict(report))
+        json_out(dataclasses.asdict(report))
     else:
         for notice in report.notices:
             print(f"note: {clean(notice)}")
@@ -68,7 +69,7 @@ def gc(
     use_root(root)
     report = track.gc(purge_deleted_after=None if after is None else datetime.timedelta(seconds=after))
     if as_json:
-        printed(dataclasses.asdict(report))
+        json_out(dataclasses.asdict(report))
         return
     for run in report.purged:
         print(f"purged run {run}")
@@ -84,7 +85,7 @@ def stats(root: Root = None, as_json: Json = False) -> None:
     use_root(root)
     found = track.stats()
     if as_json:
-        printed(dataclasses.asdict(found))
+        json_out(dataclasses.asdict(found))
         return
     states = ", ".join(f"{count:,} {status}" for status, count in sorted(found.by_status.items()))
     print(found.root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -318,3 +319,19 @@ def test_what_is_missing_or_ambiguous_is_said_in_one_line(shell: Shell) -> None:
     shell("lab", "revoke", "--entity", "--revocations", shell.path("s"))
     assert len(grant.RevocationStore(shell.path("s"))) == 1
     assert shell.status("lab", "attest")[0] == 2
+
+
+def test_json_is_what_the_text_says(shell: Shell) -> None:
+    ids = shell.make("lab", "ann")
+    assert json.loads(shell("lab", "entity", "show", "--json")) == {"id": ids["lab"], "record": shell.record("lab")}
+    shell("lab", "manifest", "create", "m/a", "-o", shell.path("manifest"))
+    shown = json.loads(shell("", "manifest", "show", shell.path("manifest"), "--json"))
+    assert (shown["namespace"], shown["sequence"], shown["resources"]) == (ids["lab"], 1, ["m/a"])
+    assert shown["epoch_s"] == DAY and shown["valid_from"] < shown["valid_until"]
+    shell("lab", "attest", shell.record("ann"), "-p", "read", "-r", "m/a", "-o", shell.path("bundle"))
+    shell("ann", "add", shell.path("bundle"))
+    asked = ("-p", "read", "-r", "m/a", "-n", ids["lab"])
+    shell("ann", "prove", *asked, "-o", shell.path("proof"))
+    decision = json.loads(shell("", "verify", shell.path("proof"), *asked, "--no-revocations", "--json"))
+    assert decision["allowed"] is True and decision["subject"] == ids["ann"] and decision["expires"] > time.time()
+    assert shell.denied("", "verify", shell.path("proof"), "-p", "write", *asked[2:], "--no-revocations", "--json")

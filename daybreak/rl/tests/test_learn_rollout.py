@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daybreak import rl
-from daybreak.rl import rollout, trainer
+from daybreak.rl import algorithms, rollout
 
 SMALL: dict[str, Any] = dict(num_envs=5, num_steps=16, minibatch_size=40, num_epochs=2, hidden=[16], seed=3)
 
@@ -79,7 +79,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
     def with_fake(*arguments: Any) -> rollout.RolloutWorkers:
         return real(*arguments, runtime=fake)
 
-    monkeypatch.setattr(trainer, "RolloutWorkers", with_fake)
+    monkeypatch.setattr(algorithms, "RolloutWorkers", with_fake)
     return fake
 
 

@@ -60,7 +60,7 @@ PyObject* delegate(const char* verb, PyObject* self, PyObject* const* args, Py_s
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// RemoteFunction: the native half; api.py derives from it.
+// RemoteFunction: the native half; tasks.py derives from it.
 
 struct RemoteFunctionObject {
   PyObject_HEAD std::uint64_t session;  // of the runtime that knows the function; another: it is exported again

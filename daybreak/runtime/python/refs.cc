@@ -26,7 +26,7 @@ PyObject* python_object(const char* module, const char* name) {
 
 Client* client_or_init() {
   if (state().client != nullptr) return state().client;
-  PyObject* start = python_object("api", "_auto_init");
+  PyObject* start = python_object("session", "_auto_init");
   if (start == nullptr) return nullptr;
   Owned result(PyObject_CallNoArgs(start));
   if (!result) return nullptr;

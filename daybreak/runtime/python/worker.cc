@@ -228,7 +228,7 @@ bool can_be_a_result(PyObject* result, std::uint16_t num_returns, const std::str
   Owned name;
   if (callable == nullptr) {
     name = Owned(PyUnicode_FromString(method.c_str()));
-  } else if (PyObject* name_of = python_object("api", "name_of"); name_of != nullptr) {
+  } else if (PyObject* name_of = python_object("tasks", "name_of"); name_of != nullptr) {
     name = Owned(PyObject_CallOneArg(name_of, callable));
   }
   if (!name) return false;

@@ -24,10 +24,10 @@ PRELUDE = '''
 import os, resource, sys
 import daybreak
 from daybreak._core import runtime as native
-from daybreak.runtime import api
+from daybreak.runtime import session
 
 def start(num_cpus=1, object_store_bytes=1 << 24, command=None):
-    native._init(num_cpus, 0.0, [], object_store_bytes, command or api._zygote_command(), True)
+    native._init(num_cpus, 0.0, [], object_store_bytes, command or session._zygote_command(), True)
 
 def without_files(call):
     """Under each limit that leaves 0 to 12 free descriptors: it starts, or raises."""
@@ -76,7 +76,7 @@ daybreak.shutdown()
 
 def test_a_zygote_that_ends_at_once_fails_the_tasks_with_the_reason() -> None:
     script = f"""{PRELUDE}
-api._zygote_command = lambda: ["/bin/sh", "-c", "exit 3"]
+session._zygote_command = lambda: ["/bin/sh", "-c", "exit 3"]
 daybreak.init(num_cpus=2, object_store_memory=1 << 24)
 for _ in range(2):  # and again: nothing was given up for ever
     try:

@@ -1,0 +1,183 @@
+"""Tasks: a function becomes remote, is exported once in each session, and called."""
+
+from __future__ import annotations
+
+from _thread import RLock
+
+from .._core import runtime as _native
+from .._core.runtime import ObjectRef
+from . import engine as _engine
+from . import options as _options
+from . import session as _session
+
+TYPE_CHECKING = False  # typing costs 5 ms of what `import daybreak` may
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["RemoteFunction", "cancel", "cpp_function", "name_of"]
+
+_MAX_RETIRED = 1000
+
+
+class Exported:
+    """A function or class in the store: its reference, and the session that it belongs to."""
+
+    def __init__(self) -> None:
+        self.ref: ObjectRef | None = None
+        self.session = ""
+        self.lock = RLock()
+
+    def get(self, function: Any, retry_on: tuple[type, ...] | None = None) -> ObjectRef:
+        """The reference. Pickling the function may ask for it again, when the function refers to itself."""
+        with self.lock:
+            session = _native._session()
+            if self.ref is not None and self.session == session:
+                return self.ref
+            ref = _native._reserve()
+            self.ref, self.session = ref, session
+            try:
+                from . import serialization
+
+                _native._fill(ref, serialization.world(), (function, retry_on))
+            except BaseException:
+                _native._abandon(ref)
+                self.ref = None
+                raise
+            return ref  # type: ignore[no-any-return]
+
+    def adopt(self, ref: ObjectRef) -> None:
+        """In the process that unpickled it."""
+        self.ref, self.session = ref, _native._session()
+
+    def __del__(self) -> None:
+        if self.ref is None or self.session != _native._session():
+            return
+        _session._retired.append(self.ref)
+        if len(_session._retired) > _MAX_RETIRED:
+            _session._retired[:] = _native._functions_in_use(_session._retired)
+
+
+def name_of(function: Any) -> str:
+    """What to call it, also where it has no name: a partial, an object with `__call__`.
+
+    >>> import functools
+    >>> name_of(functools.partial(max, 3)), name_of(name_of), name_of([].append)
+    ('partial(max)', 'name_of', 'list.append')
+    """
+    found = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
+    if isinstance(found, str):
+        return found
+    inner = getattr(function, "func", None)  # of functools.partial and its like
+    if callable(inner):
+        return f"{type(function).__name__}({name_of(inner)})"
+    return type(function).__qualname__
+
+
+class RemoteFunction(_native.RemoteFunctionBase):
+    """A function that runs in a worker: `f.remote(...)` returns an ObjectRef at once."""
+
+    __qualname__: str
+    _function: Any
+    _options: dict[str, Any]
+    _exported: Exported
+
+    def __new__(cls, function: Any, options: dict[str, Any]) -> RemoteFunction:
+        self = super().__new__(cls)
+        self._function = function
+        self._options = options
+        self._exported = Exported()
+        self.__qualname__ = name_of(function)
+        name = getattr(function, "__name__", None)
+        self.__name__ = name if isinstance(name, str) else self.__qualname__
+        self.__doc__ = getattr(function, "__doc__", None)
+        self.__module__ = getattr(function, "__module__", None) or type(function).__module__
+        self.__wrapped__ = function
+        return self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"remote functions are not called directly: use {self.__name__}.remote()")
+
+    def options(self, **options: Any) -> RemoteFunction:
+        """The same function with other options, for the calls through what is returned."""
+        checked = _options.checked(options, _options.TASK_OPTIONS, "a task")
+        other = RemoteFunction(self._function, self._options | checked)
+        if "retry_exceptions" not in checked:
+            other._exported = self._exported  # the same bytes
+        return other
+
+    def _export(self) -> None:
+        """Called by the native `remote` once in each session."""
+        options = self._options
+        retry = options.get("retry_exceptions") or False
+        retry_on = retry if isinstance(retry, tuple) else None
+        retries = options.get("max_retries")
+        returns = options.get("num_returns")
+        self._bind(
+            self._exported_function(retry_on),
+            _options.resource_set(options, 1.0),
+            1 if returns is None else returns,
+            3 if retries is None else retries,
+            bool(retry),
+        )
+
+    def _exported_function(self, retry_on: tuple[type, ...] | None) -> ObjectRef:
+        return self._exported.get(self._function, retry_on)
+
+    def __reduce__(self) -> Any:
+        # With its reference, so that the process that unpickles it need not pickle the function again.
+        ref = None
+        if _session.is_initialized() and _engine.current() is None:
+            retry = self._options.get("retry_exceptions")
+            ref = self._exported_function(retry if isinstance(retry, tuple) else None)
+        return _rebuild_remote, (self._function, self._options, ref)
+
+    def __repr__(self) -> str:
+        return f"RemoteFunction({self.__name__})"
+
+
+def _rebuild_remote(function: Any, options: dict[str, Any], ref: ObjectRef | None) -> RemoteFunction:
+    rebuilt = RemoteFunction(function, options)
+    if ref is not None:
+        rebuilt._exported.adopt(ref)
+    return rebuilt
+
+
+class _CppFunction(RemoteFunction):
+    def _exported_function(self, retry_on: tuple[type, ...] | None) -> ObjectRef:
+        if self._exported.ref is None or self._exported.session != _native._session():
+            self._exported.adopt(_native._native_function(self._function.__name__))
+        assert self._exported.ref is not None
+        return self._exported.ref
+
+    def __reduce__(self) -> Any:
+        return cpp_function, (self._function.__name__,)
+
+
+def cpp_function(name: str, **options: Any) -> RemoteFunction:
+    """A C++ function as a task: "library.so:symbol", or a name that the program has registered (runtime/native.h).
+
+    A path with a '/' is meant from the working directory of now; a bare name is looked for as the system does."""
+    library, colon, symbol = name.rpartition(":")
+    if colon and "/" in library:
+        from daybreak.base import paths
+
+        name = f"{paths.given(library, 'cpp_function')}:{symbol}"
+
+    def stand_in() -> None:
+        """Only its name is used."""
+
+    stand_in.__name__ = stand_in.__qualname__ = name
+    return _CppFunction(stand_in, _options.checked(options, _options.TASK_OPTIONS, "a task"))
+
+
+def cancel(ref: ObjectRef, *, force: bool = False, recursive: bool = True) -> None:
+    """Cancels a task: `get` of its result raises TaskCancelledError.
+
+    One that waits does not start. One that runs gets a KeyboardInterrupt; with force=True its worker is killed. recursive:
+    the tasks that it has submitted too. A task that is done stays done.
+    """
+    engine = _engine.current()
+    if engine is not None:
+        engine.cancel(ref, force, recursive)
+        return
+    _native._cancel(ref, force, recursive)
