@@ -315,8 +315,7 @@ void bind_wallet(nb::module_& m) {
          nb::arg("required"), nb::kw_only(), nb::arg("namespace"), nb::arg("subject") = nb::none(),
          nb::arg("revocations") = nb::none(),
          "A proof that the owner has all (permission, resource) pairs, by grants that are not revoked in the store; or "
-         "that "
-         "another subject (an id) has them, who alone can use it. Denied says which link is missing.")
+         "that another subject (an id) has them, who alone can use it. Denied says which link is missing.")
       .def(
           "explain",
           [](const Self& self, const PyPairs& required, const std::string& namespace_id,

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from daybreak import serve
+from daybreak import rl, serve
 from daybreak.base import errors
 from daybreak.serve import results
 
@@ -286,3 +286,17 @@ def test_array_of_any_type_and_order_is_its_list(array: Any, form: str) -> None:
             results.json_of(value)
     else:
         assert json.loads(results.json_of(value)) == wanted
+
+
+def test_a_policy_answers_nothing_to_what_is_no_number_of_its_own(server: serve.Server, call: Any) -> None:
+    policy = rl.PPO("CartPole-v1").policy
+    server.deploy("pole", policy, default="-", slo_ms=5000)
+    good = [0.1, 0.2, 0.03, 0.4]
+    for far in (1e39, -1e39, 1e308):  # doubles, which are infinite as float32
+        answer = call.predict("pole", [0.1, 0.2, far, 0.4])
+        words = answer["default_explanation"]
+        assert answer["default"] and words.startswith("model_error: input[2]=") and "finite numbers of float32" in words
+    batch = json.dumps({"input_batch": [good, [1e39, 0.0, 0.0, 0.0], good]}).encode()
+    answers = json.loads(call.raw(server.query_address, "POST", "/pole/predict", batch)[1])["batch_predictions"]
+    assert [answer["default"] for answer in answers] == [False, True, False]  # a neighbour in the batch loses nothing
+    assert answers[0]["output"] == policy.compute_action(good)
