@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from daybreak.base import errors
 from daybreak.serve import checks
+from daybreak.serve.deploying import DeployOptions
 from daybreak.serve.payload import Payload, payload_of
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _deploy(server: Server, name: str, query: str, body: bytes, granted: str) ->
         raise errors.InvalidArgumentError("lineage must be a JSON object.")
     # Pickles are not opened here: only a replica's process does.
     payload = Payload(body, "pickle") if kind == "pickle" else payload_of(body)
-    server.deploy_payload(name, payload, **fields)
+    server.deploy_payload(name, payload, DeployOptions(**fields))
     return {"name": name, "version": fields["version"]}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from daybreak.base import errors
@@ -14,7 +15,32 @@ from daybreak.serve.payload import Open, Payload, payload_of, reopened
 from daybreak.serve.state import App, Model, State, Version
 from daybreak.serve.steps import step
 
-__all__ = ["Deploying"]
+__all__ = ["DeployOptions", "Deploying"]
+
+
+@dataclass(frozen=True)
+class DeployOptions:
+    """What may be said of a deploy beside its name and its model, as `Deploying.deploy` explains it."""
+
+    version: str = "1"
+    input_type: str | None = None
+    slo_ms: float | None = None
+    default: Any = None
+    replicas: int = 1
+    gate: Any = None
+    batch_size: int = -1
+    batch: str = "list"
+    output: str = "json"
+    overload: str | None = None
+    lineage: Mapping[str, Any] | None = None
+    live: bool = True
+
+    def __post_init__(self) -> None:
+        if self.batch not in ("list", "array") or self.output not in ("json", "str"):
+            raise errors.InvalidArgumentError(
+                f"batch={checks.shown(self.batch)}, output={checks.shown(self.output)}: "
+                "batch is 'list' or 'array', output 'json' or 'str'"
+            )
 
 
 class Deploying(Control):
@@ -71,71 +97,53 @@ class Deploying(Control):
         self.deploy_payload(
             name,
             payload,
-            version=str(version),
-            input_type=input_type,
-            slo_ms=slo_ms,
-            default=default,
-            replicas=replicas,
-            gate=gate,
-            batch_size=batch_size,
-            batch=batch,
-            output=output,
-            overload=overload,
-            lineage=lineage,
-            live=live,
+            DeployOptions(
+                version=str(version),
+                input_type=input_type,
+                slo_ms=slo_ms,
+                default=default,
+                replicas=replicas,
+                gate=gate,
+                batch_size=batch_size,
+                batch=batch,
+                output=output,
+                overload=overload,
+                lineage=lineage,
+                live=live,
+            ),
         )
 
-    def deploy_payload(
-        self,
-        name: str,
-        payload: Payload,
-        *,
-        version: str,
-        input_type: str | None = None,
-        slo_ms: float | None = None,
-        default: Any = None,
-        replicas: int = 1,
-        gate: Any = None,
-        batch_size: int = -1,
-        batch: str = "list",
-        output: str = "json",
-        overload: str | None = None,
-        lineage: Mapping[str, Any] | None = None,
-        live: bool = True,
-    ) -> None:
+    def deploy_payload(self, name: str, payload: Payload, options: DeployOptions) -> None:
         """`deploy` of bytes that may not be unpickled here."""
+        version = options.version
         checks.checked_name(name, "the app")
         checks.checked_name(version, "the version")
-        replicas = checks.checked_replicas(replicas)
+        replicas = checks.checked_replicas(options.replicas)
         if replicas < 1:
             raise errors.InvalidArgumentError("replicas=0: at least one replica is needed to see that the model works")
-        if batch not in ("list", "array") or output not in ("json", "str"):
-            raise errors.InvalidArgumentError(
-                f"batch={checks.shown(batch)}, output={checks.shown(output)}: batch is 'list' or 'array', output 'json' or 'str'"
-            )
         with self._claim(name, version):
             step("deploy.begun")
             with self._lock:
-                app = self._wanted_app(name, input_type, slo_ms, default, overload, gate)
+                app = self._wanted_app(name, options)
                 if version in self.state.models.get(name, Model()).versions:
                     raise errors.AlreadyExistsError(
                         f"Version {version} of {name} exists: deploy under a new version, or delete that one first."
                     )
-                if live:
+                if options.live:
                     self._check_types(name, app.input_type)
-            about = {**(payload.lineage or {}), **(lineage or {})}
+            about = {**(payload.lineage or {}), **(options.lineage or {})}
             made = Version(
                 app.input_type,
-                batch_size=checks.checked_batch_size(batch_size),
-                batch=batch,
-                output=output,
+                batch_size=checks.checked_batch_size(options.batch_size),
+                batch=options.batch,
+                output=options.output,
                 replicas=replicas,
                 lineage=checks.checked_lineage(about or None),
             )
 
             def finish() -> None:
-                app = self._wanted_app(name, input_type, slo_ms, default, overload, gate)
-                self._go_live(name, version, made, app, gate, live)
+                app = self._wanted_app(name, options)
+                self._go_live(name, version, made, app, options.gate, options.live)
 
             self._bring_up(name, version, made, payload, finish)
             step("deploy.done")
@@ -193,13 +201,12 @@ class Deploying(Control):
             raise
         self._fleet.supervise(slots)
 
-    def _wanted_app(
-        self, name: str, input_type: str | None, slo_ms: float | None, default: Any, overload: str | None, gate: Any
-    ) -> App:
+    def _wanted_app(self, name: str, options: DeployOptions) -> App:
         """The app that is there, if it is as asked for; else a new one."""
         there = self.state.apps.get(name)
+        slo_ms, default, overload, gate = options.slo_ms, options.default, options.overload, options.gate
         asked = self._new_app(
-            input_type or (there.input_type if there is not None else "doubles"),
+            options.input_type or (there.input_type if there is not None else "doubles"),
             DEFAULT_SLO_MS if slo_ms is None else slo_ms,
             default,
             overload or "default",
