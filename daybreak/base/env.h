@@ -1,12 +1,11 @@
-// The seam to the operating system: clock, randomness, files, shared memory, processes. Code that takes an Env& runs on
-// the real one and, in tests, on one whose clock stands still, whose disk is full or loses its power, whose processes
-// cannot be started (test_env.h).
+// The seam to the operating system: clock, randomness, whole files. Code that takes an Env& runs on the real one and,
+// in tests, on one whose clock stands still and whose disk is full or loses its power (test_env.h). What tests need not
+// stop or break (descriptors, shared memory, locks, processes) is in os.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,43 +25,6 @@ class WritableFile {
   virtual Status sync() = 0;
   // Once. No other call may follow.
   virtual Status close() = 0;
-};
-
-// Memory that another process can map: it is anonymous (no name to clean up) and reached through its file descriptor,
-// which can be inherited or sent. Unmapped and closed by the destructor; the memory itself goes with the last
-// descriptor and mapping.
-class SharedMemory {
- public:
-  virtual ~SharedMemory() = default;
-  virtual int fd() const = 0;
-  // Zero-filled, writable, page-aligned.
-  virtual std::span<std::byte> bytes() const = 0;
-};
-
-// How a process ended.
-struct Exit {
-  int code = 0;    // exit status when `signal` is 0
-  int signal = 0;  // the signal that killed it
-  // "exit status 3" or "killed by signal 9 (SIGKILL)".
-  std::string to_string() const;
-  bool operator==(const Exit&) const = default;
-};
-
-struct SpawnOptions {
-  std::vector<std::string> argv;                                       // argv[0] is looked up in PATH
-  std::optional<std::vector<std::string>> environment = std::nullopt;  // "NAME=value"; unset = ours
-  bool die_with_parent = true;                                         // SIGKILL when the spawning thread ends
-};
-
-// A child process. The destructor kills one that still runs and waits for it: none outlives its handle.
-class Process {
- public:
-  virtual ~Process() = default;
-  virtual int pid() const = 0;
-  // Its end, or kDeadlineExceeded after timeout_ns (0 = only look). May be called again after either.
-  virtual Result<Exit> wait(std::int64_t timeout_ns) = 0;
-  // kNotFound when it has ended. Never hits another process that got the same pid.
-  virtual Status send_signal(int signal) = 0;
 };
 
 // Any thread may call any function. Paths are as the kernel takes them; files are created with mode 0600, directories
@@ -100,10 +62,6 @@ class Env {
   virtual Status create_directories(const std::string& path) = 0;
   // Creations, renames and removals in the directory survive a loss of power once this returns.
   virtual Status sync_directory(const std::string& path) = 0;
-
-  // -- shared memory and processes
-  virtual Result<std::unique_ptr<SharedMemory>> create_shared_memory(std::size_t size_bytes) = 0;
-  virtual Result<std::unique_ptr<Process>> spawn(const SpawnOptions& options) = 0;
 };
 
 }  // namespace daybreak::base

@@ -14,6 +14,7 @@
 #include <memory>
 #include <tuple>
 
+#include "daybreak/base/fd.h"
 #include "daybreak/base/internal/posix_file.h"
 
 namespace daybreak::base {
@@ -65,9 +66,9 @@ std::unexpected<Error> refused(const std::string& path, std::string_view what, s
 }
 
 // Opens what is written into as it is: a pipe, a terminal, /dev/null, an open descriptor.
-Result<internal::Fd> open_in_place(const Place& place, const std::string& path, Env& env) {
+Result<Fd> open_in_place(const Place& place, const std::string& path, Env& env) {
   if (place.descriptor >= 0) {
-    internal::Fd same(::fcntl(place.descriptor, F_DUPFD_CLOEXEC, 0));  // and its position
+    Fd same(::fcntl(place.descriptor, F_DUPFD_CLOEXEC, 0));  // and its position
     if (same.get() < 0) return fail_errno(fmt::format("open '{}'", path), errno);
     return same;
   }
@@ -75,7 +76,7 @@ Result<internal::Fd> open_in_place(const Place& place, const std::string& path, 
   constexpr int kFlags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   const std::int64_t until_ns = env.monotonic_ns() + kPipePatienceNs;
   for (;;) {
-    internal::Fd fd(::open(path.c_str(), kFlags));
+    Fd fd(::open(path.c_str(), kFlags));
     if (fd.get() >= 0) {
       if (::fcntl(fd.get(), F_SETFL, O_APPEND) != 0) return fail_errno(fmt::format("open '{}'", path), errno);
       return fd;
@@ -91,7 +92,7 @@ Result<internal::Fd> open_in_place(const Place& place, const std::string& path, 
 
 Status write_in_place(const Place& place, const std::string& path, const std::function<Status(WritableFile&)>& write,
                       Env& env) {
-  DAYBREAK_ASSIGN(internal::Fd fd, open_in_place(place, path, env));
+  DAYBREAK_ASSIGN(Fd fd, open_in_place(place, path, env));
   internal::PosixFile file(std::move(fd), path);
   DAYBREAK_TRY(write(file));
   return file.close();

@@ -1,7 +1,6 @@
 #include "daybreak/base/test_env.h"
 
 #include <algorithm>
-#include <csignal>
 #include <cstdint>
 #include <utility>
 
@@ -9,7 +8,6 @@ namespace daybreak::base {
 namespace {
 
 constexpr std::int64_t kNewYear2026Ns = 1'767'225'600'000'000'000;
-constexpr int kFirstPid = 1000;
 
 // "a/b/" and "a/b" name one directory; "." and "" the one of paths without a slash.
 std::string directory_of(std::string path) {
@@ -36,19 +34,6 @@ class TestFile : public WritableFile {
   TestEnv& env_;  // outlives its files
   std::shared_ptr<TestEnv::Node> node_;
   std::string path_;
-};
-
-class TestProcess : public Process {
- public:
-  TestProcess(TestEnv& env, std::size_t index) : env_(env), index_(index) {}
-  ~TestProcess() override { std::ignore = env_.send_signal(index_, SIGKILL); }
-  int pid() const override { return kFirstPid + static_cast<int>(index_); }
-  Result<Exit> wait(std::int64_t timeout_ns) override { return env_.wait(index_, timeout_ns); }
-  Status send_signal(int signal) override { return env_.send_signal(index_, signal); }
-
- private:
-  TestEnv& env_;  // outlives its processes
-  std::size_t index_;
 };
 
 void TestEnv::advance_ns(std::int64_t duration_ns) {
@@ -80,34 +65,6 @@ void TestEnv::lose_power() {
   const MutexLock lock(mutex_);
   files_ = durable_;
   for (auto& [path, node] : files_) node->bytes.resize(node->synced_bytes);
-}
-
-void TestEnv::set_free_shared_bytes(std::size_t bytes) {
-  const MutexLock lock(mutex_);
-  free_shared_bytes_ = bytes;
-}
-
-void TestEnv::refuse_processes() {
-  const MutexLock lock(mutex_);
-  refuse_processes_ = true;
-}
-
-std::vector<SpawnOptions> TestEnv::spawned() const {
-  const MutexLock lock(mutex_);
-  std::vector<SpawnOptions> all;
-  all.reserve(processes_.size());
-  for (const Record& record : processes_) all.push_back(record.options);
-  return all;
-}
-
-void TestEnv::end_process(std::size_t index, Exit exit) {
-  const MutexLock lock(mutex_);
-  processes_.at(index).exit = exit;
-}
-
-std::vector<int> TestEnv::signals(std::size_t index) const {
-  const MutexLock lock(mutex_);
-  return processes_.at(index).signals;
 }
 
 std::int64_t TestEnv::monotonic_ns() {
@@ -196,25 +153,6 @@ Status TestEnv::sync_directory(const std::string& path) {
   return {};
 }
 
-Result<std::unique_ptr<SharedMemory>> TestEnv::create_shared_memory(std::size_t size_bytes) {
-  {
-    const MutexLock lock(mutex_);
-    if (size_bytes > free_shared_bytes_) {
-      return fail(Code::kResourceExhausted, "{} bytes of shared memory: {} are free", size_bytes, free_shared_bytes_);
-    }
-    free_shared_bytes_ -= free_shared_bytes_ == SIZE_MAX ? 0 : size_bytes;
-  }
-  return Env::real().create_shared_memory(size_bytes);
-}
-
-Result<std::unique_ptr<Process>> TestEnv::spawn(const SpawnOptions& options) {
-  const MutexLock lock(mutex_);
-  if (options.argv.empty()) return fail(Code::kInvalidArgument, "argv is empty: name the program to run");
-  if (refuse_processes_) return fail(Code::kResourceExhausted, "start '{}': no process can be made", options.argv[0]);
-  processes_.push_back({options, {}, {}});
-  return std::make_unique<TestProcess>(*this, processes_.size() - 1);
-}
-
 Status TestEnv::append(Node& node, const std::string& path, std::string_view bytes) {
   const MutexLock lock(mutex_);
   const bool cut = cut_.has_value();
@@ -236,22 +174,6 @@ Status TestEnv::sync(Node& node, const std::string& path) {
 
 bool TestEnv::take_sync_failure() {
   return std::exchange(sync_fails_, false);
-}
-
-Result<Exit> TestEnv::wait(std::size_t index, std::int64_t timeout_ns) {
-  const MutexLock lock(mutex_);
-  if (const auto& exit = processes_.at(index).exit) return *exit;
-  if (__builtin_add_overflow(now_ns_, timeout_ns, &now_ns_)) now_ns_ = INT64_MAX;
-  return fail(Code::kDeadlineExceeded, "process {} still runs", kFirstPid + static_cast<int>(index));
-}
-
-Status TestEnv::send_signal(std::size_t index, int signal) {
-  const MutexLock lock(mutex_);
-  Record& record = processes_.at(index);
-  if (record.exit) return fail(Code::kNotFound, "process {} has ended", kFirstPid + static_cast<int>(index));
-  record.signals.push_back(signal);
-  if (signal == SIGKILL) record.exit = Exit{0, SIGKILL};
-  return {};
 }
 
 }  // namespace daybreak::base

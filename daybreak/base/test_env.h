@@ -2,9 +2,9 @@
 // fail fails on command. Any thread may use it.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -32,16 +32,6 @@ class TestEnv : public Env {
   // What was not synced is gone: appended bytes, and the creations, renames and removals of directories that were not
   // synced. Open files stay usable and continue behind what was kept.
   void lose_power();
-  // From now on so many bytes of shared memory can be created.
-  void set_free_shared_bytes(std::size_t bytes);
-  // spawn() fails from now on with kResourceExhausted.
-  void refuse_processes();
-  // The program that spawn() was asked to run, oldest first.
-  std::vector<SpawnOptions> spawned() const;
-  // Ends the index-th spawned process; until then it "runs".
-  void end_process(std::size_t index, Exit exit);
-  // Signals sent to the index-th spawned process. SIGKILL ends it, others are only recorded.
-  std::vector<int> signals(std::size_t index) const;
 
   // -- Env
   std::int64_t monotonic_ns() override;
@@ -58,29 +48,18 @@ class TestEnv : public Env {
   // Directories need no creation here: a file may be created in any.
   Status create_directories(const std::string& path) override;
   Status sync_directory(const std::string& path) override;
-  Result<std::unique_ptr<SharedMemory>> create_shared_memory(std::size_t size_bytes) override;
-  // Runs nothing: see end_process(). wait() advances the clock by its timeout instead of waiting.
-  Result<std::unique_ptr<Process>> spawn(const SpawnOptions& options) override;
 
  private:
   friend class TestFile;
-  friend class TestProcess;
 
   struct Node {
     std::string bytes;
     std::size_t synced_bytes = 0;  // the first so many survive lose_power()
   };
-  struct Record {
-    SpawnOptions options;
-    std::vector<int> signals;
-    std::optional<Exit> exit;
-  };
   using Directory = std::map<std::string, std::shared_ptr<Node>>;  // by path
 
   Status append(Node& node, const std::string& path, std::string_view bytes);
   Status sync(Node& node, const std::string& path);
-  Result<Exit> wait(std::size_t index, std::int64_t timeout_ns);
-  Status send_signal(std::size_t index, int signal);
   bool take_sync_failure() DAYBREAK_REQUIRES(mutex_);
 
   mutable Mutex mutex_;
@@ -92,9 +71,6 @@ class TestEnv : public Env {
   std::size_t free_bytes_ DAYBREAK_GUARDED_BY(mutex_) = SIZE_MAX;
   std::optional<std::size_t> cut_ DAYBREAK_GUARDED_BY(mutex_);
   bool sync_fails_ DAYBREAK_GUARDED_BY(mutex_) = false;
-  std::size_t free_shared_bytes_ DAYBREAK_GUARDED_BY(mutex_) = SIZE_MAX;
-  bool refuse_processes_ DAYBREAK_GUARDED_BY(mutex_) = false;
-  std::deque<Record> processes_ DAYBREAK_GUARDED_BY(mutex_);
 };
 
 }  // namespace daybreak::base

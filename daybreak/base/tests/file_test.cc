@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "daybreak/base/temp_dir.h"
 #include "daybreak/base/test_env.h"
 
 namespace daybreak::base {
@@ -18,20 +19,13 @@ namespace {
 
 class FileTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "/daybreak_XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
-  std::string path(const char* name) const { return directory_ + "/" + name; }
+  std::string path(const char* name) const { return directory_ / name; }
   std::size_t files() const {
-    const std::filesystem::directory_iterator all(directory_);
+    const std::filesystem::directory_iterator all(directory_.path());
     return static_cast<std::size_t>(std::distance(begin(all), end(all)));
   }
 
-  std::string directory_;
+  const TempDir directory_ = TempDir::create().value();
 };
 
 TEST_F(FileTest, written_bytes_are_read_back_and_private) {
@@ -161,8 +155,8 @@ TEST_F(FileTest, a_file_without_a_size_is_read_to_its_end) {
 
 TEST_F(FileTest, what_is_no_file_is_refused_with_what_it_is) {
   const auto told = [](const auto& result) { return result ? std::string("done") : result.error().message(); };
-  EXPECT_NE(told(write_file_atomically(directory_, "bytes")).find("is a directory"), std::string::npos);
-  EXPECT_NE(told(read_file(directory_, 9)).find("is a directory"), std::string::npos);
+  EXPECT_NE(told(write_file_atomically(directory_.path(), "bytes")).find("is a directory"), std::string::npos);
+  EXPECT_NE(told(read_file(directory_.path(), 9)).find("is a directory"), std::string::npos);
   EXPECT_NE(told(read_file("/dev/zero", 9)).find("is a device"), std::string::npos);
   const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
   sockaddr_un address{};

@@ -8,23 +8,21 @@
 #include <fstream>
 #include <thread>
 
+#include "daybreak/base/temp_dir.h"
+
 namespace daybreak::base {
 namespace {
 
 class MachineTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "/daybreak_XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(root_); }
   void write(const std::string& path, const std::string& text) const {
     const std::filesystem::path whole(root_ + path);
     std::filesystem::create_directories(whole.parent_path());
     std::ofstream(whole) << text;
   }
-  std::string root_;
+
+  const TempDir directory_ = TempDir::create().value();
+  const std::string root_ = directory_.path();
 };
 
 constexpr std::uint64_t kMiB = 1u << 20;

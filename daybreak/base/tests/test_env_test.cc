@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <csignal>
-
 #include "daybreak/base/file.h"
 
 namespace daybreak::base {
@@ -90,38 +88,6 @@ TEST_F(AtomicWriteTest, a_path_without_directory_is_in_the_current_one) {
   ASSERT_TRUE(write_file_atomically("x", "here", env_));
   env_.lose_power();
   EXPECT_EQ(env_.read_file("x", 100).value(), "here");
-}
-
-// Processes and shared memory.
-
-TEST(TestEnv, processes_end_when_told_and_waiting_moves_the_clock) {
-  TestEnv env;
-  const auto process = env.spawn({{"worker", "1"}}).value();
-  EXPECT_EQ(process->wait(50).error().code(), Code::kDeadlineExceeded);
-  EXPECT_EQ(env.monotonic_ns(), 50);
-  ASSERT_TRUE(process->send_signal(SIGTERM));
-  env.end_process(0, Exit{1, 0});
-  EXPECT_EQ(process->wait(50).value(), (Exit{1, 0}));
-  EXPECT_EQ(process->send_signal(SIGTERM).error().code(), Code::kNotFound);
-  EXPECT_EQ(env.signals(0), (std::vector<int>{SIGTERM}));
-  EXPECT_EQ(env.spawned().at(0).argv, (std::vector<std::string>{"worker", "1"}));
-}
-
-TEST(TestEnv, a_dropped_process_handle_kills) {
-  TestEnv env;
-  {
-    const auto process = env.spawn({{"worker"}}).value();
-  }
-  EXPECT_EQ(env.signals(0), (std::vector<int>{SIGKILL}));
-  env.refuse_processes();
-  EXPECT_EQ(env.spawn({{"worker"}}).error().code(), Code::kResourceExhausted);
-}
-
-TEST(TestEnv, shared_memory_runs_out) {
-  TestEnv env;
-  env.set_free_shared_bytes(100);
-  EXPECT_TRUE(env.create_shared_memory(60));
-  EXPECT_EQ(env.create_shared_memory(60).error().code(), Code::kResourceExhausted);
 }
 
 }  // namespace

@@ -3,8 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <cstdlib>
-
+#include "daybreak/base/temp_dir.h"
 #include "daybreak/base/test_env.h"
 #include "daybreak/crypto/tests/vectors.h"
 
@@ -24,15 +23,12 @@ TEST(KeyFile, comes_back_with_and_without_a_passphrase) {
 }
 
 TEST(KeyFile, is_for_its_owner_alone) {
-  char folder[] = "/tmp/daybreak-key-file-XXXXXX";
-  ASSERT_NE(::mkdtemp(folder), nullptr);
-  const std::string path = std::string(folder) + "/key";
+  const base::TempDir folder = base::TempDir::create().value();
+  const std::string path = folder / "key";
   ASSERT_TRUE(write_key_file(path, SecretBytes::copy_of("x"), std::nullopt));
   struct stat about{};
   ASSERT_EQ(::stat(path.c_str(), &about), 0);
   EXPECT_EQ(about.st_mode & 0777, 0600u);
-  std::ignore = base::Env::real().remove_file(path);
-  ::rmdir(folder);
 }
 
 TEST(KeyFile, refuses_wrong_missing_and_empty_passphrases) {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <future>
 
+#include "daybreak/base/temp_dir.h"
 #include "daybreak/net/client.h"
 #include "daybreak/net/server.h"
 #include "daybreak/net/tests/certificate.h"
@@ -197,21 +198,14 @@ TEST(WebSockets, connection_that_breaks_is_noticed) {
 class TlsFiles {
  public:
   TlsFiles() {
-    char name[] = "/tmp/daybreak-net-XXXXXX";
-    folder_ = ::mkdtemp(name);
     std::ofstream(certificate()) << kTestCertificate;
     std::ofstream(key()) << kTestKey;
   }
-  ~TlsFiles() {
-    ::unlink(certificate().c_str());
-    ::unlink(key().c_str());
-    ::rmdir(folder_.c_str());
-  }
-  std::string certificate() const { return folder_ + "/certificate.pem"; }
-  std::string key() const { return folder_ + "/key.pem"; }
+  std::string certificate() const { return folder_ / "certificate.pem"; }
+  std::string key() const { return folder_ / "key.pem"; }
 
  private:
-  std::string folder_;
+  const base::TempDir folder_ = base::TempDir::create().value();
 };
 
 TEST(WebSockets, everything_works_over_tls_for_who_trusts_the_certificate) {

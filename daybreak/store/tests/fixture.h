@@ -148,10 +148,6 @@ class ForwardingEnv : public base::Env {
   }
   base::Status create_directories(const std::string& p) override { return real().create_directories(p); }
   base::Status sync_directory(const std::string& p) override { return real().sync_directory(p); }
-  base::Result<std::unique_ptr<base::SharedMemory>> create_shared_memory(std::size_t n) override {
-    return real().create_shared_memory(n);
-  }
-  base::Result<std::unique_ptr<base::Process>> spawn(const base::SpawnOptions& o) override { return real().spawn(o); }
 };
 
 }  // namespace daybreak::store

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <chrono>
 #include <cstdio>
@@ -13,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "daybreak/base/temp_dir.h"
 #include "daybreak/track/log/run.h"
 #include "daybreak/track/log/writer.h"
 
@@ -38,14 +38,6 @@ inline void spit(const std::string& path, const std::string& bytes) {
 // A tracking root in a directory of its own.
 class RunLog : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = std::filesystem::temp_directory_path() / "daybreak-log-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
-    run_ = RunId::make();
-  }
-  void TearDown() override { std::filesystem::remove_all(root_); }
-
   WriterOptions options() const {
     WriterOptions options;
     options.root = root_;
@@ -89,8 +81,9 @@ class RunLog : public testing::Test {
     return found;
   }
 
-  std::string root_;
-  RunId run_;
+  const base::TempDir directory_ = base::TempDir::create().value();
+  std::string root_ = directory_.path();
+  RunId run_ = RunId::make();
 };
 
 }  // namespace daybreak::track

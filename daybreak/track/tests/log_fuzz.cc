@@ -1,11 +1,10 @@
 // Whatever bytes come: the readers of segments and of column files answer, and what they accept can be sealed, written
 // and read again.
-#include <unistd.h>
-
 #include <cstdlib>
 #include <fstream>
 
 #include "daybreak/base/crc32c.h"
+#include "daybreak/base/temp_dir.h"
 #include "daybreak/track/log/columns.h"
 
 namespace dt = daybreak::track;
@@ -13,12 +12,8 @@ namespace dt = daybreak::track;
 namespace {
 
 const std::string& scratch() {
-  static const std::string path = [] {
-    std::string pattern = "/tmp/daybreak-log-fuzz-XXXXXX";
-    if (::mkdtemp(pattern.data()) == nullptr) std::abort();
-    return pattern;
-  }();
-  return path;
+  static const daybreak::base::TempDir directory = daybreak::base::TempDir::create().value();
+  return directory.path();
 }
 
 std::size_t read_columns(const std::string& bytes) {
