@@ -1,18 +1,17 @@
 // The monitor's thread: what workers print, how they end, and the zygote's death.
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
+#include "daybreak/os/fd.h"
+#include "daybreak/os/pass.h"
+#include "daybreak/os/process.h"
 #include "daybreak/runtime/node.h"
 #include "daybreak/runtime/node_events.h"
 
@@ -20,23 +19,15 @@ namespace daybreak::runtime {
 
 namespace {
 
-constexpr std::size_t kLastLines = 20;        // of a worker's output, for the note on its death
-constexpr std::size_t kLongestLine = 16'384;  // bytes; a longer one is printed in pieces
-constexpr std::size_t kKeptLineBytes = 500;   // of a line for that note
-constexpr int kZygoteRetryMs = 200;           // how soon another one is tried where none could be started
-constexpr int kCouldNotStart = 127 << 8;      // as a wait status: exit code 127, as a shell's
+constexpr std::size_t kLastLines = 20;                    // of a worker's output, for the note on its death
+constexpr std::size_t kLongestLine = 16'384;              // bytes; a longer one is printed in pieces
+constexpr std::size_t kKeptLineBytes = 500;               // of a line for that note
+constexpr int kZygoteRetryMs = 200;                       // how soon another one is tried where none could be started
+constexpr int kCouldNotStart = 127 << 8;                  // as a wait status: exit code 127, as a shell's
+constexpr std::int64_t kPrintPatienceNs = 1'000'000'000;  // a terminal that takes nothing for so long misses the line
 
-void write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    ssize_t n = write(fd, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) {
-      pollfd wait{fd, POLLOUT, 0};
-      if (poll(&wait, 1, 1000) > 0) continue;
-    }
-    if (n <= 0) return;
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
+void print(int fd, std::string_view text) {
+  std::ignore = os::write_all(fd, text, "the workers' output", kPrintPatienceNs);  // there is nobody to be told
 }
 
 // Gone, or a zombie that somebody else has to reap: it runs no instruction any more.
@@ -58,7 +49,7 @@ void Node::monitor() {
   pthread_setname_np(pthread_self(), "daybreak-mon");
   while (!stopping_) {
     epoll_event events[32];
-    int n = epoll_wait(epoll_, events, 32, zygote_pid_ > 0 ? -1 : kZygoteRetryMs);
+    int n = epoll_wait(epoll_.get(), events, 32, zygote_ ? -1 : kZygoteRetryMs);
     // Output first: a worker's last words are read before its end is reported.
     for (int i = 0; i < n; ++i) {
       std::uint64_t what = events[i].data.u64;
@@ -66,7 +57,7 @@ void Node::monitor() {
     }
     for (int i = 0; i < n; ++i)
       if (events[i].data.u64 == kSocketEvent) read_zygote();
-    if (zygote_pid_ == 0 && !stopping_) try_new_zygote();
+    if (!zygote_ && !stopping_) try_new_zygote();
   }
 }
 
@@ -74,14 +65,13 @@ void Node::read_zygote() {
   int socket;
   {
     base::MutexLock lock(mutex_);
-    socket = socket_;  // this thread alone closes it
+    socket = socket_.get();  // this thread alone closes it
   }
   while (socket >= 0) {
     ZygoteMessage message{};
-    ssize_t n = recv(socket, &message, sizeof message, MSG_DONTWAIT);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) return;
-    if (n <= 0) {
+    const auto got = os::receive_message(socket, bytes_of(message), os::Wait::kNo);
+    if (!got && got.error().code() == base::Code::kUnavailable) return;
+    if (!got || got->size_bytes == 0) {
       zygote_died();
       return;
     }
@@ -133,25 +123,22 @@ void Node::zygote_died() {
   {
     // What the scheduler has sent so far is in the list, and from here on it can send nothing.
     base::MutexLock lock(mutex_);
-    epoll_ctl(epoll_, EPOLL_CTL_DEL, socket_, nullptr);
-    close(socket_);
-    socket_ = -1;
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket_.get(), nullptr);
+    socket_.reset();
     if (stopping_) return;
     for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc)
       if (children_[proc].launched && !children_[proc].exited) lost.emplace_back(proc, children_[proc].pid);
   }
-  int status = 0;
-  waitpid(zygote_pid_, &status, 0);
-  zygote_pid_ = 0;
+  const os::Exit end = zygote_->wait().value_or(os::Exit{.code = -1});
+  zygote_.reset();
   const bool was_ready = std::exchange(zygote_ready_, false);
   // One that never got ready is no accident: its workers count as workers that cannot run, and there is a pause.
   std::string why;
   if (!was_ready)
     why = fmt::format("the process that starts workers ended before it was ready ({} {})",
-                      WIFSIGNALED(status) ? "signal" : "exit code",
-                      WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-  write_all(2, was_ready ? "daybreak: the process that starts workers died; all workers are lost and started again\n"
-                         : fmt::format("daybreak: {}\n", why));
+                      end.signal != 0 ? "signal" : "exit code", end.signal != 0 ? end.signal : end.code);
+  print(2, was_ready ? "daybreak: the process that starts workers died; all workers are lost and started again\n"
+                     : fmt::format("daybreak: {}\n", why));
   for (auto [proc, pid] : lost) {
     if (pid == 0) pid = control_.proc[proc].pid;  // forked, and the zygote had no time to say so
     while (pid != 0 && !is_dead(pid)) {
@@ -167,7 +154,7 @@ void Node::zygote_died() {
 // Where that fails it is tried again; the scheduler, whose launches fail meanwhile, gives up at some point.
 void Node::try_new_zygote() {
   base::Status started = start_zygote();
-  if (!started) write_all(2, fmt::format("daybreak: {}\n", started.error().to_string()));
+  if (!started) print(2, fmt::format("daybreak: {}\n", started.error().to_string()));
   scheduler_process_.ring(kSchedulerProc);
 }
 
@@ -176,18 +163,17 @@ void Node::read_output(std::uint32_t proc, int which, bool to_the_end) {
   std::string line;  // not under the lock: what is read is printed, and that may take its time
   {
     base::MutexLock lock(mutex_);
-    fd = children_[proc].output[which].fd;
+    fd = children_[proc].output[which].fd.get();  // this thread alone closes it
     line.swap(children_[proc].output[which].line);
   }
   if (fd < 0) return;
   char buffer[16'384];
   bool ended = false;
   for (;;) {
-    ssize_t n = read(fd, buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    ended = n == 0;
-    if (n <= 0) break;
-    std::string_view text(buffer, static_cast<std::size_t>(n));
+    const auto n = os::read_some(fd, buffer);
+    ended = n.has_value() && *n == 0;
+    if (!n || *n == 0) break;
+    std::string_view text(buffer, *n);
     while (!text.empty()) {
       std::size_t end = text.find('\n');
       line.append(text.substr(0, end));
@@ -196,7 +182,7 @@ void Node::read_output(std::uint32_t proc, int which, bool to_the_end) {
       print_line(proc, which, line);
       line.clear();
     }
-    if (!to_the_end && static_cast<std::size_t>(n) < sizeof buffer) break;
+    if (!to_the_end && *n < sizeof buffer) break;
   }
   if ((to_the_end || ended) && !line.empty()) {
     print_line(proc, which, line);
@@ -206,18 +192,16 @@ void Node::read_output(std::uint32_t proc, int which, bool to_the_end) {
   Output& output = children_[proc].output[which];
   output.line.swap(line);
   if (!ended) return;
-  epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
-  close(fd);
-  output.fd = -1;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  output.fd.reset();
 }
 
 void Node::close_output(std::uint32_t proc) {
   base::MutexLock lock(mutex_);
   for (Output& output : children_[proc].output) {
-    if (output.fd < 0) continue;
-    epoll_ctl(epoll_, EPOLL_CTL_DEL, output.fd, nullptr);
-    close(output.fd);
-    output.fd = -1;
+    if (!output.fd) continue;
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, output.fd.get(), nullptr);
+    output.fd.reset();
   }
 }
 
@@ -235,7 +219,7 @@ void Node::print_line(std::uint32_t proc, int which, std::string_view line) {
   if (!options_.log_to_driver) return;
   int fd = which == 0 ? 1 : 2;
   if (isatty(fd)) prefix = "\033[36m" + prefix + "\033[0m";
-  write_all(fd, fmt::format("{} {}\n", prefix, line));
+  print(fd, fmt::format("{} {}\n", prefix, line));
 }
 
 }  // namespace daybreak::runtime

@@ -1,16 +1,10 @@
 // Start and end of a runtime, and what its scheduler needs of the operating system.
 #include "daybreak/runtime/node.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,7 +13,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <system_error>
+#include <tuple>
 
+#include "daybreak/os/memory.h"
+#include "daybreak/os/pass.h"
 #include "daybreak/runtime/node_events.h"
 #include "daybreak/runtime/robust_guard.h"
 
@@ -34,6 +31,7 @@ constexpr int kWarmDelays = 100;  // looks at whether the first worker is alive
 constexpr useconds_t kWarmDelayUs = 5'000;
 constexpr useconds_t kAwaitDelayUs = 500;  // a fork takes 2,000
 constexpr std::uint64_t kWarmStep = 16ull << 20;
+constexpr std::int64_t kZygotePatienceNs = 4'000'000'000;  // that it has to kill what is below it
 
 }  // namespace
 
@@ -62,11 +60,11 @@ base::Result<std::unique_ptr<Node>> Node::start(NodeOptions options) {
       SchedulerOptions{.gpus = static_cast<std::uint32_t>(std::ceil(node->options_.num_gpus))},
       static_cast<Launcher&>(*node));
 
-  node->epoll_ = epoll_create1(EPOLL_CLOEXEC);
-  node->wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (node->epoll_ < 0 || node->wake_ < 0) return base::fail_errno("make the monitor's epoll", errno);
+  node->epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
+  if (!node->epoll_) return base::fail_errno("make the monitor's epoll", errno);
+  DAYBREAK_ASSIGN(node->wake_, os::make_event());
   epoll_event event{EPOLLIN, {.u64 = kWakeEvent}};
-  if (epoll_ctl(node->epoll_, EPOLL_CTL_ADD, node->wake_, &event) != 0)
+  if (epoll_ctl(node->epoll_.get(), EPOLL_CTL_ADD, node->wake_.get(), &event) != 0)
     return base::fail_errno("watch the monitor's eventfd", errno);
   DAYBREAK_TRY(node->start_zygote());
   DAYBREAK_TRY(node->start_threads());
@@ -137,58 +135,29 @@ void Node::warm_up() {
     }
     if (!status) return;
     // Into this process's page table too: the driver is who puts most.
-    madvise(segment_->data(from), to - from, MADV_POPULATE_WRITE);
+    std::ignore = os::populate({segment_->data(from), to - from});
   }
 }
 
 base::Status Node::start_zygote() {
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
-    return base::fail_errno("make the zygote's socket", errno);
-  // Out of the way of the numbers that the zygote expects.
-  int high[3] = {fcntl(segment_->control_fd(), F_DUPFD_CLOEXEC, 64), fcntl(segment_->data_fd(), F_DUPFD_CLOEXEC, 64),
-                 fcntl(pair[1], F_DUPFD_CLOEXEC, 64)};
-  int duplicated = *std::min_element(high, high + 3) < 0 ? errno : 0;
-  close(pair[1]);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  const int wanted[3] = {kZygoteControlFd, kZygoteDataFd, kZygoteSocketFd};
-  for (int i = 0; i < 3; ++i) posix_spawn_file_actions_adddup2(&actions, high[i], wanted[i]);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-
+  DAYBREAK_ASSIGN(os::SocketPair sockets, os::make_socket_pair());
+  os::SpawnOptions options;
+  options.argv = options_.command;
+  options.descriptors = {{segment_->control_fd(), kZygoteControlFd},
+                         {segment_->data_fd(), kZygoteDataFd},
+                         {sockets.theirs.get(), kZygoteSocketFd}};
+  options.no_input = true;
   // Worker processes share the cores: a thread pool in each would fight for them.
-  std::vector<std::string> environment;
+  std::vector<std::string>& environment = options.environment.emplace();
   for (char** e = environ; *e != nullptr; ++e) environment.emplace_back(*e);
   for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"})
     if (std::getenv(name) == nullptr) environment.push_back(std::string(name) + "=1");
-  std::vector<char*> argv, envp;
-  for (std::string& a : options_.command) argv.push_back(a.data());
-  for (std::string& e : environment) envp.push_back(e.data());
-  argv.push_back(nullptr);
-  envp.push_back(nullptr);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  pid_t pid = 0;
-  int error =
-      duplicated != 0 ? duplicated : posix_spawnp(&pid, argv[0], &actions, &attributes, argv.data(), envp.data());
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  for (int fd : high)
-    if (fd >= 0) close(fd);
-  if (error != 0) {
-    close(pair[0]);
-    return base::fail_errno(fmt::format("start {}", options_.command.empty() ? "the zygote" : options_.command[0]),
-                            error);
-  }
-  zygote_pid_ = pid;
+  DAYBREAK_ASSIGN(os::ChildProcess zygote, os::ChildProcess::spawn(options));
+  zygote_.emplace(std::move(zygote));
   epoll_event event{EPOLLIN, {.u64 = kSocketEvent}};
-  epoll_ctl(epoll_, EPOLL_CTL_ADD, pair[0], &event);
+  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, sockets.ours.get(), &event);
   base::MutexLock lock(mutex_);
-  socket_ = pair[0];
+  socket_ = std::move(sockets.ours);
   return {};
 }
 
@@ -196,56 +165,33 @@ base::Status Node::start_zygote() {
 // The scheduler's operating system.
 
 bool Node::launch(std::uint32_t proc, ProcKind kind, std::uint32_t actor) {
-  int out[2] = {-1, -1}, err[2] = {-1, -1};
-  bool sent = false;
-  if (pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0) {
-    fcntl(out[0], F_SETFL, O_NONBLOCK);
-    fcntl(err[0], F_SETFL, O_NONBLOCK);
-    base::MutexLock lock(mutex_);
-    // In one step with the list of children: if the zygote dies, either it is found there or nothing was sent.
-    sent = send_spawn(proc, out[1], err[1]);
-    if (sent) {
-      Child& child = children_[proc];
-      child = Child{};
-      child.launched = true;
-      child.kind = kind;
-      child.actor = actor;
-      for (int which = 0; which < 2; ++which) {
-        int fd = which == 0 ? out[0] : err[0];
-        child.output[which].fd = fd;
-        epoll_event event{EPOLLIN, {.u64 = (std::uint64_t{proc} << 1) | static_cast<std::uint64_t>(which)}};
-        epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
-      }
-    }
+  auto out = os::make_pipe(), err = os::make_pipe();
+  if (!out || !err) return false;
+  for (os::Pipe* pipe : {&*out, &*err})
+    if (!os::set_nonblocking(pipe->reader.get())) return false;
+  base::MutexLock lock(mutex_);
+  // In one step with the list of children: if the zygote dies, either it is found there or nothing was sent.
+  if (!send_spawn(proc, out->writer, err->writer)) return false;
+  Child& child = children_[proc];
+  child = Child{};
+  child.launched = true;
+  child.kind = kind;
+  child.actor = actor;
+  child.output[0].fd = std::move(out->reader);
+  child.output[1].fd = std::move(err->reader);
+  for (int which = 0; which < 2; ++which) {
+    epoll_event event{EPOLLIN, {.u64 = (std::uint64_t{proc} << 1) | static_cast<std::uint64_t>(which)}};
+    epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, child.output[which].fd.get(), &event);
   }
-  for (int fd : {out[1], err[1]})
-    if (fd >= 0) close(fd);
-  if (sent) return true;
-  for (int fd : {out[0], err[0]})
-    if (fd >= 0) close(fd);
-  return false;
+  return true;
 }
 
-bool Node::send_spawn(std::uint32_t proc, int out, int err) {
-  if (socket_ < 0) return false;
-  ZygoteMessage message{ZygoteMessage::kSpawn, proc, 0, 0, 0};
-  iovec part{&message, sizeof message};
-  int fds[2] = {out, err};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fds)] = {};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  cmsghdr* c = CMSG_FIRSTHDR(&header);
-  c->cmsg_level = SOL_SOCKET;
-  c->cmsg_type = SCM_RIGHTS;
-  c->cmsg_len = CMSG_LEN(sizeof fds);
-  std::memcpy(CMSG_DATA(c), fds, sizeof fds);
-  ssize_t n;
-  do n = sendmsg(socket_, &header, MSG_NOSIGNAL | MSG_DONTWAIT);  // a full socket is no reason to hold the lock
-  while (n < 0 && errno == EINTR);
-  return n == static_cast<ssize_t>(sizeof message);
+bool Node::send_spawn(std::uint32_t proc, const os::Fd& out, const os::Fd& err) {
+  if (!socket_) return false;
+  const ZygoteMessage message{ZygoteMessage::kSpawn, proc, 0, 0, 0};
+  const int fds[] = {out.get(), err.get()};
+  // A full socket is no reason to hold the lock.
+  return os::send_message(socket_.get(), bytes_of(message), fds, os::Wait::kNo).has_value();
 }
 
 void Node::signal(std::uint32_t proc, int signo) {
@@ -272,29 +218,21 @@ void Node::stop() {
   stopping_ = true;
   control_.stopping.store(1);
   scheduler_process_.ring(kSchedulerProc);
-  std::uint64_t one = 1;
-  if (wake_ >= 0 && write(wake_, &one, sizeof one) < 0) stopping_ = true;
+  if (wake_) os::ring_event(wake_.get());
   // start() may have failed before there was any of them.
   for (std::thread* thread : {&scheduler_thread_, &monitor_thread_, &warm_thread_})
     if (thread->joinable()) thread->join();
   // The zygote sees the end of its socket, kills all below it, and goes. It is our child: reap it.
   {
     base::MutexLock lock(mutex_);
-    if (socket_ >= 0) close(socket_);
-    socket_ = -1;
+    socket_.reset();
   }
-  for (int i = 0; zygote_pid_ > 0 && i < 4000; ++i) {
-    pid_t reaped = waitpid(zygote_pid_, nullptr, WNOHANG);
-    if (reaped == zygote_pid_ || (reaped < 0 && errno == ECHILD)) break;
-    if (i == 2000) kill(zygote_pid_, SIGKILL);
-    usleep(i < 100 ? 200 : 2000);
-  }
+  if (zygote_) std::ignore = zygote_->wait(kZygotePatienceNs);
+  zygote_.reset();  // one that still runs is killed
   for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc) {
     for (int which = 0; which < 2; ++which) read_output(proc, which, true);
     close_output(proc);
   }
-  for (int fd : {epoll_, wake_})
-    if (fd >= 0) close(fd);
 }
 
 void Node::await_workers(std::uint32_t count, std::chrono::milliseconds limit) {
@@ -306,7 +244,7 @@ void Node::await_workers(std::uint32_t count, std::chrono::milliseconds limit) {
     if (alive >= count) return;
     {
       base::MutexLock lock(mutex_);
-      if (socket_ < 0) return;
+      if (!socket_) return;
     }
     usleep(kAwaitDelayUs);
   }

@@ -5,12 +5,15 @@
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "daybreak/base/error.h"
 #include "daybreak/base/mutex.h"
+#include "daybreak/os/fd.h"
+#include "daybreak/os/process.h"
 #include "daybreak/runtime/client.h"
 #include "daybreak/runtime/scheduler.h"
 #include "daybreak/runtime/zygote.h"
@@ -55,7 +58,7 @@ class Node final : private Launcher {
 
  private:
   struct Output {
-    int fd = -1;
+    os::Fd fd;
     std::string line;  // the beginning of one that has not ended
   };
   // What the driver knows of a process that it has asked the zygote for.
@@ -77,7 +80,7 @@ class Node final : private Launcher {
   base::Status start_threads();
   void warm_up();
   bool launch(std::uint32_t proc, ProcKind kind, std::uint32_t actor) override DAYBREAK_EXCLUDES(mutex_);
-  bool send_spawn(std::uint32_t proc, int out, int err) DAYBREAK_REQUIRES(mutex_);
+  bool send_spawn(std::uint32_t proc, const os::Fd& out, const os::Fd& err) DAYBREAK_REQUIRES(mutex_);
   void signal(std::uint32_t proc, int signo) override DAYBREAK_EXCLUDES(mutex_);
   void buried(std::uint32_t proc) override DAYBREAK_EXCLUDES(mutex_);
 
@@ -106,11 +109,11 @@ class Node final : private Launcher {
 
   base::Mutex mutex_;
   std::vector<Child> children_ DAYBREAK_GUARDED_BY(mutex_);  // by slot
-  int socket_ DAYBREAK_GUARDED_BY(mutex_) = -1;              // to the zygote; -1: there is none
-  int epoll_ = -1;
-  int wake_ = -1;                // eventfd: the monitor is to end
-  std::int32_t zygote_pid_ = 0;  // the monitor's, once it runs; 0: there is none
-  bool zygote_ready_ = false;    // the monitor's: it has said so
+  os::Fd socket_ DAYBREAK_GUARDED_BY(mutex_);                // to the zygote; empty: there is none
+  os::Fd epoll_;
+  os::Fd wake_;                             // an event: the monitor is to end
+  std::optional<os::ChildProcess> zygote_;  // the monitor's, once it runs; empty: there is none
+  bool zygote_ready_ = false;               // the monitor's: it has said so
 
   std::thread scheduler_thread_;
   std::thread monitor_thread_;

@@ -1,8 +1,6 @@
 // Objects: creation, references, freeing. Queue and waiting: queue.cc; memory: heap.cc; deaths: sweep.cc.
 #include "daybreak/runtime/process.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstring>
 #include <mutex>
@@ -30,14 +28,10 @@ DAYBREAK_FIBER_LOCAL(draining);
 
 Process::Process(Segment& segment, std::uint32_t id) : segment_(segment), control_(segment.control()), id_(id) {
   DAYBREAK_CHECK(id < kMaxProcs);
-  void* local = mmap(nullptr, sizeof(std::uint32_t) * kMaxObjects, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  DAYBREAK_CHECK(local != MAP_FAILED);
-  local_ = static_cast<base::Atomic<std::uint32_t>*>(local);
-}
-
-Process::~Process() {
-  munmap(local_, sizeof(std::uint32_t) * kMaxObjects);
+  auto local = os::map_zeros(sizeof(std::uint32_t) * kMaxObjects);
+  DAYBREAK_CHECK(local);
+  local_memory_ = std::move(*local);
+  local_ = reinterpret_cast<base::Atomic<std::uint32_t>*>(local_memory_.data());
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

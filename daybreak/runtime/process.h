@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "daybreak/base/error.h"
+#include "daybreak/os/memory.h"
 #include "daybreak/runtime/layout.h"
 #include "daybreak/runtime/segment.h"
 #include "daybreak/runtime/spinlock.h"
@@ -29,7 +30,6 @@ namespace daybreak::runtime {
 class Process {
  public:
   Process(Segment& segment, std::uint32_t id);
-  ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
@@ -227,7 +227,8 @@ class Process {
   Segment& segment_;
   Control& control_;
   const std::uint32_t id_;
-  base::Atomic<std::uint32_t>* local_ = nullptr;  // references that this process has to each entry
+  os::Mapping local_memory_;
+  base::Atomic<std::uint32_t>* local_ = nullptr;  // in it: references that this process has to each entry
 
   SpinLock hold_lock_[64];
   SpinLock operation_lock_;

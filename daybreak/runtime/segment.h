@@ -6,6 +6,8 @@
 #include <memory>
 
 #include "daybreak/base/error.h"
+#include "daybreak/os/fd.h"
+#include "daybreak/os/memory.h"
 #include "daybreak/runtime/layout.h"
 
 namespace daybreak::runtime {
@@ -23,7 +25,6 @@ class Segment {
   static base::Result<std::unique_ptr<Segment>> create(const SegmentOptions& options);
   // Another process's, from the file descriptors that it inherited (kept by the caller).
   static base::Result<std::unique_ptr<Segment>> attach(int control_fd, int data_fd);
-  ~Segment();
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;
 
@@ -45,14 +46,14 @@ class Segment {
 
  private:
   Segment() = default;
-  base::Status map();
+  base::Status map(std::uint64_t control_bytes);
   bool populate(std::uint64_t from, std::uint64_t to);
 
   int control_fd_ = -1;
   int data_fd_ = -1;
-  bool owns_fds_ = false;
+  os::Fd own_control_fd_, own_data_fd_;  // where create() made them
   bool huge_pages_ = false;
-  std::uint64_t control_bytes_ = 0;
+  os::Mapping control_memory_, data_memory_;
   Control* control_ = nullptr;
   base::Atomic<std::uint64_t>* runs_ = nullptr;
   ChunkTags* tags_ = nullptr;

@@ -6,46 +6,24 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <map>
+#include <tuple>
+
+#include "daybreak/os/fd.h"
+#include "daybreak/os/pass.h"
 
 namespace daybreak::runtime {
 
 namespace {
 
-struct Spawn {
-  ZygoteMessage message;
-  int fds[2] = {-1, -1};
-};
-
-// -1: the driver is gone; 0: nothing now; 1: a request.
-int receive(Spawn& spawn) {
-  iovec part{&spawn.message, sizeof spawn.message};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof spawn.fds)];
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  ssize_t n = recvmsg(kZygoteSocketFd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (n < 0) return errno == EAGAIN || errno == EINTR ? 0 : -1;
-  if (n == 0) return -1;
-  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c))
-    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-      std::memcpy(spawn.fds, CMSG_DATA(c), sizeof spawn.fds);
-  return static_cast<std::size_t>(n) == sizeof spawn.message ? 1 : 0;
-}
-
 void send(const ZygoteMessage& message) {
-  while (::send(kZygoteSocketFd, &message, sizeof message, MSG_NOSIGNAL) < 0 && errno == EINTR) {
-  }
+  std::ignore =
+      os::send_message(kZygoteSocketFd, bytes_of(message));  // a driver that is gone is seen when it is read from
 }
 
 // Kills every process below this one: children, and orphans that we inherit as their subreaper.
@@ -106,10 +84,11 @@ std::uint32_t run_zygote(const ForkHooks& hooks) {
       reap();
     }
     if (waits[0].revents == 0) continue;
-    Spawn spawn;
-    int got = receive(spawn);
-    if (got < 0) break;
-    if (got == 0 || spawn.message.op != ZygoteMessage::kSpawn) continue;
+    ZygoteMessage message{};
+    auto got = os::receive_message(kZygoteSocketFd, bytes_of(message), os::Wait::kNo);
+    if (!got && got.error().code() == base::Code::kUnavailable) continue;
+    if (!got || got->size_bytes == 0) break;  // the driver is gone
+    if (got->size_bytes != sizeof message || message.op != ZygoteMessage::kSpawn) continue;
 
     hooks.before();
     pid_t pid = fork();
@@ -120,22 +99,20 @@ std::uint32_t run_zygote(const ForkHooks& hooks) {
       close(kZygoteSocketFd);
       close(signals);
       sigprocmask(SIG_UNBLOCK, &child_signal, nullptr);
-      for (int i = 0; i < 2; ++i) {
-        if (spawn.fds[i] < 0) continue;
-        dup2(spawn.fds[i], i + 1);
-        close(spawn.fds[i]);
+      int number = STDOUT_FILENO;
+      for (os::Fd& output : got->fds) {
+        if (number <= STDERR_FILENO) dup2(output.get(), number++);
+        output.reset();
       }
       hooks.after_child();
-      return spawn.message.proc;
+      return message.proc;
     }
     int error = errno;
     hooks.after_parent();
-    for (int fd : spawn.fds)
-      if (fd >= 0) close(fd);
     if (pid > 0)
-      send({ZygoteMessage::kSpawned, spawn.message.proc, pid, 0, 0});
+      send({ZygoteMessage::kSpawned, message.proc, pid, 0, 0});
     else
-      send({ZygoteMessage::kFailed, spawn.message.proc, 0, error, 0});
+      send({ZygoteMessage::kFailed, message.proc, 0, error, 0});
   }
   kill_all_below();
   _exit(0);

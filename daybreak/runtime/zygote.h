@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string_view>
 
 #include "daybreak/base/error.h"
 
@@ -22,6 +24,12 @@ struct ZygoteMessage {
   std::int32_t status;      // kExited: as waitpid gives it; kFailed: errno
   std::int64_t max_rss_kb;  // kExited
 };
+inline std::string_view bytes_of(const ZygoteMessage& message) {
+  return {reinterpret_cast<const char*>(&message), sizeof message};
+}
+inline std::span<char> bytes_of(ZygoteMessage& message) {
+  return {reinterpret_cast<char*>(&message), sizeof message};
+}
 
 struct ForkHooks {
   void (*before)();  // in the parent, before each fork
