@@ -1,17 +1,8 @@
 #include "daybreak/serve/channel.h"
 
-#include <fcntl.h>
-#include <linux/futex.h>
-#include <sched.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <chrono>
-#include <cstring>
-#include <ctime>
+
+#include "daybreak/base/atomic.h"
 
 namespace daybreak::serve {
 
@@ -21,61 +12,24 @@ using base::fail;
 namespace {
 
 constexpr int kYields = 4;
-
-std::int64_t monotonic_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t value, int timeout_ms) {
-  const timespec time{timeout_ms / 1000, static_cast<long>(timeout_ms % 1000) * 1'000'000};
-  syscall(SYS_futex, &word, FUTEX_WAIT, value, &time, nullptr, 0);
-}
-
-void futex_wake(std::atomic<std::uint32_t>& word) {
-  syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
-}
-
-// Of a batch's results: a replica that once gave a lot shall not hold that memory for ever.
-void give_back(std::span<char> results) {
-  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto from = (reinterpret_cast<std::uintptr_t>(results.data()) + kKeptResultBytes + page - 1) / page * page;
-  const auto end = reinterpret_cast<std::uintptr_t>(results.data() + results.size()) / page * page;
-  if (from < end) (void)madvise(reinterpret_cast<void*>(from), end - from, MADV_REMOVE);  // or it stays: no harm
-}
-
-base::Result<ChannelMemory*> map_channel(int fd) {
-  void* data = mmap(nullptr, sizeof(ChannelMemory), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (data == MAP_FAILED) return base::fail_errno("cannot map a replica's channel", errno);
-  return static_cast<ChannelMemory*>(data);  // an anonymous file begins as zeros: all of it is 0 or kNone
-}
+constexpr std::int64_t kNsPerMs = 1'000'000;
 
 }  // namespace
 
 base::Result<std::shared_ptr<ChannelMapping>> ChannelMapping::create() {
-  const int fd = memfd_create("daybreak-serve-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) return base::fail_errno("cannot make a replica's channel", errno);
-  if (ftruncate(fd, sizeof(ChannelMemory)) != 0 ||
-      fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    const int error = errno;
-    ::close(fd);
-    return base::fail_errno("cannot size a replica's channel", error);
-  }
-  return open(fd);
+  DAYBREAK_ASSIGN(os::Fd fd, os::create_memory("daybreak-serve-channel", sizeof(ChannelMemory), {.fixed_size = true}));
+  return open(std::move(fd));
 }
 
-base::Result<std::shared_ptr<ChannelMapping>> ChannelMapping::open(int fd) {
-  auto memory = map_channel(fd);
-  if (!memory) {
-    ::close(fd);
-    return std::unexpected(std::move(memory).error());
-  }
-  return std::shared_ptr<ChannelMapping>(new ChannelMapping(fd, *memory));
+base::Result<std::shared_ptr<ChannelMapping>> ChannelMapping::open(os::Fd fd) {
+  DAYBREAK_ASSIGN(os::Mapping mapping, os::map_shared(fd.get(), sizeof(ChannelMemory)));
+  return std::shared_ptr<ChannelMapping>(new ChannelMapping(std::move(fd), std::move(mapping)));
 }
 
-ChannelMapping::~ChannelMapping() {
-  munmap(memory_, sizeof(ChannelMemory));
-  ::close(fd_);
+void ChannelMapping::give_back_results(std::size_t slot) const {
+  const auto from =
+      static_cast<std::size_t>(reinterpret_cast<std::byte*>(memory().results[slot].data()) - mapping_.data());
+  mapping_.give_back(from + kKeptResultBytes, kResultBytes - kKeptResultBytes);
 }
 
 // ---- the server's side
@@ -115,7 +69,7 @@ void ServerChannel::wake() {
   ChannelMemory& memory = mapping_->memory();
   memory.sleeping.store(0, std::memory_order_seq_cst);
   memory.bell.fetch_add(1, std::memory_order_seq_cst);
-  futex_wake(memory.bell);
+  base::futex_wake_all(memory.bell);  // of whom there is one
 }
 
 void ServerChannel::cancel(Place place) {
@@ -158,7 +112,7 @@ base::Result<bool> ServerChannel::next_completed(std::int64_t& took_ns, std::vec
     results[i].kept = ref.kept != 0;
     results[i].text.assign(memory.results[slot].data() + ref.offset, ref.size_bytes);
   }
-  if (used > kKeptResultBytes) give_back(memory.results[slot]);
+  if (used > kKeptResultBytes) mapping_->give_back_results(slot);
   ++completed_;
   return true;
 }
@@ -224,12 +178,13 @@ ReplicaSide::Took ReplicaSide::take(int timeout_ms) {
   };
   // After a batch of several the next one is near: giving the processor away a few times costs less than to sleep and
   // be woken.
-  for (int i = 0; i < kYields && inputs_.size() > 1 && !open(); ++i) sched_yield();
+  for (int i = 0; i < kYields && inputs_.size() > 1 && !open(); ++i) base::yield_cpu();
   if (!open()) {
     inputs_.clear();
     const std::uint32_t bell = memory.bell.load(std::memory_order_seq_cst);
     memory.sleeping.store(1, std::memory_order_seq_cst);
-    if (!open() && memory.closed.load(std::memory_order_seq_cst) == 0) futex_wait(memory.bell, bell, timeout_ms);
+    if (!open() && memory.closed.load(std::memory_order_seq_cst) == 0)
+      base::futex_wait(memory.bell, bell, std::max(timeout_ms, 0) * kNsPerMs);
     memory.sleeping.store(0, std::memory_order_seq_cst);
     if (!open()) return memory.closed.load(std::memory_order_seq_cst) != 0 ? Took::kClosed : Took::kNothing;
   }
@@ -246,19 +201,17 @@ ReplicaSide::Took ReplicaSide::take(int timeout_ms) {
       inputs_.push_back({i, slab_.subspan(input.offset, input.size_bytes)});
     }
   }
-  began_ns_ = monotonic_ns();
+  began_ns_ = base::monotonic_ns();
   return Took::kBatch;
 }
 
 void ReplicaSide::complete() {
   ChannelMemory& memory = mapping_->memory();
   results_->fail_rest("the model gave no result");
-  memory.batches[next_ % kBatchSlots].took_ns.store(monotonic_ns() - began_ns_, std::memory_order_relaxed);
+  memory.batches[next_ % kBatchSlots].took_ns.store(base::monotonic_ns() - began_ns_, std::memory_order_relaxed);
   ++next_;
   memory.completed.store(next_, std::memory_order_release);
-  if (event_ < 0) return;
-  const std::uint64_t one = 1;
-  (void)!write(event_, &one, sizeof one);
+  if (event_ >= 0) os::ring_event(event_);
 }
 
 }  // namespace daybreak::serve

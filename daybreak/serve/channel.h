@@ -22,6 +22,8 @@
 #include <vector>
 
 #include "daybreak/base/error.h"
+#include "daybreak/os/fd.h"
+#include "daybreak/os/memory.h"
 
 namespace daybreak::serve {
 
@@ -76,18 +78,18 @@ struct ChannelMemory {
 class ChannelMapping {
  public:
   static base::Result<std::shared_ptr<ChannelMapping>> create();
-  static base::Result<std::shared_ptr<ChannelMapping>> open(int fd);  // takes the descriptor
-  ~ChannelMapping();
-  ChannelMapping(const ChannelMapping&) = delete;
-  ChannelMapping& operator=(const ChannelMapping&) = delete;
+  static base::Result<std::shared_ptr<ChannelMapping>> open(os::Fd fd);
 
-  ChannelMemory& memory() const { return *memory_; }
-  int fd() const { return fd_; }
+  // An anonymous file begins as zeros: all of it is 0 or kNone.
+  ChannelMemory& memory() const { return *reinterpret_cast<ChannelMemory*>(mapping_.data()); }
+  int fd() const { return fd_.get(); }
+  // Of a batch's results: a replica that once gave a lot shall not hold that memory for ever.
+  void give_back_results(std::size_t slot) const;
 
  private:
-  ChannelMapping(int fd, ChannelMemory* memory) : fd_(fd), memory_(memory) {}
-  const int fd_;
-  ChannelMemory* const memory_;
+  ChannelMapping(os::Fd fd, os::Mapping mapping) : fd_(std::move(fd)), mapping_(std::move(mapping)) {}
+  const os::Fd fd_;
+  const os::Mapping mapping_;
 };
 
 // ---- the server's side; one thread at a time

@@ -1,7 +1,5 @@
 #include "daybreak/serve/model.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -39,10 +37,6 @@ Nanos steady_now() {
 std::string_view replica_state_name(ReplicaState state) {
   constexpr std::string_view kNames[] = {"starting", "ready", "draining", "dead"};
   return kNames[static_cast<std::size_t>(state)];
-}
-
-Replica::~Replica() {
-  close(event_fd);
 }
 
 base::Result<std::shared_ptr<Model>> Model::create(std::string name, base::Registry& registry, Hooks hooks) {

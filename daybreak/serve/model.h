@@ -20,6 +20,7 @@
 
 #include "daybreak/base/error.h"
 #include "daybreak/base/mutex.h"
+#include "daybreak/os/fd.h"
 #include "daybreak/serve/batching.h"
 #include "daybreak/serve/channel.h"
 #include "daybreak/serve/input.h"
@@ -86,12 +87,11 @@ std::string_view replica_state_name(ReplicaState state);
 
 // The server's end of a replica. All but the constants belong to the model's lock.
 struct Replica {
-  Replica(std::uint64_t number, std::shared_ptr<ChannelMapping> mapping, int event)
-      : id(number), event_fd(event), channel(std::move(mapping)) {}
-  ~Replica();
+  Replica(std::uint64_t number, std::shared_ptr<ChannelMapping> mapping, os::Fd rung)
+      : id(number), event(std::move(rung)), channel(std::move(mapping)) {}
 
   const std::uint64_t id;
-  const int event_fd;  // rung by the replica
+  const os::Fd event;  // rung by the replica
   bool native = false;
   int pid = 0;
   ReplicaState state = ReplicaState::kStarting;

@@ -2,21 +2,20 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <limits>
+#include <tuple>
 
 #include "daybreak/base/log.h"
 #include "daybreak/crypto/hash.h"
 #include "daybreak/crypto/secret.h"
+#include "daybreak/os/pass.h"
+#include "daybreak/os/process.h"
 #include "daybreak/serve/internal/handover.h"
 #include "daybreak/serve/internal/native.h"
 
@@ -43,33 +42,23 @@ std::string random_text() {
   return crypto::to_hex(bytes.bytes());
 }
 
-// Whether the process is still to be killed; not by number, which may be another's by now.
-void kill_process(int pidfd) {
-  if (pidfd >= 0) syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
-}
-
 }  // namespace
 
 class Replicas::Impl {
  public:
   explicit Impl(Apps& apps) : apps_(apps) {}
 
-  ~Impl() {
-    stop();
-    for (const int fd : {epoll_, wake_, timer_, listener_}) {
-      if (fd >= 0) close(fd);
-    }
-  }
+  ~Impl() { stop(); }
 
   base::Status begin() {
-    epoll_ = epoll_create1(EPOLL_CLOEXEC);
-    wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    timer_ = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (epoll_ < 0 || wake_ < 0 || timer_ < 0) return base::fail_errno("cannot watch replicas", errno);
+    epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
+    timer_.reset(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (!epoll_ || !timer_) return base::fail_errno("cannot watch replicas", errno);
+    DAYBREAK_ASSIGN(wake_, os::make_event());
     DAYBREAK_ASSIGN(listener_, listen_abstract(name_));
-    watch(wake_, Kind::kWake, 0);
-    watch(timer_, Kind::kTimer, 0);
-    watch(listener_, Kind::kListener, 0);
+    watch(wake_.get(), Kind::kWake, 0);
+    watch(timer_.get(), Kind::kTimer, 0);
+    watch(listener_.get(), Kind::kListener, 0);
     thread_ = std::thread([this] { run(); });
     return {};
   }
@@ -107,7 +96,7 @@ class Replicas::Impl {
     replica->end = [this, id = replica->id](bool force) { let_go(id, force); };
     const base::MutexLock lock(mutex_);
     DAYBREAK_TRY(entry.model->add_replica(version, replica));
-    watch(replica->event_fd, Kind::kEvent, replica->id);
+    watch(replica->event.get(), Kind::kEvent, replica->id);
     const std::string address = name_ + "/" + entry.token;
     entries_.emplace(replica->id, std::move(entry));
     return Channel{replica->id, address};
@@ -144,8 +133,7 @@ class Replicas::Impl {
   void wake(Nanos deadline) {
     if (deadline >= armed_.load(std::memory_order_seq_cst)) return;
     sooner_.store(true, std::memory_order_seq_cst);
-    const std::uint64_t one = 1;
-    (void)!write(wake_, &one, sizeof one);
+    os::ring_event(wake_.get());
   }
 
   void stop() {
@@ -159,10 +147,8 @@ class Replicas::Impl {
     }
     for (const std::uint64_t id : ids) remove(id, std::chrono::milliseconds(0));
     if (!thread_.joinable()) return;
-    const std::uint64_t one = 1;
-    (void)!write(wake_, &one, sizeof one);
+    os::ring_event(wake_.get());
     thread_.join();
-    for (const auto& [fd, since] : pending_) close(fd);
     pending_.clear();
   }
 
@@ -174,8 +160,8 @@ class Replicas::Impl {
     std::thread thread;  // of a native one
     std::string version;
     std::string token;  // of a process that has not attached
-    int socket = -1;    // of one that has
-    int pidfd = -1;
+    os::Fd socket;      // of one that has
+    os::Fd process;
     int pid = 0;
   };
 
@@ -183,10 +169,9 @@ class Replicas::Impl {
     Entry entry;
     DAYBREAK_ASSIGN(entry.model, apps_.model(model_name));
     DAYBREAK_ASSIGN(entry.mapping, ChannelMapping::create());
-    const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (event < 0) return base::fail_errno("cannot make an event for a replica", errno);
+    DAYBREAK_ASSIGN(os::Fd event, os::make_event());
     const base::MutexLock lock(mutex_);
-    entry.replica = std::make_shared<Replica>(++last_id_, entry.mapping, event);
+    entry.replica = std::make_shared<Replica>(++last_id_, entry.mapping, std::move(event));
     if (stopping_) return fail(Code::kUnavailable, "the server is stopping");
     if (entries_.size() >= kMaxReplicas)
       return fail(Code::kResourceExhausted, "there are {} replicas, the most", kMaxReplicas);
@@ -198,7 +183,7 @@ class Replicas::Impl {
     epoll_event event{};
     event.events = kind == Kind::kEvent ? EPOLLIN | EPOLLET : EPOLLIN;
     event.data.u64 = key_of(kind, id);
-    epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
+    epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
   }
 
   void tell(std::string what, std::uint64_t id) {
@@ -213,8 +198,10 @@ class Replicas::Impl {
     const base::MutexLock lock(mutex_);
     const auto found = entries_.find(id);
     if (found == entries_.end()) return;
-    if (force) kill_process(found->second.pidfd);
-    if (found->second.socket >= 0) shutdown(found->second.socket, SHUT_RDWR);
+    const Entry& entry = found->second;
+    // Not by number, which may be another's by now.
+    if (force && entry.process) std::ignore = os::send_signal(entry.process.get(), SIGKILL);
+    if (entry.socket) shutdown(entry.socket.get(), SHUT_RDWR);
   }
 
   void forget(std::uint64_t id) {
@@ -225,19 +212,17 @@ class Replicas::Impl {
       if (found == entries_.end()) return;
       entry = std::move(found->second);
       entries_.erase(found);
-      epoll_ctl(epoll_, EPOLL_CTL_DEL, entry.replica->event_fd, nullptr);
-      if (entry.socket >= 0) epoll_ctl(epoll_, EPOLL_CTL_DEL, entry.socket, nullptr);
+      epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, entry.replica->event.get(), nullptr);
+      if (entry.socket) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, entry.socket.get(), nullptr);
     }
     if (entry.thread.joinable()) entry.thread.join();
-    if (entry.socket >= 0) close(entry.socket);
-    if (entry.pidfd >= 0) close(entry.pidfd);
   }
 
   void run() {
     std::array<epoll_event, 64> events;
     Nanos next_tick = steady_now() + kTickNs;
     for (;;) {
-      const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 1000);
+      const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 1000);
       {
         const base::MutexLock lock(mutex_);
         if (stopping_ && entries_.empty()) return;
@@ -258,10 +243,9 @@ class Replicas::Impl {
 
   // Whether deadlines must be looked at.
   bool handle(Kind kind, std::uint64_t id) {
-    std::uint64_t value;
     switch (kind) {
-      case Kind::kWake: (void)!read(wake_, &value, sizeof value); return sooner_.exchange(false);
-      case Kind::kTimer: (void)!read(timer_, &value, sizeof value); return true;
+      case Kind::kWake: os::clear_event(wake_.get()); return sooner_.exchange(false);
+      case Kind::kTimer: os::clear_event(timer_.get()); return true;
       case Kind::kListener: take_connection(); return false;
       case Kind::kPending: identify(static_cast<int>(id)); return false;
       case Kind::kEvent: rang(id); return false;
@@ -280,7 +264,7 @@ class Replicas::Impl {
     itimerspec time{};
     time.it_value.tv_sec = next / 1'000'000'000;
     time.it_value.tv_nsec = next % 1'000'000'000;
-    timerfd_settime(timer_, TFD_TIMER_ABSTIME, &time, nullptr);
+    timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &time, nullptr);
   }
 
   void rang(std::uint64_t id) {
@@ -295,21 +279,20 @@ class Replicas::Impl {
   }
 
   void take_connection() {
-    const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) return;
-    if (peer_pid(fd) == 0 || pending_.size() >= 64) {
-      close(fd);
-      return;
-    }
-    pending_.emplace(fd, steady_now());
-    watch(fd, Kind::kPending, static_cast<std::uint64_t>(fd));
+    os::Fd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd || peer_pid(fd.get()) == 0 || pending_.size() >= 64) return;
+    const int number = fd.get();
+    pending_.emplace(number, Pending{std::move(fd), steady_now()});
+    watch(number, Kind::kPending, static_cast<std::uint64_t>(number));
   }
 
   // Somebody says whose process it is.
-  void identify(int fd) {
-    const std::string token = receive_message(fd, nullptr, false);
-    epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
-    pending_.erase(fd);
+  void identify(int number) {
+    const auto pending = pending_.extract(number);
+    if (pending.empty()) return;  // it took too long, just now
+    os::Fd fd = std::move(pending.mapped().fd);
+    const std::string token = receive_handover(number, os::Wait::kNo).text;
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, number, nullptr);
     const base::MutexLock lock(mutex_);
     for (auto& [id, entry] : entries_) {
       if (entry.token.empty() || entry.token.size() != token.size()) continue;
@@ -318,16 +301,17 @@ class Replicas::Impl {
       };
       if (!crypto::constant_time_equal(bytes(entry.token), bytes(token))) continue;
       entry.token.clear();
-      const std::array<int, 3> fds = {entry.mapping->fd(), entry.model->slab()->readable_fd(), entry.replica->event_fd};
+      const std::array<int, 3> fds = {entry.mapping->fd(), entry.model->slab()->readable_fd(),
+                                      entry.replica->event.get()};
       const std::string hello = fmt::format("{}{}", kHello, input_type_name(entry.model->input_type(entry.version)));
-      if (!send_message(fd, hello, fds)) break;
-      entry.socket = fd;
-      entry.pid = peer_pid(fd);
-      entry.pidfd = static_cast<int>(syscall(SYS_pidfd_open, entry.pid, 0));
-      watch(fd, Kind::kLink, id);
+      if (!os::send_message(number, hello, fds)) return;
+      entry.socket = std::move(fd);
+      entry.pid = peer_pid(number);
+      // It is connected, so the number is still its own. If it ends meanwhile, its link says so.
+      if (auto process = os::open_process(entry.pid)) entry.process = std::move(*process);
+      watch(number, Kind::kLink, id);
       return;
     }
-    close(fd);
   }
 
   // A replica's process says that it is ready, or has ended.
@@ -341,8 +325,8 @@ class Replicas::Impl {
       if (found == entries_.end()) return;
       model = found->second.model;
       pid = found->second.pid;
-      ready = receive_message(found->second.socket, nullptr, false) == "ready";
-      if (!ready) epoll_ctl(epoll_, EPOLL_CTL_DEL, found->second.socket, nullptr);
+      ready = receive_handover(found->second.socket.get(), os::Wait::kNo).text == "ready";
+      if (!ready) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.socket.get(), nullptr);
     }
     if (ready) {
       model->replica_ready(id, pid);
@@ -354,20 +338,20 @@ class Replicas::Impl {
   }
 
   void tick(Nanos now) {
-    std::erase_if(pending_, [&](const auto& each) {
-      if (now - each.second < kAttachNs) return false;
-      close(each.first);
-      return true;
-    });
+    std::erase_if(pending_, [&](const auto& each) { return now - each.second.since >= kAttachNs; });
   }
 
   Apps& apps_;
   const std::string name_ = "daybreak-serve-" + random_text();
-  int epoll_ = -1, wake_ = -1, timer_ = -1, listener_ = -1;
+  os::Fd epoll_, wake_, timer_, listener_;
   std::thread thread_;
   std::atomic<Nanos> armed_{kFar};
   std::atomic<bool> sooner_{false};
-  std::unordered_map<int, Nanos> pending_;  // on the thread
+  struct Pending {
+    os::Fd fd;
+    Nanos since;
+  };
+  std::unordered_map<int, Pending> pending_;  // by their descriptors' numbers; on the thread
   base::Mutex mutex_;
   base::CondVar told_;
   std::uint64_t last_id_ DAYBREAK_GUARDED_BY(mutex_) = 0;
@@ -412,42 +396,30 @@ base::Result<std::unique_ptr<Attached>> Attached::attach(const std::string& addr
   if (slash == std::string::npos) return fail(Code::kInvalidArgument, "this is no address of a server");
   std::unique_ptr<Attached> attached(new Attached);
   DAYBREAK_ASSIGN(attached->socket_, connect_abstract(address.substr(0, slash)));
-  std::vector<int> fds;
-  std::string hello;
-  if (send_message(attached->socket_, address.substr(slash + 1)))
-    hello = receive_message(attached->socket_, &fds, true);
-  if (!hello.starts_with(kHello) || fds.size() != 3) {
-    for (const int fd : fds) close(fd);
+  Message hello;
+  if (os::send_message(attached->socket_.get(), std::string_view(address).substr(slash + 1)))
+    hello = receive_handover(attached->socket_.get(), os::Wait::kYes);
+  if (!hello.text.starts_with(kHello) || hello.fds.size() != 3)
     return fail(Code::kPermissionDenied, "the server does not know this replica, or knows it already");
-  }
-  attached->event_ = fds[2];
-  DAYBREAK_ASSIGN(attached->input_type_, parse_input_type(std::string_view(hello).substr(kHello.size())));
-  struct stat about{};
-  fstat(fds[1], &about);
-  const auto size = static_cast<std::size_t>(about.st_size);
-  void* slab = mmap(nullptr, size, PROT_READ, MAP_SHARED, fds[1], 0);
-  close(fds[1]);
-  auto mapping = ChannelMapping::open(fds[0]);
-  if (slab == MAP_FAILED || !mapping) return fail(Code::kInternal, "cannot map the server's memory");
-  attached->slab_ = {static_cast<const std::byte*>(slab), size};
-  attached->side_.emplace(std::move(*mapping), attached->slab_, attached->event_);
+  DAYBREAK_ASSIGN(attached->input_type_, parse_input_type(std::string_view(hello.text).substr(kHello.size())));
+  DAYBREAK_ASSIGN(auto channel, ChannelMapping::open(std::move(hello.fds[0])));
+  DAYBREAK_ASSIGN(const std::uint64_t size_bytes, os::size_of(hello.fds[1].get()));
+  DAYBREAK_ASSIGN(os::Mapping slab, os::map_shared(hello.fds[1].get(), size_bytes, {.writable = false}));
+  attached->event_ = std::move(hello.fds[2]);
+  attached->slab_ = slab.release();  // for ever: a model may still hold views of its inputs
+  attached->side_.emplace(std::move(channel), attached->slab_, attached->event_.get());
   return attached;
 }
 
-Attached::~Attached() {
-  side_.reset();
-  // The inputs stay mapped: a model may still hold views of them.
-  if (event_ >= 0) close(event_);
-  if (socket_ >= 0) close(socket_);
-}
+Attached::~Attached() = default;
 
 base::Status Attached::ready() {
-  if (send_message(socket_, "ready")) return {};
+  if (os::send_message(socket_.get(), "ready")) return {};
   return fail(Code::kUnavailable, "the server is gone");
 }
 
 bool Attached::connected() const {
-  pollfd poll_for{socket_, POLLIN | POLLHUP, 0};
+  pollfd poll_for{socket_.get(), POLLIN | POLLHUP, 0};
   return poll(&poll_for, 1, 0) == 0;  // the server never sends anything more
 }
 

@@ -12,6 +12,7 @@
 
 #include "daybreak/base/capsule.h"
 #include "daybreak/base/mutex.h"
+#include "daybreak/os/fd.h"
 #include "daybreak/serve/apps.h"
 #include "daybreak/serve/model.h"
 
@@ -73,8 +74,8 @@ class Attached {
  private:
   Attached() = default;
   InputType input_type_ = InputType::kDoubles;
-  int socket_ = -1;
-  int event_ = -1;
+  os::Fd socket_;
+  os::Fd event_;
   std::span<const std::byte> slab_;
   std::optional<ReplicaSide> side_;
 };

@@ -10,6 +10,8 @@
 
 #include "daybreak/base/error.h"
 #include "daybreak/base/mutex.h"
+#include "daybreak/os/fd.h"
+#include "daybreak/os/memory.h"
 
 namespace daybreak::serve {
 
@@ -50,30 +52,26 @@ class Slab : public std::enable_shared_from_this<Slab> {
   };
 
   static base::Result<std::shared_ptr<Slab>> create(std::size_t size_bytes = kSlabBytes);
-  ~Slab();
   Slab(const Slab&) = delete;
   Slab& operator=(const Slab&) = delete;
 
   // At least so many bytes. kResourceExhausted when so much is in use.
   base::Result<Block> allocate(std::size_t size_bytes) DAYBREAK_EXCLUDES(mutex_);
-  int readable_fd() const { return readable_fd_; }
-  const std::byte* data() const { return data_; }
-  std::size_t size_bytes() const { return size_bytes_; }
+  int readable_fd() const { return readable_fd_.get(); }
+  const std::byte* data() const { return mapping_.data(); }
+  std::size_t size_bytes() const { return mapping_.size_bytes(); }
   std::size_t used_bytes() const DAYBREAK_EXCLUDES(mutex_);
 
  private:
   friend class Block;
   static constexpr int kClasses = 24;
 
-  Slab(int fd, int readable_fd, std::byte* data, std::size_t size_bytes)
-      : fd_(fd), readable_fd_(readable_fd), data_(data), size_bytes_(size_bytes) {}
+  Slab(os::Fd readable_fd, os::Mapping mapping) : readable_fd_(std::move(readable_fd)), mapping_(std::move(mapping)) {}
   static int class_of(std::size_t size_bytes);
   void free(std::uint64_t offset, std::size_t size_bytes) DAYBREAK_EXCLUDES(mutex_);
 
-  const int fd_;
-  const int readable_fd_;
-  std::byte* const data_;
-  const std::size_t size_bytes_;
+  const os::Fd readable_fd_;
+  const os::Mapping mapping_;
   mutable base::Mutex mutex_;
   std::array<std::deque<std::uint64_t>, kClasses> free_ DAYBREAK_GUARDED_BY(mutex_);
   std::uint64_t top_ DAYBREAK_GUARDED_BY(mutex_) = 0;  // nothing at or above it was ever handed out

@@ -1,25 +1,27 @@
-// Descriptors and a few bytes over a unix socket with an abstract name, between processes of one user.
+// A unix socket with an abstract name, over which a server hands a replica its memory; between processes of one user.
 #pragma once
 
-#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "daybreak/base/error.h"
+#include "daybreak/os/fd.h"
+#include "daybreak/os/pass.h"
 
 namespace daybreak::serve {
 
 inline constexpr std::size_t kMaxHandover = 256;  // bytes of a message
 
 // Listens on an abstract name; non-blocking.
-base::Result<int> listen_abstract(const std::string& name);
+base::Result<os::Fd> listen_abstract(const std::string& name);
 // kUnavailable.
-base::Result<int> connect_abstract(const std::string& name);
-// One message with descriptors. False when it could not be sent.
-bool send_message(int socket, std::string_view bytes, std::span<const int> fds = {});
-// One message; empty at the end, when nothing is there, or when it is too long. Descriptors belong to the caller.
-std::string receive_message(int socket, std::vector<int>* fds, bool wait);
+base::Result<os::Fd> connect_abstract(const std::string& name);
+// One message; empty at the end, when nothing is there, or when it is too long.
+struct Message {
+  std::string text;
+  std::vector<os::Fd> fds;
+};
+Message receive_handover(int socket, os::Wait wait);
 // The process at the other end; 0 when it is another user's.
 int peer_pid(int socket);
 

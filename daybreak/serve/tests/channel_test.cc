@@ -1,7 +1,6 @@
 #include "daybreak/serve/channel.h"
 
 #include <gtest/gtest.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,11 +15,9 @@ class Channel : public testing::Test {
  protected:
   void SetUp() override {
     mapping_ = *ChannelMapping::create();
-    event_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     server_.emplace(mapping_);
-    replica_.emplace(mapping_, std::as_bytes(std::span(slab_)), event_);
+    replica_.emplace(mapping_, std::as_bytes(std::span(slab_)), event_.get());
   }
-  void TearDown() override { close(event_); }
 
   // Answers a batch with each input's first byte.
   void echo() {
@@ -40,7 +37,7 @@ class Channel : public testing::Test {
 
   std::string slab_ = "abcdefghijklmnopqrstuvwxyz";
   std::shared_ptr<ChannelMapping> mapping_;
-  int event_ = -1;
+  const os::Fd event_ = *os::make_event();
   std::optional<ServerChannel> server_;
   std::optional<ReplicaSide> replica_;
 };

@@ -1,7 +1,6 @@
 #include "daybreak/serve/model.h"
 
 #include <gtest/gtest.h>
-#include <sys/eventfd.h>
 
 #include <cstring>
 #include <thread>
@@ -46,12 +45,13 @@ class ModelQueue : public testing::Test {
 
   Side add_replica(const std::string& version, bool ready = true) {
     auto mapping = *ChannelMapping::create();
-    const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    auto event = *os::make_event();
+    const int bell = event.get();
     const std::uint64_t id = ++last_id_;
-    EXPECT_TRUE(model_->add_replica(version, std::make_shared<Replica>(id, mapping, event)));
+    EXPECT_TRUE(model_->add_replica(version, std::make_shared<Replica>(id, mapping, std::move(event))));
     if (ready) model_->replica_ready(id, 1);
     const Slab& slab = *model_->slab();
-    return {id, std::make_unique<ReplicaSide>(mapping, std::span(slab.data(), slab.size_bytes()), event)};
+    return {id, std::make_unique<ReplicaSide>(mapping, std::span(slab.data(), slab.size_bytes()), bell)};
   }
 
   // One input of one number. What became of it is in outcomes_[its place].
