@@ -72,7 +72,7 @@ base::Status Writer::begin() {
   id_ = env_->random_u64();
   offset_ns_ = env_->unix_ns() - env_->monotonic_ns();
   const std::string marks = options_.root + "/open/" + options_.run.to_string();
-  for (int attempt = 0; mark_.fd() < 0; ++attempt) {
+  for (int attempt = 0; !mark_; ++attempt) {
     DAYBREAK_TRY(base::Env::real().create_directories(marks));
     auto mark = create_locked(fmt::format("{}/{:016x}", marks, id_));
     if (mark) {
@@ -84,7 +84,7 @@ base::Status Writer::begin() {
   next_sequence_ = 0;
   auto made = make_segment(next_sequence_, options_.first_blocks);
   if (!made) {
-    mark_ = FileHandle();
+    mark_.reset();
     return std::unexpected(std::move(made).error());
   }
   ++next_sequence_;
@@ -110,7 +110,7 @@ base::Result<std::shared_ptr<Writer::Segment>> Writer::make_segment(std::uint32_
   header.host = host;
   segment->path = directory() + "/" + segment_stem(id_, sequence) + ".log";
   const std::string temporary = segment->path + ".tmp";
-  DAYBREAK_ASSIGN(segment->file, MappedFile::create(temporary, header.segment_bytes()));
+  DAYBREAK_ASSIGN(segment->file, os::MappedFile::create(temporary, header.segment_bytes()));
   DAYBREAK_FAILPOINT("segment_allocated");
   const std::string bytes = encode_header(header);
   std::memcpy(segment->file->data(), bytes.data(), bytes.size());
@@ -390,7 +390,7 @@ void Writer::turn_retired_into_columns(std::span<const std::shared_ptr<Segment>>
 base::Status Writer::close() {
   Keeper::of_process().remove(this);
   std::vector<std::shared_ptr<Segment>> segments;
-  FileHandle mark;
+  os::Fd mark;
   {
     base::MutexLock lock(mutex_);
     if (closed_) return {};
@@ -433,7 +433,7 @@ void Writer::after_fork_in_child() {
   if (current_ != nullptr) current_->file->close_in_child();
   if (next_ != nullptr) next_->file->close_in_child();
   retired_.clear();
-  mark_ = FileHandle();
+  mark_.reset();
   syncing_ = sealing_ = preparing_ = Trouble();
   trouble_.reset();
   has_trouble_ = false;

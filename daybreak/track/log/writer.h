@@ -110,7 +110,7 @@ class Writer : public std::enable_shared_from_this<Writer> {
  private:
   friend class Keeper;
   struct Segment {
-    std::unique_ptr<MappedFile> file;
+    std::unique_ptr<os::MappedFile> file;
     SegmentHeader header;
     std::string path;
     std::uint32_t claimed = 0;              // blocks given to threads or to events
@@ -167,7 +167,7 @@ class Writer : public std::enable_shared_from_this<Writer> {
   std::atomic<std::int64_t> offset_ns_{0};
 
   base::Mutex mutex_;
-  FileHandle mark_ DAYBREAK_GUARDED_BY(mutex_);
+  os::Fd mark_ DAYBREAK_GUARDED_BY(mutex_);
   std::shared_ptr<Segment> current_ DAYBREAK_GUARDED_BY(mutex_);
   std::shared_ptr<Segment> next_ DAYBREAK_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Segment>> retired_ DAYBREAK_GUARDED_BY(mutex_);  // complete, not yet columns
