@@ -3,6 +3,8 @@
 #include <array>
 #include <cstring>
 
+#include "daybreak/base/cpu.h"
+
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #endif
@@ -47,7 +49,7 @@ std::uint32_t crc32c_portable(std::span<const std::byte> bytes, std::uint32_t be
 
 std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t before) {
 #if defined(__x86_64__)
-  static const bool has_instruction = __builtin_cpu_supports("sse4.2") != 0;
+  static const bool has_instruction = cpu_level() >= CpuLevel::kSse42;
   if (has_instruction) return crc32c_sse42(bytes, before);
 #endif
   return crc32c_portable(bytes, before);

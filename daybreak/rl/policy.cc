@@ -141,7 +141,7 @@ void Policy::outputs(const float* observation, float* out) const {
   std::copy_n(run(observation).outputs, actions_, out);
 }
 
-std::int32_t Policy::choose(const float* logits, std::ptrdiff_t stride, nn::Random* random) const {
+std::int32_t Policy::choose(const float* logits, std::ptrdiff_t stride, base::Xoshiro256* random) const {
   const auto start = static_cast<std::int32_t>(info_.action_space.start);
   int best = 0;
   for (int a = 1; a < actions_; ++a) {
@@ -158,7 +158,7 @@ std::int32_t Policy::choose(const float* logits, std::ptrdiff_t stride, nn::Rand
   return start + actions_ - 1;
 }
 
-void Policy::finish_box(const Run& run, std::ptrdiff_t stride, float* out, nn::Random* random) const {
+void Policy::finish_box(const Run& run, std::ptrdiff_t stride, float* out, base::Xoshiro256* random) const {
   for (int a = 0; a < actions_; ++a) {
     float action = run.outputs[a * stride];
     const auto i = static_cast<std::size_t>(a);
@@ -178,7 +178,7 @@ void Policy::finish_box(const Run& run, std::ptrdiff_t stride, float* out, nn::R
   }
 }
 
-base::Status Policy::act(std::span<const float> observation, std::int32_t* action, nn::Random* random) const {
+base::Status Policy::act(std::span<const float> observation, std::int32_t* action, base::Xoshiro256* random) const {
   if (observation.size() != static_cast<std::size_t>(observation_size_) || !discrete()) {
     return fail(Code::kInvalidArgument, "an observation of shape ({}) for a policy that takes ({}) and gives {}",
                 observation.size(), observation_size_, discrete() ? "one of some actions" : "a Box action");
@@ -187,7 +187,7 @@ base::Status Policy::act(std::span<const float> observation, std::int32_t* actio
   return {};
 }
 
-base::Status Policy::act(std::span<const float> observation, std::span<float> action, nn::Random* random) const {
+base::Status Policy::act(std::span<const float> observation, std::span<float> action, base::Xoshiro256* random) const {
   if (observation.size() != static_cast<std::size_t>(observation_size_) || discrete() ||
       action.size() != static_cast<std::size_t>(actions_)) {
     return fail(Code::kInvalidArgument, "an observation of shape ({}) and room for ({}) for a policy from ({}) to ({})",
@@ -197,7 +197,7 @@ base::Status Policy::act(std::span<const float> observation, std::span<float> ac
   return {};
 }
 
-void Policy::act_batch(const float* observations, std::int64_t count, void* out, nn::Random* random) const {
+void Policy::act_batch(const float* observations, std::int64_t count, void* out, base::Xoshiro256* random) const {
   constexpr std::int64_t kFewRows = 4;  // below this one sample at a time is faster than a padded block
   auto* discrete_out = static_cast<std::int32_t*>(out);
   auto* box_out = static_cast<float*>(out);

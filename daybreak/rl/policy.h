@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "daybreak/base/error.h"
+#include "daybreak/base/random.h"
 #include "daybreak/rl/bounds.h"
 #include "daybreak/rl/envs/vec_env.h"
 #include "daybreak/rl/nn/filter.h"
 #include "daybreak/rl/nn/model.h"
-#include "daybreak/rl/nn/random.h"
 #include "daybreak/tensor/container.h"
 
 namespace daybreak::rl {
@@ -68,10 +68,11 @@ class Policy {
 
   // One observation to one greedy action, from the space's start on where it is Discrete. kInvalidArgument when a size
   // is not the space's. `random`: when not null, the action is drawn from the distribution instead.
-  base::Status act(std::span<const float> observation, std::int32_t* action, nn::Random* random = nullptr) const;
-  base::Status act(std::span<const float> observation, std::span<float> action, nn::Random* random = nullptr) const;
+  base::Status act(std::span<const float> observation, std::int32_t* action, base::Xoshiro256* random = nullptr) const;
+  base::Status act(std::span<const float> observation, std::span<float> action,
+                   base::Xoshiro256* random = nullptr) const;
   // `count` observations, row-major; out: int32 [count] or float [count * action_size()].
-  void act_batch(const float* observations, std::int64_t count, void* out, nn::Random* random = nullptr) const;
+  void act_batch(const float* observations, std::int64_t count, void* out, base::Xoshiro256* random = nullptr) const;
   // The actor's raw outputs (logits, means or action values) of one observation; out: actions floats.
   void outputs(const float* observation, float* out) const;
 
@@ -82,9 +83,9 @@ class Policy {
     const float* features;
   };
   Run run(const float* observation) const;
-  std::int32_t choose(const float* logits, std::ptrdiff_t stride, nn::Random* random) const;
+  std::int32_t choose(const float* logits, std::ptrdiff_t stride, base::Xoshiro256* random) const;
   // Outputs and features `stride` apart.
-  void finish_box(const Run& run, std::ptrdiff_t stride, float* out, nn::Random* random) const;
+  void finish_box(const Run& run, std::ptrdiff_t stride, float* out, base::Xoshiro256* random) const;
   int features() const { return info_.hidden.empty() ? observation_size_ : info_.hidden.back(); }
 
   PolicyInfo info_;

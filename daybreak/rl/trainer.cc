@@ -104,7 +104,7 @@ base::Result<Evaluation> evaluate(const Policy& policy, VecEnv& env, const Evalu
   std::vector<std::int64_t> lengths(envs);
   std::vector<std::int64_t> quota(envs, options.episodes / env.num_envs());
   for (std::size_t i = 0; i < static_cast<std::size_t>(options.episodes % env.num_envs()); ++i) ++quota[i];
-  nn::Random random(options.seed, 77);
+  base::Xoshiro256 random(options.seed, 77);
   void* out = policy.discrete() ? static_cast<void*>(actions.data()) : box_actions.data();
 
   Evaluation log;

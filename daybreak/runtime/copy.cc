@@ -37,10 +37,9 @@ __attribute__((target("avx2"))) void stream_avx2(std::byte* to, const std::byte*
 }
 #endif
 
-void stream(std::byte* to, const std::byte* from, std::size_t size) {
+void stream(std::byte* to, const std::byte* from, std::size_t size, base::CpuLevel level) {
 #if defined(__x86_64__)
-  static const bool avx2 = __builtin_cpu_supports("avx2") != 0;
-  if (avx2) return stream_avx2(to, from, size);
+  if (level >= base::CpuLevel::kAvx2) return stream_avx2(to, from, size);
 #endif
   std::memcpy(to, from, size);
 }
@@ -48,6 +47,11 @@ void stream(std::byte* to, const std::byte* from, std::size_t size) {
 }  // namespace
 
 void copy_bytes(void* to, const void* from, std::size_t size) {
+  static const base::CpuLevel level = base::cpu_level();
+  copy_bytes(to, from, size, level);
+}
+
+void copy_bytes(void* to, const void* from, std::size_t size, base::CpuLevel level) {
   if (size == 0) return;
   static const bool kOneCore = base::this_machine().cores < 2;
   auto* d = static_cast<std::byte*>(to);
@@ -55,16 +59,16 @@ void copy_bytes(void* to, const void* from, std::size_t size) {
   if (size < kStreamBytes) {
     std::memcpy(d, s, size);
   } else if (size < kTwoThreadBytes || kOneCore) {
-    stream(d, s, size);
+    stream(d, s, size, level);
   } else {
     std::size_t half = size / 2 / 4096 * 4096;
     std::thread other;
     try {
-      other = std::thread([d, s, half] { stream(d, s, half); });
+      other = std::thread([d, s, half, level] { stream(d, s, half, level); });
     } catch (const std::system_error&) {  // no more threads are possible here: alone, then
-      stream(d, s, half);
+      stream(d, s, half, level);
     }
-    stream(d + half, s + half, size - half);
+    stream(d + half, s + half, size - half, level);
     if (other.joinable()) other.join();
   }
 }

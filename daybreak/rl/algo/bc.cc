@@ -124,7 +124,7 @@ BcTrainer::BcTrainer(const BcConfig& config, const nn::ModelSpec& spec, const Sp
 void BcTrainer::hold_out() {
   std::vector<std::int64_t> order(static_cast<std::size_t>(demonstrations_.rows));
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
-  nn::Random random(config_.seed, 3);
+  base::Xoshiro256 random(config_.seed, 3);
   for (std::size_t i = order.size(); i > 1; --i)
     std::swap(order[i - 1], order[random.below(static_cast<std::uint32_t>(i))]);
   const auto held = static_cast<std::ptrdiff_t>(config_.validation_fraction * static_cast<double>(order.size()));

@@ -35,7 +35,7 @@ QLearner::QLearner(int observation_size, int actions, const DqnConfig& config)
       adam_m_(net_.end()),
       adam_v_(net_.end()),
       gradients_(net_.end()) {
-  nn::Random init(config.seed, 2);
+  base::Xoshiro256 init(config.seed, 2);
   net_.init_uniform(params_.data(), init);
   target_ = params_;
   block_ = static_cast<int>(std::min<std::int64_t>(config.batch_size, net_.block()));

@@ -101,7 +101,7 @@ class DqnTrainer final : public Trainer {
   int observation_size_;
   QLearner learner_;
   ReplayBuffer replay_;
-  nn::Random random_;
+  base::Xoshiro256 random_;
   std::shared_ptr<const Policy> acting_;  // snapshot of the net; null when it must be made anew
 
   bool started_ = false;

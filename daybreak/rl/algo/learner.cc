@@ -39,7 +39,7 @@ OnPolicyLearner::OnPolicyLearner(const nn::Model& model, const OnPolicyConfig& c
       kl_coef_(config.kl_coef),
       random_(config.seed, 1),
       block_(model.actor().block()) {
-  nn::Random init(config.seed, 2);
+  base::Xoshiro256 init(config.seed, 2);
   const bool normc = config.init == "normc";
   const bool uniform = config.init == "uniform";
   if (uniform) {

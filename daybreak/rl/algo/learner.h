@@ -8,12 +8,12 @@
 #include <span>
 #include <vector>
 
+#include "daybreak/base/random.h"
 #include "daybreak/rl/algo/batch.h"
 #include "daybreak/rl/algo/checkpoint.h"
 #include "daybreak/rl/algo/config.h"
 #include "daybreak/rl/algo/team.h"
 #include "daybreak/rl/nn/model.h"
-#include "daybreak/rl/nn/random.h"
 
 namespace daybreak::rl {
 
@@ -106,7 +106,7 @@ class OnPolicyLearner {
   std::vector<float> params_, adam_m_, adam_v_;
   std::int64_t adam_steps_ = 0;
   double kl_coef_ = 0;
-  nn::Random random_;
+  base::Xoshiro256 random_;
 
   const int block_;  // samples of one pass through the net
   std::vector<std::unique_ptr<Shard>> shards_;

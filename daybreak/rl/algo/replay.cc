@@ -72,7 +72,8 @@ void ReplayBuffer::add(const float* observation, std::int32_t action, float rewa
   next_ = (next_ + 1) % capacity_;
 }
 
-void ReplayBuffer::draw(nn::Random& random, double beta, std::span<std::int64_t> rows, std::span<float> weights) const {
+void ReplayBuffer::draw(base::Xoshiro256& random, double beta, std::span<std::int64_t> rows,
+                        std::span<float> weights) const {
   if (!prioritized_) {
     for (std::int64_t& row : rows) row = random.below(static_cast<std::uint32_t>(size_));
     std::fill(weights.begin(), weights.end(), 1.0F);

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "daybreak/rl/nn/random.h"
+#include "daybreak/base/random.h"
 
 namespace daybreak::rl {
 
@@ -39,7 +39,7 @@ class ReplayBuffer {
 
   // Draws `rows.size()` transitions with replacement. weights: importance weights over the largest of the draw, 1 when
   // even.
-  void draw(nn::Random& random, double beta, std::span<std::int64_t> rows, std::span<float> weights) const;
+  void draw(base::Xoshiro256& random, double beta, std::span<std::int64_t> rows, std::span<float> weights) const;
   // New priorities |temporal difference error| of drawn rows; ignored when even.
   void set_errors(std::span<const std::int64_t> rows, std::span<const float> errors);
 

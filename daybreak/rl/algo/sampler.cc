@@ -53,7 +53,7 @@ RolloutSampler::RolloutSampler(std::unique_ptr<VecEnv> env, const nn::Model& mod
 
 std::uint64_t env_seed(std::uint64_t seed, std::uint64_t stream) {
   if (stream == 0 && seed < kEnvSeeds) return seed;
-  return nn::Random(seed, 2000 + stream).next() % kEnvSeeds;
+  return base::Xoshiro256(seed, 2000 + stream).next() % kEnvSeeds;
 }
 
 base::Status RolloutSampler::begin() {
@@ -70,7 +70,7 @@ base::Status RolloutSampler::begin() {
 base::Status RolloutSampler::sample(const float* params, const nn::Filter& filter, std::int64_t steps,
                                     SampleBatch& batch, std::int64_t first_row, EpisodeLog& episodes,
                                     nn::RunningStats& seen) {
-  const nn::Random before = random_;
+  const base::Xoshiro256 before = random_;
   base::Status status = run(params, filter, steps, batch, first_row, episodes, seen);
   if (!status) {
     random_ = before;

@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "daybreak/base/error.h"
+#include "daybreak/base/random.h"
 #include "daybreak/rl/algo/batch.h"
 #include "daybreak/rl/bounds.h"
 #include "daybreak/rl/envs/vec_env.h"
 #include "daybreak/rl/nn/filter.h"
 #include "daybreak/rl/nn/model.h"
-#include "daybreak/rl/nn/random.h"
 
 namespace daybreak::rl {
 
@@ -85,7 +85,7 @@ class RolloutSampler {
   const SamplerOptions options_;
   const std::uint64_t seed_;
   const nn::Kernels& kernels_;
-  nn::Random random_;
+  base::Xoshiro256 random_;
   nn::ModelWorkspace workspace_;
   std::int64_t envs_;
   int observation_size_;

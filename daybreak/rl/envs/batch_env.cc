@@ -116,7 +116,7 @@ void BatchEnv::begin(std::int64_t row, float* observations) {
 
 base::Status BatchEnv::reset(std::uint64_t seed, float* observations) {
   for (std::int64_t row = 0; row < num_envs_; ++row) {
-    generators_[row] = Random(seed, row);
+    generators_[row] = base::Pcg64(seed, row);
     forget(row);
     begin(row, observations);
   }
@@ -128,7 +128,7 @@ base::Status BatchEnv::reset_rows(const std::uint8_t* mask, const std::uint64_t*
   for (std::int64_t row = 0; row < num_envs_; ++row) {
     if (mask && !mask[row]) continue;
     if (seeds) {
-      generators_[row] = Random(seeds[row]);
+      generators_[row] = base::Pcg64(seeds[row]);
       forget(row);
     }
     begin(row, observations);

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "daybreak/rl/envs/random.h"
+#include "daybreak/base/random.h"
 #include "daybreak/rl/envs/vec_env.h"
 
 namespace daybreak::rl {
@@ -103,7 +103,7 @@ class BatchEnv : public VecEnv {
   base::Status check_discrete(const std::int32_t* actions) const;
   base::Status check_row(std::int64_t row) const;
 
-  Random& random(std::int64_t row) { return generators_[row]; }
+  base::Pcg64& random(std::int64_t row) { return generators_[row]; }
   bool idle(std::int64_t row) const { return over_[row] != 0; }
   std::int32_t* steps() { return steps_.data(); }
   std::int32_t step_limit() const { return step_limit_; }
@@ -129,7 +129,7 @@ class BatchEnv : public VecEnv {
   Space observation_space_, action_space_;
   std::int64_t observation_size_;
   std::int32_t step_limit_;
-  std::vector<Random> generators_;
+  std::vector<base::Pcg64> generators_;
   std::vector<std::int32_t> steps_;      // of the running episode
   std::vector<std::uint8_t> over_;       // 1 from the end of an episode, and before the first, to the next start
   std::vector<std::int32_t> ended_;      // by the last step; empty in kSameStep, as its rows have begun anew

@@ -48,7 +48,7 @@ base::Status CartPoleBatch::set_state(std::int64_t row, const std::array<double,
 
 void CartPoleBatch::start(std::int64_t row) {
   constexpr double kSpread = 0.05;
-  Random& draws = random(row);
+  base::Pcg64& draws = random(row);
   x_[row] = draws.uniform(-kSpread, kSpread);
   x_dot_[row] = draws.uniform(-kSpread, kSpread);
   theta_[row] = draws.uniform(-kSpread, kSpread);

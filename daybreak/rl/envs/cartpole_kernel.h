@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "daybreak/base/cpu.h"
 #include "daybreak/rl/envs/small_trig.h"
 
 namespace daybreak::rl::cartpole {
@@ -37,8 +38,8 @@ using StepFunction = std::int64_t(const Rows& rows, const std::int32_t* actions,
 StepFunction step_scalar;
 StepFunction step_avx2;  // only where the processor has AVX2 and FMA
 
-// The fastest one for this processor.
-StepFunction* step_function();
+// The fastest one of a level.
+StepFunction* step_function(base::CpuLevel level = base::cpu_level());
 
 // Row `i` alone: what step_scalar does, and the last rows of the others.
 inline bool step_row(const Rows& rows, std::int64_t i, std::int32_t action, const Rules& rules, const Outputs& out) {

@@ -11,10 +11,9 @@ std::int64_t step_scalar(const Rows& rows, const std::int32_t* actions, std::int
   return ended;
 }
 
-StepFunction* step_function() {
+StepFunction* step_function(base::CpuLevel level) {
 #if defined(__x86_64__)
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (has_avx2) return step_avx2;
+  if (level >= base::CpuLevel::kAvx2) return step_avx2;
 #endif
   return step_scalar;
 }

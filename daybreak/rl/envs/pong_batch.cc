@@ -10,11 +10,11 @@ constexpr double kLargest = 1e9;
 
 class Draws final : public UniformSource {
  public:
-  explicit Draws(Random& random) : random_(random) {}
+  explicit Draws(base::Pcg64& random) : random_(random) {}
   double next() override { return random_.uniform(); }
 
  private:
-  Random& random_;
+  base::Pcg64& random_;
 };
 
 }  // namespace

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "daybreak/base/cpu.h"
+
 namespace daybreak::rl::nn {
 
 inline constexpr int kBatchPad = 16;
@@ -78,11 +80,9 @@ struct Kernels {
   void (*exp)(std::size_t n, const float* x, float* y);
 };
 
-enum class Level : std::uint8_t { kScalar, kAvx2, kAvx512 };
-
-// Null when this build or this CPU does not have the level.
-const Kernels* kernels_for(Level level);
-// The best level of this CPU; the environment variable DAYBREAK_SIMD (scalar, avx2, avx512) lowers it.
+// The best of a level. Null when this CPU does not have it.
+const Kernels* kernels_for(base::CpuLevel level);
+// Those of base::cpu_level().
 const Kernels& kernels();
 
 namespace internal {

@@ -59,7 +59,7 @@ void orthonormalise(std::vector<double>& m, int rows, int cols) {
 
 }  // namespace
 
-void Mlp::init_orthogonal(float* params, float gain, float last_gain, Random& random) const {
+void Mlp::init_orthogonal(float* params, float gain, float last_gain, base::Xoshiro256& random) const {
   for (const Layer& layer : layers_) {
     const bool wide = layer.in >= layer.out;
     const int rows = wide ? layer.out : layer.in;
@@ -80,7 +80,7 @@ void Mlp::init_orthogonal(float* params, float gain, float last_gain, Random& ra
   }
 }
 
-void Mlp::init_normc(float* params, float gain, float last_gain, Random& random) const {
+void Mlp::init_normc(float* params, float gain, float last_gain, base::Xoshiro256& random) const {
   for (const Layer& layer : layers_) {
     const float scale = &layer == &layers_.back() ? last_gain : gain;
     std::vector<float> row(static_cast<std::size_t>(layer.in));
@@ -98,7 +98,7 @@ void Mlp::init_normc(float* params, float gain, float last_gain, Random& random)
   }
 }
 
-void Mlp::init_uniform(float* params, Random& random) const {
+void Mlp::init_uniform(float* params, base::Xoshiro256& random) const {
   for (const Layer& layer : layers_) {
     const float bound = 1.0F / std::sqrt(static_cast<float>(layer.in));
     for (int o = 0; o < layer.out; ++o) {

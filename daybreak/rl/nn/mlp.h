@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "daybreak/base/random.h"
 #include "daybreak/rl/nn/kernels.h"
-#include "daybreak/rl/nn/random.h"
 
 namespace daybreak::rl::nn {
 
@@ -52,11 +52,11 @@ class Mlp {
   std::size_t multiply_adds() const;
 
   // Orthogonal rows or columns (Saxe et al. 2014) scaled by `gain`, `last_gain` in the last layer; biases zero.
-  void init_orthogonal(float* params, float gain, float last_gain, Random& random) const;
+  void init_orthogonal(float* params, float gain, float last_gain, base::Xoshiro256& random) const;
   // Normal columns scaled to norm `gain`, `last_gain` (what RLlib called normc); biases zero.
-  void init_normc(float* params, float gain, float last_gain, Random& random) const;
+  void init_normc(float* params, float gain, float last_gain, base::Xoshiro256& random) const;
   // Uniform in +-1/sqrt(in), weights and biases (PyTorch's default; what DQN is used to).
-  void init_uniform(float* params, Random& random) const;
+  void init_uniform(float* params, base::Xoshiro256& random) const;
 
  private:
   std::vector<Layer> layers_;

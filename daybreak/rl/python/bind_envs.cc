@@ -42,7 +42,7 @@ class PythonDraws final : public UniformSource {
 
   bool seeded() const { return seeded_ || !callable_.is_none(); }
   void seed(std::uint64_t value) {
-    random_ = Random(value);
+    random_ = base::Pcg64(value);
     seeded_ = true;
   }
   std::exception_ptr take_failure() { return std::exchange(failure_, nullptr); }
@@ -50,7 +50,7 @@ class PythonDraws final : public UniformSource {
 
  private:
   nb::object callable_;
-  Random random_;
+  base::Pcg64 random_;
   bool seeded_ = false;
   std::exception_ptr failure_;
 };

@@ -152,11 +152,11 @@ nb::object array_of(std::vector<T> values, std::vector<std::size_t> shape) {
 PolicyObject::PolicyObject(std::shared_ptr<const Policy> policy)
     : policy_(std::move(policy)), random_(entropy()), pid_(getpid()) {}
 
-nn::Random* PolicyObject::random(bool deterministic) {
+base::Xoshiro256* PolicyObject::random(bool deterministic) {
   if (deterministic) return nullptr;
   if (pid_ != getpid()) {  // a forked child must not draw what its siblings draw
     pid_ = getpid();
-    random_ = nn::Random(entropy());
+    random_ = base::Xoshiro256(entropy());
   }
   return &random_;
 }

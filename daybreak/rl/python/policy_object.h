@@ -17,15 +17,15 @@ class PolicyObject {
   nanobind::object compute_action(nanobind::handle observation, bool deterministic);
   nanobind::object compute_actions(nanobind::handle observations, bool deterministic);
   nanobind::object logits(nanobind::handle observation);
-  void seed(std::uint64_t value) { random_ = nn::Random(value); }
+  void seed(std::uint64_t value) { random_ = base::Xoshiro256(value); }
   const Policy& policy() const { return *policy_; }
   const std::shared_ptr<const Policy>& shared() const { return policy_; }
 
  private:
-  nn::Random* random(bool deterministic);
+  base::Xoshiro256* random(bool deterministic);
 
   std::shared_ptr<const Policy> policy_;
-  nn::Random random_;
+  base::Xoshiro256 random_;
   std::int64_t pid_;
 };
 

@@ -28,7 +28,7 @@ TEST(SumTree, finds_leaves_by_their_share) {
 
 ReplayBuffer filled(bool prioritized, std::int64_t n = 40) {
   ReplayBuffer replay(50, 3, prioritized, 0.6);
-  nn::Random random(5);
+  base::Xoshiro256 random(5);
   for (std::int64_t i = 0; i < n; ++i) {
     float s[3];
     float t[3];
@@ -48,7 +48,7 @@ TEST(ReplayBuffer, keeps_the_newest_and_draws_by_priority) {
   const std::int64_t rows[] = {0, 1, 2, 3};
   const float errors[] = {3, 1, 0, 0};
   replay.set_errors(rows, errors);
-  nn::Random random(1);
+  base::Xoshiro256 random(1);
   std::vector<std::int64_t> drawn(4000);
   std::vector<float> weights(4000);
   replay.draw(random, 1.0, drawn, weights);
@@ -96,7 +96,7 @@ TEST_P(QGradients, equal_central_differences_of_the_reference) {
   config.double_q = c.double_q;
   config.dueling = c.dueling;
   QLearner learner(3, 4, config);
-  nn::Random random(8);
+  base::Xoshiro256 random(8);
   for (float& p : learner.params()) p = 0.5F * random.normal();
   for (float& p : learner.target()) p = 0.5F * random.normal();
   ReplayBuffer replay = filled(c.prioritized);

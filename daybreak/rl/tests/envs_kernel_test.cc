@@ -9,44 +9,13 @@
 #include <vector>
 
 #include "daybreak/rl/envs/cartpole_kernel.h"
-#include "daybreak/rl/envs/random.h"
 #include "daybreak/rl/envs/small_trig.h"
 
 namespace daybreak::rl {
 namespace {
 
 bool has_fma() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2");
-#else
-  return false;
-#endif
-}
-
-TEST(Random, IsNumpysPcg64) {
-  // numpy.random.Generator(numpy.random.PCG64(seed)).bit_generator.random_raw(3)
-  const std::pair<Random, std::array<std::uint64_t, 3>> cases[] = {
-      {Random(0), {0xa30febcfd9c2825f, 0x4510bdf882d9d721, 0x0a7d3da94ecde8b8}},
-      {Random(42), {0xc621fbcd16d92688, 0x705a5661a791ffc1, 0xdbcd12c26eda1624}},
-      {Random(0xffffffffffffffff), {0xae163a7a8c47568f, 0xd86659f5f3382359, 0x01e52b195bc2d24a}},
-      {Random(0xffffffffffffffff, 1), {0x730150b2e3c8c450, 0x641b4e08066ad287, 0x93b439efc465df22}},
-      {Random(40, 2), {0xc621fbcd16d92688, 0x705a5661a791ffc1, 0xdbcd12c26eda1624}},
-  };
-  for (auto [random, expected] : cases) {
-    for (const std::uint64_t word : expected) EXPECT_EQ(random.next(), word);
-  }
-}
-
-TEST(Random, UniformIsInTheHalfOpenInterval) {
-  Random random(1);
-  double sum = 0;
-  for (int i = 0; i < 100000; ++i) {
-    const double u = random.uniform();
-    ASSERT_GE(u, 0);
-    ASSERT_LT(u, 1);
-    sum += random.uniform(-3, 5);
-  }
-  EXPECT_NEAR(sum / 100000, 1, 0.03);
+  return base::best_cpu_level() >= base::CpuLevel::kAvx2;
 }
 
 TEST(SmallTrig, HasTheBitsOfLibm) {
@@ -114,6 +83,13 @@ struct Batch {
 template <typename T>
 bool same_bytes(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+TEST(CartPole, a_lower_level_has_another_kernel) {
+  EXPECT_EQ(cartpole::step_function(base::CpuLevel::kScalar), cartpole::step_scalar);
+#if defined(__x86_64__)
+  EXPECT_EQ(cartpole::step_function(base::CpuLevel::kAvx2), cartpole::step_avx2);
+#endif
 }
 
 TEST(CartPole, KernelsAgreeToTheBit) {

@@ -5,9 +5,9 @@
 #include <numeric>
 #include <vector>
 
+#include "daybreak/base/random.h"
 #include "daybreak/rl/nn/kernels.h"
 #include "daybreak/rl/nn/mlp.h"
-#include "daybreak/rl/nn/random.h"
 
 namespace daybreak::rl::nn {
 namespace {
@@ -18,7 +18,7 @@ struct Sizes {
 constexpr Sizes kSizes[] = {{1, 1, 16},    {2, 64, 16},  {3, 8, 48},     {7, 5, 32},   {64, 4, 256},
                             {64, 64, 112}, {13, 30, 16}, {256, 256, 64}, {29, 130, 32}};
 
-class Levels : public testing::TestWithParam<Level> {
+class Levels : public testing::TestWithParam<base::CpuLevel> {
  protected:
   void SetUp() override {
     k_ = kernels_for(GetParam());
@@ -30,7 +30,7 @@ class Levels : public testing::TestWithParam<Level> {
     return x;
   }
   const Kernels* k_ = nullptr;
-  Random random_{12};
+  base::Xoshiro256 random_{12};
 };
 
 std::size_t at(int row, std::ptrdiff_t ld, int column) {
@@ -231,12 +231,19 @@ TEST_P(Levels, padding_lanes_get_no_gradient) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Levels, testing::Values(Level::kScalar, Level::kAvx2, Level::kAvx512),
-                         [](const auto& level) {
-                           return level.param == Level::kScalar ? "scalar"
-                                  : level.param == Level::kAvx2 ? "avx2"
-                                                                : "avx512";
-                         });
+INSTANTIATE_TEST_SUITE_P(All, Levels,
+                         testing::Values(base::CpuLevel::kScalar, base::CpuLevel::kAvx2, base::CpuLevel::kAvx512),
+                         [](const auto& level) { return std::string(base::cpu_level_name(level.param)); });
+
+TEST(Kernels, a_lower_level_has_other_ones) {
+  const Kernels* scalar = kernels_for(base::CpuLevel::kScalar);
+  ASSERT_NE(scalar, nullptr);
+  EXPECT_EQ(kernels_for(base::CpuLevel::kSse42) == nullptr, base::best_cpu_level() < base::CpuLevel::kSse42);
+  for (const auto level : {base::CpuLevel::kAvx2, base::CpuLevel::kAvx512}) {
+    EXPECT_NE(kernels_for(level), scalar);  // null where the processor has no such level
+  }
+  EXPECT_EQ(&kernels(), kernels_for(base::cpu_level()));
+}
 
 }  // namespace
 }  // namespace daybreak::rl::nn

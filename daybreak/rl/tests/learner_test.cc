@@ -28,7 +28,7 @@ struct Case {
 };
 
 SampleBatch random_batch(const nn::Model& model, std::int64_t rows, std::uint64_t seed) {
-  nn::Random random(seed);
+  base::Xoshiro256 random(seed);
   SampleBatch batch;
   const nn::ModelSpec& spec = model.spec();
   batch.resize(rows, spec.observation_size, spec.discrete ? 0 : spec.actions);
@@ -69,7 +69,7 @@ TEST_P(Gradients, equal_central_differences_of_the_reference) {
   spec.shared = c.shared;
   const nn::Model model(spec);
   OnPolicyLearner learner(model, config);
-  nn::Random random(4);
+  base::Xoshiro256 random(4);
   for (float& p : learner.params()) p = 0.4F * random.normal();
   const SampleBatch batch = random_batch(model, 77, 9);
   std::vector<std::int32_t> rows(77);

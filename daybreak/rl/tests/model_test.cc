@@ -17,7 +17,7 @@ std::shared_ptr<const Policy> small_policy(bool discrete) {
   info.hidden = {8};
   const nn::Mlp actor(3, info.hidden, discrete ? 4 : 2, info.act, 0);
   std::vector<float> params(actor.end());
-  nn::Random random(3);
+  base::Xoshiro256 random(3);
   actor.init_orthogonal(params.data(), 1, 1, random);
   const std::vector<float> log_std(discrete ? 0 : 2);
   return std::make_shared<const Policy>(info, nn::Filter(3, false, 0), actor, params, log_std);
@@ -35,7 +35,7 @@ TEST(Model, answers_as_the_policy_does_and_outlives_its_maker) {
     ASSERT_EQ(model->output_elements, discrete ? 1u : 2u);
 
     std::vector<float> seen(7 * 3);
-    nn::Random random(1);
+    base::Xoshiro256 random(1);
     for (float& x : seen) x = random.normal();
     std::vector<std::int32_t> want(7 * 2), got(7 * 2);  // wide enough for two floats a row as well
     policy->act_batch(seen.data(), 7, want.data());

@@ -77,7 +77,7 @@ struct Scene {
     spec.hidden = {8};
     model = nn::Model(spec);
     learner = std::make_unique<OnPolicyLearner>(model, config());
-    nn::Random random(1);
+    base::Xoshiro256 random(1);
     for (float& p : learner->params()) p = random.normal();
     batch.resize(10, 2, 0);
     sampler =
