@@ -39,7 +39,9 @@ void Terms::write(Writer& out) const {
   write_statements(out, statements);
   out.u8(hops);
   validity.write(out);
-  out.raw(revocation).optional_hash(key_bundle).raw(nonce);
+  out.raw(revocation);
+  write_optional_hash(out, key_bundle);
+  out.raw(nonce);
 }
 
 Terms Terms::read(Reader& in) {
@@ -48,7 +50,7 @@ Terms Terms::read(Reader& in) {
   terms.hops = static_cast<std::uint8_t>(in.varint(0, kMaxHops - 1, "the number of further hops"));
   terms.validity = Validity::read(in);
   terms.revocation = in.array<32>();
-  terms.key_bundle = in.optional_hash("the hash of the key bundle");
+  terms.key_bundle = read_optional_hash(in, "the hash of the key bundle");
   terms.nonce = in.array<16>();
   return terms;
 }
@@ -70,7 +72,7 @@ void Attestation::write(Writer& out) const {
 
 Attestation Attestation::read(Reader& in) {
   Attestation attestation;
-  in.version(kAttestationVersion);
+  read_version(in, kAttestationVersion);
   attestation.attester = in.array<32>();
   attestation.subject = in.array<32>();
   attestation.namespace_id = in.array<32>();

@@ -72,7 +72,7 @@ Result<Bundle> Bundle::decode(std::string_view bytes) {
   }
   Reader in(bytes, "the bundle");
   Bundle bundle;
-  in.version(kBundleVersion);
+  read_version(in, kBundleVersion);
   for (std::size_t left = in.varint(2, kMaxBundleEntities, "the number of entities"); left > 0 && in.ok(); --left) {
     const EntityRecord record = EntityRecord::read(in);
     in.require(bundle.entities.empty() || bundle.entities.back().id < record.id,
@@ -138,7 +138,7 @@ Result<Bundle> open_bundle(std::string_view sealed, const Entity& subject) {
     return fail(Code::kDataLoss, "the bundle has {} bytes, the limit is {}", sealed.size(), kMaxBundleBytes);
   }
   Reader in(sealed, "the bundle");
-  in.version(kBundleVersion);
+  read_version(in, kBundleVersion);
   const std::uint8_t envelope = in.u8();
   in.require(envelope <= kSealed, "its envelope is neither clear (0) nor sealed (1)");
   const Hash to = in.array<32>();

@@ -42,7 +42,7 @@ void EntityRecord::write(Writer& out) const {
 EntityRecord EntityRecord::read(Reader& in) {
   EntityRecord record;
   const std::size_t begin = in.offset();
-  in.version(kRecordVersion);
+  read_version(in, kRecordVersion);
   record.verify_key = in.array<32>();
   const std::uint8_t sealing = in.u8();
   in.require(sealing <= 1, "the sealing key is marked neither there (1) nor absent (0)");

@@ -188,7 +188,7 @@ Result<std::vector<Statement>> canonical(std::vector<Statement> statements) {
 void write_statements(Writer& out, std::span<const Statement> statements) {
   out.varint(statements.size());
   for (const Statement& statement : statements) {
-    out.optional_hash({});  // the id of a permission set: reserved
+    write_optional_hash(out, {});  // the id of a permission set: reserved
     out.varint(statement.permissions.size());
     for (const std::string& permission : statement.permissions) out.text(permission);
     out.text(statement.resource.text());
@@ -200,7 +200,8 @@ std::vector<Statement> read_statements(Reader& in) {
   std::size_t pairs = 0;
   const Statement* last = nullptr;
   for (Statement& statement : statements) {
-    in.require(is_zero(in.optional_hash("the permission set")), "the permission set is reserved: version 1 knows none");
+    in.require(is_zero(read_optional_hash(in, "the permission set")),
+               "the permission set is reserved: version 1 knows none");
     statement.permissions.resize(in.varint(1, kMaxPairs, "the number of permissions"));
     pairs += statement.permissions.size();
     in.require(pairs <= kMaxPairs, "it has more than 64 (permission, resource) pairs");

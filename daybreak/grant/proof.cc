@@ -25,7 +25,7 @@ Hash Proof::hash_of_bytes(std::string_view bytes) {
 }
 
 void Proof::read(Reader& in) {
-  in.version(kProofVersion);
+  read_version(in, kProofVersion);
   entities_.resize(in.varint(2, kMaxEntities, "the number of entities"));
   for (std::size_t i = 0; i < entities_.size() && in.ok(); ++i) {
     entities_[i] = EntityRecord::read(in);

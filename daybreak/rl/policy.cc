@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "daybreak/rl/algo/wire.h"
 #include "daybreak/rl/nn/sde.h"
 
 namespace daybreak::rl {

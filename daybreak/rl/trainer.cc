@@ -5,8 +5,8 @@
 #include <limits>
 #include <span>
 
+#include "daybreak/base/bytes.h"
 #include "daybreak/rl/algo/sampler.h"
-#include "daybreak/rl/algo/wire.h"
 
 namespace daybreak::rl {
 
@@ -48,27 +48,27 @@ void EpisodeWindow::report(IterationResult& result) const {
 }
 
 std::string EpisodeWindow::save() const {
-  Writer out;
-  out.number(returns_.size());
-  out.number(static_cast<std::uint64_t>(this_iteration_));
-  out.number(static_cast<std::uint64_t>(total_));
+  base::ByteWriter out;
+  out.fixed<std::uint64_t>(returns_.size());
+  out.fixed<std::uint64_t>(static_cast<std::uint64_t>(this_iteration_));
+  out.fixed<std::uint64_t>(static_cast<std::uint64_t>(total_));
   out.array(std::span(returns_));
   out.array(std::span(lengths_));
-  return std::move(out).bytes();
+  return out.take();
 }
 
 bool EpisodeWindow::load(std::string_view bytes) {
-  Reader in(bytes);
-  const std::uint64_t n = in.number();
+  base::ByteReader in(bytes, "the window of episodes");
+  const std::uint64_t n = in.fixed<std::uint64_t>();
   if (n > bytes.size()) return false;
   EpisodeWindow loaded;
-  loaded.this_iteration_ = static_cast<std::int64_t>(in.number());
-  loaded.total_ = static_cast<std::int64_t>(in.number());
+  loaded.this_iteration_ = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
+  loaded.total_ = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
   loaded.returns_.resize(n);
   loaded.lengths_.resize(n);
-  in.array(std::span(loaded.returns_));
-  in.array(std::span(loaded.lengths_));
-  if (!in.complete()) return false;
+  in.array(std::span(loaded.returns_), "returns");
+  in.array(std::span(loaded.lengths_), "lengths");
+  if (!in.finish()) return false;
   *this = std::move(loaded);
   return true;
 }

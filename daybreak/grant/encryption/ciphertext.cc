@@ -59,7 +59,7 @@ std::string Ciphertext::encode_header() const {
 }
 
 void Ciphertext::read_header(Reader& in) {
-  in.version(kCiphertextVersion);
+  read_version(in, kCiphertextVersion);
   namespace_id_ = in.array<32>();
   const std::string_view resource = in.text(1, kMaxPatternBytes, "the length of the resource");
   epochs_ = Epochs::read(in);

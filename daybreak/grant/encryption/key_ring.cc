@@ -188,7 +188,7 @@ Result<crypto::SecretBytes> encode_keys(const KeyRing& ring, std::span<const Sta
 Result<EpochRange> read_keys(std::string_view plain, std::span<const Statement> statements, KeyRing& ring) {
   const std::vector<const Pattern*> granted = decrypt_patterns(statements);
   Reader in(plain, "the key bundle");
-  in.version(kKeyBundleVersion);
+  read_version(in, kKeyBundleVersion);
   const Epochs epochs = Epochs::read(in);
   const EpochRange range = EpochRange::read(in, epochs);
   in.require(in.varint(1, kMaxStatements, "the number of resources") == granted.size(),

@@ -53,7 +53,7 @@ void Manifest::write(Writer& out) const {
 
 Manifest Manifest::read(Reader& in) {
   Manifest manifest;
-  in.version(kManifestVersion);
+  read_version(in, kManifestVersion);
   manifest.owner_ = EntityRecord::read(in);
   manifest.sequence_ = in.varint(0, UINT64_MAX, "the sequence number");
   manifest.validity_ = Validity::read(in);

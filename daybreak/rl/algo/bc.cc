@@ -5,9 +5,10 @@
 #include <numbers>
 #include <utility>
 
+#include "daybreak/base/bytes.h"
 #include "daybreak/rl/algo/checkpoint.h"
+#include "daybreak/rl/algo/clock.h"
 #include "daybreak/rl/algo/on_policy.h"
-#include "daybreak/rl/algo/wire.h"
 
 namespace daybreak::rl {
 
@@ -229,16 +230,16 @@ std::shared_ptr<const Policy> BcTrainer::policy() const {
 }
 
 base::Result<std::string> BcTrainer::save() const {
-  Writer state;
+  base::ByteWriter state;
   const OnPolicyLearner::State learner_state = learner_.state();
-  state.number(static_cast<std::uint64_t>(learner_state.adam_steps));
-  for (const std::uint64_t word : learner_state.random) state.number(word);
-  state.number(static_cast<std::uint64_t>(timesteps_));
-  state.number(static_cast<std::uint64_t>(iterations_));
+  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(learner_state.adam_steps));
+  for (const std::uint64_t word : learner_state.random) state.fixed<std::uint64_t>(word);
+  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(timesteps_));
+  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(iterations_));
   state.array(std::span(filter_.mean));
   state.array(std::span(filter_.inverse_std));
   auto& learner = const_cast<OnPolicyLearner&>(learner_);  // spans over its arrays, read only here
-  return write_checkpoint(*policy(), learner.arrays(), std::move(state).bytes(), config());
+  return write_checkpoint(*policy(), learner.arrays(), state.take(), config());
 }
 
 base::Status BcTrainer::adjust(std::string_view config) {
@@ -254,16 +255,16 @@ base::Status BcTrainer::restore(std::string bytes) {
                                                           {"algo", "env", "env_options", "hidden", "activation",
                                                            "normalize_observations", "validation_fraction"},
                                                           learner_.arrays()));
-  Reader in(file.state());
+  base::ByteReader in(file.state(), "the trainer's state");
   OnPolicyLearner::State learner_state;
-  learner_state.adam_steps = static_cast<std::int64_t>(in.number());
-  for (std::uint64_t& word : learner_state.random) word = in.number();
-  const auto timesteps = static_cast<std::int64_t>(in.number());
-  const auto iterations = static_cast<std::int64_t>(in.number());
+  learner_state.adam_steps = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
+  for (std::uint64_t& word : learner_state.random) word = in.fixed<std::uint64_t>();
+  const auto timesteps = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
+  const auto iterations = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
   nn::Filter filter = filter_;
-  in.array(std::span(filter.mean));
-  in.array(std::span(filter.inverse_std));
-  if (!in.complete()) return fail(Code::kDataLoss, "the checkpoint's state does not fit this trainer");
+  in.array(std::span(filter.mean), "mean");
+  in.array(std::span(filter.inverse_std), "inverse std");
+  if (!in.finish()) return fail(Code::kDataLoss, "the checkpoint's state does not fit this trainer");
   file.copy_to(learner_.arrays());
   learner_.set_state(learner_state);
   filter_ = std::move(filter);

@@ -22,7 +22,7 @@ struct NamedFloats {
   std::span<float> values;
 };
 
-// `state`: everything small, as Writer made it (wire.h). `config`: the trainer's configuration, JSON.
+// `state`: everything small, as base::ByteWriter made it. `config`: the trainer's configuration, JSON.
 base::Result<std::string> write_checkpoint(const Policy& policy, std::span<const NamedFloats> arrays,
                                            std::string_view state, std::string_view config);
 

@@ -5,9 +5,10 @@
 #include <cstring>
 #include <utility>
 
+#include "daybreak/base/bytes.h"
 #include "daybreak/rl/algo/checkpoint.h"
+#include "daybreak/rl/algo/clock.h"
 #include "daybreak/rl/algo/sampler.h"
-#include "daybreak/rl/algo/wire.h"
 
 namespace daybreak::rl {
 
@@ -369,14 +370,14 @@ std::shared_ptr<const Policy> DqnTrainer::policy() const {
 
 base::Result<std::string> DqnTrainer::save() const {
   auto& learner = const_cast<QLearner&>(learner_);  // spans over its arrays, read only here
-  Writer state;
-  state.number(static_cast<std::uint64_t>(learner.adam_steps));
-  for (std::uint64_t word : random_.state()) state.number(word);
+  base::ByteWriter state;
+  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(learner.adam_steps));
+  for (std::uint64_t word : random_.state()) state.fixed<std::uint64_t>(word);
   for (std::int64_t x : {timesteps_, iterations_, last_target_update_, last_round_})
-    state.number(static_cast<std::uint64_t>(x));
+    state.fixed<std::uint64_t>(static_cast<std::uint64_t>(x));
   const bool started = started_ && env_->can_restore();
-  state.number(static_cast<std::uint64_t>(started));
-  state.number(resets_);
+  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(started));
+  state.fixed<std::uint64_t>(resets_);
   state.array(std::span(observations_));
   state.array(std::span(running_return_));
   state.array(std::span(running_length_));
@@ -384,10 +385,10 @@ base::Result<std::string> DqnTrainer::save() const {
   state.array(std::span(pending_rewards_));
   state.array(std::span(pending_actions_));
   state.array(std::span(pending_count_));
-  state.text(window_.save());
-  state.text(replay_.save_state());
-  state.text(started ? env_->save_state() : std::string());
-  return write_checkpoint(*policy(), learner.arrays(), std::move(state).bytes(), config());
+  state.fixed_text<std::uint64_t>(window_.save());
+  state.fixed_text<std::uint64_t>(replay_.save_state());
+  state.fixed_text<std::uint64_t>(started ? env_->save_state() : std::string());
+  return write_checkpoint(*policy(), learner.arrays(), state.take(), config());
 }
 
 base::Status DqnTrainer::adjust(std::string_view config) {
@@ -403,14 +404,14 @@ base::Status DqnTrainer::restore(std::string bytes) {
                                                           {"env", "env_options", "num_envs", "hidden", "activation",
                                                            "dueling", "n_step", "buffer_size", "prioritized_replay"},
                                                           learner_.arrays()));
-  Reader in(file.state());
-  const std::uint64_t adam_steps = in.number();
+  base::ByteReader in(file.state(), "the trainer's state");
+  const std::uint64_t adam_steps = in.fixed<std::uint64_t>();
   std::array<std::uint64_t, 4> random{};
-  for (std::uint64_t& word : random) word = in.number();
+  for (std::uint64_t& word : random) word = in.fixed<std::uint64_t>();
   std::int64_t counters[4];
-  for (std::int64_t& x : counters) x = static_cast<std::int64_t>(in.number());
-  const std::uint64_t started = in.number();
-  const std::uint64_t resets = in.number();
+  for (std::int64_t& x : counters) x = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
+  const std::uint64_t started = in.fixed<std::uint64_t>();
+  const std::uint64_t resets = in.fixed<std::uint64_t>();
   auto observations = observations_;
   auto running_return = running_return_;
   auto running_length = running_length_;
@@ -418,20 +419,20 @@ base::Status DqnTrainer::restore(std::string bytes) {
   auto pending_rewards = pending_rewards_;
   auto pending_actions = pending_actions_;
   auto pending_count = pending_count_;
-  in.array(std::span(observations));
-  in.array(std::span(running_return));
-  in.array(std::span(running_length));
-  in.array(std::span(pending_observations));
-  in.array(std::span(pending_rewards));
-  in.array(std::span(pending_actions));
-  in.array(std::span(pending_count));
+  in.array(std::span(observations), "observations");
+  in.array(std::span(running_return), "running return");
+  in.array(std::span(running_length), "running length");
+  in.array(std::span(pending_observations), "pending observations");
+  in.array(std::span(pending_rewards), "pending rewards");
+  in.array(std::span(pending_actions), "pending actions");
+  in.array(std::span(pending_count), "pending count");
   EpisodeWindow window;
   ReplayBuffer replay(config_.buffer_size, observation_size_, config_.prioritized_replay, config_.prioritized_alpha);
-  const bool read = window.load(in.text()) && replay.load_state(in.text());
-  const std::string_view env = in.text();
+  const bool read = window.load(in.fixed_text<std::uint64_t>()) && replay.load_state(in.fixed_text<std::uint64_t>());
+  const std::string_view env = in.fixed_text<std::uint64_t>();
   bool in_range = true;
   for (std::int64_t count : pending_count) in_range = in_range && count >= 0 && count < config_.n_step;
-  if (!in.complete() || !read || !in_range || started > 1)
+  if (!in.finish() || !read || !in_range || started > 1)
     return fail(Code::kDataLoss, "the checkpoint's state does not fit this trainer");
   if (started == 1) DAYBREAK_TRY(env_->load_state(env));
 

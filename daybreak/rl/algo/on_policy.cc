@@ -5,8 +5,9 @@
 #include <optional>
 #include <utility>
 
+#include "daybreak/base/bytes.h"
 #include "daybreak/rl/algo/checkpoint.h"
-#include "daybreak/rl/algo/wire.h"
+#include "daybreak/rl/algo/clock.h"
 
 namespace daybreak::rl {
 
@@ -254,37 +255,37 @@ std::shared_ptr<const Policy> OnPolicyTrainer::policy() const {
 
 namespace {
 
-void save_stats(Writer& out, const nn::RunningStats& stats) {
-  out.real(stats.count);
+void save_stats(base::ByteWriter& out, const nn::RunningStats& stats) {
+  out.fixed<double>(stats.count);
   out.array(std::span<const double>(stats.mean));
   out.array(std::span<const double>(stats.m2));
 }
 
-void load_stats(Reader& in, nn::RunningStats& stats) {
-  stats.count = in.real();
-  in.array(std::span(stats.mean));
-  in.array(std::span(stats.m2));
+void load_stats(base::ByteReader& in, nn::RunningStats& stats) {
+  stats.count = in.fixed<double>();
+  in.array(std::span(stats.mean), "mean");
+  in.array(std::span(stats.m2), "m2");
 }
 
 }  // namespace
 
 base::Result<std::string> OnPolicyTrainer::save() const {
-  Writer state;
+  base::ByteWriter state;
   const OnPolicyLearner::State learner_state = learner_.state();
-  state.number(static_cast<std::uint64_t>(learner_state.adam_steps));
-  state.real(learner_state.kl_coef);
-  for (std::uint64_t word : learner_state.random) state.number(word);
-  state.number(static_cast<std::uint64_t>(timesteps_));
-  state.number(static_cast<std::uint64_t>(iterations_));
-  state.text(window_.save());
+  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(learner_state.adam_steps));
+  state.fixed<double>(learner_state.kl_coef);
+  for (std::uint64_t word : learner_state.random) state.fixed<std::uint64_t>(word);
+  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(timesteps_));
+  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(iterations_));
+  state.fixed_text<std::uint64_t>(window_.save());
   save_stats(state, stats_);
   state.array(std::span<const float>(filter_.mean));
   state.array(std::span<const float>(filter_.inverse_std));
   if (config_.normalize_rewards) save_stats(state, reward_stats_);
-  state.number(samplers_.size());
-  for (const auto& sampler : samplers_) state.text(sampler->save_state());
+  state.fixed<std::uint64_t>(samplers_.size());
+  for (const auto& sampler : samplers_) state.fixed_text<std::uint64_t>(sampler->save_state());
   auto& learner = const_cast<OnPolicyLearner&>(learner_);  // spans over its arrays, read only here
-  return write_checkpoint(*policy(), learner.arrays(), std::move(state).bytes(), config());
+  return write_checkpoint(*policy(), learner.arrays(), state.take(), config());
 }
 
 base::Status OnPolicyTrainer::adjust(std::string_view config) {
@@ -302,26 +303,26 @@ base::Status OnPolicyTrainer::restore(std::string bytes) {
                                    {"algo", "env", "env_options", "num_envs", "num_threads", "hidden", "activation",
                                     "shared", "normalize_observations", "normalize_rewards", "use_sde", "optimizer"},
                                    learner_.arrays()));
-  Reader in(file.state());
+  base::ByteReader in(file.state(), "the trainer's state");
   OnPolicyLearner::State learner_state;
-  learner_state.adam_steps = static_cast<std::int64_t>(in.number());
-  learner_state.kl_coef = in.real();
-  for (std::uint64_t& word : learner_state.random) word = in.number();
-  const auto timesteps = static_cast<std::int64_t>(in.number());
-  const auto iterations = static_cast<std::int64_t>(in.number());
+  learner_state.adam_steps = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
+  learner_state.kl_coef = in.fixed<double>();
+  for (std::uint64_t& word : learner_state.random) word = in.fixed<std::uint64_t>();
+  const auto timesteps = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
+  const auto iterations = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
   EpisodeWindow window;
-  const bool window_read = window.load(in.text());
+  const bool window_read = window.load(in.fixed_text<std::uint64_t>());
   nn::RunningStats stats = stats_;
   nn::Filter filter = filter_;
   nn::RunningStats reward_stats = reward_stats_;
   load_stats(in, stats);
-  in.array(std::span(filter.mean));
-  in.array(std::span(filter.inverse_std));
+  in.array(std::span(filter.mean), "mean");
+  in.array(std::span(filter.inverse_std), "inverse std");
   if (config_.normalize_rewards) load_stats(in, reward_stats);
-  const std::uint64_t count = in.number();
+  const std::uint64_t count = in.fixed<std::uint64_t>();
   std::vector<std::string_view> states;
-  for (std::uint64_t i = 0; i < count && !in.failed(); ++i) states.push_back(in.text());
-  if (!in.complete() || !window_read || states.size() != samplers_.size()) {
+  for (std::uint64_t i = 0; i < count && in.ok(); ++i) states.push_back(in.fixed_text<std::uint64_t>());
+  if (!in.finish() || !window_read || states.size() != samplers_.size()) {
     return fail(Code::kDataLoss, "the checkpoint's state does not fit this trainer ({} samplers, {} here)",
                 states.size(), samplers_.size());
   }

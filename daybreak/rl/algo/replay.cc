@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "daybreak/rl/algo/wire.h"
+#include "daybreak/base/bytes.h"
 
 namespace daybreak::rl {
 
@@ -103,10 +103,10 @@ void ReplayBuffer::set_errors(std::span<const std::int64_t> rows, std::span<cons
 }
 
 std::string ReplayBuffer::save_state() const {
-  Writer out;
-  out.number(static_cast<std::uint64_t>(size_));
-  out.number(static_cast<std::uint64_t>(next_));
-  out.real(largest_);
+  base::ByteWriter out;
+  out.fixed<std::uint64_t>(static_cast<std::uint64_t>(size_));
+  out.fixed<std::uint64_t>(static_cast<std::uint64_t>(next_));
+  out.fixed<double>(largest_);
   out.array(std::span(observations_));
   out.array(std::span(next_observations_));
   out.array(std::span(rewards_));
@@ -115,20 +115,20 @@ std::string ReplayBuffer::save_state() const {
   std::vector<double> priorities;
   for (std::int64_t i = 0; prioritized_ && i < size_; ++i) priorities.push_back(tree_.get(i));
   out.array(std::span(priorities));
-  return std::move(out).bytes();
+  return out.take();
 }
 
 bool ReplayBuffer::load_state(std::string_view bytes) {
-  Reader in(bytes);
-  const std::uint64_t size = in.number();
-  const std::uint64_t next = in.number();
+  base::ByteReader in(bytes, "the replay buffer");
+  const std::uint64_t size = in.fixed<std::uint64_t>();
+  const std::uint64_t next = in.fixed<std::uint64_t>();
   if (size > static_cast<std::uint64_t>(capacity_) || next >= static_cast<std::uint64_t>(capacity_) ||
       size * sizeof(float) > bytes.size())
     return false;
   ReplayBuffer loaded(capacity_, observation_size_, prioritized_, alpha_);
   loaded.size_ = static_cast<std::int64_t>(size);
   loaded.next_ = static_cast<std::int64_t>(next);
-  loaded.largest_ = in.real();
+  loaded.largest_ = in.fixed<double>();
   const std::size_t numbers = size * static_cast<std::size_t>(observation_size_);
   if (numbers * sizeof(float) > bytes.size()) return false;
   loaded.observations_.resize(numbers);
@@ -137,13 +137,13 @@ bool ReplayBuffer::load_state(std::string_view bytes) {
   loaded.discounts_.resize(size);
   loaded.actions_.resize(size);
   std::vector<double> priorities(prioritized_ ? size : 0);
-  in.array(std::span(loaded.observations_));
-  in.array(std::span(loaded.next_observations_));
-  in.array(std::span(loaded.rewards_));
-  in.array(std::span(loaded.discounts_));
-  in.array(std::span(loaded.actions_));
-  in.array(std::span(priorities));
-  if (!in.complete()) return false;
+  in.array(std::span(loaded.observations_), "observations");
+  in.array(std::span(loaded.next_observations_), "next observations");
+  in.array(std::span(loaded.rewards_), "rewards");
+  in.array(std::span(loaded.discounts_), "discounts");
+  in.array(std::span(loaded.actions_), "actions");
+  in.array(std::span(priorities), "priorities");
+  if (!in.finish()) return false;
   std::copy(priorities.begin(), priorities.end(), loaded.tree_.leaves().begin());
   loaded.tree_.rebuild();
   *this = std::move(loaded);

@@ -5,8 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "daybreak/base/bytes.h"
 #include "daybreak/rl/algo/gae.h"
-#include "daybreak/rl/algo/wire.h"
 #include "daybreak/rl/nn/sde.h"
 
 namespace daybreak::rl {
@@ -328,36 +328,36 @@ base::Status RolloutSampler::run(const float* params, const nn::Filter& filter, 
 }
 
 std::string RolloutSampler::save_state() const {
-  Writer out;
+  base::ByteWriter out;
   // Environments in foreign code cannot be saved: whoever goes on from this starts new episodes.
   const bool started = started_ && env_->can_restore();
-  out.number(static_cast<std::uint64_t>(started));
-  out.number(resets_);
-  for (std::uint64_t word : random_.state()) out.number(word);
+  out.fixed<std::uint64_t>(static_cast<std::uint64_t>(started));
+  out.fixed<std::uint64_t>(resets_);
+  for (std::uint64_t word : random_.state()) out.fixed<std::uint64_t>(word);
   out.array(std::span(observations_));
   out.array(std::span(running_return_));
   out.array(std::span(running_length_));
   if (options_.normalize_rewards) out.array(std::span(discounted_));
-  out.text(started ? env_->save_state() : std::string());
-  return std::move(out).bytes();
+  out.fixed_text<std::uint64_t>(started ? env_->save_state() : std::string());
+  return out.take();
 }
 
 base::Status RolloutSampler::load_state(std::string_view bytes) {
-  Reader in(bytes);
-  const std::uint64_t started = in.number();
-  const std::uint64_t resets = in.number();
+  base::ByteReader in(bytes, "the sampler's state");
+  const std::uint64_t started = in.fixed<std::uint64_t>();
+  const std::uint64_t resets = in.fixed<std::uint64_t>();
   std::array<std::uint64_t, 4> random{};
-  for (std::uint64_t& word : random) word = in.number();
+  for (std::uint64_t& word : random) word = in.fixed<std::uint64_t>();
   std::vector<float> observations(observations_.size());
   std::vector<double> running_return(running_return_.size());
   std::vector<std::int64_t> running_length(running_length_.size());
-  in.array(std::span(observations));
-  in.array(std::span(running_return));
-  in.array(std::span(running_length));
+  in.array(std::span(observations), "observations");
+  in.array(std::span(running_return), "running return");
+  in.array(std::span(running_length), "running length");
   std::vector<double> discounted(discounted_.size());
-  if (options_.normalize_rewards) in.array(std::span(discounted));
-  const std::string_view env = in.text();
-  if (!in.complete() || started > 1) {
+  if (options_.normalize_rewards) in.array(std::span(discounted), "discounted");
+  const std::string_view env = in.fixed_text<std::uint64_t>();
+  if (!in.finish() || started > 1) {
     return fail(Code::kDataLoss, "the state of a sampler does not fit {} environments of {} observations", envs_,
                 observation_size_);
   }

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cmath>
 
+#include "daybreak/base/bytes.h"
 #include "daybreak/base/crc32c.h"
 #include "daybreak/base/failpoint.h"
 #include "daybreak/track/log/files.h"
@@ -150,77 +151,47 @@ base::Status lay_out_columns(SegmentData& data, Sink sink) {
   return flush(0);
 }
 
-class IndexReader {
- public:
-  explicit IndexReader(std::string_view bytes) : bytes_(bytes) {}
-  template <typename T>
-  T take() {
-    if (bytes_.size() < sizeof(T)) {
-      bad_ = true;
-      return T{};
-    }
-    const T value = load<T>(bytes_.data());
-    bytes_.remove_prefix(sizeof(T));
-    return value;
-  }
-  std::string take_text(std::size_t limit) {
-    const std::size_t size = take<std::uint32_t>();
-    if (size > limit || size > bytes_.size()) {
-      bad_ = true;
-      return {};
-    }
-    std::string text(bytes_.substr(0, size));
-    bytes_.remove_prefix(size);
-    return text;
-  }
-  Sample take_sample() {
-    const auto step = take<std::int64_t>();
-    const auto time = take<std::int64_t>();
-    return {step, time, take<double>()};
-  }
-  std::size_t left() const { return bytes_.size(); }
-  bool bad() const { return bad_; }
+Sample take_sample(base::ByteReader& in) {
+  const auto step = in.fixed<std::int64_t>();
+  const auto time = in.fixed<std::int64_t>();
+  return {step, time, in.fixed<double>()};
+}
 
- private:
-  std::string_view bytes_;
-  bool bad_ = false;
-};
-
-base::Result<ColumnSeries> take_series(IndexReader& in, std::uint64_t pages_end) {
+base::Result<ColumnSeries> take_series(base::ByteReader& in, std::uint64_t pages_end) {
   ColumnSeries series;
-  series.key.name = in.take_text(kMaxNameBytes);
-  series.key.context = in.take_text(kMaxContextBytes);
+  series.key.name = in.fixed_text<std::uint32_t>(kMaxNameBytes, "the length of a name");
+  series.key.context = in.fixed_text<std::uint32_t>(kMaxContextBytes, "the length of a context");
   Summary& summary = series.summary;
-  summary.count = in.take<std::uint64_t>();
-  summary.nan_count = in.take<std::uint64_t>();
-  summary.min = in.take<double>();
-  summary.max = in.take<double>();
-  summary.min_step = in.take<std::int64_t>();
-  summary.max_step = in.take<std::int64_t>();
-  summary.first_step = in.take<std::int64_t>();
-  summary.last = in.take_sample();
-  const auto preview = in.take<std::uint32_t>();
+  summary.count = in.fixed<std::uint64_t>();
+  summary.nan_count = in.fixed<std::uint64_t>();
+  summary.min = in.fixed<double>();
+  summary.max = in.fixed<double>();
+  summary.min_step = in.fixed<std::int64_t>();
+  summary.max_step = in.fixed<std::int64_t>();
+  summary.first_step = in.fixed<std::int64_t>();
+  summary.last = take_sample(in);
+  const auto preview = in.fixed<std::uint32_t>();
   if (preview > kPreviewPoints) return fail(Code::kDataLoss, "a preview of {} points", preview);
-  for (std::uint32_t i = 0; i < preview; ++i) series.preview.push_back(in.take_sample());
-  const auto pages = in.take<std::uint32_t>();
+  for (std::uint32_t i = 0; i < preview; ++i) series.preview.push_back(take_sample(in));
+  const auto pages = in.fixed<std::uint32_t>();
   if (std::size_t{pages} * kPageEntryBytes > in.left()) return fail(Code::kDataLoss, "{} pages", pages);
   std::uint64_t rows = 0;
   for (std::uint32_t i = 0; i < pages; ++i) {
     Page page;
-    page.offset = in.take<std::uint64_t>();
-    page.rows = in.take<std::uint32_t>();
-    page.crc = in.take<std::uint32_t>();
-    page.first_step = in.take<std::int64_t>();
-    page.last_step = in.take<std::int64_t>();
-    page.stride = in.take<std::int64_t>();
-    if (in.take<std::uint64_t>() != 0 || page.rows == 0 || page.rows > kPageRows || page.offset < kColumnHeaderBytes ||
+    page.offset = in.fixed<std::uint64_t>();
+    page.rows = in.fixed<std::uint32_t>();
+    page.crc = in.fixed<std::uint32_t>();
+    page.first_step = in.fixed<std::int64_t>();
+    page.last_step = in.fixed<std::int64_t>();
+    page.stride = in.fixed<std::int64_t>();
+    if (in.fixed<std::uint64_t>() != 0 || page.rows == 0 || page.rows > kPageRows || page.offset < kColumnHeaderBytes ||
         page.offset > pages_end || page.size_bytes() > pages_end - page.offset) {
       return fail(Code::kDataLoss, "page {} of '{}' lies outside of the file", i, series.key.name);
     }
     rows += page.rows;
     series.pages.push_back(page);
   }
-  if (in.bad() || rows != summary.count || rows == 0) {
+  if (!in.ok() || rows != summary.count || rows == 0) {
     return fail(Code::kDataLoss, "the pages of '{}' do not hold its {} points", series.key.name, summary.count);
   }
   return series;
@@ -342,13 +313,13 @@ base::Result<ColumnFile> ColumnFile::open(const std::string& directory, const st
     if (base::crc32c(index) != load<std::uint32_t>(end.data() + 32)) {
       return fail(Code::kDataLoss, "the checksum of the index is wrong");
     }
-    IndexReader in(index);
-    const auto count = in.take<std::uint32_t>();
+    base::ByteReader in(index, "the index");
+    const auto count = in.fixed<std::uint32_t>();
     for (std::uint32_t i = 0; i < count; ++i) {
       DAYBREAK_ASSIGN(auto series, take_series(in, events_at));
       self.series_.push_back(std::move(series));
     }
-    if (in.bad() || in.left() != 0) return fail(Code::kDataLoss, "the index does not end where it should");
+    if (!in.finish()) return fail(Code::kDataLoss, "the index does not end where it should");
     DAYBREAK_ASSIGN(const std::string events, handle.read(events_at, events_bytes));
     for (std::size_t at = 0; at < events.size();) {
       const auto event = decode_event(std::string_view(events).substr(at));
