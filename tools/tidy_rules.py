@@ -46,11 +46,11 @@ BANNED = {
     ),
     "open": Ban(re.compile(r"(?<![\w:>])::open(?:at)?\("), ("base", "os"), "base::Env or a file of os", True),
     "memfd": Ban(re.compile(r"\bmemfd_create\b"), ("base", "os"), "os, which has shared memory for all", True),
-    "futex": Ban(re.compile(r"\bSYS_futex\b"), ("base", "os"), "os, which has one futex for all", True),
+    "futex": Ban(re.compile(r"\bSYS_futex\b"), ("base", "os"), "base/atomic.h, which has one futex for all", True),
     "random_device": Ban(
         re.compile(r"\brandom_device\b"), ("base", "os"), "base::Env, or a seed that is printed", True
     ),
-    "mkdtemp": Ban(re.compile(r"\bmk[ds]temp\b"), ("base", "os"), "os's temporary directory", True),
+    "mkdtemp": Ban(re.compile(r"\bmk[ds]temp\b"), ("base", "os"), "base::TempDir", True),
     "mutex": Ban(
         re.compile(r"\bstd::(?:recursive_|shared_|timed_)?mutex\b|\bstd::condition_variable"),
         ("base",),

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "daybreak/base/cpu.h"
+
 namespace daybreak::store {
 
 namespace {
@@ -109,7 +111,8 @@ const PlaneOps& scalar_plane_ops() {
 }
 
 const PlaneOps& plane_ops() {
-  static const PlaneOps& best = avx2_plane_ops() != nullptr ? *avx2_plane_ops() : scalar_plane_ops();
+  static const bool vectors = base::cpu_level() >= base::CpuLevel::kAvx2 && avx2_plane_ops() != nullptr;
+  static const PlaneOps& best = vectors ? *avx2_plane_ops() : scalar_plane_ops();
   return best;
 }
 

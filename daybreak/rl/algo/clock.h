@@ -1,12 +1,12 @@
 // How long parts of an iteration take.
 #pragma once
 
-#include <chrono>
+#include "daybreak/base/env.h"
 
 namespace daybreak::rl {
 
 inline double steady_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return 1e-9 * static_cast<double>(base::Env::real().monotonic_ns());
 }
 
 }  // namespace daybreak::rl

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
@@ -15,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "daybreak/base/temp_dir.h"
 #include "daybreak/store/store.h"
 #include "daybreak/tensor/container.h"
 
@@ -24,15 +24,10 @@ namespace fs = std::filesystem;
 
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() {
-    std::string pattern = (fs::temp_directory_path() / "daybreak-store-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryDirectory() { fs::remove_all(path_); }
-  std::string operator/(std::string_view name) const { return path_ + "/" + std::string(name); }
+  std::string operator/(std::string_view name) const { return directory_ / name; }
 
  private:
-  std::string path_;
+  const base::TempDir directory_ = base::TempDir::create().value();
 };
 
 inline std::unique_ptr<Store> open_store(const std::string& path, StoreOptions options = {}) {
