@@ -90,7 +90,8 @@ def test_the_page_about_kernels_adds_one_that_every_level_has(tmp_path: Path) ->
         ]
         subprocess.run(command, check=True)
     program = str(copy / "kernels")
-    subprocess.run(["g++", *objects, "-lgtest", "-lgtest_main", "-lpthread", "-o", program], check=True)
+    base = str(ROOT / "build" / "dev" / "daybreak" / "base" / "libdaybreak_base.a")  # unchanged, as it was built
+    subprocess.run(["g++", *objects, base, "-lgtest", "-lgtest_main", "-lfmt", "-lpthread", "-o", program], check=True)
     done = subprocess.run([program], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert "[       OK ] All/Levels.add_scaled_adds/scalar" in done.stdout
