@@ -291,6 +291,12 @@ def list_problems(root: Path) -> list[str]:
     page = root / "ARCHITECTURE.md"
     if page.exists() and "\n".join(["```", *house(STORIES), "```"]) not in page.read_text():
         problems.append("\n".join(["ARCHITECTURE.md: write, in a block of its own", *house(STORIES)]))
+    problems += [
+        f"ARCHITECTURE.md: write, among the rooms, - `{folder.name}`: and what it holds"
+        for folder in (rooms_of(root) if page.exists() else [])
+        if folder.name in FLOORS and any((folder / file).exists() for file in ("CMakeLists.txt", "__init__.py"))
+        if f"\n- `{folder.name}`: " not in page.read_text()
+    ]
     return problems
 
 

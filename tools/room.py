@@ -197,6 +197,7 @@ def add_to_lists(name: str, floor: int, root: Path) -> None:
                 replaced(root / "pyproject.toml", json.dumps(old), json.dumps(new))
         old_house, new_house = (arrows.house(rooms)[len(before) - floor] for rooms in (before, after))
         replaced(root / "ARCHITECTURE.md", f"\n{old_house}\n", f"\n{new_house}\n")
+    replaced(root / "ARCHITECTURE.md", "\n\n## Errors\n", f"\n- `{name}`: what it holds\n\n## Errors\n")
     init = root / "daybreak" / "__init__.py"
     there = [room for rooms in after for room in rooms if (root / "daybreak" / room / "__init__.py").exists()]
     text = re.sub(r"^_ROOMS = \(.*?\)$", lambda _: arrows.rooms_line(there), init.read_text(), flags=re.M | re.S)
@@ -229,6 +230,4 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     make(arguments.name, arguments.floor)
     print(f"daybreak/{arguments.name}/ is there: ./dev test {arguments.name}, ./dev lint, and commit it")
-    print(
-        "say what it holds in one line of the rooms in ARCHITECTURE.md, and which rooms it USES in its CMakeLists.txt"
-    )
+    print("say what it holds in ARCHITECTURE.md, and which rooms it USES in its CMakeLists.txt")

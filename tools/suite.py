@@ -243,6 +243,8 @@ def main() -> int:
     if arguments.name != "all" and arguments.name not in there:
         raise SystemExit(f"no suite {arguments.name!r}: {', '.join(there) or 'there is none yet'}")
     wanted = list(there) if arguments.name == "all" else [arguments.name]
+    if not wanted:
+        raise SystemExit("no suite: there is none yet")
     good = [check(Suite.of(there[name]), arguments.whole, arguments.prune, options) for name in wanted]
     print(f"{sum(good)} suites passed, {len(good) - sum(good)} failed")
     return 0 if all(good) else 1

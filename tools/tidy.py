@@ -122,16 +122,17 @@ def main() -> int:
     CLEAN.mkdir(parents=True, exist_ok=True)
     marks = {source: CLEAN / source.key(version) for source in sources(json.loads(DATABASE.read_text()))}
     dirty = [source for source, mark in marks.items() if not mark.exists()]
+    findings = 0
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         work = list(batches(dirty))
-        found = list(pool.map(lambda batch: check(batch, Path(scratch)), work))
-    for batch, text in zip(work, found, strict=True):
-        if text:
-            print(f"{' '.join(str(source.path.relative_to(ROOT)) for source in batch)}\n{text}")
-        else:
-            for source in batch:
-                marks[source].touch()
-    findings = sum(map(bool, found))
+        # Written down as it comes: who interrupts it goes on from there.
+        for batch, text in zip(work, pool.map(lambda batch: check(batch, Path(scratch)), work), strict=True):
+            findings += bool(text)
+            if text:
+                print(f"{' '.join(str(source.path.relative_to(ROOT)) for source in batch)}\n{text}")
+            else:
+                for source in batch:
+                    marks[source].touch()
     print(f"{len(marks)} files, {len(dirty)} looked at, {findings} with findings")
     return 1 if findings else 0
 
