@@ -242,7 +242,7 @@ def test_what_the_disk_refuses_in_the_background_is_a_warning_of_the_next_log_an
             for step in range(1, 3 * 2047):  # more than half of the segment, which makes the keeper allocate another
                 run.log({"x": 1.0}, step=step)
             while not seen and time.monotonic() < end:
-                time.sleep(0.01)
+                time.sleep(0.2)  # each tag takes room in the segment, which must not be full before the keeper has looked
                 run.tag("still", "here")
         (warned,) = {str(each.message) for each in seen}
         assert all(each.category is RuntimeWarning for each in seen) and len(seen) == 1, seen
