@@ -4,7 +4,7 @@ import { defineConfig } from "vite";
 export default defineConfig({
   base: "./",
   build: {
-    outDir: process.env["DAYBREAK_PAGE"] ?? "../daybreak/demo/page",
+    outDir: process.env["DAYBREAK_PAGE"] ?? "../daybreak/demo/pong/page",
     emptyOutDir: true,
     target: "es2022",
     modulePreload: false,

@@ -17,7 +17,7 @@ from PIL import Image
 
 import daybreak
 from daybreak import grant, rl, serve, track
-from daybreak.demo import games, lab
+from daybreak.demo.pong import games, lab
 
 DEMO = [sys.executable, "-m", "daybreak.cli", "demo", "pong"]
 

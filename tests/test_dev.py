@@ -179,6 +179,12 @@ def test_demo_and_bench_build_the_extension_and_no_tests() -> None:
     assert not [line for line in listed.stdout.splitlines() if "_test" in line]
 
 
+def test_dev_demo_takes_the_name_of_a_demo_and_refuses_another_before_it_builds() -> None:
+    done = dev("demo", "nosuch", "--check", path="/usr/bin:/bin")
+    assert done.returncode == 1 and "no demo 'nosuch': pong" in done.stderr
+    assert "build" not in done.stderr
+
+
 def test_doctor_is_one_table_that_says_what_to_do(tmp_path: Path) -> None:
     script(tmp_path / "dpkg-query", "exit 1")  # nothing is installed
     (tmp_path / "proc").mkdir()

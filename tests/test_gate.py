@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from daybreak import grant, serve
-from daybreak.demo.visitor import Refused, Visitor
+from daybreak.demo.pong.visitor import Refused, Visitor
 
 SERVER = "here"
 

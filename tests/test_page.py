@@ -12,10 +12,10 @@ import pytest
 from playwright import sync_api as playwright
 
 from daybreak import serve
-from daybreak.demo import recordings, serving, training
-from daybreak.demo.agent import Agent
-from daybreak.demo.lab import Lab
-from daybreak.demo.visitor import Visitor
+from daybreak.demo.pong import recordings, serving, training
+from daybreak.demo.pong.agent import Agent
+from daybreak.demo.pong.lab import Lab
+from daybreak.demo.pong.visitor import Visitor
 
 ROOT = Path(__file__).resolve().parent.parent
 SLO_MS = 2000  # none is missed on a busy machine

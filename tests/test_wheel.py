@@ -146,7 +146,7 @@ def test_wheel_holds_the_package_and_no_sources(wheel: Path) -> None:
     assert "daybreak/py.typed" in names and "daybreak/_core/tensor.pyi" in names
     assert any(name.startswith("daybreak/_core.cpython") for name in names)
     page = {"index.html", "icon.svg", "assets/page.js", "assets/page.css"}
-    assert {name.removeprefix("daybreak/demo/page/") for name in names if re.search(r"/page/.*\w$", name)} == page
+    assert {name.removeprefix("daybreak/demo/pong/page/") for name in names if re.search(r"/page/.*\w$", name)} == page
     unwanted = [name for name in names if name.endswith((".cc", ".h", "CMakeLists.txt")) or "/tests/" in name]
     assert not unwanted
     assert re.search(r"-cp3\d+-manylinux_", wheel.name), wheel.name

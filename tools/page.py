@@ -1,5 +1,5 @@
-"""The console's page: console/ compiled into daybreak/demo/page/ and committed, so that an installation needs no Node. Checks the
-types first. Without --write, fails when the committed page is not what the sources give."""
+"""The console's page: console/ compiled into daybreak/demo/pong/page/ and committed, so that an installation needs no Node. Checks
+the types first. Without --write, fails when the committed page is not what the sources give."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSOLE = ROOT / "console"
-PAGE = ROOT / "daybreak" / "demo" / "page"
+PAGE = ROOT / "daybreak" / "demo" / "pong" / "page"
 
 
 def run(*command: str, **environment: str) -> None:
@@ -45,7 +45,7 @@ def main() -> int:
         fresh, committed = files(Path(scratch)), files(PAGE)
     stale = sorted(name for name in fresh.keys() | committed.keys() if fresh.get(name) != committed.get(name))
     if stale:
-        print(f"stale page: {', '.join(stale)}: run ./dev page and commit daybreak/demo/page/")
+        print(f"stale page: {', '.join(stale)}: run ./dev page and commit daybreak/demo/pong/page/")
     return 1 if stale else 0
 
 

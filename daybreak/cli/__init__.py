@@ -33,7 +33,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
-    "demo": Command("daybreak.demo.commands", "Watch the systems work together: train a Pong agent.", "rl"),
+    "demo": Command("daybreak.demo.commands", "Watch the systems work together: train a Pong agent, and play it.", "rl"),
     "runs": Command("daybreak.track.commands", "Look at what was recorded: list, show, diff, plot, export."),
     "track": Command("daybreak.track.root_commands", "Check, clean and measure what was recorded."),
     "serve": Command("daybreak.serve.commands", "Serve models under a deadline: start, deploy, list, roll back."),

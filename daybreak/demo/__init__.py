@@ -1,6 +1,6 @@
-"""The demo: where the systems meet. ``daybreak demo pong`` trains an agent on rollout actors and shows it playing.
+"""The demos: where the systems meet. A folder NAME with a ``command.py`` is ``daybreak demo NAME`` and ``./dev demo NAME``.
 
-``pong`` is the program (settings in, results out), ``render`` the pictures, ``commands`` the command line.
+``steps`` is what demos share: steps that are timed, checked and reported.
 """
 
 __all__: list[str] = []

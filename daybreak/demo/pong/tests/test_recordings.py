@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from daybreak import rl
-from daybreak.demo import games, recordings
+from daybreak.demo.pong import games, recordings
 
 
 def test_scripted_player_wins_more_often_than_it_loses() -> None:

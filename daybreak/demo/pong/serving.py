@@ -18,10 +18,10 @@ from daybreak import grant, rl, serve, track
 from daybreak.base import errors
 from daybreak.rl import envs
 
+from ..steps import Steps
 from .agent import Agent
 from .games import PONG
 from .lab import IMITATION, STALENESS_S, Guarded
-from .steps import Steps
 from .visitor import Refused, Visitor
 
 __all__ = ["Stand", "open_stand", "play_and_be_revoked", "site"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from daybreak import grant
-from daybreak.demo.agent import Agent, decoded, encoded
-from daybreak.demo.lab import Lab
+from daybreak.demo.pong.agent import Agent, decoded, encoded
+from daybreak.demo.pong.lab import Lab
 
 ORIGIN = "http://127.0.0.1:1337"
 

@@ -14,8 +14,8 @@ import numpy as np
 import daybreak
 from daybreak import rl, track
 
+from ..steps import Reporter, Steps
 from . import games, lab, recordings, render, serving
-from .steps import Reporter, Steps
 from .training import HELD_OUT_SEED, RECORDED_SEED, Trained, imitate, train
 
 __all__ = ["Options", "run"]

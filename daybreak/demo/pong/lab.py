@@ -13,7 +13,7 @@ from pathlib import Path
 
 from daybreak import grant, rl
 
-from .steps import Steps
+from ..steps import Steps
 
 __all__ = ["IMITATION", "MODELS", "RL", "STALENESS_S", "Guarded", "Lab", "Party", "guard", "leaks", "secret_of"]
 

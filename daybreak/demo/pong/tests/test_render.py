@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageColor
 
-from daybreak.demo import render
+from daybreak.demo.pong import render
 from daybreak.rl import envs
 
 WIDTH = 320

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from daybreak import rl
-from daybreak.demo import games
+from daybreak.demo.pong import games
 from daybreak.rl import envs
 
 
