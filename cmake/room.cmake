@@ -1,4 +1,4 @@
-# daybreak_room(NAME USES room... [LINK target...] [ALONE source...])
+# daybreak_room(NAME USES room... [LINK target...] [ALONE source...] [PROGRAM program SOURCES source...])
 #
 # Makes of a folder daybreak/NAME:
 #   daybreak_NAME        a static library of every .cc in it, but tests/, bench/, bind.cc and python/
@@ -9,8 +9,14 @@
 #                        NOT_INTERLEAVED: sources that need the machine itself
 #   its part of daybreak._core from bind.cc and python/*.cc, entered through `void bind_NAME(nanobind::module_&)`
 #
+# PROGRAM makes a program of these SOURCES (which are then no part of the library) and of the room. It lies in daybreak/NAME/bin/,
+# where the room's Python finds it beside itself, in a checkout and in a wheel.
+#
 # Sources are compiled in batches (daybreak_batch), those that are ALONE one by one: they take long enough.
 # A file named *_avx2.cc or *_avx512.cc is compiled for that instruction level and may be called only after a check at run time.
+# A file named *_ct.cc holds code whose time and addresses may not depend on its values: it is compiled alone, without exceptions, with
+# what would turn a select into a branch switched off. Where the other compiler is there, too, the room's tests are also linked with
+# these files compiled by that one: daybreak_NAME_tests_gcc or _clang (ctest name: NAME_gcc, NAME_clang).
 # USES is the only place where a room says which rooms it includes; `./dev lint` holds the includes against it.
 
 # What nearly every source includes is read once: half of a compiler's time went into headers. The sources still include what they
@@ -20,6 +26,12 @@ set(DAYBREAK_PCH
   <memory> <mutex> <optional> <random> <set> <span> <string> <string_view> <thread> <unordered_map> <unordered_set> <utility>
   <variant> <vector> <fmt/format.h>
   <daybreak/base/error.h> <daybreak/base/mutex.h> <daybreak/base/env.h>)
+
+# Of *_ct.cc. clang makes branches of conditional moves that it thinks foreseeable; both take a mask that a loop does not change out
+# of the loop and make two loops, one for each value.
+set(DAYBREAK_CT_FLAGS -fno-exceptions -fno-lto -fno-jump-tables)
+set(DAYBREAK_CT_FLAGS_GNU -fno-unswitch-loops -fno-split-paths -fno-split-loops -fno-tree-loop-distribute-patterns)
+set(DAYBREAK_CT_FLAGS_Clang -mllvm -x86-cmov-converter=false -mllvm -unswitch-threshold=0)
 
 set(DAYBREAK_AVX2_FLAGS -mavx2 -mfma)
 set(DAYBREAK_AVX512_FLAGS -mavx512f -mavx512dq -mavx512vl -mavx512bw -mfma -mprefer-vector-width=512)
@@ -47,13 +59,52 @@ function(daybreak_batch result name)
   set(${result} ${files} PARENT_SCOPE)
 endfunction()
 
+# Objects of the *_ct.cc sources by the compiler that does not make the rest, and that one's name; empty where it is not there.
+function(daybreak_ct_objects objects compiler)
+  set(${objects} "" PARENT_SCOPE)
+  set(other Clang)
+  set(names clang++-19 clang++)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    set(other GNU)
+    set(names g++)
+  endif()
+  find_program(DAYBREAK_OTHER_COMPILER NAMES ${names})
+  if(NOT DAYBREAK_OTHER_COMPILER OR DAYBREAK_SANITIZE)
+    return()
+  endif()
+  set(made "")
+  foreach(source ${ARGN})
+    get_filename_component(stem "${source}" NAME_WE)
+    set(object "${CMAKE_CURRENT_BINARY_DIR}/${stem}.${other}.o")
+    add_custom_command(
+      OUTPUT "${object}" DEPENDS "${source}" DEPFILE "${object}.d"
+      COMMAND "${DAYBREAK_OTHER_COMPILER}" -std=c++23 -O2 -DNDEBUG -fPIC -Wall -Wextra -Werror "-I${CMAKE_SOURCE_DIR}" ${DAYBREAK_CT_FLAGS}
+              ${DAYBREAK_CT_FLAGS_${other}} -MD -MF "${object}.d" -c "${source}" -o "${object}"
+      COMMENT "" VERBATIM)
+    list(APPEND made "${object}")
+  endforeach()
+  set(${objects} "${made}" PARENT_SCOPE)
+  string(REPLACE "GNU" "gcc" other "${other}")
+  string(TOLOWER "${other}" other)
+  set(${compiler} "${other}" PARENT_SCOPE)
+endfunction()
+
 function(daybreak_room name)
-  cmake_parse_arguments(arg "" "" "USES;LINK;ALONE;NOT_INTERLEAVED" ${ARGN})
+  cmake_parse_arguments(arg "" "PROGRAM" "USES;LINK;ALONE;NOT_INTERLEAVED;SOURCES" ${ARGN})
+  if(arg_UNPARSED_ARGUMENTS OR (arg_PROGRAM AND NOT arg_SOURCES) OR (arg_SOURCES AND NOT arg_PROGRAM))
+    message(FATAL_ERROR "daybreak_room(${name}): '${arg_UNPARSED_ARGUMENTS}' not understood, or PROGRAM without SOURCES: cmake/room.cmake says what there is")
+  endif()
   set(dir "${CMAKE_CURRENT_SOURCE_DIR}")
   set(lib daybreak_${name})
 
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${dir}/*.cc")
   list(FILTER sources EXCLUDE REGEX "/(tests|bench|python|interleave)/|/bind\\.cc$")
+  list(TRANSFORM arg_SOURCES PREPEND "${dir}/")
+  if(arg_SOURCES)
+    list(REMOVE_ITEM sources ${arg_SOURCES})
+  endif()
+  set(constant_time "")
+  set(ct_flags ${DAYBREAK_CT_FLAGS} ${DAYBREAK_CT_FLAGS_${CMAKE_CXX_COMPILER_ID}})
   set(alone "")
   set(batched "")
   list(TRANSFORM arg_ALONE PREPEND "${dir}/")
@@ -66,6 +117,10 @@ function(daybreak_room name)
       endif()
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${flags}" SKIP_PRECOMPILE_HEADERS ON)
       list(APPEND alone ${source})
+    elseif(source MATCHES "_ct\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${ct_flags}" SKIP_PRECOMPILE_HEADERS ON)
+      list(APPEND alone ${source})
+      list(APPEND constant_time ${source})
     elseif(NOT DAYBREAK_UNITY OR source IN_LIST arg_ALONE)
       list(APPEND alone ${source})
     else()
@@ -86,6 +141,18 @@ function(daybreak_room name)
     target_precompile_headers(${lib} REUSE_FROM daybreak_base)
   endif()
 
+  if(arg_PROGRAM)
+    add_executable(${arg_PROGRAM} ${arg_SOURCES})
+    target_link_libraries(${arg_PROGRAM} PRIVATE ${lib})
+    if(SKBUILD)
+      target_link_options(${arg_PROGRAM} PRIVATE -static-libstdc++ -static-libgcc)
+      install(TARGETS ${arg_PROGRAM} RUNTIME DESTINATION daybreak/${name}/bin)
+    elseif(DAYBREAK_PYTHON)
+      set_target_properties(${arg_PROGRAM} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${dir}/bin")
+      set_property(GLOBAL APPEND PROPERTY daybreak_programs ${arg_PROGRAM})
+    endif()
+  endif()
+
   if(DAYBREAK_TESTS AND NOT DAYBREAK_FUZZ)
     file(GLOB tests CONFIGURE_DEPENDS "${dir}/tests/*_test.cc")
     if(tests)
@@ -100,6 +167,14 @@ function(daybreak_room name)
         target_precompile_headers(${lib}_tests REUSE_FROM daybreak_base_tests)
       endif()
       add_test(NAME ${name} COMMAND ${lib}_tests)
+      daybreak_ct_objects(objects compiler ${constant_time})
+      if(objects)
+        # Objects come before the library, so its own ones are not taken out of it.
+        add_executable(${lib}_tests_${compiler} ${tests} ${objects})
+        target_link_libraries(${lib}_tests_${compiler} PRIVATE ${lib} GTest::gtest GTest::gtest_main)
+        target_precompile_headers(${lib}_tests_${compiler} REUSE_FROM daybreak_base_tests)
+        add_test(NAME ${name}_${compiler} COMMAND ${lib}_tests_${compiler})
+      endif()
     endif()
   endif()
   file(GLOB programs CONFIGURE_DEPENDS "${dir}/interleave/*_program.cc")
@@ -160,6 +235,7 @@ endfunction()
 function(daybreak_extension)
   get_property(bindings GLOBAL PROPERTY daybreak_bindings)
   get_property(rooms GLOBAL PROPERTY daybreak_bound_rooms)
+  get_property(programs GLOBAL PROPERTY daybreak_programs)
   set(declarations "")
   set(calls "")
   foreach(room ${rooms})
@@ -178,6 +254,9 @@ NB_MODULE(_core, m) {
   foreach(room ${rooms})
     target_link_libraries(_core PRIVATE daybreak_${room})
   endforeach()
+  if(programs)
+    add_dependencies(_core ${programs})  # who builds what Python needs, builds what Python starts
+  endif()
   if(SKBUILD)
     # The wheel runs where there is only a Python and a libc; auditwheel brings the other libraries.
     target_link_options(_core PRIVATE -static-libstdc++ -static-libgcc)

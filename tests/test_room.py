@@ -24,7 +24,62 @@ def used_by(name: str) -> list[str]:
     return sorted({name, *(one for used in found[1] for one in used_by(used))})
 
 
-def test_a_new_room_builds_tests_and_lints_as_it_is_made(tmp_path: Path) -> None:
+# What a room may have beside that: a program that its Python starts, and code whose time does not depend on its values.
+MORE = {
+    "CMakeLists.txt": "daybreak_room(tiles USES base PROGRAM tiles_hello SOURCES hello.cc)\n",
+    "hello.cc": """\
+#include <fmt/format.h>
+
+#include "daybreak/tiles/greeting.h"
+
+int main() {
+  fmt::print("{}", *daybreak::tiles::greeting("program"));
+}
+""",
+    "choose_ct.h": """\
+// A choice that takes the same time either way.
+#pragma once
+
+#include <cstdint>
+
+namespace daybreak::tiles {
+
+// a where the mask is all ones, b where it is 0.
+std::uint64_t choose(std::uint64_t mask, std::uint64_t a, std::uint64_t b);
+
+}  // namespace daybreak::tiles
+""",
+    "choose_ct.cc": """\
+#include "daybreak/tiles/choose_ct.h"
+
+namespace daybreak::tiles {
+
+std::uint64_t choose(std::uint64_t mask, std::uint64_t a, std::uint64_t b) {
+  return (a & mask) | (b & ~mask);
+}
+
+}  // namespace daybreak::tiles
+""",
+    "tests/choose_test.cc": """\
+#include <gtest/gtest.h>
+
+#include "daybreak/tiles/choose_ct.h"
+
+namespace daybreak::tiles {
+namespace {
+
+TEST(Choose, takes_either) {
+  EXPECT_EQ(choose(~std::uint64_t{0}, 1, 2), 1U);
+  EXPECT_EQ(choose(0, 1, 2), 2U);
+}
+
+}  // namespace
+}  // namespace daybreak::tiles
+""",
+}
+
+
+def test_a_new_room_builds_tests_and_lints_as_it_is_made_and_with_all_that_a_room_may_have(tmp_path: Path) -> None:
     """Only the room and what `import daybreak` needs are built; what the compiler cache has from here is not compiled again."""
     copy = copy_of_the_repository(tmp_path)
     (copy / ".venv").symlink_to(TOOLS.parent)  # by the same relative path, or the compiler cache knows nothing
@@ -50,6 +105,25 @@ def test_a_new_room_builds_tests_and_lints_as_it_is_made(tmp_path: Path) -> None
     assert "2 tests" in run("build/dev/daybreak/tiles/daybreak_tiles_tests")
     run(python, "-m", "pytest", "-p", "no:cacheprovider", "--confcutdir=daybreak", "daybreak/tiles")
     assert "hello, world" in run(python, "-c", "import daybreak; print(daybreak.tiles.greeting('world'))")
+
+    for name, text in MORE.items():
+        (copy / "daybreak" / "tiles" / name).write_text(text)
+    run("ninja", "-C", "build/dev", "daybreak_tiles_tests", "_core")
+    assert run("daybreak/tiles/bin/tiles_hello") == "hello, program"
+    assert "3 tests" in run("build/dev/daybreak/tiles/daybreak_tiles_tests")
+    (command,) = [
+        line for line in run("ninja", "-C", "build/dev", "-t", "commands").splitlines() if "choose_ct.cc.o -c" in line
+    ]
+    assert "-fno-unswitch-loops" in command and "-fno-exceptions" in command and "_pch" not in command
+    if shutil.which("clang++-19"):
+        run("ninja", "-C", "build/dev", "daybreak_tiles_tests_clang")
+        assert "3 tests" in run("build/dev/daybreak/tiles/daybreak_tiles_tests_clang")
+        by_clang = [
+            line
+            for line in run("ninja", "-C", "build/dev", "-t", "commands").splitlines()
+            if "choose_ct.Clang.o" in line
+        ]
+        assert any("-x86-cmov-converter=false" in line for line in by_clang)
 
     run(python, "tools/arrows.py")
     sources = [str(path.relative_to(copy)) for path in (copy / "daybreak" / "tiles").rglob("*")]

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOT_IN_PYTHON = ("os", "console")  # rooms without a Python package; `os` could not be one
 NOT_STARRED = ("map",)  # rooms in Python that `from daybreak import *` does not bring: a builtin has the name
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]', re.MULTILINE)
-ROOM = re.compile(r"daybreak_room\(\s*(\w+)\s*(?:USES([^)]*?))?(?:\b(?:LINK|ALONE|NOT_INTERLEAVED)\b[^)]*)?\)")
+ROOM = re.compile(r"daybreak_room\(\s*(\w+)\s*(?:USES([^)]*?))?(?:\b(?:LINK|ALONE|NOT_INTERLEAVED|PROGRAM)\b[^)]*)?\)")
 # What `daybreak` itself has, beside rooms and the verbs of the runtime, and the room that it is of.
 OF_THE_ROOT = {"_core": None, "__version__": None, "__path__": None, "__file__": None, "Error": "base"}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -199,7 +200,9 @@ def main() -> int:
         for program in fuzzers:
             total += run_fuzzer(program, program.name, arguments.fuzz)
     else:
-        tests = [path for path in programs if path.name == f"daybreak_{path.parent.name}_tests"]
+        tests = [
+            path for path in programs if re.fullmatch(f"daybreak_{path.parent.name}_tests(_gcc|_clang)?", path.name)
+        ]
         total += side_by_side(
             [partial(run_gtest, path, f"{path.parent.name} (C++)") for path in tests]
             + [partial(run_corpus, path) for path in fuzzers]
