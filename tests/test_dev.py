@@ -41,6 +41,7 @@ def test_help_names_every_command_and_room() -> None:
     for word in (
         "setup",
         "build",
+        "core",
         "test",
         "demo",
         "bench",
@@ -171,7 +172,7 @@ def test_demo_and_bench_build_the_extension_and_no_tests() -> None:
     text = (ROOT / "dev").read_text()
     for command in ("demo", "bench", "run"):
         body = text[text.index(f"cmd_{command}()") :].split("\n\n")[0]
-        assert "cmd_build dev _core" in body, command
+        assert "need _core" in body, command
     listed = subprocess.run(
         ["ninja", "-C", "build/dev", "-t", "inputs", "_core"], cwd=ROOT, capture_output=True, text=True
     )

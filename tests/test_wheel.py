@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tools import core
+from tools.scratch import copy_of_the_repository
+
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.timeout(900)  # the first test waits for the wheel and for what it depends on
 OURS_ALONE = ("libfmt", "libxxhash", "libsodium")  # system packages of ours that no plain Python has
@@ -82,6 +85,68 @@ def test_wheel_runs_where_none_of_our_system_packages_are(bare_root: Path) -> No
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "/site/daybreak/__init__.py [0, 1, 2]\n"
+
+
+def without_a_compiler(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A copy of this repository with a .venv of its own that has our packages, and an environment whose compilers fail."""
+    copy = copy_of_the_repository(tmp_path)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(copy / ".venv")], check=True)
+    ours = Path(sysconfig.get_path("purelib"))
+    (copy / ".venv" / ours.relative_to(sys.prefix) / "more.pth").write_text(
+        "\n".join(path for path in sys.path if path.endswith("site-packages"))
+    )
+    for stamp in (".daybreak", ".browser"):
+        if (Path(sys.prefix) / stamp).exists():
+            text = (Path(sys.prefix) / stamp).read_text()
+            (copy / ".venv" / stamp).write_text(text.replace(str(ROOT), str(copy), 1))
+    for name in ("cmake", "ninja", "c++", "g++", "gcc", "cc", "ccache", "apt-get"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\necho {name} was called >&2\nexit 97\n")
+        program.chmod(0o755)
+    return copy, {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+
+
+def test_work_on_python_alone_takes_core_from_a_wheel_and_needs_no_compiler(wheel: Path, tmp_path: Path) -> None:
+    copy, environment = without_a_compiler(tmp_path)
+
+    def dev(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["./dev", *arguments], cwd=copy, env=environment, capture_output=True, text=True)
+
+    taken = dev("core", str(wheel))
+    assert taken.returncode == 0 and "is in place" in taken.stdout, taken.stdout + taken.stderr
+    where = dev(
+        "run", "python", "-c", "import daybreak._core as c, daybreak.tensor as t; print(c.__file__, t.__file__)"
+    )
+    assert where.stdout.split() == [
+        str(copy / "daybreak" / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}"),
+        str(copy / "daybreak" / "tensor" / "__init__.py"),
+    ], where.stderr
+    (copy / "daybreak" / "tensor" / "tests" / "test_new.py").write_text(
+        "from daybreak import tensor\n\n\ndef test_new() -> None:\n    assert tensor.save\n"
+    )
+    tested = dev("test", "tensor", "--", "-k", "test_new")
+    assert tested.returncode == 0 and tested.stdout.endswith("1 passed, 0 failed, 0 skipped\n"), tested
+    assert "C++ is neither compiled nor tested" in tested.stderr and "was called" not in tested.stderr
+    built = dev("build")  # asks for the compiler again, and what came from the wheel has gone
+    assert built.returncode != 0 and "was called" in built.stderr
+    assert not list((copy / "daybreak").glob("_core*.so")) and not (copy / "daybreak.libs").exists()
+
+
+def test_a_wheel_that_does_not_fit_this_checkout_is_refused_with_the_reason(wheel: Path, tmp_path: Path) -> None:
+    suffix = str(sysconfig.get_config_var("EXT_SUFFIX"))
+    assert core.problem_of(wheel, ROOT, suffix) == ""
+    assert "this Python loads _core.cpython-399.so" in core.problem_of(wheel, ROOT, ".cpython-399.so")
+    assert "is no wheel" in core.problem_of(ROOT / "README.md", ROOT, suffix)
+    assert "is no wheel" in core.problem_of(tmp_path / "nothing.whl", ROOT, suffix)
+    shutil.copytree(ROOT / "daybreak" / "_core", tmp_path / "daybreak" / "_core")
+    (tmp_path / "daybreak" / "_core" / "rl.pyi").write_text("def other() -> None: ...\n")
+    assert "the bindings of rl differ" in core.problem_of(wheel, tmp_path, suffix)
+    evil = tmp_path / "evil.whl"
+    with zipfile.ZipFile(evil, "w") as archive:
+        archive.writestr(f"daybreak/_core{suffix}", b"")
+        archive.writestr("daybreak.libs/../../x", b"")
+    assert "a path that leaves its folder" in core.problem_of(evil, ROOT, suffix)
 
 
 def test_tasks_actors_and_training_run_from_the_wheel(bare_root: Path) -> None:
