@@ -1,0 +1,101 @@
+"""Every name of every table is there, and what is not there is refused with the way out."""
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from daybreak import compat
+from daybreak.compat.aliases import Aliases
+
+TABLES = [getattr(compat, name).ALIASES for name in compat.__all__]
+
+
+@pytest.fixture(params=TABLES, ids=lambda table: table.package)
+def table(request: pytest.FixtureRequest) -> Iterator[Aliases]:
+    request.param.install()
+    yield request.param
+    request.param.uninstall()
+
+
+def test_each_name_is_the_very_thing_of_its_room(table: Aliases) -> None:
+    for name, target in table.names.items():
+        module, _, attribute = name.rpartition(".")
+        there, _, ours = target.partition(":")
+        assert getattr(importlib.import_module(module), attribute) is getattr(importlib.import_module(there), ours)
+        assert attribute in dir(importlib.import_module(module))
+
+
+def test_a_star_import_takes_the_names_and_no_module_of_ours(table: Aliases) -> None:
+    names: dict[str, object] = {}
+    exec(f"from {table.package} import *", names)
+    names.pop("__builtins__")
+    assert sorted(names) == sorted(
+        name.rpartition(".")[2] for name in table.names if name.rpartition(".")[0] == table.package
+    )
+
+
+def test_what_is_refused_says_the_way_out(table: Aliases) -> None:
+    for name, way_out in table.refused.items():
+        with pytest.raises(ImportError, match=f"Daybreak has no {name}: ") as refused:
+            importlib.import_module(name)
+        assert way_out in str(refused.value)
+        with pytest.raises(ImportError, match=rf"Daybreak has no {name}(\.deeper)?: "):
+            importlib.import_module(f"{name}.deeper")
+
+
+def test_what_nobody_knows_is_refused_by_name(table: Aliases) -> None:
+    package = importlib.import_module(table.package)
+    with pytest.raises(
+        AttributeError, match=rf"Daybreak has no {table.package}\.nonsense; dir\({table.package}\) lists"
+    ):
+        package.nonsense  # noqa: B018
+    with pytest.raises(ImportError, match=rf"Daybreak has no {table.package}\.nonsense"):
+        importlib.import_module(f"{table.package}.nonsense")
+    with pytest.raises(ImportError, match="nonsense"):
+        exec(f"from {table.package} import nonsense")
+    assert not hasattr(package, "__version__")  # we are not that version of it
+
+
+def test_after_uninstall_the_package_itself_is_found_again(table: Aliases) -> None:
+    importlib.import_module(table.package)
+    table.uninstall()
+    assert table.package not in sys.modules
+    try:
+        found = importlib.util.find_spec(table.package)
+    except ModuleNotFoundError:
+        found = None
+    assert found is None or found.loader is not table
+
+
+def test_install_after_the_package_itself_was_imported_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", sys)
+    with pytest.raises(ImportError, match="ray itself is imported already, from .*: call daybreak.compat.ray.install"):
+        compat.ray.install()
+    assert compat.ray.ALIASES not in sys.meta_path
+
+
+def test_a_program_of_ray_runs_as_it_stands() -> None:
+    program = """
+import daybreak.compat.ray; daybreak.compat.ray.install()
+import ray
+from ray.exceptions import RayTaskError
+@ray.remote
+def fail(x): raise ValueError(x)
+@ray.remote
+class Counter:
+    n = 0
+    def add(self, k): self.n += k; return self.n
+ray.init(num_cpus=2, object_store_memory=64 << 20)
+c = Counter.remote()
+counts = ray.get([c.add.remote(i) for i in range(4)])
+print(counts, isinstance(c.add.remote(1), ray.ObjectRef), isinstance(ray.put(1), ray.ObjectID))
+try: ray.get(fail.remote("no"))
+except RayTaskError as e: print(type(e).__mro__[1].__name__, isinstance(e, ValueError))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "[0, 1, 3, 6] True True"
+    assert done.stdout.splitlines()[1].endswith("True")
