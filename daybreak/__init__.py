@@ -15,7 +15,21 @@ _sys.modules["daybreak.exceptions"] = exceptions  # its public name; the file li
 
 __version__ = "0.1.0"
 
-_ROOMS = ("base", "net", "tensor", "crypto", "runtime", "store", "rl", "track", "grant", "serve", "demo", "compat", "cli")
+_ROOMS = (
+    "base",
+    "net",
+    "tensor",
+    "crypto",
+    "runtime",
+    "store",
+    "rl",
+    "track",
+    "grant",
+    "serve",
+    "demo",
+    "compat",
+    "cli",
+)
 _NOT_STARRED = {"map"}  # `from daybreak import *` would hide the builtin
 
 __all__ = ["Error", "__version__", "exceptions", *_verbs, *(room for room in _ROOMS if room not in _NOT_STARRED)]

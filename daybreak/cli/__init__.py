@@ -7,7 +7,6 @@ needs an ``@app.callback()`` too, or typer makes the command itself the app.)
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import importlib.util
 import os
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 import daybreak
 from daybreak.base.errors import Error
+from daybreak.base.options import close
 
 __all__ = ["COMMANDS", "Command", "main"]
 
@@ -33,7 +33,9 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
-    "demo": Command("daybreak.demo.commands", "Watch the systems work together: train a Pong agent, and play it.", "rl"),
+    "demo": Command(
+        "daybreak.demo.commands", "Watch the systems work together: train a Pong agent, and play it.", "rl"
+    ),
     "runs": Command("daybreak.track.commands", "Look at what was recorded: list, show, diff, plot, export."),
     "track": Command("daybreak.track.root_commands", "Check, clean and measure what was recorded."),
     "serve": Command("daybreak.serve.commands", "Serve models under a deadline: start, deploy, list, roll back."),
@@ -136,8 +138,8 @@ def _run(arguments: list[str], commands: Mapping[str, Command]) -> int:
         return 0
     name = arguments[0]
     if name not in available:
-        close = difflib.get_close_matches(name, available, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else "'daybreak --help' lists them"
+        near = close(name, available)
+        hint = f"did you mean '{near[0]}'?" if near else "'daybreak --help' lists them"
         return _fail(f"no command {name!r}: {hint}", 2)
     command = available[name]
     try:

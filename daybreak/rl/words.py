@@ -5,7 +5,6 @@ What is understood becomes an option of the trainer; what is not is a ValueError
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn
@@ -13,6 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from daybreak.base import numbers
+from daybreak.base.options import close
 
 __all__ = ["SCHEDULES", "Words", "from_vector", "refuse", "split_arguments"]
 
@@ -215,8 +215,8 @@ class Words:
         elif name in INSTEAD:
             refuse(name, value, INSTEAD[name])
         else:
-            close = difflib.get_close_matches(name, [*self.defaults, *ALIASES, *FIXED], n=1)
-            hint = f", did you mean {close[0]!r}?" if close else "."
+            near = close(name, [*self.defaults, *ALIASES, *FIXED])
+            hint = f", did you mean {near[0]!r}?" if near else "."
             raise ValueError(
                 f"unknown option {name!r}{hint} Valid: {', '.join(self.defaults)}, num_workers, on_result, verbose"
             )

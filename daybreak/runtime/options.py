@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from daybreak.base.options import checked
+
 from .._core import runtime as _native
 
 TYPE_CHECKING = False  # typing costs 5 ms of what `import daybreak` may
@@ -135,15 +137,6 @@ ACTOR_OPTIONS = _COMMON | {
     "max_task_retries": _count(0, _MAX_RETRIES, minus_one=True),
     "max_concurrency": _count(1, 1000),
 }
-
-
-def checked(options: dict[str, Any], valid: dict[str, Callable[[str, Any], Any]], what: str) -> dict[str, Any]:
-    found = {}
-    for name, value in options.items():
-        if name not in valid:
-            raise ValueError(f"{what} has no option {name!r}; valid are {', '.join(sorted(valid))}")
-        found[name] = value if value is None else valid[name](name, value)
-    return found
 
 
 def resource_set(options: dict[str, Any], default_cpus: float) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from daybreak._core import track as _core
 from daybreak.base import errors, numbers
+from daybreak.base.options import close
 from daybreak.track.catalog import RECORD, Catalog, checked
 from daybreak.track.query import compile_order, compile_where
 from daybreak.track.roots import root as _root
@@ -167,12 +168,10 @@ class Metrics(dict[str, float]):
 
 
 def _close(name: str, known: Iterable[str]) -> str:
-    import difflib
-
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, 3)
-    if close:
-        return f": did you mean {', '.join(map(repr, close))}?"
+    near = close(name, names, 3)
+    if near:
+        return f": did you mean {', '.join(map(repr, near))}?"
     return f": there {'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names[:10]))}" if names else ""
 
 
