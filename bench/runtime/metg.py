@@ -24,6 +24,7 @@ LARGEST_US = 50_000.0
 SMALLEST_US = 1.0
 STENCIL_WIDTH = 16
 MOST_TASKS = 4096
+LEAST = 0.5  # of the two rows' efficiencies: what comes below takes long and says nothing more
 CALIBRATE = """
 import sys, time
 def spin(n):
@@ -83,7 +84,7 @@ class Sweep:
     """The efficiencies of one pattern from large tasks to small ones; measured once for its two rows."""
 
     def __init__(self, run: Callable[[str, int, int], None], cpus: int, quick: bool) -> None:
-        self.run, self.cpus, self.window_s = run, cpus, 0.15 if quick else 0.3
+        self.run, self.cpus, self.window_s = run, cpus, 0.15 if quick else 0.2
         self.count_s = 0.0
         self.points: dict[str, list[tuple[float, float]]] = {}  # pattern: (task's length in us, efficiency)
 
@@ -101,10 +102,10 @@ class Sweep:
             self.run(pattern, tasks_of(pattern, 64)[0], 1)
             points = self.points[pattern] = []
             us = LARGEST_US
-            while us >= SMALLEST_US and (not points or points[-1][1] > 0.4):
+            while us >= SMALLEST_US and (not points or points[-1][1] >= LEAST):
                 points.append((us, self.efficiency(pattern, us)))
                 # What is far above both bars is passed quickly.
-                us /= 4 if points[-1][1] > 0.985 else 2
+                us /= 4 if points[-1][1] > 0.975 else 2
         return self.points[pattern]
 
     def metg(self, pattern: str, least: float) -> Measure:
