@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -47,6 +48,34 @@ def test_the_page_about_peers_adds_one_that_is_measured(tmp_path: Path) -> None:
     assert written.exists(), done.stdout + done.stderr
     [row] = json.loads(written.read_text())["rows"]
     assert (row["name"], row["peer"]) == ("tasks_sync", "threads") and row["theirs"] > 0 and row["ours"] > 0, row
+
+
+def test_the_page_about_algorithms_adds_one_that_learns(tmp_path: Path) -> None:
+    copy = copy_of_the_repository(tmp_path)
+    for built in (ROOT / "daybreak").glob("_core*.so"):
+        (copy / "daybreak" / built.name).symlink_to(built)
+    (_, algorithm), (test, text) = blocks("rl-algorithm.md", "py")
+    with (copy / "daybreak/rl/algorithms.py").open("a") as file:
+        file.write(f"\n\n{algorithm}")
+    (copy / test).write_text(text)
+    edits = blocks("rl-algorithm.md", "sed")
+    for name, command in edits:
+        before = (copy / name).read_text()
+        subprocess.run(["sed", "-i", command.strip(), name], cwd=copy, check=True)
+        assert (copy / name).read_text() != before, name
+    environment = {**os.environ, "PYTHONPATH": str(copy)}
+    for words in (
+        ["pytest", "-p", "no:cacheprovider", test, "daybreak/rl/algorithms.py", "-k", "cautious or CautiousPPO"],
+        ["ruff", "check", "daybreak/rl", test],
+        ["ruff", "format", "--check", "daybreak/rl/algorithms.py", "daybreak/rl/__init__.py", test],
+    ):
+        if words[0] == "ruff" and importlib.util.find_spec("ruff") is None:
+            continue  # what ./dev lint installs
+        done = subprocess.run(
+            [sys.executable, "-m", *words], cwd=copy, env=environment, capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert words[0] != "pytest" or "2 passed" in done.stdout, done.stdout
 
 
 def inserted(path: Path, text: str, before: str) -> None:
