@@ -220,10 +220,10 @@ class Store:
         self._native.release(id)
 
     def load(self, id: str) -> Any:
-        """The value in the kind in which it was put first: bytes (also of a file), array, dict of arrays, or a data frame.
+        """The value in the kind in which it was put first: bytes (also of a file), array, dict of arrays, data frame, Arrow table.
 
-        ``NotFoundError`` when there is none, ``DataLossError`` naming the file when bytes are damaged. A table is a pandas data
-        frame, which needs pandas.
+        ``NotFoundError`` when there is none, ``DataLossError`` naming the file when bytes are damaged. A data frame needs pandas,
+        an Arrow table pyarrow (one that an earlier version kept comes as a data frame).
         """
         info = self._native.info(id)
         if info["kind"] in ("bytes", "file"):
@@ -295,7 +295,7 @@ class Store:
         return out.view(dtype).reshape(shape)
 
     def rows(self, id: str, start: int, stop: int) -> Any:
-        """Rows ``[start, stop)`` of a table, as a data frame; the others are not read."""
+        """Rows ``[start, stop)`` of a table, as a data frame or an Arrow table; the others are not read."""
         info = self._native.info(id)
         if info["kind"] != "table":
             raise errors.InvalidArgumentError(f"artifact {id} is a {info['kind']}, not a table")
@@ -303,7 +303,8 @@ class Store:
         if not 0 <= start <= stop <= schema["rows"]:
             raise errors.OutOfRangeError(f"rows {start} to {stop}: the table has {schema['rows']}")
         if not self.tensors(id):  # all of them are empty
-            return tables.from_arrays(tensor.loads(self.read(id)), schema).iloc[start:stop]
+            whole = tables.from_arrays(tensor.loads(self.read(id)), schema)
+            return whole.slice(start, stop - start) if "arrow" in schema else whole.iloc[start:stop]
         return tables.slice_rows(lambda name, rows: self._tensor_rows(id, name, rows), schema, start, stop)
 
     def table_shape(self, id: str) -> tuple[int, list[str]]:

@@ -1,4 +1,4 @@
-"""Tables as named arrays and back: how the store keeps a data frame column by column.
+"""Tables as named arrays and back: how the store keeps a data frame column by column (`arrow_tables.py`: one of Arrow).
 
 A column of numbers is one array; strings are their UTF-8 bytes one after the other and the offsets between them; what may be
 missing has a mask beside it. A frame comes back as it was, with the types and names of its columns, its index and its ``attrs``;
@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from daybreak.store import arrow_tables
+
 __all__ = ["changed_ranges", "changed_rows", "from_arrays", "is_table", "slice_rows", "to_arrays"]
 
 Array = npt.NDArray[Any]
@@ -34,13 +36,14 @@ _MAX_ATTRS_BYTES = 32 * 1024
 def is_table(value: object) -> bool:
     """Whether it is a pandas data frame or a pyarrow table; imports neither."""
     kind = type(value)
-    return (kind.__module__.partition(".")[0], kind.__name__) in (("pandas", "DataFrame"), ("pyarrow", "Table"))
+    return (kind.__module__.partition(".")[0], kind.__name__) == ("pandas", "DataFrame") or arrow_tables.is_table(value)
 
 
 def to_arrays(table: Any) -> tuple[dict[str, Array], dict[str, Any]]:
     """The arrays of a table, and the schema that :func:`from_arrays` needs. ``TypeError`` names a column that cannot be kept."""
-    arrow = type(table).__module__.partition(".")[0] == "pyarrow"
-    frame = _from_arrow(table) if arrow else table
+    if arrow_tables.is_table(table):
+        return arrow_tables.to_arrays(table, _escaped)
+    frame = table
     arrays: dict[str, Array] = {}
     if frame.columns.nlevels > 1:
         raise TypeError("columns of several levels cannot be stored: flatten them")
@@ -63,23 +66,6 @@ def _escaped(label: str | int) -> str:
     except UnicodeEncodeError:
         raise TypeError(f"column {label!r} has a name that is no Unicode (a lone surrogate): rename it") from None
     return str(label).replace("%", "%25").replace("/", "%2F")
-
-
-def _from_arrow(table: Any) -> Any:
-    """As pandas, but what may be missing keeps its type: pandas by itself makes floats of whole numbers, which rounds them."""
-    import pandas as pd
-    import pyarrow as pa
-
-    if len(set(table.column_names)) < table.num_columns:
-        raise TypeError(f"column names are not unique: {table.column_names}")
-    masked = {getattr(pa, "bool_" if name == "boolean" else name.lower())(): name for name in _MASKED}
-    frame = table.to_pandas()
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if column.null_count and column.type in masked and name in frame.columns:
-            values = column.fill_null(column.type.to_pandas_dtype()(0)).to_numpy()
-            array = getattr(pd.arrays, _MASKED[masked[column.type]])(values, column.is_null().to_numpy())
-            frame[name] = pd.Series(array, index=frame.index)
-    return frame
 
 
 def _encode_header(frame: Any) -> dict[str, Any]:
@@ -226,7 +212,7 @@ def _encode_strings(values: list[Any], name: str, arrays: dict[str, Array], what
 
 
 def from_arrays(arrays: Mapping[str, Array], schema: Mapping[str, Any]) -> Any:
-    """The pandas data frame."""
+    """The pandas data frame, or the pyarrow table where that was kept."""
 
     def read(name: str, rows: Rows) -> Array:
         return arrays[name] if rows is None else arrays[name][rows[0] : rows[1]]
@@ -235,7 +221,9 @@ def from_arrays(arrays: Mapping[str, Array], schema: Mapping[str, Any]) -> Any:
 
 
 def slice_rows(read: Read, schema: Mapping[str, Any], start: int, stop: int) -> Any:
-    """Rows ``[start, stop)`` as a pandas data frame; ``read`` is asked only for what they need."""
+    """Rows ``[start, stop)`` of what was kept, in its kind; ``read`` is asked only for what they need."""
+    if "arrow" in schema:
+        return arrow_tables.slice_rows(read, schema, (start, stop), _escaped)
     try:
         import pandas as pd
     except ImportError as error:
@@ -329,6 +317,7 @@ def changed_rows(a: Any, b: Any) -> list[tuple[int, int, int, int]]:
     """Ranges of rows, as ``[a_begin, a_end)`` became ``[b_begin, b_end)``, judged by the columns that both have."""
     import pandas as pd
 
+    a, b = (table.to_pandas(ignore_metadata=True) if arrow_tables.is_table(table) else table for table in (a, b))
     shared = [column for column in a.columns if column in set(b.columns) and a[column].dtype == b[column].dtype]
     if not shared:
         return [(0, len(a), 0, len(b))] if len(a) or len(b) else []

@@ -142,13 +142,23 @@ def _write_artifact(artifact: Artifact, path: Path) -> None:
         return
     value = store.load(artifact.id)
     if artifact.kind == "table":
-        if path.suffix.rstrip("~") == ".parquet":
+        parquet = path.suffix.rstrip("~") == ".parquet"
+        if type(value).__module__.partition(".")[0] == "pyarrow":
+            if parquet:
+                from pyarrow.parquet import write_table
+
+                write_table(value, path)
+                return
+            value = value.to_pandas()
+        if parquet:
             value.to_parquet(path)
         else:
             index = value.index
             counted = type(index).__name__ == "RangeIndex" and (index.start, index.step, index.name) == (0, 1, None)
             returns = any(
-                "\r" in text for column in value.select_dtypes(["object", "string"]) for text in value[column].dropna()
+                "\r" in str(text)
+                for column in value.select_dtypes(["object", "string"])
+                for text in value[column].dropna()
             )
             # A lone carriage return is a line's end to some readers, and csv quotes it in some versions alone.
             value.to_csv(path, index=not counted, quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL)

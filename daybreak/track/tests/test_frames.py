@@ -12,6 +12,7 @@ import dateutil.tz
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -212,23 +213,15 @@ def test_a_time_zone_that_is_kept_loads_again(store: Store, zone: Any) -> None:
     assert kept(store, frame) == (type(zone).__name__ not in ("tzoffset", "tzlocal"))
 
 
-def test_an_arrow_table_keeps_whole_numbers_beside_what_is_missing(store: Store) -> None:
-    table = pa.table(
-        {
-            "i": pa.array([2**53 + 1, None]),
-            "u": pa.array([2**64 - 1, None], pa.uint64()),
-            "b": pa.array([True, None]),
-            "f": pa.array([float("nan"), None]),
-            "s": pa.array(["a", None]),
-            "t": pa.array([1, None], pa.timestamp("us", "Europe/Berlin")),
-        }
-    )
-    frame = store.load(store.put(table).id)
-    assert int(frame["i"][0]) == 2**53 + 1 and int(frame["u"][0]) == 2**64 - 1 and bool(frame["b"][0])
-    assert frame.isna().iloc[1].all() and np.isnan(frame["f"].array._data[0]) and not frame["f"].array._mask[0]
-    for column in ({"d": pa.array([datetime.date(2020, 1, 1)])}, {"l": pa.array([[1]])}, {"x": pa.array([b"x"])}):
-        with pytest.raises(TypeError, match="column"):
-            store.put(pa.table(column))
+def test_an_arrow_table_is_exported_as_it_is(tmp_path: Path) -> None:
+    track.init(tmp_path / "track")
+    table = pa.table({"i": pa.array([2**53 + 1, None]), "d": [datetime.date(2020, 1, 1), None]})
+    with track.run("r", capture=False) as run:
+        kept = run.artifact("t", table)
+    assert track.load(kept).equals(table)
+    assert (track.export(run.id, tmp_path / "csv") / "artifacts" / "t.csv").read_text().startswith("i,d\n")
+    parquet = track.export(run.id, tmp_path / "parquet", format="parquet") / "artifacts" / "t.parquet"
+    assert pyarrow.parquet.read_table(parquet).equals(table)
 
 
 def test_a_masked_array_is_refused_and_not_kept_without_its_mask(store: Store) -> None:
