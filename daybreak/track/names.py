@@ -11,15 +11,15 @@ MAX_NAME_BYTES = 250
 
 def checked_name(what: str, name: object) -> str:
     if not isinstance(name, str):
-        raise errors.InvalidArgumentError(f"the name of a {what} is a str, not {type(name).__name__}")
+        raise errors.InvalidArgumentError(f"the {what}'s name is a str, not {type(name).__name__}")
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
-        raise errors.InvalidArgumentError(f"the name of a {what} is not Unicode (a lone surrogate)") from None
+        raise errors.InvalidArgumentError(f"the {what}'s name is not Unicode (a lone surrogate)") from None
     if not 1 <= size <= MAX_NAME_BYTES:
-        raise errors.InvalidArgumentError(f"the name of a {what} has 1 to {MAX_NAME_BYTES} bytes: {size} given")
+        raise errors.InvalidArgumentError(f"the {what}'s name has 1 to {MAX_NAME_BYTES} bytes: {size} given")
     if any(ord(c) < 32 or ord(c) == 127 for c in name):
-        raise errors.InvalidArgumentError(f"the name of a {what} has no control characters: {name!r}")
+        raise errors.InvalidArgumentError(f"the {what}'s name has no control characters: {name!r}")
     return name
 
 

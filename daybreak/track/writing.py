@@ -144,7 +144,7 @@ class Run:
     that process lives.
 
     ``log`` is native: ``log(metrics, step=None)`` or ``log(name, value, step=None)``; see its own help. It is also what a
-    trainer's ``on_result`` may be: numeric leaves are logged, others passed over.
+    trainer's ``on_result`` may be: numeric leaves are logged, others named once in a warning.
     """
 
     def __init__(self, root: str, run_id: str, name: str, *, owner: bool, session: int, next_step: int) -> None:

@@ -25,7 +25,8 @@ namespace dt = daybreak::track;
 
 namespace {
 
-constexpr int kMaxDepth = 8;  // of nested metrics
+constexpr int kMaxDepth = 8;                 // of nested metrics
+constexpr Py_ssize_t kMaxPassedOver = 1000;  // names that are said to be no numbers
 constexpr std::size_t kBatch = 64;
 constexpr std::size_t kPointsOfOneMoment = 64;  // of an array: the clock costs as much as the point
 
@@ -67,6 +68,9 @@ class RunLog {
   }
   // Of what the keeper could not do. False with a Python exception where warnings are errors.
   bool warn();
+  // Of names whose values are no numbers, once for each: what is not recorded is not dropped without a word.
+  bool pass_over(PyObject* name, PyObject* value);
+  bool warn_of_passed_over();
   void sync() {
     base::Status done;
     {
@@ -102,6 +106,8 @@ class RunLog {
   bool take_step(PyObject* step, std::int64_t& out);
 
   std::string id_;
+  nb::object passed_over_ = {};  // a set of names
+  std::string new_passed_over_;  // of this call, as the warning names them
   std::shared_ptr<dt::Writer> writer_;
   nb::dict ids_;  // name -> series
   std::atomic<std::int64_t> next_step_;
@@ -231,6 +237,27 @@ bool RunLog::add(Batch& batch, PyObject* name, double value) {
   return batch.count < kBatch || flush(batch);
 }
 
+bool RunLog::pass_over(PyObject* name, PyObject* value) {
+  if (!passed_over_.is_valid()) {
+    passed_over_ = nb::steal(PySet_New(nullptr));
+    if (!passed_over_.is_valid()) return false;
+  }
+  const int known = PySet_Contains(passed_over_.ptr(), name);
+  if (known != 0 || PySet_GET_SIZE(passed_over_.ptr()) >= kMaxPassedOver) return known >= 0;
+  new_passed_over_ += fmt::format("{}{} (a {})", new_passed_over_.empty() ? "" : ", ",
+                                  nb::repr(nb::handle(name)).c_str(), Py_TYPE(value)->tp_name);
+  return PySet_Add(passed_over_.ptr(), name) == 0;
+}
+
+bool RunLog::warn_of_passed_over() {
+  if (new_passed_over_.empty()) return true;
+  const std::string said = fmt::format(
+      "no number, so not recorded (said once for each name): {}. Make it one, or keep it as a parameter, a tag "
+      "or an artifact",
+      std::exchange(new_passed_over_, {}));
+  return PyErr_WarnEx(PyExc_RuntimeWarning, said.c_str(), 1) == 0;
+}
+
 // The numeric leaves of a mapping; "a/b" for {"a": {"b": ...}}. Other leaves are not metrics and are passed over.
 bool RunLog::add_all(Batch& batch, PyObject* metrics, PyObject* prefix, int depth) {
   if (depth > kMaxDepth) return refuse(fmt::format("metrics nested more than {} deep", kMaxDepth));
@@ -258,6 +285,8 @@ bool RunLog::add_all(Batch& batch, PyObject* metrics, PyObject* prefix, int dept
     } else if (PyDict_Check(value)) {
       if (!PyUnicode_Check(key)) return refuse(fmt::format("a metric's name is a str, not {}", Py_TYPE(key)->tp_name));
       if (!add_all(batch, value, name.ptr(), depth + 1)) return false;
+    } else if (!pass_over(name.ptr(), value)) {
+      return false;
     }
   }
   return true;
@@ -331,7 +360,7 @@ bool RunLog::log(PyObject* metrics, PyObject* value, PyObject* step) {
   }
   if (value != nullptr && step != nullptr) return refuse("run.log(metrics, step=None) takes one step");
   if (!take_step(value != nullptr ? value : step, batch.step)) return false;
-  return add_all(batch, metrics, nullptr, 1) && flush(batch) && warn();
+  return add_all(batch, metrics, nullptr, 1) && flush(batch) && warn() && warn_of_passed_over();
 }
 
 // log(metrics, step=None) and log(name, value, step=None).
@@ -362,8 +391,7 @@ PyMethodDef run_log_methods[] = {
      "element: NaN and infinities are kept, complex numbers and steps that are no whole numbers are "
      "InvalidArgumentError."
      " Nested dicts give names like 'info/loss'; leaves that are not numbers are passed "
-     "over, so "
-     "that the result of a trainer can be logged as it is. Without a step it is one more than the last. Costs well "
+     "over with a RuntimeWarning, once for each name. Without a step it is one more than the last. Costs well "
      "under a "
      "microsecond and no system call; what is logged survives the death of the process. What the disk refuses in the "
      "background is a RuntimeWarning of the next call."},

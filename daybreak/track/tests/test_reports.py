@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,26 @@ def test_metrics_that_are_arrays_without_dimensions_go_in_one_by_one_and_togethe
         run.log({"x": np.array(1.0), "y": np.array([[2.0]])}, step=1)
         run.log("x", np.array(3.0), step=2)
     assert track.get(run.id).metrics == {"x": 3.0, "y": 2.0}
+
+
+def test_what_is_no_number_is_named_once_and_not_dropped_without_a_word() -> None:
+    with track.run("r", capture=False) as run:
+        with pytest.warns(RuntimeWarning, match=r"'a' \(a str\), 'b' \(a list\), 'd/x' \(a NoneType\)\. Make it one"):
+            run.log({"a": "1.5", "b": [1, 2], "d": {"x": None, "z": 2}, "n": 1})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run.log({"a": "1.5", "n": 2})
+        with pytest.warns(RuntimeWarning, match=r": 'e' \(a tuple\)\."):
+            run.log({"a": "1.5", "e": (1,)})
+        with warnings.catch_warnings(), pytest.raises(RuntimeWarning, match="'f'"):
+            warnings.simplefilter("error")
+            run.log({"f": "x", "n": 3})
+    record = track.get(run.id)
+    assert dict(record.metrics) == {
+        "n": 3.0,
+        "d/z": 2.0,
+    }  # what is a number beside it is there, also when the warning raises
+    assert record.history("n").values.tolist() == [1.0, 2.0, 3.0]
 
 
 def test_a_step_that_is_a_whole_float_is_that_step() -> None:  # mlflow 15180, pytorch-lightning 20692, sacred 279
