@@ -69,7 +69,8 @@ def test_numbers_of_all_kinds_are_logged_and_other_leaves_are_passed_over() -> N
             "int": 3, "bool": True, "numpy": np.float32(0.5), "zero_d": np.array(4), "own": Number(),
             "info": {"learner": {"loss": 1.5, "name": "ppo"}}, "text": "3.5", "none": None, "list": [1], "array": np.zeros(3),
         }  # fmt: skip
-        run.log(result)
+        with pytest.warns(RuntimeWarning, match="'info/learner/name'.*'text'.*'none'.*'list'.*'array'"):
+            run.log(result)
         assert dict(run.metrics) == {
             "int": 3.0, "bool": 1.0, "numpy": 0.5, "zero_d": 4.0, "own": 2.5, "info/learner/loss": 1.5,
         }  # fmt: skip
