@@ -275,7 +275,8 @@ def test_points_are_kept_as_they_are_or_refused_by_name(tmp_path: Path) -> None:
         one = {"array": np.array([1.5]), "matrix": np.array([[1.5]]), "zero": np.array(1.5), "arrow": pa.scalar(1.5),
                "half": np.float16(1.5), "series": pd.Series([1.5]), "long": np.longdouble(1.5), "text": "1.5", "many": np.ones(2),
                "flag": np.bool_(True), "uint": np.uint64(2**63)}  # fmt: skip
-        run.log(one, step=np.array([9]))
+        with pytest.warns(RuntimeWarning, match=r"'text' \(a str\), 'many' \(a numpy.ndarray\)"):
+            run.log(one, step=np.array([9]))
         run.log("named", np.array([1.5]), 10.0)
         metrics = dict(run.metrics)
     assert metrics.pop("flag") == 1.0 and metrics.pop("uint") == 2.0**63 and metrics.pop("a") == 2.0**60

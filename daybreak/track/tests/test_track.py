@@ -28,9 +28,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def python(code: str, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), *args], cwd=ROOT, text=True, capture_output=True, check=check
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *args], cwd=ROOT, text=True, capture_output=True
     )
+    assert done.returncode == 0 or not check, done.stdout + done.stderr
+    return done
 
 
 def test_a_run_keeps_what_it_was_told() -> None:
@@ -245,8 +247,8 @@ def test_what_the_disk_refuses_in_the_background_is_a_warning_of_the_next_log_an
             while not seen and time.monotonic() < end:
                 time.sleep(0.2)  # each tag takes room in the segment, which must not be full before the keeper has looked
                 run.tag("still", "here")
-        (warned,) = {str(each.message) for each in seen}
-        assert all(each.category is RuntimeWarning for each in seen) and len(seen) == 1, seen
+        (warned,) = {str(each.message) for each in seen}  # said again by whoever logs for longer than the keeper waits to try again
+        assert all(each.category is RuntimeWarning for each in seen), seen
         assert run.id in warned and "cannot be allocated" in warned, warned
         try:
             run.finish()
