@@ -35,12 +35,9 @@ base::Error listen_error(const ServerOptions& options, const error_code& error) 
 }
 
 // What a client may call this server.
-std::vector<std::string> own_hosts(const ServerOptions& options, const std::string& listened, std::uint16_t port) {
+std::vector<std::string> own_hosts(const ServerOptions& options, const std::string& listened) {
   std::vector<std::string> hosts;
-  const auto add = [&](const std::string& name) {
-    hosts.push_back(fmt::format("{}:{}", name, port));
-    if (port == (options.tls ? 443 : 80)) hosts.push_back(name);
-  };
+  const auto add = [&](const std::string& name) { hosts.push_back(name); };
   const auto address = asio::ip::make_address(listened);
   if (options.address != listened) add(lower_case(options.address));
   add(address.is_v6() ? fmt::format("[{}]", address.to_string()) : address.to_string());
@@ -215,7 +212,7 @@ class Server::Impl {
       if (error) return std::unexpected(listen_error(options, error));
     }
     port_ = acceptor_->local_endpoint(error).port();
-    shared_->hosts = own_hosts(options, addresses.front(), port_);
+    shared_->hosts = own_hosts(options, addresses.front());
     accept();
     for (const auto& loop : loops_) {
       loop->thread = std::thread([&io = loop->io] {

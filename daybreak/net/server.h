@@ -67,8 +67,8 @@ struct ServerOptions {
   int threads = 0;                    // event loops; 0: one a core
   Limits limits;
   std::optional<TlsOptions> tls;
-  // Values of the Host header that are answered, beside the server's own address and, on loopback, localhost; "*" for
-  // all. Others get 421: a page whose name was bound to our address shall not talk to us (DNS rebinding).
+  // Values of the Host header that are answered, beside the server's own address and, on loopback, localhost; a name
+  // without a port is answered with any; "*" for all. Others get 421: a page whose name was bound to our address shall not talk to us (DNS rebinding).
   std::vector<std::string> hosts;
   // Values of the Origin header that are answered, beside those of the server itself; "*" for all. Others get 403.
   std::vector<std::string> origins;

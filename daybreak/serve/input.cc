@@ -204,6 +204,9 @@ base::Result<std::string> read_id(ondemand::value value) {
 base::Result<Parsed> parse_object(ondemand::object object, InputType type, Slab& slab, bool ids) {
   Parsed parsed;
   bool single = false, batch = false;
+  const auto again = [&](std::string_view key) {
+    return expected_input(type, fmt::format("\"{}\" is there twice", key));
+  };
   for (auto field : object) {
     if (field.error()) return no_json(field.error());
     std::string_view key;
@@ -211,6 +214,8 @@ base::Result<Parsed> parse_object(ondemand::object object, InputType type, Slab&
     const bool input = key == "input", input_batch = key == "input_batch", version = key == "version",
                id = ids && key == "id";
     ondemand::value value = field.value().value_unsafe();
+    if ((input && single) || (input_batch && batch) || (version && parsed.version) || (id && !parsed.id.empty()))
+      return again(key);
     if (input) {
       DAYBREAK_TRY(read_single(value, type, slab, parsed));
       single = true;
@@ -254,8 +259,11 @@ base::Result<Parsed> parse_request(std::string& body, InputType type, Slab& slab
   thread_local ondemand::parser parser(64u << 20);
   if (body.capacity() < body.size() + simdjson::SIMDJSON_PADDING)
     body.reserve(body.size() + simdjson::SIMDJSON_PADDING);
+  // Some clients begin with a mark of byte order, which RFC 8259 (8.1) lets a reader pass over.
+  const std::size_t mark = body.starts_with("\xEF\xBB\xBF") ? 3 : 0;
   ondemand::document document;
-  if (const auto error = parser.iterate(body.data(), body.size(), body.capacity()).get(document)) return no_json(error);
+  if (const auto error = parser.iterate(body.data() + mark, body.size() - mark, body.capacity() - mark).get(document))
+    return no_json(error);
   ondemand::object object;
   if (const auto error = document.get_object().get(object)) {
     if (error != simdjson::INCORRECT_TYPE) return no_json(error);

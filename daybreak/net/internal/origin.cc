@@ -18,6 +18,15 @@ bool is_own(const Request& request, std::string_view origin) {
          equal_ignoring_case(origin.substr(scheme.size()), request.headers.get("Host"));
 }
 
+// Without ":PORT"; "[::1]" keeps its colons. What follows the colon must be a port, or all of it is the name.
+std::string_view without_port(std::string_view host) {
+  const std::size_t colon = host.rfind(':');
+  if (colon == std::string_view::npos || host.find(']', colon) != std::string_view::npos) return host;
+  const std::string_view port = host.substr(colon + 1);
+  const bool digits = std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; });
+  return port.size() >= 1 && port.size() <= 5 && digits ? host.substr(0, colon) : host;
+}
+
 }  // namespace
 
 Refusal check_names(const Request& request, std::span<const std::string> hosts, std::span<const std::string> origins,
@@ -26,7 +35,12 @@ Refusal check_names(const Request& request, std::span<const std::string> hosts, 
   for (const Header header : request.headers) named += equal_ignoring_case(header.name, "Host");
   const std::string_view host = request.headers.get("Host");
   if (named != 1 && (host_needed || named > 1)) return {400, "one Host header is needed\n"};
-  const auto is_host = [&](const std::string& one) { return equal_ignoring_case(one, host); };
+  // A name without a port is answered on any: forwarded ports, proxies and clusters change it, and a page whose name was
+  // bound to our address cannot take our name.
+  const std::string_view name = without_port(host);
+  const auto is_host = [&](const std::string& one) {
+    return equal_ignoring_case(one, host) || equal_ignoring_case(one, name);
+  };
   if (named == 1 && !hosts.empty() && std::ranges::none_of(hosts, is_host))
     return {421, fmt::format("this server is not called '{}': it answers to {}, and to further names that it was "
                              "started with (hosts)\n",

@@ -249,7 +249,7 @@ TEST(Server, connections_and_requests_beyond_their_limits_are_told_to_come_later
 
 TEST(Server, other_names_and_other_pages_are_refused) {
   ServerOptions options;
-  options.hosts = {"models.example:8443"};
+  options.hosts = {"models.example:8443", "service.cluster.local", "[fd00::1]"};
   options.origins = {"https://friend.example"};
   const auto server = serve(echo, options);
   const auto answer = [&](const std::string& headers) {
@@ -260,7 +260,15 @@ TEST(Server, other_names_and_other_pages_are_refused) {
   EXPECT_EQ(answer(fmt::format("Host: LocalHost:{}\r\n", server->port())), "200");
   EXPECT_EQ(answer("Host: models.example:8443\r\n"), "200");
   EXPECT_EQ(answer("Host: evil.example\r\n"), "421");
-  EXPECT_EQ(answer("Host: 127.0.0.1\r\n"), "421") << "another port is another server";
+  EXPECT_EQ(answer("Host: models.example\r\n"), "421") << "it was given with a port";
+  EXPECT_EQ(answer("Host: models.example:8444\r\n"), "421");
+  // What proxies, forwarded ports and clusters make of a name (mlflow 22095).
+  for (const char* host : {"127.0.0.1", "127.0.0.1:9999", "localhost", "localhost:1", "[::1]", "[::1]:80",
+                           "service.cluster.local", "Service.Cluster.Local:5000", "[fd00::1]:65535"})
+    EXPECT_EQ(answer(fmt::format("Host: {}\r\n", host)), "200") << host;
+  for (const char* host :
+       {"localhost:", "localhost:x", "localhost:80:80", "localhost:123456", "::1", "[::1", "[::1]x", "[::1]:"})
+    EXPECT_NE(answer(fmt::format("Host: {}\r\n", host)), "200") << host;
   EXPECT_EQ(answer("Host: 127.0.0.1:1@evil.example\r\n").substr(0, 1), "4");
   EXPECT_EQ(answer("@Origin: http://" + own + "\r\n"), "200");
   EXPECT_EQ(answer("@Origin: https://friend.example\r\n"), "200");

@@ -81,6 +81,23 @@ TEST_F(RequestInput, input_wins_over_input_batch_in_either_order) {
   }
 }
 
+TEST_F(RequestInput, a_key_that_is_there_twice_is_refused_by_name) {
+  EXPECT_NE(error_of(R"({"input":[1],"x":0,"input":[2]})").find("\"input\" is there twice"), std::string::npos);
+  EXPECT_NE(error_of(R"({"input_batch":[[1]],"input_batch":[]})").find("\"input_batch\" is"), std::string::npos);
+  EXPECT_NE(error_of(R"({"version":"1","input":[1],"version":"1"})").find("\"version\" is"), std::string::npos);
+  EXPECT_TRUE(parse(R"({"x":1,"x":2,"input":[1]})").has_value()) << "what means nothing here may come twice";
+}
+
+TEST_F(RequestInput, a_mark_of_byte_order_is_passed_over_once) {
+  const auto parsed = parse("\xEF\xBB\xBF{\"input\":[1,2]}");
+  ASSERT_TRUE(parsed.has_value()) << parsed.error().message();
+  EXPECT_EQ(numbers<double>(*parsed), (std::vector<double>{1, 2}));
+  error_of("\xEF\xBB\xBF\xEF\xBB\xBF{\"input\":[1]}");
+  error_of("\xEF\xBB\xBF");
+  error_of("\xEF\xBB{\"input\":[1]}");
+  error_of("\xFE\xFF{\"input\":[1]}");
+}
+
 TEST_F(RequestInput, version_and_other_keys_are_read) {
   const auto parsed = parse(R"({"uid":3,"x":{"a":[null,true,"s",1.5]},"version":"v2","input":[1]})");
   ASSERT_TRUE(parsed.has_value()) << parsed.error().message();

@@ -28,9 +28,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def python(code: str, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), *args], cwd=ROOT, text=True, capture_output=True
-    )
+    command = [sys.executable, "-c", textwrap.dedent(code), *args]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
     assert done.returncode == 0 or not check, done.stdout + done.stderr
     return done
 
@@ -247,9 +246,8 @@ def test_what_the_disk_refuses_in_the_background_is_a_warning_of_the_next_log_an
             while not seen and time.monotonic() < end:
                 time.sleep(0.2)  # each tag takes room in the segment, which must not be full before the keeper has looked
                 run.tag("still", "here")
-        (warned,) = {str(each.message) for each in seen}  # said again by whoever logs for longer than the keeper waits to try again
-        assert all(each.category is RuntimeWarning for each in seen), seen
-        assert run.id in warned and "cannot be allocated" in warned, warned
+        (warned,) = {f"{each.category.__name__}: {each.message}" for each in seen}  # again where logging takes a second
+        assert run.id in warned and "cannot be allocated" in warned and warned.startswith("RuntimeWarning"), warned
         try:
             run.finish()
         except errors.Error as error:
