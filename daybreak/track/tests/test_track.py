@@ -13,6 +13,7 @@ import textwrap
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from daybreak import track
@@ -59,8 +60,6 @@ def test_a_run_keeps_what_it_was_told() -> None:
 
 
 def test_numbers_of_all_kinds_are_logged_and_other_leaves_are_passed_over() -> None:
-    import numpy as np
-
     class Number:
         def __float__(self) -> float:
             return 2.5
