@@ -1,76 +1,24 @@
-// The kernels, written once over a vector type V that the including file defines (kernels_<level>.cc). Everything is in
-// an anonymous namespace, because each including file is compiled for another instruction level.
-//
-// The matrix tiles follow the usual register blocking (Goto and van de Geijn 2008): R rows x 2 vectors of accumulators,
-// one broadcast and two loads feeding 2 R fused multiply-adds per step of the inner dimension.
+// The kernels, written once over the vector type V (tensor/simd/vector.h). Everything is in an anonymous namespace,
+// because each including file, kernels_<level>.cc, is compiled for another instruction level.
 
 #include <cstddef>
 #include <cstdint>
 
 #include "daybreak/rl/nn/kernels.h"
+#include "daybreak/tensor/simd/math.h"
+#include "daybreak/tensor/simd/product.h"
 
 namespace daybreak::rl::nn {
 namespace {
 
-// ---- elementary functions
-// ----------------------------------------------------------------------------------------------
+using tensor::simd::for_row_tiles;
+using tensor::simd::kTile;
+using tensor::simd::M;
+using tensor::simd::multiply;
+using tensor::simd::V;
+using tensor::simd::with_rows;
 
-// e^x, Cephes' polynomial: under 2 ulp between the clamps (-87.3, 88.3).
-inline V exp_v(V x) {
-  x = vmin(vmax(x, V::set(-87.33F)), V::set(88.37F));
-  const V n = vround(x * V::set(1.44269504088896341F));
-  V r = fma(n, V::set(-0.693359375F), x);
-  r = fma(n, V::set(2.12194440e-4F), r);
-  V p = V::set(1.9875691500e-4F);
-  p = fma(p, r, V::set(1.3981999507e-3F));
-  p = fma(p, r, V::set(8.3334519073e-3F));
-  p = fma(p, r, V::set(4.1665795894e-2F));
-  p = fma(p, r, V::set(1.6666665459e-1F));
-  p = fma(p, r, V::set(5.0000001201e-1F));
-  p = fma(p, r * r, r) + V::set(1.0F);
-  return scale2(p, n);
-}
-
-// ln x for normal x > 0 (here x >= 1), Cephes' polynomial.
-inline V log_v(V x) {
-  V e = exponent(x);
-  V m = mantissa(x);
-  const M high = less(V::set(1.41421356F), m);
-  m = select(high, m * V::set(0.5F), m) - V::set(1.0F);
-  e = select(high, e + V::set(1.0F), e);
-  V p = V::set(7.0376836292e-2F);
-  p = fma(p, m, V::set(-1.1514610310e-1F));
-  p = fma(p, m, V::set(1.1676998740e-1F));
-  p = fma(p, m, V::set(-1.2420140846e-1F));
-  p = fma(p, m, V::set(1.4249322787e-1F));
-  p = fma(p, m, V::set(-1.6668057665e-1F));
-  p = fma(p, m, V::set(2.0000714765e-1F));
-  p = fma(p, m, V::set(-2.4999993993e-1F));
-  p = fma(p, m, V::set(3.3333331174e-1F));
-  const V z = m * m;
-  V y = p * m * z;
-  y = fma(e, V::set(-2.12194440e-4F), y);
-  y = fma(z, V::set(-0.5F), y);
-  return fma(e, V::set(0.693359375F), m + y);
-}
-
-// tanh x, the odd 13/6 rational minimax approximation that Eigen uses: a few ulp, one division.
-inline V tanh_v(V x) {
-  x = vmin(vmax(x, V::set(-7.90531110763549805F)), V::set(7.90531110763549805F));
-  const V s = x * x;
-  V p = V::set(-2.76076847742355e-16F);
-  p = fma(p, s, V::set(2.00018790482477e-13F));
-  p = fma(p, s, V::set(-8.60467152213735e-11F));
-  p = fma(p, s, V::set(5.12229709037114e-08F));
-  p = fma(p, s, V::set(1.48572235717979e-05F));
-  p = fma(p, s, V::set(6.37261928875436e-04F));
-  p = fma(p, s, V::set(4.89352455891786e-03F));
-  V q = V::set(1.19825839466702e-06F);
-  q = fma(q, s, V::set(1.18534705686654e-04F));
-  q = fma(q, s, V::set(2.26843463243900e-03F));
-  q = fma(q, s, V::set(4.89352518554385e-03F));
-  return (p * x) / q;
-}
+// ---- activations
 
 template <Act A>
 inline V activate(V x) {
@@ -87,27 +35,7 @@ inline V slope(V g, V h) {
   return g;
 }
 
-// ---- matrix tiles
-// ------------------------------------------------------------------------------------------------------
-
-// c[r][j] += sum_k a[r * row + k * step] * x[k * ldx + j * kLanes]
-// Ahead: rows of a to fetch in advance, where a row is a cache line of its own.
-template <int R, int C, int Ahead = 0>
-[[gnu::always_inline]] inline void multiply(const float* a, std::ptrdiff_t row, std::ptrdiff_t step, const float* x,
-                                            std::ptrdiff_t ldx, int depth, V (&c)[R][C]) {
-  for (int k = 0; k < depth; ++k, a += step, x += ldx) {
-    if constexpr (Ahead > 0) __builtin_prefetch(a + Ahead * step);
-    V b[C];
-#pragma GCC unroll 2
-    for (int j = 0; j < C; ++j) b[j] = V::load(x + j * V::kLanes);
-#pragma GCC unroll 12
-    for (int r = 0; r < R; ++r) {
-      const V s = V::set(a[r * row]);
-#pragma GCC unroll 2
-      for (int j = 0; j < C; ++j) c[r][j] = fma(s, b[j], c[r][j]);
-    }
-  }
-}
+// ---- layers
 
 template <int R, int C, Act A>
 void forward_tile(int in, const float* w, std::ptrdiff_t ldw, const float* bias, const float* x, std::ptrdiff_t ldx,
@@ -145,34 +73,6 @@ void backward_tile(int out, const float* w, std::ptrdiff_t ldw, const float* g, 
     }
   }
 }
-
-// Calls f.template operator()<R>() for 1 <= rows = R <= kRows.
-template <int R = V::kRows, typename F>
-[[gnu::always_inline]] inline void with_rows(int rows, F&& f) {
-  if constexpr (R >= 1) {
-    if (rows == R) {
-      f.template operator()<R>();
-    } else {
-      with_rows<R - 1>(rows, f);
-    }
-  }
-}
-
-// Splits `n` rows into tiles of kRows, the last two of equal height when that avoids a thin one (a tile under 4 rows is
-// bound by latency, not by arithmetic).
-template <typename F>
-[[gnu::always_inline]] inline void for_row_tiles(int n, F&& f) {
-  int i = 0;
-  while (i < n) {
-    const int left = n - i;
-    int rows = left;
-    if (left > V::kRows) rows = left < 2 * V::kRows ? (left + 1) / 2 : V::kRows;
-    f(i, rows);
-    i += rows;
-  }
-}
-
-constexpr int kTile = 2 * V::kLanes;
 
 template <Act A>
 void forward_act(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const float* bias, const float* x,
@@ -228,107 +128,9 @@ void backward(int out, int in, int nb, const float* w, std::ptrdiff_t ldw, const
   }
 }
 
-// R x C dot products over samples; C is 4 but at the right edge.
-template <int R, int C>
-void gradient_tile(int nb, const float* g, std::ptrdiff_t ldg, const float* x, std::ptrdiff_t ldx, float* dw,
-                   std::ptrdiff_t ldw) {
-  V c[R][C];
-#pragma GCC unroll 12
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int j = 0; j < C; ++j) c[r][j] = V::set(0.0F);
-  }
-  for (int b = 0; b < nb; b += V::kLanes) {
-    V a[C];
-#pragma GCC unroll 4
-    for (int j = 0; j < C; ++j) a[j] = V::load(x + j * ldx + b);
-#pragma GCC unroll 12
-    for (int r = 0; r < R; ++r) {
-      const V s = V::load(g + r * ldg + b);
-#pragma GCC unroll 4
-      for (int j = 0; j < C; ++j) c[r][j] = fma(s, a[j], c[r][j]);
-    }
-  }
-#pragma GCC unroll 12
-  for (int r = 0; r < R; ++r) {
-    if constexpr (C == 4) {
-      add_sums4(c[r][0], c[r][1], c[r][2], c[r][3], dw + r * ldw);
-    } else {
-#pragma GCC unroll 4
-      for (int j = 0; j < C; ++j) dw[r * ldw + j] += sum(c[r][j]);
-    }
-  }
-}
-
-template <int R>
-void gradient_row(int in, int nb, const float* g, std::ptrdiff_t ldg, const float* x, std::ptrdiff_t ldx, float* dw,
-                  std::ptrdiff_t ldw) {
-  int i = 0;
-  for (; i + 4 <= in; i += 4) gradient_tile<R, 4>(nb, g, ldg, x + i * ldx, ldx, dw + i, ldw);
-  for (; i < in; ++i) gradient_tile<R, 1>(nb, g, ldg, x + i * ldx, ldx, dw + i, ldw);
-}
-
-// The same products the other way round, for many outputs: kPanel inputs are transposed to [sample][input] once and
-// shared by all rows of g, so that no sum across lanes is needed at the end of a tile.
-constexpr int kPanel = kTile < 16 ? 16 : kTile;
-constexpr int kPanelSamples = 256;
-
-template <int R>
-void gradient_panel_tile(int nb, const float* g, std::ptrdiff_t ldg, const float* panel, float* dw,
-                         std::ptrdiff_t ldw) {
-  for (int column = 0; column < kPanel; column += kTile) {
-    V c[R][2];
-#pragma GCC unroll 12
-    for (int r = 0; r < R; ++r) {
-      c[r][0] = V::load(dw + r * ldw + column);
-      c[r][1] = V::load(dw + r * ldw + column + V::kLanes);
-    }
-    multiply<R, 2>(g, ldg, 1, panel + column, kPanel, nb, c);
-#pragma GCC unroll 12
-    for (int r = 0; r < R; ++r) {
-      c[r][0].store(dw + r * ldw + column);
-      c[r][1].store(dw + r * ldw + column + V::kLanes);
-    }
-  }
-}
-
-void gradient_panel(int out, int nb, const float* g, std::ptrdiff_t ldg, const float* x, std::ptrdiff_t ldx, float* dw,
-                    std::ptrdiff_t ldw) {
-  alignas(64) float panel[kPanelSamples * kPanel];
-  for (int first = 0; first < nb; first += kPanelSamples) {
-    const int count = nb - first < kPanelSamples ? nb - first : kPanelSamples;
-    for (int b = 0; b < count; b += 8) {
-      for (int i = 0; i < kPanel; i += 8) transpose8(x + i * ldx + first + b, ldx, panel + b * kPanel + i, kPanel);
-    }
-    for_row_tiles(out, [&](int o, int rows) {
-      with_rows(rows,
-                [&]<int R>() { gradient_panel_tile<R>(count, g + o * ldg + first, ldg, panel, dw + o * ldw, ldw); });
-    });
-  }
-}
-
 void gradient(int out, int in, int nb, const float* g, std::ptrdiff_t ldg, const float* x, std::ptrdiff_t ldx,
               float* dw, std::ptrdiff_t ldw, float* db) {
-  // Rows of x that stay in half of a 32 KiB L1 while every row of g passes by.
-  constexpr int kResidentFloats = 4096;
-  int chunk = kResidentFloats / nb & ~3;
-  if (chunk < 4) chunk = 4;
-  int i = 0;
-  // Measured on Zen 3 (64 to 256 outputs, 64 to 256 samples): from here on the sums across lanes, which are paid once
-  // for each output, cost more than a transpose, which is paid once for each sample. 256 x 256, 256 samples: 75 to 92
-  // GFLOP/s.
-  if (nb < 2 * out) {
-    for (; i + kPanel <= in; i += kPanel) gradient_panel(out, nb, g, ldg, x + i * ldx, ldx, dw + i, ldw);
-  }
-  for (; i < in; i += chunk) {
-    const int width = in - i < chunk ? in - i : chunk;
-    int o = 0;
-    for (; o + V::kDotRows <= out; o += V::kDotRows) {
-      gradient_row<V::kDotRows>(width, nb, g + o * ldg, ldg, x + i * ldx, ldx, dw + o * ldw + i, ldw);
-    }
-    for (; o + 2 <= out; o += 2) gradient_row<2>(width, nb, g + o * ldg, ldg, x + i * ldx, ldx, dw + o * ldw + i, ldw);
-    for (; o < out; ++o) gradient_row<1>(width, nb, g + o * ldg, ldg, x + i * ldx, ldx, dw + o * ldw + i, ldw);
-  }
+  tensor::simd::add_product_nt(out, in, nb, g, ldg, x, ldx, dw, ldw);
   for (int o = 0; o < out; ++o) {
     V s0 = V::set(0.0F);
     const float* row = g + o * ldg;
@@ -388,7 +190,6 @@ void gemv(int out, int in, const float* wt, std::ptrdiff_t ldo, const float* bia
 }
 
 // ---- optimiser
-// ---------------------------------------------------------------------------------------------------------
 
 void adam(std::size_t n, float* p, const float* g, float* m, float* v, float rate, float beta1, float beta2, float eps,
           float scale) {
@@ -483,7 +284,6 @@ void add(std::size_t n, float* into, const float* from) {
 }
 
 // ---- distributions and losses
-// ------------------------------------------------------------------------------------------
 
 void log_softmax(int actions, int nb, float* logits, std::ptrdiff_t ld, float* entropies) {
   for (int b = 0; b < nb; b += V::kLanes) {

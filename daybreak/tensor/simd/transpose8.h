@@ -5,7 +5,7 @@
 
 #include <cstddef>
 
-namespace daybreak::rl::nn {
+namespace daybreak::tensor::simd {
 namespace {
 
 // out[j * ldo + i] = x[i * ldx + j] for i, j < 8.
@@ -31,4 +31,4 @@ inline void transpose8(const float* x, std::ptrdiff_t ldx, float* out, std::ptrd
 }
 
 }  // namespace
-}  // namespace daybreak::rl::nn
+}  // namespace daybreak::tensor::simd
