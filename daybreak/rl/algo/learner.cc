@@ -32,7 +32,7 @@ OnPolicyLearner::OnPolicyLearner(const nn::Model& model, const OnPolicyConfig& c
     : model_(model),
       config_(config),
       kernels_(nn::kernels()),
-      team_(static_cast<int>(config.num_threads)),
+      team_(static_cast<std::size_t>(config.num_threads)),
       params_(model.size()),
       adam_m_(model.size()),
       adam_v_(model.size()),
@@ -61,7 +61,7 @@ OnPolicyLearner::OnPolicyLearner(const nn::Model& model, const OnPolicyConfig& c
   std::fill_n(params_.data() + model_.log_std(), model_.log_std_size(), static_cast<float>(config.log_std_init));
   // TensorFlow's RMSprop begins with mean squares of one, PyTorch's with zero.
   if (config.optimizer == "rmsprop_tf") std::fill(adam_v_.begin(), adam_v_.end(), 1.0F);
-  for (int i = 0; i < team_.size(); ++i) shards_.push_back(std::make_unique<Shard>(model_, block_));
+  for (std::size_t i = 0; i < team_.size(); ++i) shards_.push_back(std::make_unique<Shard>(model_, block_));
 }
 
 OnPolicyLearner::~OnPolicyLearner() = default;
@@ -160,8 +160,9 @@ void OnPolicyLearner::shard_gradient(Shard& shard, const Minibatch& minibatch, i
   // Whole padding units a member, so that only the last shard has idle lanes.
   const auto n = static_cast<std::int64_t>(minibatch.rows.size());
   const std::int64_t units = (n + nn::kBatchPad - 1) / nn::kBatchPad;
-  const std::int64_t begin = units * member / team_.size() * nn::kBatchPad;
-  const std::int64_t end = std::min(n, units * (member + 1) / team_.size() * nn::kBatchPad);
+  const auto members = static_cast<std::int64_t>(team_.size());
+  const std::int64_t begin = units * member / members * nn::kBatchPad;
+  const std::int64_t end = std::min(n, units * (member + 1) / members * nn::kBatchPad);
   for (std::int64_t at = begin; at < end; at += block_) {
     block_gradient(shard, minibatch, at, static_cast<int>(std::min<std::int64_t>(block_, end - at)));
   }
@@ -171,7 +172,7 @@ void OnPolicyLearner::shard_gradient(Shard& shard, const Minibatch& minibatch, i
 // members alike, where the norm is not finite: nothing is stepped then.
 bool OnPolicyLearner::apply_step(int member) {
   const std::size_t units = (model_.size() + 15) / 16;
-  const auto members = static_cast<std::size_t>(team_.size());
+  const std::size_t members = team_.size();
   const std::size_t begin = std::min(model_.size(), units * static_cast<std::size_t>(member) / members * 16);
   const std::size_t end = std::min(model_.size(), units * static_cast<std::size_t>(member + 1) / members * 16);
   float* total = shards_[0]->gradients.data();
@@ -317,7 +318,7 @@ base::Result<LearnStats> OnPolicyLearner::update(const SampleBatch& batch, std::
   stats_.explained_variance = explained_variance(batch);
   const auto rows = static_cast<std::int64_t>(order_.size());
   const std::int64_t minibatch_size = config_.minibatch_size == 0 ? rows : std::min(config_.minibatch_size, rows);
-  team_.run([&](int member) { work(member, config_.num_epochs, minibatch_size); });
+  team_.run([&](std::size_t member) { work(static_cast<int>(member), config_.num_epochs, minibatch_size); });
   adam_steps_ += stats_.gradient_steps;
   if (!std::isfinite(norm_)) DAYBREAK_TRY(fault());
   const double epochs = static_cast<double>(stats_.epochs);
@@ -338,11 +339,11 @@ void OnPolicyLearner::gradient_of(const SampleBatch& batch, std::span<const std:
   begin(batch, timestep);
   Minibatch minibatch = shape_;
   prepare(minibatch, rows);
-  team_.run([&](int member) {
-    Shard& shard = *shards_[static_cast<std::size_t>(member)];
+  team_.run([&](std::size_t member) {
+    Shard& shard = *shards_[member];
     shard.sums = {};
     shard.value_sum = 0;
-    shard_gradient(shard, minibatch, member);
+    shard_gradient(shard, minibatch, static_cast<int>(member));
   });
   std::fill(gradients.begin(), gradients.end(), 0.0F);
   *sums = {};

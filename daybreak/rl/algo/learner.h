@@ -8,11 +8,11 @@
 #include <span>
 #include <vector>
 
+#include "daybreak/base/pool.h"
 #include "daybreak/base/random.h"
 #include "daybreak/rl/algo/batch.h"
 #include "daybreak/rl/algo/checkpoint.h"
 #include "daybreak/rl/algo/config.h"
-#include "daybreak/rl/algo/team.h"
 #include "daybreak/rl/nn/model.h"
 
 namespace daybreak::rl {
@@ -102,7 +102,7 @@ class OnPolicyLearner {
   const nn::Model model_;
   OnPolicyConfig config_;
   const nn::Kernels& kernels_;
-  Team team_;
+  base::Pool team_;
   std::vector<float> params_, adam_m_, adam_v_;
   std::int64_t adam_steps_ = 0;
   double kl_coef_ = 0;

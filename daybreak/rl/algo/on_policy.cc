@@ -93,7 +93,7 @@ base::Result<std::unique_ptr<OnPolicyTrainer>> OnPolicyTrainer::make(const OnPol
       trainer->logs_.emplace_back();
       trainer->seen_.emplace_back(spec.observation_size);
     }
-    trainer->sampling_team_ = std::make_unique<Team>(static_cast<int>(parts));
+    trainer->sampling_team_ = std::make_unique<base::Pool>(static_cast<std::size_t>(parts));
   }
   return trainer;
 }
@@ -110,7 +110,6 @@ base::Result<IterationResult> OnPolicyTrainer::train() {
   }
   const double start = steady_seconds();
   prepare_batch(config_.num_envs * config_.num_steps);
-  std::vector<base::Status> statuses(samplers_.size());
   std::vector<std::int64_t> first_rows;
   std::int64_t row = 0;
   for (const auto& sampler : samplers_) {
@@ -118,12 +117,10 @@ base::Result<IterationResult> OnPolicyTrainer::train() {
     row += sampler->num_envs() * config_.num_steps;
   }
   for (const auto& sampler : samplers_) sampler->set_reward_stats(reward_stats_);
-  sampling_team_->run([&](int member) {
-    const auto i = static_cast<std::size_t>(member);
-    statuses[i] = samplers_[i]->sample(learner_.params().data(), filter_, config_.num_steps, batch_, first_rows[i],
-                                       logs_[i], seen_[i]);
-  });
-  for (base::Status& status : statuses) DAYBREAK_TRY(std::move(status));
+  DAYBREAK_TRY(sampling_team_->run([&](std::size_t i) {
+    return samplers_[i]->sample(learner_.params().data(), filter_, config_.num_steps, batch_, first_rows[i], logs_[i],
+                                seen_[i]);
+  }));
   episodes_.clear();
   for (std::size_t i = 0; i < samplers_.size(); ++i) {
     episodes_.returns.insert(episodes_.returns.end(), logs_[i].returns.begin(), logs_[i].returns.end());

@@ -73,7 +73,7 @@ class OnPolicyTrainer final : public Trainer {
   nn::RunningStats stats_;
   nn::RunningStats reward_stats_ = RolloutSampler::first_reward_stats();
   std::vector<std::unique_ptr<RolloutSampler>> samplers_;
-  std::unique_ptr<Team> sampling_team_;
+  std::unique_ptr<base::Pool> sampling_team_;
   SampleBatch batch_;
   std::vector<EpisodeLog> logs_;
   std::vector<nn::RunningStats> seen_;

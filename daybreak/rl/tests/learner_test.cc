@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "daybreak/rl/algo/gae.h"
-#include "daybreak/rl/algo/team.h"
 #include "daybreak/rl/tests/reference.h"
 
 namespace daybreak::rl {
@@ -301,23 +300,6 @@ TEST(Config, names_what_is_wrong) {
   EXPECT_FALSE(parse_on_policy(R"({"lr": [[5, 1], [5, 2]]})"));
   EXPECT_FALSE(parse_on_policy("[1]"));
   EXPECT_EQ(to_json(*parse_on_policy(to_json(OnPolicyConfig{}))), to_json(OnPolicyConfig{}));
-}
-
-TEST(Team, every_member_works_on_every_job_and_meets_at_barriers) {
-  Team team(3);
-  std::vector<int> counts(3);
-  std::atomic<int> before{0};
-  for (int job = 0; job < 200; ++job) {
-    before = 0;
-    team.run([&](int member) {
-      ++counts[static_cast<std::size_t>(member)];
-      ++before;
-      team.barrier();
-      EXPECT_EQ(before.load(), 3);
-      team.barrier();
-    });
-  }
-  EXPECT_EQ(counts, (std::vector<int>{200, 200, 200}));
 }
 
 }  // namespace

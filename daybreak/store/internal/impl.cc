@@ -39,6 +39,7 @@ Store::Impl::Impl(std::string path, const StoreOptions& options)
     : path_(std::move(path)),
       options_(options),
       env_(*options.env),
+      pool_(std::clamp<std::size_t>(options.threads, 1, base::kMaxPoolSize)),
       cache_(options.cache_bytes),
       writer_(path_ + "/packs", env_),
       pins_(path_ + "/pins", env_),
@@ -67,17 +68,6 @@ Result<FileLock> Store::Impl::lock_store(FileLock::Mode mode) {
 Result<FileLock> Store::Impl::lock_commit() {
   return FileLock::acquire(file("commit.lock"), FileLock::Mode::kExclusive, options_.lock_timeout_ns,
                            base::Env::real());
-}
-
-StorePool& Store::Impl::pool() {
-  MutexLock lock(pool_mutex_);
-  if (pool_pid_ != ::getpid()) {
-    // The parent's helpers did not come along, and what they waited on cannot be destroyed: it is left behind.
-    std::ignore = pool_.release();
-    pool_ = std::make_unique<StorePool>(std::max<std::size_t>(options_.threads, 1) - 1);
-    pool_pid_ = ::getpid();
-  }
-  return *pool_;
 }
 
 // In a child made by fork(): threads, the open pack and the pins are the parent's.

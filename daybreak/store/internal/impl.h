@@ -16,10 +16,10 @@
 #include <vector>
 
 #include "daybreak/base/mutex.h"
+#include "daybreak/base/pool.h"
 #include "daybreak/store/codec.h"
 #include "daybreak/store/files.h"
 #include "daybreak/store/index.h"
-#include "daybreak/store/pool.h"
 #include "daybreak/store/store.h"
 
 namespace daybreak::store {
@@ -148,7 +148,7 @@ class Store::Impl {
   base::Result<FileLock> lock_commit();
   std::string file(std::string_view name) const { return path_ + "/" + std::string(name); }
   base::Status check_process();
-  StorePool& pool();
+  base::Pool& pool() { return pool_; }
 
   // -- blocks (read.cc)
   base::Result<BlockBytes> block_bytes(const BlockId& id);
@@ -170,9 +170,7 @@ class Store::Impl {
   const std::string path_;
   const StoreOptions options_;
   base::Env& env_;
-  base::Mutex pool_mutex_;
-  std::unique_ptr<StorePool> pool_ DAYBREAK_GUARDED_BY(pool_mutex_);
-  int pool_pid_ DAYBREAK_GUARDED_BY(pool_mutex_) = 0;
+  base::Pool pool_;
   BlockCache cache_;
   std::atomic<std::uint64_t> bytes_read_{0}, bytes_unpacked_{0};
 

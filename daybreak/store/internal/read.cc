@@ -165,30 +165,19 @@ Status Store::Impl::read_pieces(const Layout& layout, std::uint64_t offset, std:
     if (steps.empty() || layout.pieces[i].block != layout.pieces[steps.back().first].block) steps.push_back({i, i});
     steps.back().last = i;
   }
-  std::vector<std::optional<Error>> errors(steps.size());
-  pool().for_each(steps.size(), [&](std::size_t s) {
+  return pool().for_each(steps.size(), [&](std::size_t s) -> Status {
     const PlacedPiece& first = layout.pieces[steps[s].first];
-    const auto raw = block_bytes(layout.blocks[first.block].id);
-    if (!raw) {
-      errors[s] = raw.error();
-      return;
-    }
+    DAYBREAK_ASSIGN(const auto raw, block_bytes(layout.blocks[first.block].id));
     for (std::size_t i = steps[s].first; i <= steps[s].last; ++i) {
       const PlacedPiece& piece = layout.pieces[i];
-      const auto bytes = std::as_bytes(std::span(**raw)).subspan(piece.offset, piece.size);
-      if (crypto::sha256(bytes) != piece.hash) {
-        errors[s] =
-            Error(Code::kDataLoss, fmt::format("a piece at byte {} has another hash than the manifest says", piece.at));
-        return;
-      }
+      const auto bytes = std::as_bytes(std::span(*raw)).subspan(piece.offset, piece.size);
+      if (crypto::sha256(bytes) != piece.hash)
+        return fail(Code::kDataLoss, "a piece at byte {} has another hash than the manifest says", piece.at);
       const std::uint64_t from = std::max(offset, piece.at), to = std::min(end, piece.at + piece.size);
       std::memcpy(out.data() + (from - offset), bytes.data() + (from - piece.at), to - from);
     }
+    return {};
   });
-  for (auto& error : errors) {
-    if (error) return std::unexpected(*std::move(error));
-  }
-  return {};
 }
 
 Status Store::Impl::read_object(const ObjectEntry& object, const Sink& sink) {
