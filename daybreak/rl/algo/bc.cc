@@ -5,9 +5,9 @@
 #include <numbers>
 #include <utility>
 
-#include "daybreak/base/bytes.h"
 #include "daybreak/rl/algo/checkpoint.h"
 #include "daybreak/rl/algo/clock.h"
+#include "daybreak/rl/algo/fields.h"
 #include "daybreak/rl/algo/on_policy.h"
 
 namespace daybreak::rl {
@@ -111,13 +111,14 @@ BcTrainer::BcTrainer(const BcConfig& config, const nn::ModelSpec& spec, const Sp
       action_space_(actions),
       demonstrations_(std::move(demonstrations)),
       learner_(nn::Model(spec), learner_config(config)),
-      filter_(spec.observation_size, config.normalize_observations, static_cast<float>(config.observation_clip)) {
+      state_{.filter = nn::Filter(spec.observation_size, config.normalize_observations,
+                                  static_cast<float>(config.observation_clip))} {
   hold_out();
-  if (filter_.enabled) {
+  if (state_.filter.enabled) {
     nn::RunningStats stats(spec.observation_size);
     for (const std::int64_t row : training_rows_)
       stats.add(demonstrations_.observations.data() + row * spec.observation_size);
-    filter_.assign(stats);
+    state_.filter.assign(stats);
   }
   fill_batch();
 }
@@ -151,7 +152,7 @@ void BcTrainer::fill_batch() {
   std::fill(batch_.advantages.begin(), batch_.advantages.end(), 1.0F);
   for (std::size_t i = 0; i < training_rows_.size(); ++i) {
     const auto row = static_cast<std::size_t>(training_rows_[i]);
-    filter_.apply(demonstrations_.observations.data() + row * width, batch_.observations.data() + i * width);
+    state_.filter.apply(demonstrations_.observations.data() + row * width, batch_.observations.data() + i * width);
     if (spec().discrete) batch_.actions[i] = demonstrations_.actions[row];
     for (std::size_t a = 0; a < box; ++a) batch_.box_actions[i * box + a] = unscaled(row, a);
   }
@@ -189,9 +190,9 @@ BcTrainer::Score BcTrainer::score(const Policy& policy, const std::vector<std::i
 
 base::Result<IterationResult> BcTrainer::train() {
   const double start = steady_seconds();
-  DAYBREAK_ASSIGN(const LearnStats stats, learner_.update(batch_, timesteps_));
-  timesteps_ += batch_.rows * stats.epochs;
-  ++iterations_;
+  DAYBREAK_ASSIGN(const LearnStats stats, learner_.update(batch_, state_.timesteps));
+  state_.timesteps += batch_.rows * stats.epochs;
+  ++state_.iterations;
   const double learn_s = steady_seconds() - start;
   const auto snapshot = policy();
   const Score training = score(*snapshot, training_rows_);
@@ -207,8 +208,8 @@ base::Result<IterationResult> BcTrainer::train() {
   result.emplace_back("learning_rate", stats.lr);
   result.emplace_back("gradient_steps", static_cast<double>(stats.gradient_steps));
   result.emplace_back("timesteps_this_iter", static_cast<double>(batch_.rows * stats.epochs));
-  result.emplace_back("timesteps_total", static_cast<double>(timesteps_));
-  result.emplace_back("training_iteration", static_cast<double>(iterations_));
+  result.emplace_back("timesteps_total", static_cast<double>(state_.timesteps));
+  result.emplace_back("training_iteration", static_cast<double>(state_.iterations));
   result.emplace_back("learn_s", learn_s);
   result.emplace_back("steps_per_s", static_cast<double>(batch_.rows * stats.epochs) / std::max(learn_s, 1e-9));
   return result;
@@ -226,20 +227,23 @@ std::shared_ptr<const Policy> BcTrainer::policy() const {
   const nn::Model& model = learner_.model();
   std::span<const float> log_std;
   if (!spec().discrete) log_std = learner_.params().subspan(model.log_std(), static_cast<std::size_t>(spec().actions));
-  return std::make_shared<const Policy>(std::move(info), filter_, model.actor(), learner_.params(), log_std);
+  return std::make_shared<const Policy>(std::move(info), state_.filter, model.actor(), learner_.params(), log_std);
+}
+
+template <typename Archive, typename LearnerOf, typename StateOf>
+void BcTrainer::fields(Archive& archive, LearnerOf& learner, StateOf& state) {
+  archive("adam steps", learner.adam_steps);
+  archive("random", learner.random);
+  archive("timesteps", state.timesteps);
+  archive("iterations", state.iterations);
+  archive("filter", state.filter);
 }
 
 base::Result<std::string> BcTrainer::save() const {
-  base::ByteWriter state;
-  const OnPolicyLearner::State learner_state = learner_.state();
-  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(learner_state.adam_steps));
-  for (const std::uint64_t word : learner_state.random) state.fixed<std::uint64_t>(word);
-  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(timesteps_));
-  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(iterations_));
-  state.array(std::span(filter_.mean));
-  state.array(std::span(filter_.inverse_std));
-  auto& learner = const_cast<OnPolicyLearner&>(learner_);  // spans over its arrays, read only here
-  return write_checkpoint(*policy(), learner.arrays(), state.take(), config());
+  const OnPolicyLearner::State learner = learner_.state();
+  FieldWriter out;
+  fields(out, learner, state_);
+  return write_checkpoint(*policy(), learner_.arrays(), out.take(), config());
 }
 
 base::Status BcTrainer::adjust(std::string_view config) {
@@ -255,21 +259,14 @@ base::Status BcTrainer::restore(std::string bytes) {
                                                           {"algo", "env", "env_options", "hidden", "activation",
                                                            "normalize_observations", "validation_fraction"},
                                                           learner_.arrays()));
-  base::ByteReader in(file.state(), "the trainer's state");
-  OnPolicyLearner::State learner_state;
-  learner_state.adam_steps = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
-  for (std::uint64_t& word : learner_state.random) word = in.fixed<std::uint64_t>();
-  const auto timesteps = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
-  const auto iterations = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
-  nn::Filter filter = filter_;
-  in.array(std::span(filter.mean), "mean");
-  in.array(std::span(filter.inverse_std), "inverse std");
+  OnPolicyLearner::State learner = learner_.state();
+  State state = state_;
+  FieldReader in(file.state(), "the trainer's state");
+  fields(in, learner, state);
   if (!in.finish()) return fail(Code::kDataLoss, "the checkpoint's state does not fit this trainer");
   file.copy_to(learner_.arrays());
-  learner_.set_state(learner_state);
-  filter_ = std::move(filter);
-  timesteps_ = timesteps;
-  iterations_ = iterations;
+  learner_.set_state(learner);
+  state_ = std::move(state);
   fill_batch();  // by the filter that the weights are used to
   return {};
 }

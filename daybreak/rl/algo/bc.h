@@ -32,7 +32,7 @@ class BcTrainer final : public Trainer {
   // on those and on the rows held out.
   base::Result<IterationResult> train() override;
   // Rows learned from so far.
-  std::int64_t timesteps() const override { return timesteps_; }
+  std::int64_t timesteps() const override { return state_.timesteps; }
   std::shared_ptr<const Policy> policy() const override;
   base::Result<std::string> save() const override;
   // The rows are not in the checkpoint: training goes on with this trainer's own.
@@ -43,6 +43,14 @@ class BcTrainer final : public Trainer {
  private:
   BcTrainer(const BcConfig& config, const nn::ModelSpec& spec, const Space& observations, const Space& actions,
             Demonstrations demonstrations);
+  // What is saved and restored beside the learner's arrays.
+  struct State {
+    std::int64_t timesteps = 0;
+    std::int64_t iterations = 0;
+    nn::Filter filter;
+  };
+  template <typename Archive, typename LearnerOf, typename StateOf>
+  static void fields(Archive& archive, LearnerOf& learner, StateOf& state);
   struct Score {
     double loss = 0;   // mean over the rows
     double match = 0;  // share of rows whose greedy action is the recorded one; Box: mean squared error
@@ -58,10 +66,8 @@ class BcTrainer final : public Trainer {
   const Demonstrations demonstrations_;
   std::vector<std::int64_t> training_rows_, validation_rows_;
   OnPolicyLearner learner_;
-  nn::Filter filter_;
+  State state_;
   SampleBatch batch_;
-  std::int64_t timesteps_ = 0;
-  std::int64_t iterations_ = 0;
 };
 
 }  // namespace daybreak::rl

@@ -16,17 +16,17 @@ namespace {
 
 constexpr std::string_view kState = "train.state";
 
-std::vector<std::int64_t> shape_of(const NamedFloats& array) {
-  return {static_cast<std::int64_t>(array.values.size())};
+std::vector<std::int64_t> flat_shape(std::span<const float> values) {
+  return {static_cast<std::int64_t>(values.size())};
 }
 
 }  // namespace
 
-base::Result<std::string> write_checkpoint(const Policy& policy, std::span<const NamedFloats> arrays,
+base::Result<std::string> write_checkpoint(const Policy& policy, std::span<const NamedConstFloats> arrays,
                                            std::string_view state, std::string_view config) {
   auto refs = policy.tensors();
-  for (const NamedFloats& array : arrays)
-    refs.push_back({array.name, DType::kF32, shape_of(array), std::as_bytes(array.values)});
+  for (const NamedConstFloats& array : arrays)
+    refs.push_back({array.name, DType::kF32, flat_shape(array.values), std::as_bytes(array.values)});
   refs.push_back({std::string(kState),
                   DType::kU8,
                   {static_cast<std::int64_t>(state.size())},
@@ -61,7 +61,7 @@ base::Result<Checkpoint> Checkpoint::open(std::string bytes, std::string_view co
                   theirs.is_object() ? theirs.value(name, json()).dump() : "?", name, ours.at(name).dump());
     }
   }
-  for (const NamedFloats& array : arrays) DAYBREAK_TRY(expect_floats(file, array.name, shape_of(array)));
+  for (const NamedFloats& array : arrays) DAYBREAK_TRY(expect_floats(file, array.name, flat_shape(array.values)));
   if (file.find(kState) == nullptr) return fail(Code::kInvalidArgument, "the checkpoint has no tensor '{}'", kState);
   return Checkpoint(std::move(file));
 }

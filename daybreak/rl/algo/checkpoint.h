@@ -21,9 +21,13 @@ struct NamedFloats {
   const char* name;
   std::span<float> values;
 };
+struct NamedConstFloats {
+  const char* name;
+  std::span<const float> values;
+};
 
 // `state`: everything small, as base::ByteWriter made it. `config`: the trainer's configuration, JSON.
-base::Result<std::string> write_checkpoint(const Policy& policy, std::span<const NamedFloats> arrays,
+base::Result<std::string> write_checkpoint(const Policy& policy, std::span<const NamedConstFloats> arrays,
                                            std::string_view state, std::string_view config);
 
 // A file that was read, found whole and to belong to a trainer like this one. A value; owns the bytes.

@@ -69,7 +69,7 @@ OnPolicyLearner::~OnPolicyLearner() = default;
 void OnPolicyLearner::set_state(const State& state) {
   adam_steps_ = state.adam_steps;
   kl_coef_ = state.kl_coef;
-  random_.set_state(state.random);
+  random_ = state.random;
 }
 
 void OnPolicyLearner::begin(const SampleBatch& batch, std::int64_t timestep) {

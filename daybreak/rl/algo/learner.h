@@ -46,20 +46,17 @@ class OnPolicyLearner {
   const nn::Model& model() const { return model_; }
   std::span<float> params() { return params_; }
   std::span<const float> params() const { return params_; }
-  std::span<float> first_moments() { return adam_m_; }
-  std::span<float> second_moments() { return adam_v_; }
   // The three arrays as a checkpoint names them.
-  std::array<NamedFloats, 3> arrays() {
-    return {{{"train.params", params_}, {"train.adam_m", adam_m_}, {"train.adam_v", adam_v_}}};
-  }
+  std::array<NamedFloats, 3> arrays() { return arrays_of<NamedFloats>(*this); }
+  std::array<NamedConstFloats, 3> arrays() const { return arrays_of<NamedConstFloats>(*this); }
 
   // What a checkpoint needs beside the three arrays above.
   struct State {
     std::int64_t adam_steps = 0;
     double kl_coef = 0;
-    std::array<std::uint64_t, 4> random{};
+    base::Xoshiro256 random;
   };
-  State state() const { return {adam_steps_, kl_coef_, random_.state()}; }
+  State state() const { return {adam_steps_, kl_coef_, random_}; }
   void set_state(const State& state);
   // Takes lr, clip and entropy_coef of `config`.
   void set_schedules(const OnPolicyConfig& config) {
@@ -79,6 +76,10 @@ class OnPolicyLearner {
                    std::span<float> gradients, nn::PolicySums* sums, double* value_loss_sum);
 
  private:
+  template <typename Floats, typename Self>
+  static std::array<Floats, 3> arrays_of(Self& self) {
+    return {{{"train.params", self.params_}, {"train.adam_m", self.adam_m_}, {"train.adam_v", self.adam_v_}}};
+  }
   struct Shard;
   struct Minibatch {
     const SampleBatch* batch = nullptr;

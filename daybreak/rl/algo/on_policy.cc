@@ -5,9 +5,9 @@
 #include <optional>
 #include <utility>
 
-#include "daybreak/base/bytes.h"
 #include "daybreak/rl/algo/checkpoint.h"
 #include "daybreak/rl/algo/clock.h"
+#include "daybreak/rl/algo/fields.h"
 
 namespace daybreak::rl {
 
@@ -67,8 +67,9 @@ OnPolicyTrainer::OnPolicyTrainer(const OnPolicyConfig& config, const Space& obse
       observation_space_(observations),
       action_space_(actions),
       learner_(nn::Model(spec), config),
-      filter_(spec.observation_size, config.normalize_observations, static_cast<float>(config.observation_clip)),
-      stats_(spec.observation_size) {}
+      state_{.stats = nn::RunningStats(spec.observation_size),
+             .filter = nn::Filter(spec.observation_size, config.normalize_observations,
+                                  static_cast<float>(config.observation_clip))} {}
 
 base::Result<std::unique_ptr<OnPolicyTrainer>> OnPolicyTrainer::make(const OnPolicyConfig& config,
                                                                      const EnvFactory& factory, bool local_sampling) {
@@ -116,17 +117,17 @@ base::Result<IterationResult> OnPolicyTrainer::train() {
     first_rows.push_back(row);
     row += sampler->num_envs() * config_.num_steps;
   }
-  for (const auto& sampler : samplers_) sampler->set_reward_stats(reward_stats_);
+  for (const auto& sampler : samplers_) sampler->set_reward_stats(state_.reward_stats);
   DAYBREAK_TRY(sampling_team_->run([&](std::size_t i) {
-    return samplers_[i]->sample(learner_.params().data(), filter_, config_.num_steps, batch_, first_rows[i], logs_[i],
-                                seen_[i]);
+    return samplers_[i]->sample(learner_.params().data(), state_.filter, config_.num_steps, batch_, first_rows[i],
+                                logs_[i], seen_[i]);
   }));
   episodes_.clear();
   for (std::size_t i = 0; i < samplers_.size(); ++i) {
     episodes_.returns.insert(episodes_.returns.end(), logs_[i].returns.begin(), logs_[i].returns.end());
     episodes_.lengths.insert(episodes_.lengths.end(), logs_[i].lengths.begin(), logs_[i].lengths.end());
-    if (filter_.enabled) stats_.merge(seen_[i]);
-    reward_stats_.merge(samplers_[i]->seen_rewards());
+    if (state_.filter.enabled) state_.stats.merge(seen_[i]);
+    state_.reward_stats.merge(samplers_[i]->seen_rewards());
   }
   return learn(steady_seconds() - start);
 }
@@ -182,13 +183,13 @@ base::Result<IterationResult> OnPolicyTrainer::update(std::span<const Fragment> 
     rewards.count = f.seen_rewards[0];
     rewards.mean[0] = f.seen_rewards[1];
     rewards.m2[0] = f.seen_rewards[2];
-    reward_stats_.merge(rewards);
-    if (filter_.enabled) {
+    state_.reward_stats.merge(rewards);
+    if (state_.filter.enabled) {
       nn::RunningStats seen(spec.observation_size);
       seen.count = f.seen_count;
       seen.mean.assign(f.seen_mean.begin(), f.seen_mean.end());
       seen.m2.assign(f.seen_m2.begin(), f.seen_m2.end());
-      stats_.merge(seen);
+      state_.stats.merge(seen);
     }
   }
   return learn(sample_s);
@@ -197,17 +198,17 @@ base::Result<IterationResult> OnPolicyTrainer::update(std::span<const Fragment> 
 base::Result<IterationResult> OnPolicyTrainer::learn(double sample_s) {
   const double start = steady_seconds();
   // Schedules are read before the steps of this iteration count, as at its beginning.
-  DAYBREAK_ASSIGN(const LearnStats stats, learner_.update(batch_, timesteps_));
-  if (filter_.enabled) filter_.assign(stats_);
-  timesteps_ += batch_.rows;
-  ++iterations_;
-  window_.add(episodes_);
+  DAYBREAK_ASSIGN(const LearnStats stats, learner_.update(batch_, state_.timesteps));
+  if (state_.filter.enabled) state_.filter.assign(state_.stats);
+  state_.timesteps += batch_.rows;
+  ++state_.iterations;
+  state_.window.add(episodes_);
   const double learn_s = steady_seconds() - start;
   IterationResult result;
-  window_.report(result);
+  state_.window.report(result);
   result.emplace_back("timesteps_this_iter", static_cast<double>(batch_.rows));
-  result.emplace_back("timesteps_total", static_cast<double>(timesteps_));
-  result.emplace_back("training_iteration", static_cast<double>(iterations_));
+  result.emplace_back("timesteps_total", static_cast<double>(state_.timesteps));
+  result.emplace_back("training_iteration", static_cast<double>(state_.iterations));
   result.emplace_back("policy_loss", stats.policy_loss);
   result.emplace_back("value_loss", stats.value_loss);
   result.emplace_back("entropy", stats.entropy);
@@ -228,9 +229,9 @@ base::Result<IterationResult> OnPolicyTrainer::learn(double sample_s) {
 
 std::vector<float> OnPolicyTrainer::weights() const {
   std::vector<float> flat(learner_.params().begin(), learner_.params().end());
-  flat.insert(flat.end(), filter_.mean.begin(), filter_.mean.end());
-  flat.insert(flat.end(), filter_.inverse_std.begin(), filter_.inverse_std.end());
-  for (const double x : {reward_stats_.count, reward_stats_.mean[0], reward_stats_.m2[0]})
+  flat.insert(flat.end(), state_.filter.mean.begin(), state_.filter.mean.end());
+  flat.insert(flat.end(), state_.filter.inverse_std.begin(), state_.filter.inverse_std.end());
+  for (const double x : {state_.reward_stats.count, state_.reward_stats.mean[0], state_.reward_stats.m2[0]})
     flat.push_back(static_cast<float>(x));
   return flat;
 }
@@ -247,42 +248,29 @@ std::shared_ptr<const Policy> OnPolicyTrainer::policy() const {
   info.hidden = model().spec().hidden;
   info.act = model().spec().act;
   const auto log_std = learner_.params().subspan(model().log_std(), model().log_std_size());
-  return std::make_shared<const Policy>(std::move(info), filter_, model().actor(), learner_.params(), log_std);
+  return std::make_shared<const Policy>(std::move(info), state_.filter, model().actor(), learner_.params(), log_std);
 }
 
-namespace {
-
-void save_stats(base::ByteWriter& out, const nn::RunningStats& stats) {
-  out.fixed<double>(stats.count);
-  out.array(std::span<const double>(stats.mean));
-  out.array(std::span<const double>(stats.m2));
+template <typename Archive, typename LearnerOf, typename StateOf>
+void OnPolicyTrainer::fields(Archive& archive, const OnPolicyConfig& config, LearnerOf& learner, StateOf& state) {
+  archive("adam steps", learner.adam_steps);
+  archive("kl_coef", learner.kl_coef);
+  archive("random", learner.random);
+  archive("timesteps", state.timesteps);
+  archive("iterations", state.iterations);
+  archive("window", state.window);
+  archive("statistics of observations", state.stats);
+  archive("filter", state.filter);
+  if (config.normalize_rewards) archive("statistics of rewards", state.reward_stats);
 }
-
-void load_stats(base::ByteReader& in, nn::RunningStats& stats) {
-  stats.count = in.fixed<double>();
-  in.array(std::span(stats.mean), "mean");
-  in.array(std::span(stats.m2), "m2");
-}
-
-}  // namespace
 
 base::Result<std::string> OnPolicyTrainer::save() const {
-  base::ByteWriter state;
-  const OnPolicyLearner::State learner_state = learner_.state();
-  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(learner_state.adam_steps));
-  state.fixed<double>(learner_state.kl_coef);
-  for (std::uint64_t word : learner_state.random) state.fixed<std::uint64_t>(word);
-  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(timesteps_));
-  state.fixed<std::uint64_t>(static_cast<std::uint64_t>(iterations_));
-  state.fixed_text<std::uint64_t>(window_.save());
-  save_stats(state, stats_);
-  state.array(std::span<const float>(filter_.mean));
-  state.array(std::span<const float>(filter_.inverse_std));
-  if (config_.normalize_rewards) save_stats(state, reward_stats_);
-  state.fixed<std::uint64_t>(samplers_.size());
-  for (const auto& sampler : samplers_) state.fixed_text<std::uint64_t>(sampler->save_state());
-  auto& learner = const_cast<OnPolicyLearner&>(learner_);  // spans over its arrays, read only here
-  return write_checkpoint(*policy(), learner.arrays(), state.take(), config());
+  const OnPolicyLearner::State learner = learner_.state();
+  FieldWriter out;
+  fields(out, config_, learner, state_);
+  out("samplers", samplers_.size());
+  for (const auto& sampler : samplers_) out.text("sampler", sampler->save_state());
+  return write_checkpoint(*policy(), learner_.arrays(), out.take(), config());
 }
 
 base::Status OnPolicyTrainer::adjust(std::string_view config) {
@@ -300,26 +288,15 @@ base::Status OnPolicyTrainer::restore(std::string bytes) {
                                    {"algo", "env", "env_options", "num_envs", "num_threads", "hidden", "activation",
                                     "shared", "normalize_observations", "normalize_rewards", "use_sde", "optimizer"},
                                    learner_.arrays()));
-  base::ByteReader in(file.state(), "the trainer's state");
-  OnPolicyLearner::State learner_state;
-  learner_state.adam_steps = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
-  learner_state.kl_coef = in.fixed<double>();
-  for (std::uint64_t& word : learner_state.random) word = in.fixed<std::uint64_t>();
-  const auto timesteps = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
-  const auto iterations = static_cast<std::int64_t>(in.fixed<std::uint64_t>());
-  EpisodeWindow window;
-  const bool window_read = window.load(in.fixed_text<std::uint64_t>());
-  nn::RunningStats stats = stats_;
-  nn::Filter filter = filter_;
-  nn::RunningStats reward_stats = reward_stats_;
-  load_stats(in, stats);
-  in.array(std::span(filter.mean), "mean");
-  in.array(std::span(filter.inverse_std), "inverse std");
-  if (config_.normalize_rewards) load_stats(in, reward_stats);
-  const std::uint64_t count = in.fixed<std::uint64_t>();
+  OnPolicyLearner::State learner = learner_.state();
+  State state = state_;
+  FieldReader in(file.state(), "the trainer's state");
+  fields(in, config_, learner, state);
+  std::uint64_t count = 0;
+  in("samplers", count);
   std::vector<std::string_view> states;
-  for (std::uint64_t i = 0; i < count && in.ok(); ++i) states.push_back(in.fixed_text<std::uint64_t>());
-  if (!in.finish() || !window_read || states.size() != samplers_.size()) {
+  for (std::uint64_t i = 0; i < count && in.ok(); ++i) in.text("sampler", states.emplace_back());
+  if (!in.finish() || states.size() != samplers_.size()) {
     return fail(Code::kDataLoss, "the checkpoint's state does not fit this trainer ({} samplers, {} here)",
                 states.size(), samplers_.size());
   }
@@ -333,13 +310,8 @@ base::Status OnPolicyTrainer::restore(std::string bytes) {
     }
   }
   file.copy_to(learner_.arrays());
-  learner_.set_state(learner_state);
-  stats_ = std::move(stats);
-  reward_stats_ = std::move(reward_stats);
-  filter_ = std::move(filter);
-  window_ = std::move(window);
-  timesteps_ = timesteps;
-  iterations_ = iterations;
+  learner_.set_state(learner);
+  state_ = std::move(state);
   return {};
 }
 

@@ -43,7 +43,7 @@ class OnPolicyTrainer final : public Trainer {
   // Learns from fragments sampled with weights(): what train() does after sampling. sample_s: how long that took.
   base::Result<IterationResult> update(std::span<const Fragment> fragments, double sample_s);
 
-  std::int64_t timesteps() const override { return timesteps_; }
+  std::int64_t timesteps() const override { return state_.timesteps; }
   std::shared_ptr<const Policy> policy() const override;
   base::Result<std::string> save() const override;
   base::Status restore(std::string bytes) override;
@@ -61,6 +61,18 @@ class OnPolicyTrainer final : public Trainer {
   const nn::Model& model() const { return learner_.model(); }
 
  private:
+  // What is saved and restored beside the learner's arrays and the samplers.
+  struct State {
+    std::int64_t timesteps = 0;
+    std::int64_t iterations = 0;
+    EpisodeWindow window;
+    nn::RunningStats stats;  // of observations
+    nn::Filter filter;
+    nn::RunningStats reward_stats = RolloutSampler::first_reward_stats();
+  };
+  template <typename Archive, typename LearnerOf, typename StateOf>
+  static void fields(Archive& archive, const OnPolicyConfig& config, LearnerOf& learner, StateOf& state);
+
   OnPolicyTrainer(const OnPolicyConfig& config, const Space& observations, const Space& actions,
                   const nn::ModelSpec& spec);
   void prepare_batch(std::int64_t rows);
@@ -69,18 +81,13 @@ class OnPolicyTrainer final : public Trainer {
   OnPolicyConfig config_;
   const Space observation_space_, action_space_;
   OnPolicyLearner learner_;
-  nn::Filter filter_;
-  nn::RunningStats stats_;
-  nn::RunningStats reward_stats_ = RolloutSampler::first_reward_stats();
+  State state_;
   std::vector<std::unique_ptr<RolloutSampler>> samplers_;
   std::unique_ptr<base::Pool> sampling_team_;
   SampleBatch batch_;
   std::vector<EpisodeLog> logs_;
   std::vector<nn::RunningStats> seen_;
   EpisodeLog episodes_;
-  EpisodeWindow window_;
-  std::int64_t timesteps_ = 0;
-  std::int64_t iterations_ = 0;
 };
 
 }  // namespace daybreak::rl

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "daybreak/base/bytes.h"
+#include "daybreak/rl/algo/fields.h"
 #include "daybreak/rl/algo/gae.h"
 #include "daybreak/rl/nn/sde.h"
 
@@ -21,22 +21,22 @@ RolloutSampler::RolloutSampler(std::unique_ptr<VecEnv> env, const nn::Model& mod
       options_(options),
       seed_(env_seed(seed, stream)),
       kernels_(nn::kernels()),
-      random_(seed, 1000 + stream),
+      state_{.random = base::Xoshiro256(seed, 1000 + stream)},
       workspace_(model, static_cast<int>(std::min<std::int64_t>(env_->num_envs(), nn::kBlock))),
       envs_(env_->num_envs()),
       observation_size_(model.spec().observation_size) {
   const auto n = static_cast<std::size_t>(envs_);
   const auto size = static_cast<std::size_t>(observation_size_);
-  observations_.resize(n * size);
+  state_.observations.resize(n * size);
   final_observations_.resize(n * size);
   filtered_.resize(size);
-  running_return_.resize(n);
-  discounted_.resize(n);
+  state_.running_return.resize(n);
+  state_.discounted.resize(n);
   if (model.spec().sde) {
     noise_.resize(n * model.log_std_size());
     variance_.resize(static_cast<std::size_t>(model.spec().actions) * nn::kBlock);
   }
-  running_length_.resize(n);
+  state_.running_length.resize(n);
   actions_.resize(static_cast<std::size_t>(nn::pad_batch(static_cast<int>(envs_))));
   step_rewards_.resize(n);
   learned_rewards_.resize(n);
@@ -58,11 +58,11 @@ std::uint64_t env_seed(std::uint64_t seed, std::uint64_t stream) {
 
 base::Status RolloutSampler::begin() {
   if (started_) return {};
-  DAYBREAK_TRY(env_->reset(seed_ + resets_, observations_.data()));
-  ++resets_;
-  std::fill(running_return_.begin(), running_return_.end(), 0.0);
-  std::fill(discounted_.begin(), discounted_.end(), 0.0);
-  std::fill(running_length_.begin(), running_length_.end(), 0);
+  DAYBREAK_TRY(env_->reset(seed_ + state_.resets, state_.observations.data()));
+  ++state_.resets;
+  std::fill(state_.running_return.begin(), state_.running_return.end(), 0.0);
+  std::fill(state_.discounted.begin(), state_.discounted.end(), 0.0);
+  std::fill(state_.running_length.begin(), state_.running_length.end(), 0);
   started_ = true;
   return {};
 }
@@ -70,10 +70,10 @@ base::Status RolloutSampler::begin() {
 base::Status RolloutSampler::sample(const float* params, const nn::Filter& filter, std::int64_t steps,
                                     SampleBatch& batch, std::int64_t first_row, EpisodeLog& episodes,
                                     nn::RunningStats& seen) {
-  const base::Xoshiro256 before = random_;
+  const base::Xoshiro256 before = state_.random;
   base::Status status = run(params, filter, steps, batch, first_row, episodes, seen);
   if (!status) {
-    random_ = before;
+    state_.random = before;
     started_ = false;
     episodes.clear();
     seen.clear();
@@ -92,7 +92,7 @@ nn::RunningStats RolloutSampler::first_reward_stats() {
 void RolloutSampler::draw_noise(const float* params) {
   const float* log_std = params + model_.log_std();
   const std::size_t size = model_.log_std_size();
-  for (std::size_t i = 0; i < noise_.size(); ++i) noise_[i] = std::exp(log_std[i % size]) * random_.normal();
+  for (std::size_t i = 0; i < noise_.size(); ++i) noise_[i] = std::exp(log_std[i % size]) * state_.random.normal();
 }
 
 // theta z of one environment, whose features are column `column` of the workspace.
@@ -108,9 +108,10 @@ float RolloutSampler::exploration(int env, int action, int column) const {
 
 void RolloutSampler::normalize_rewards() {
   nn::RunningStats step(1);
-  for (std::size_t i = 0; i < discounted_.size(); ++i) {
-    discounted_[i] = discounted_[i] * static_cast<double>(options_.gamma) + static_cast<double>(step_rewards_[i]);
-    step.add(discounted_[i]);
+  for (std::size_t i = 0; i < state_.discounted.size(); ++i) {
+    state_.discounted[i] =
+        state_.discounted[i] * static_cast<double>(options_.gamma) + static_cast<double>(step_rewards_[i]);
+    step.add(state_.discounted[i]);
   }
   reward_stats_.merge(step);
   seen_rewards_.merge(step);
@@ -130,7 +131,7 @@ void RolloutSampler::choose(std::int64_t first, int count, SampleBatch& batch, s
   if (model_.spec().discrete) {
     kernels_.log_softmax(actions, nn::pad_batch(count), out, ld, nullptr);
     for (int b = 0; b < count; ++b) {
-      const float u = random_.uniform();
+      const float u = state_.random.uniform();
       float below = 0;
       int a = 0;
       for (; a < actions - 1; ++a) {
@@ -160,7 +161,7 @@ void RolloutSampler::choose(std::int64_t first, int count, SampleBatch& batch, s
         action += off;
         logp -= 0.5F * off * off / s2 + 0.5F * std::log(s2) + 0.91893853320467274F;
       } else {
-        const float noise = random_.normal();
+        const float noise = state_.random.normal();
         action += std::exp(log_std[a]) * noise;
         logp -= 0.5F * noise * noise + log_std[a] + 0.91893853320467274F;
       }
@@ -179,7 +180,7 @@ void RolloutSampler::act(const float* params, const nn::Filter& filter, SampleBa
     float* x = workspace_.x();
     for (int b = 0; b < count; ++b) {
       float* kept = batch.observations.data() + (row + first + b) * observation_size_;
-      filter.apply(observations_.data() + (first + b) * observation_size_, kept);
+      filter.apply(state_.observations.data() + (first + b) * observation_size_, kept);
       for (int i = 0; i < observation_size_; ++i) x[i * ldx + b] = kept[i];
     }
     workspace_.forward(kernels_, model_, params, nn::pad_batch(count));
@@ -232,7 +233,7 @@ base::Status RolloutSampler::check_finite(std::int64_t step) const {
   float reward_sum = 0;
   for (float r : step_rewards_) reward_sum += std::fabs(r);
   float observation_sum = 0;
-  for (float x : observations_) observation_sum += std::fabs(x);
+  for (float x : state_.observations) observation_sum += std::fabs(x);
   if (std::isfinite(reward_sum) && std::isfinite(observation_sum)) return {};
   for (std::int64_t n = 0; n < envs_; ++n) {
     const float r = step_rewards_[static_cast<std::size_t>(n)];
@@ -240,10 +241,10 @@ base::Status RolloutSampler::check_finite(std::int64_t step) const {
       return fail(
           Code::kInvalidArgument,
           "environment {} gave reward {} at step {} of the rollout (step {} of its episode): rewards must be finite", n,
-          r, step, running_length_[static_cast<std::size_t>(n)] + 1);
+          r, step, state_.running_length[static_cast<std::size_t>(n)] + 1);
     }
     for (int i = 0; i < observation_size_; ++i) {
-      const float x = observations_[static_cast<std::size_t>(n * observation_size_ + i)];
+      const float x = state_.observations[static_cast<std::size_t>(n * observation_size_ + i)];
       if (!std::isfinite(x)) {
         return fail(Code::kInvalidArgument,
                     "environment {} gave observation[{}]={} at step {} of the rollout: observations must be finite", n,
@@ -266,18 +267,18 @@ void RolloutSampler::end_episodes(const float* params, const nn::Filter& filter,
   }
   for (std::int64_t n = 0; n < envs_; ++n) {
     const auto i = static_cast<std::size_t>(n);
-    running_return_[i] += static_cast<double>(step_rewards_[i]);
-    ++running_length_[i];
+    state_.running_return[i] += static_cast<double>(step_rewards_[i]);
+    ++state_.running_length[i];
     const auto at = static_cast<std::size_t>(step * envs_ + n);
     rewards_[at] = learned_rewards_[i];
     done_[at] = terminated_[i] | truncated_[i];
     if (done_[at] == 0) continue;
     if (terminated_[i] == 0) truncated_rows_.push_back(static_cast<std::int32_t>(n));
-    episodes.returns.push_back(running_return_[i]);
-    episodes.lengths.push_back(running_length_[i]);
-    running_return_[i] = 0;
-    running_length_[i] = 0;
-    discounted_[i] = 0;
+    episodes.returns.push_back(state_.running_return[i]);
+    episodes.lengths.push_back(state_.running_length[i]);
+    state_.running_return[i] = 0;
+    state_.running_length[i] = 0;
+    state_.discounted[i] = 0;
   }
   if (truncated_rows_.empty()) return;
   // A time limit is not the end of the world: what would have followed is worth V(final observation).
@@ -299,7 +300,7 @@ base::Status RolloutSampler::run(const float* params, const nn::Filter& filter, 
   done_.resize(rows);
   for (std::int64_t t = 0; t < steps; ++t) {
     if (filter.enabled) {
-      for (std::int64_t n = 0; n < envs_; ++n) seen.add(observations_.data() + n * observation_size_);
+      for (std::int64_t n = 0; n < envs_; ++n) seen.add(state_.observations.data() + n * observation_size_);
     }
     if (model_.spec().sde && (t == 0 || (options_.sde_sample_freq > 0 && t % options_.sde_sample_freq == 0))) {
       draw_noise(params);
@@ -307,13 +308,13 @@ base::Status RolloutSampler::run(const float* params, const nn::Filter& filter, 
     act(params, filter, batch, first_row + t * envs_);
     DAYBREAK_TRY(check_outputs(batch, first_row + t * envs_, t));
     const void* actions = model_.spec().discrete ? static_cast<const void*>(actions_.data()) : env_actions_.data();
-    base::Status stepped = env_->step(actions, {observations_.data(), step_rewards_.data(), terminated_.data(),
+    base::Status stepped = env_->step(actions, {state_.observations.data(), step_rewards_.data(), terminated_.data(),
                                                 truncated_.data(), final_observations_.data()});
     if (!stepped) return std::unexpected(std::move(stepped).error().wrap(fmt::format("step {} of the rollout", t)));
     DAYBREAK_TRY(check_finite(t));
     end_episodes(params, filter, t, episodes);
   }
-  values_of(params, filter, observations_.data(), nullptr, static_cast<int>(envs_), last_values_.data());
+  values_of(params, filter, state_.observations.data(), nullptr, static_cast<int>(envs_), last_values_.data());
   estimate_advantages(steps, envs_, rewards_.data(), batch.values.data() + first_row, done_.data(), last_values_.data(),
                       options_.gamma, options_.lambda, batch.advantages.data() + first_row,
                       batch.returns.data() + first_row);
@@ -327,48 +328,41 @@ base::Status RolloutSampler::run(const float* params, const nn::Filter& filter, 
   return {};
 }
 
+template <typename Archive, typename EnvironmentsOf, typename StateOf>
+void RolloutSampler::fields(Archive& archive, const SamplerOptions& options, EnvironmentsOf& environments,
+                            StateOf& state) {
+  archive("started", environments.started);
+  archive("resets", state.resets);
+  archive("random", state.random);
+  archive("observations", state.observations);
+  archive("running return", state.running_return);
+  archive("running length", state.running_length);
+  if (options.normalize_rewards) archive("discounted", state.discounted);
+  archive.text("environments", environments.state);
+}
+
 std::string RolloutSampler::save_state() const {
-  base::ByteWriter out;
   // Environments in foreign code cannot be saved: whoever goes on from this starts new episodes.
-  const bool started = started_ && env_->can_restore();
-  out.fixed<std::uint64_t>(static_cast<std::uint64_t>(started));
-  out.fixed<std::uint64_t>(resets_);
-  for (std::uint64_t word : random_.state()) out.fixed<std::uint64_t>(word);
-  out.array(std::span(observations_));
-  out.array(std::span(running_return_));
-  out.array(std::span(running_length_));
-  if (options_.normalize_rewards) out.array(std::span(discounted_));
-  out.fixed_text<std::uint64_t>(started ? env_->save_state() : std::string());
+  Environments environments{started_ && env_->can_restore(), {}};
+  const std::string saved = environments.started ? env_->save_state() : std::string();
+  environments.state = saved;
+  FieldWriter out;
+  fields(out, options_, environments, state_);
   return out.take();
 }
 
 base::Status RolloutSampler::load_state(std::string_view bytes) {
-  base::ByteReader in(bytes, "the sampler's state");
-  const std::uint64_t started = in.fixed<std::uint64_t>();
-  const std::uint64_t resets = in.fixed<std::uint64_t>();
-  std::array<std::uint64_t, 4> random{};
-  for (std::uint64_t& word : random) word = in.fixed<std::uint64_t>();
-  std::vector<float> observations(observations_.size());
-  std::vector<double> running_return(running_return_.size());
-  std::vector<std::int64_t> running_length(running_length_.size());
-  in.array(std::span(observations), "observations");
-  in.array(std::span(running_return), "running return");
-  in.array(std::span(running_length), "running length");
-  std::vector<double> discounted(discounted_.size());
-  if (options_.normalize_rewards) in.array(std::span(discounted), "discounted");
-  const std::string_view env = in.fixed_text<std::uint64_t>();
-  if (!in.finish() || started > 1) {
+  Environments environments;
+  State state = state_;
+  FieldReader in(bytes, "the sampler's state");
+  fields(in, options_, environments, state);
+  if (!in.finish()) {
     return fail(Code::kDataLoss, "the state of a sampler does not fit {} environments of {} observations", envs_,
                 observation_size_);
   }
-  if (started == 1) DAYBREAK_TRY(env_->load_state(env));
-  started_ = started == 1;
-  resets_ = resets;
-  random_.set_state(random);
-  observations_ = std::move(observations);
-  running_return_ = std::move(running_return);
-  running_length_ = std::move(running_length);
-  discounted_ = std::move(discounted);
+  if (environments.started) DAYBREAK_TRY(env_->load_state(environments.state));
+  started_ = environments.started;
+  state_ = std::move(state);
   return {};
 }
 

@@ -66,6 +66,23 @@ class RolloutSampler {
   base::Status load_state(std::string_view bytes);
 
  private:
+  // What is saved and restored.
+  struct State {
+    std::uint64_t resets = 0;
+    base::Xoshiro256 random;
+    std::vector<float> observations;  // raw, of the next step
+    std::vector<double> running_return;
+    std::vector<std::int64_t> running_length;
+    std::vector<double> discounted;  // the discounted sum of rewards of every environment (normalize_rewards)
+  };
+  // What the environments keep of it themselves; none where they have not started or cannot be restored.
+  struct Environments {
+    bool started = false;
+    std::string_view state;
+  };
+  template <typename Archive, typename EnvironmentsOf, typename StateOf>
+  static void fields(Archive& archive, const SamplerOptions& options, EnvironmentsOf& environments, StateOf& state);
+
   base::Status run(const float* params, const nn::Filter& filter, std::int64_t steps, SampleBatch& batch,
                    std::int64_t first_row, EpisodeLog& episodes, nn::RunningStats& seen);
   base::Status begin();
@@ -85,19 +102,14 @@ class RolloutSampler {
   const SamplerOptions options_;
   const std::uint64_t seed_;
   const nn::Kernels& kernels_;
-  base::Xoshiro256 random_;
+  State state_;
   nn::ModelWorkspace workspace_;
   std::int64_t envs_;
   int observation_size_;
   bool started_ = false;
-  std::uint64_t resets_ = 0;
   ActionBounds bounds_;
 
-  std::vector<float> observations_;  // raw, of the next step
-  std::vector<double> running_return_;
-  std::vector<double> discounted_;  // the discounted sum of rewards of every environment (normalize_rewards)
   nn::RunningStats reward_stats_ = first_reward_stats(), seen_rewards_{1};
-  std::vector<std::int64_t> running_length_;
 
   // scratch of a step and of a fragment
   std::vector<std::int32_t> actions_;

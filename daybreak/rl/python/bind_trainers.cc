@@ -13,7 +13,7 @@
 
 #include "daybreak/base/bind.h"
 #include "daybreak/rl/algo/bc.h"
-#include "daybreak/rl/algo/dqn.h"
+#include "daybreak/rl/algo/dqn_trainer.h"
 #include "daybreak/rl/algo/on_policy.h"
 #include "daybreak/rl/python/gym_vec_env.h"
 #include "daybreak/rl/python/policy_object.h"

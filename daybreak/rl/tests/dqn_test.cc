@@ -1,11 +1,14 @@
-#include "daybreak/rl/algo/dqn.h"
-
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <memory>
 #include <numeric>
+#include <set>
 #include <vector>
 
+#include "daybreak/rl/algo/dqn_trainer.h"
 #include "daybreak/rl/tests/reference.h"
 
 namespace daybreak::rl {
@@ -210,6 +213,62 @@ TEST(Dqn, n_step_returns_end_with_the_episode) {
       EXPECT_FLOAT_EQ(replay.next_observation(i)[0], next[i]);
     }
   }
+}
+
+// Twenty rows whose observations differ; keeps the actions of the first step.
+class RowsEnv final : public VecEnv {
+ public:
+  static constexpr std::int64_t kRows = 20;
+  explicit RowsEnv(std::vector<std::int32_t>* actions) : kept_(actions) {}
+  std::int64_t num_envs() const override { return kRows; }
+  const Space& observation_space() const override { return observations_; }
+  const Space& action_space() const override { return actions_; }
+  static std::array<float, 2> observation(std::int64_t row) {
+    return {std::sin(static_cast<float>(row)), std::cos(static_cast<float>(3 * row))};
+  }
+  base::Status reset(std::uint64_t, float* observations) override {
+    for (std::int64_t row = 0; row < kRows; ++row) std::copy_n(observation(row).begin(), 2, observations + row * 2);
+    return {};
+  }
+  base::Status step(const void* actions, const StepBuffers& out) override {
+    const auto* given = static_cast<const std::int32_t*>(actions);
+    if (kept_->empty()) kept_->assign(given, given + kRows);
+    std::fill_n(out.rewards, kRows, 0.0F);
+    std::fill_n(out.terminated, kRows, 0);
+    std::fill_n(out.truncated, kRows, 0);
+    return reset(0, out.observations);
+  }
+  std::string save_state() const override { return {}; }
+  base::Status load_state(std::string_view) override { return {}; }
+
+ private:
+  Space observations_{Space::Kind::kBox, 2, {-1, -1}, {1, 1}};
+  Space actions_{Space::Kind::kDiscrete, 5, {}, {}, 7};
+  std::vector<std::int32_t>* kept_;
+};
+
+TEST(Dqn, rows_that_are_chosen_for_together_get_the_action_that_each_would_get_alone) {
+  DqnConfig config;
+  config.num_envs = RowsEnv::kRows;
+  config.learning_starts = 0;
+  config.exploration_initial_eps = config.exploration_final_eps = 0;
+  config.train_freq = config.steps_per_iteration = RowsEnv::kRows;
+  std::vector<std::int32_t> actions;
+  auto trainer = DqnTrainer::make(config, [&](const EnvOptions&) -> base::Result<std::unique_ptr<VecEnv>> {
+    return std::make_unique<RowsEnv>(&actions);
+  });
+  ASSERT_TRUE(trainer);
+  const auto policy = (*trainer)->policy();
+  ASSERT_TRUE((*trainer)->train());
+  ASSERT_EQ(actions.size(), RowsEnv::kRows);
+  std::set<std::int32_t> different;
+  for (std::int64_t row = 0; row < RowsEnv::kRows; ++row) {
+    std::int32_t alone = 0;
+    ASSERT_TRUE(policy->act(RowsEnv::observation(row), &alone));
+    EXPECT_EQ(actions[static_cast<std::size_t>(row)], alone) << row;
+    different.insert(alone);
+  }
+  EXPECT_GT(different.size(), 1U) << "rows of one action would not tell";
 }
 
 }  // namespace
