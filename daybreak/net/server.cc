@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <ctime>
 
 #include "daybreak/base/log.h"
 #include "daybreak/base/machine.h"
@@ -19,6 +20,7 @@ using error_code = boost::system::error_code;
 namespace {
 
 constexpr std::chrono::milliseconds kSweepInterval{250};
+constexpr std::chrono::milliseconds kStopPatience{1000};
 constexpr int kMaxLoops = 256;
 constexpr std::size_t kKeptAnswers = 256;
 
@@ -98,16 +100,28 @@ void Loop::watch() {
   sweep.async_wait([this](const error_code& error) {  // while it is under way the loop runs, so it is there
     sweeping = false;
     if (error) return;
-    const auto now = coarse_now();
+    const Nanos at = now();
     // A connection that ends while it is looked at takes itself out of the set.
     std::vector<std::shared_ptr<ConnectionBase>> all;
     for (ConnectionBase* connection : connections) {
       if (auto held = connection->weak_from_this().lock()) all.push_back(std::move(held));
     }
-    for (const auto& connection : all) connection->expire(now);
+    for (const auto& connection : all) connection->expire(at);
     all.clear();
     watch();
   });
+}
+
+const std::string& Loop::date() {
+  if (const Nanos at = now(); at >= date_until_) {
+    const std::time_t unix_s = env().unix_ns() / 1'000'000'000;
+    std::tm parts{};
+    gmtime_r(&unix_s, &parts);
+    char text[40];
+    date_.assign(text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts));
+    date_until_ = at + 1'000'000'000;
+  }
+  return date_;
 }
 
 ConnectionBase::ConnectionBase(std::shared_ptr<Loop> loop) : loop_(std::move(loop)) {
@@ -232,8 +246,9 @@ class Server::Impl {
     close_acceptor();
     shared_->draining.store(true);
     on_all_connections([](ConnectionBase& connection) { connection.drain(); });
-    const auto end = Clock::now() + limit;
-    while (connections() > 0 && Clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    base::Env& env = *shared_->options.env;
+    const Nanos end = env.monotonic_ns() + nanos(limit);
+    while (connections() > 0 && env.monotonic_ns() < end) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     return connections() == 0;
   }
 
@@ -243,8 +258,10 @@ class Server::Impl {
     close_acceptor();
     shared_->draining.store(true);
     on_all_connections([](ConnectionBase& connection) { connection.abort(); });
-    const auto end = Clock::now() + std::chrono::seconds(1);
-    while (connections() > 0 && Clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    // By the world's clock: it waits for its own threads, which a stopped one does not stop.
+    const Nanos end = base::Env::real().monotonic_ns() + nanos(kStopPatience);
+    while (connections() > 0 && base::Env::real().monotonic_ns() < end)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     for (const auto& loop : loops_) {
       std::vector<Loop::Answer> late;  // for nobody
       {

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daybreak/base/env.h"
 #include "daybreak/base/error.h"
 #include "daybreak/net/http.h"
 #include "daybreak/net/websocket.h"
@@ -73,6 +74,7 @@ struct ServerOptions {
   // Values of the Origin header that are answered, beside those of the server itself; "*" for all. Others get 403.
   std::vector<std::string> origins;
   std::function<void(const Access&)> access_log;  // on the loops; unset: base::log_info
+  base::Env* env = &base::Env::real();            // the clock of all limits but those of an open WebSocket
 };
 
 class ConnectionBase;

@@ -1,9 +1,9 @@
 #include "daybreak/serve/admin.h"
 
+#include "daybreak/base/atomic.h"
 #include "daybreak/base/json.h"
 #include "daybreak/base/log.h"
 #include "daybreak/crypto/secret.h"
-#include "daybreak/serve/model.h"
 
 namespace daybreak::serve {
 
@@ -81,11 +81,11 @@ void Admin::push(const std::shared_ptr<net::Exchange>& exchange) {
 
 std::shared_ptr<net::Exchange> Admin::next(std::chrono::milliseconds limit) {
   const base::MutexLock lock(mutex_);
-  const Nanos end = steady_now() + std::chrono::nanoseconds(limit).count();
+  const std::int64_t end_ns = base::monotonic_ns() + std::chrono::nanoseconds(limit).count();
   while (waiting_.empty() && !stopped_) {
-    const Nanos left = end - steady_now();
-    if (left <= 0) return nullptr;
-    changed_.wait_for(mutex_, left);
+    const std::int64_t left_ns = end_ns - base::monotonic_ns();
+    if (left_ns <= 0) return nullptr;
+    changed_.wait_for(mutex_, left_ns);
   }
   if (waiting_.empty()) return nullptr;
   std::shared_ptr<net::Exchange> next = std::move(waiting_.front());

@@ -58,6 +58,8 @@ class Apps {
   std::vector<std::shared_ptr<Model>> models() const;
 
   base::Registry& registry() { return registry_; }
+  // The clock of deadlines.
+  base::Env& env() const { return *hooks_.env; }
 
  private:
   base::Registry registry_;

@@ -201,14 +201,14 @@ ReplicaSide::Took ReplicaSide::take(int timeout_ms) {
       inputs_.push_back({i, slab_.subspan(input.offset, input.size_bytes)});
     }
   }
-  began_ns_ = base::monotonic_ns();
+  began_ns_ = env_.monotonic_ns();
   return Took::kBatch;
 }
 
 void ReplicaSide::complete() {
   ChannelMemory& memory = mapping_->memory();
   results_->fail_rest("the model gave no result");
-  memory.batches[next_ % kBatchSlots].took_ns.store(base::monotonic_ns() - began_ns_, std::memory_order_relaxed);
+  memory.batches[next_ % kBatchSlots].took_ns.store(env_.monotonic_ns() - began_ns_, std::memory_order_relaxed);
   ++next_;
   memory.completed.store(next_, std::memory_order_release);
   if (event_ >= 0) os::ring_event(event_);

@@ -171,9 +171,11 @@ class ResultWriter {
 
 class ReplicaSide {
  public:
-  // `slab`: the inputs' memory. `event`: an eventfd that is rung after each batch; -1: none.
-  ReplicaSide(std::shared_ptr<ChannelMapping> mapping, std::span<const std::byte> slab, int event)
-      : mapping_(std::move(mapping)), slab_(slab), event_(event) {}
+  // `slab`: the inputs' memory. `event`: an eventfd that is rung after each batch; -1: none. `env`: its clock says how
+  // long a batch took.
+  ReplicaSide(std::shared_ptr<ChannelMapping> mapping, std::span<const std::byte> slab, int event,
+              base::Env& env = base::Env::real())
+      : mapping_(std::move(mapping)), slab_(slab), event_(event), env_(env) {}
 
   enum class Took { kBatch, kNothing, kClosed };
   // Waits at most `timeout_ms` for a batch and takes it.
@@ -188,6 +190,7 @@ class ReplicaSide {
   std::shared_ptr<ChannelMapping> mapping_;
   const std::span<const std::byte> slab_;
   const int event_;
+  base::Env& env_;
   std::uint64_t next_ = 0;
   std::int64_t began_ns_ = 0;
   std::vector<Input> inputs_;

@@ -20,6 +20,7 @@ net::ServerOptions port_options(const CoreOptions& options, std::uint16_t port) 
   server.port = port;
   server.hosts = options.hosts;
   server.access_log = [](const net::Access&) {};
+  server.env = options.env;
   return server;
 }
 
@@ -43,9 +44,9 @@ base::Result<std::unique_ptr<Core>> Core::start(CoreOptions options) {
                 options.host);
   std::unique_ptr<Core> core(new Core);
   Core* self = core.get();
-  core->apps_ = std::make_unique<Apps>(
-      Hooks{[self](Nanos deadline) { self->replicas_->wake(deadline); },
-            [self](int loop, std::function<void()> what) { self->query_server_->post(loop, std::move(what)); }});
+  core->apps_ = std::make_unique<Apps>(Hooks{
+      [self](Nanos deadline) { self->replicas_->wake(deadline); },
+      [self](int loop, std::function<void()> what) { self->query_server_->post(loop, std::move(what)); }, options.env});
   DAYBREAK_ASSIGN(core->replicas_, Replicas::start(*core->apps_));
   core->query_ = std::make_shared<Query>(*core->apps_, options.query);
   core->admin_ = std::make_unique<Admin>(options.admin_token, options.deploy_gate, core->query_->gate_worker());

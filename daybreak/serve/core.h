@@ -28,7 +28,8 @@ struct CoreOptions {
   std::size_t body_bytes = 16u << 20;
   std::size_t admin_body_bytes = 65u << 20;  // a model of 64 MiB
   std::shared_ptr<Gate> deploy_gate;
-  bool access_log = false;  // a line of JSON for each answer of the query port
+  bool access_log = false;              // a line of JSON for each answer of the query port
+  base::Env* env = &base::Env::real();  // the clock of deadlines and of the ports' limits
 };
 
 // Any thread may call any function.

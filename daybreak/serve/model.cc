@@ -29,11 +29,6 @@ struct Later {
 
 }  // namespace
 
-Nanos steady_now() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
 std::string_view replica_state_name(ReplicaState state) {
   constexpr std::string_view kNames[] = {"starting", "ready", "draining", "dead"};
   return kNames[static_cast<std::size_t>(state)];
@@ -86,7 +81,7 @@ base::Status Model::delete_version(const std::string& version) {
       }
     }
     if (current_ == version) current_.clear();
-    if (next != nullptr) dispatch(*next, steady_now());
+    if (next != nullptr) dispatch(*next, now());
     versions_.erase(version);
   }
   answer(finished);
@@ -113,7 +108,7 @@ base::Status Model::set_current(const std::string& version) {
   }
   before->queue = std::move(stay);
   std::ranges::make_heap(before->queue, Later{});
-  dispatch(*next, steady_now());
+  dispatch(*next, now());
   return {};
 }
 
@@ -174,7 +169,7 @@ void Model::replica_ready(std::uint64_t id, int pid) {
   if (state == nullptr || replica->state != ReplicaState::kStarting) return;
   replica->state = ReplicaState::kReady;
   replica->pid = pid;
-  dispatch(*state, steady_now());
+  dispatch(*state, now());
 }
 
 bool Model::remove_replica(std::uint64_t id, std::chrono::milliseconds limit) {
@@ -187,11 +182,11 @@ bool Model::remove_replica(std::uint64_t id, std::chrono::milliseconds limit) {
     if (state == nullptr) return true;
     if (replica->state == ReplicaState::kReady || replica->state == ReplicaState::kStarting)
       replica->state = ReplicaState::kDraining;
-    const Nanos end = steady_now() + std::chrono::nanoseconds(limit).count();
-    for (Nanos now = steady_now(); replica->channel.under_way() > 0 && replica->state == ReplicaState::kDraining;
-         now = steady_now()) {
-      if (now >= end) break;
-      changed_.wait_for(mutex_, end - now);
+    const Nanos end = now() + std::chrono::nanoseconds(limit).count();
+    while (replica->channel.under_way() > 0 && replica->state == ReplicaState::kDraining) {
+      const Nanos left = end - now();
+      if (left <= 0) break;
+      changed_.wait_for(mutex_, left);
     }
     clean = replica->channel.under_way() == 0;
     state = version_of_replica(id, replica);
@@ -200,7 +195,7 @@ bool Model::remove_replica(std::uint64_t id, std::chrono::milliseconds limit) {
     std::erase(state->replicas, replica);
     replica->state = ReplicaState::kDead;
     replica->channel.close();
-    dispatch(*state, steady_now());
+    dispatch(*state, now());
   }
   answer(finished);
   if (replica->end) replica->end(!clean);
@@ -219,7 +214,7 @@ bool Model::replica_died(std::uint64_t id, std::string why) {
     take_back(*state, *replica, true, finished);
     std::erase(state->replicas, replica);
     ++state->died;
-    dispatch(*state, steady_now());
+    dispatch(*state, now());
     changed_.notify_all();
   }
   answer(finished);
@@ -402,7 +397,7 @@ void Model::replica_rang(std::uint64_t id) {
     const base::MutexLock lock(mutex_);
     VersionState* version = version_of_replica(id, replica);
     if (version == nullptr) return;
-    const Nanos now = steady_now();
+    const Nanos at = now();
     std::vector<Result> results;
     std::int64_t took_ns = 0;
     for (;;) {
@@ -412,9 +407,9 @@ void Model::replica_rang(std::uint64_t id) {
         break;
       }
       if (!*more) break;
-      take_results(*version, *replica, took_ns, results, now, finished);
+      take_results(*version, *replica, took_ns, results, at, finished);
     }
-    dispatch(*version, now);
+    dispatch(*version, at);
     changed_.notify_all();
   }
   answer(finished);
@@ -512,7 +507,7 @@ void Model::fail_all(Reason reason) {
 
 void Model::answer(Finished& finished, bool here) const {
   if (finished.empty()) return;
-  if (here || !hooks_.post) return answer_here(finished);
+  if (here || !hooks_.post) return answer_here(finished, *hooks_.env);
   // One message for all of a loop: the answers of a batch wake it once, and it writes them itself.
   std::ranges::stable_sort(finished, {}, [](const auto& call) { return call->loop; });
   for (auto first = finished.begin(); first != finished.end();) {
@@ -521,15 +516,15 @@ void Model::answer(Finished& finished, bool here) const {
     Finished mine(std::make_move_iterator(first), std::make_move_iterator(last));
     first = last;
     if (loop < 0) {
-      answer_here(mine);
+      answer_here(mine, *hooks_.env);
     } else {
-      hooks_.post(loop, [calls = std::move(mine)] { answer_here(calls); });
+      hooks_.post(loop, [calls = std::move(mine), env = hooks_.env] { answer_here(calls, *env); });
     }
   }
 }
 
-void Model::answer_here(const Finished& finished) {
-  const Nanos now = steady_now();
+void Model::answer_here(const Finished& finished, base::Env& env) {
+  const Nanos now = env.monotonic_ns();
   for (const auto& call : finished) {
     for (const Item& item : call->items) call->metrics->outcomes[static_cast<std::size_t>(item.reason)]->add();
     call->metrics->latency_s->observe(static_cast<double>(now - call->admitted_ns) * 1e-9);

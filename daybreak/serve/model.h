@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daybreak/base/env.h"
 #include "daybreak/base/error.h"
 #include "daybreak/base/mutex.h"
 #include "daybreak/os/fd.h"
@@ -31,8 +32,7 @@ namespace daybreak::serve {
 
 inline constexpr std::size_t kMaxQueued = 32'768;  // inputs that wait for a version: more are refused as overloaded
 
-using Nanos = std::int64_t;  // of the steady clock
-Nanos steady_now();
+using Nanos = std::int64_t;  // of the server's clock
 
 struct VersionState;
 
@@ -153,6 +153,7 @@ struct VersionInfo {
 struct Hooks {
   std::function<void(Nanos deadline)> wake;                        // somebody must call expire() by then
   std::function<void(int loop, std::function<void()> what)> post;  // runs it on that loop; empty: at once
+  base::Env* env = &base::Env::real();                             // the clock of deadlines
 };
 
 // Any thread may call any function.
@@ -224,7 +225,8 @@ class Model : public std::enable_shared_from_this<Model> {
   void forget_done(const AppConfig* app) DAYBREAK_REQUIRES(mutex_);
   // Together on their loops, or on this thread.
   void answer(Finished& finished, bool here = false) const;
-  static void answer_here(const Finished& finished);
+  static void answer_here(const Finished& finished, base::Env& env);
+  Nanos now() const { return hooks_.env->monotonic_ns(); }
 
   const std::string name_;
   base::Registry& registry_;

@@ -121,7 +121,7 @@ void Query::handle(const ExchangePtr& exchange) {
     const std::string_view accept = request.headers.get("Accept");
     if (accept.find("text/plain") != std::string_view::npos || accept.find("openmetrics") != std::string_view::npos)
       return exchange->respond({200, "text/plain; version=0.0.4; charset=utf-8", apps_.registry().expose(), {}});
-    const double uptime_s = static_cast<double>(steady_now() - began_ns_) * 1e-9;
+    const double uptime_s = static_cast<double>(now() - began_ns_) * 1e-9;
     return exchange->respond(Response::json(200, clipper_metrics(apps_, uptime_s)));
   }
   if (handle_site(exchange, path)) return;
@@ -249,7 +249,7 @@ void Query::open_session(const ExchangePtr& exchange) {
     app->metrics->count_gate("malformed");
     return exchange->respond(denied_response(DAYBREAK_GATE_MALFORMED));
   }
-  auto open = [app, exchange, claim = std::move(claim)] {
+  auto open = [app, exchange, claim = std::move(claim), &env = apps_.env()] {
     const daybreak_gate_v1& gate = app->gate->raw();
     const daybreak_gate_request_v1 request = claim.view();
     daybreak_gate_decision_v1 decision{};
@@ -258,10 +258,7 @@ void Query::open_session(const ExchangePtr& exchange) {
     gate.open_session(gate.context, &request, token, &decision);
     app->metrics->count_gate(gate_word(decision.code));
     if (decision.code != DAYBREAK_GATE_ALLOWED) return exchange->respond(denied_response(decision.code));
-    const auto now_ns =
-        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
-            .count();
-    const std::int64_t left_s = std::max<std::int64_t>(0, (decision.expires_at_ns - now_ns) / 1'000'000'000);
+    const std::int64_t left_s = std::max<std::int64_t>(0, (decision.expires_at_ns - env.unix_ns()) / 1'000'000'000);
     Response response = Response::json(
         200, base::dump_json({{"token", encode_base64url({reinterpret_cast<const char*>(token), sizeof token})},
                               {"expires_in_s", left_s}}));
@@ -294,7 +291,7 @@ std::shared_ptr<Call> Query::make_call(const App& app, Parsed parsed) const {
   call->metrics = app.metrics;
   call->parsed = std::move(parsed);
   call->items.resize(call->parsed.inputs.size());
-  call->admitted_ns = steady_now();
+  call->admitted_ns = now();
   call->deadline_ns = call->admitted_ns + app.config->slo_ns;
   return call;
 }
@@ -436,7 +433,7 @@ void Query::message(const std::shared_ptr<Socket>& socket, std::string_view text
   socket->unanswered.fetch_add(1);
   call->answer = [self = shared_from_this(), socket, opened, id](Call& done) {
     socket->unanswered.fetch_sub(1);
-    const std::int64_t latency_us = (steady_now() - done.admitted_ns) / 1000;
+    const std::int64_t latency_us = (self->now() - done.admitted_ns) / 1000;
     std::string out =
         fmt::format(R"({{"id":{},"version":{},"latency_us":{},)", id, json_string(done.version), latency_us);
     if (done.items.size() == 1) {

@@ -65,12 +65,13 @@ class Query : public std::enable_shared_from_this<Query> {
   std::shared_ptr<Call> make_call(const App& app, Parsed parsed) const;
   base::Status submit(const App& app, const std::shared_ptr<Call>& call);
   std::string render(const Call& call, std::uint32_t index);
+  Nanos now() const { return apps_.env().monotonic_ns(); }
 
   Apps& apps_;
   const QueryOptions options_;
   const std::shared_ptr<Slab> scratch_;  // for requests of apps without a model
   std::atomic<std::int64_t> next_query_{0};
-  const Nanos began_ns_ = steady_now();
+  const Nanos began_ns_ = now();
   GateWorker gate_worker_;
   base::Mutex mutex_;
   base::CondVar changed_;

@@ -6,11 +6,13 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <limits>
 #include <tuple>
 
+#include "daybreak/base/atomic.h"
 #include "daybreak/base/log.h"
 #include "daybreak/crypto/hash.h"
 #include "daybreak/crypto/secret.h"
@@ -117,9 +119,9 @@ class Replicas::Impl {
 
   std::optional<ReplicaEvent> wait_event(std::chrono::milliseconds limit) {
     const base::MutexLock lock(mutex_);
-    const Nanos end = steady_now() + std::chrono::nanoseconds(limit).count();
+    const Nanos end = base::monotonic_ns() + std::chrono::nanoseconds(limit).count();  // its thread's patience
     while (events_.empty() && !stopping_) {
-      const Nanos left = end - steady_now();
+      const Nanos left = end - base::monotonic_ns();
       if (left <= 0) return std::nullopt;
       told_.wait_for(mutex_, left);
     }
@@ -220,7 +222,7 @@ class Replicas::Impl {
 
   void run() {
     std::array<epoll_event, 64> events;
-    Nanos next_tick = steady_now() + kTickNs;
+    Nanos next_tick = apps_.env().monotonic_ns() + kTickNs;
     for (;;) {
       const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 1000);
       {
@@ -232,7 +234,7 @@ class Replicas::Impl {
         const std::uint64_t key = events[static_cast<std::size_t>(i)].data.u64;
         timers = handle(static_cast<Kind>(key >> 56), key & ((1ull << 56) - 1)) || timers;
       }
-      const Nanos now = steady_now();
+      const Nanos now = apps_.env().monotonic_ns();
       if (timers || now >= armed_.load(std::memory_order_seq_cst)) expire(now);
       if (now >= next_tick) {
         tick(now);
@@ -261,10 +263,12 @@ class Replicas::Impl {
     for (const auto& model : apps_.models()) next = std::min(next, model->expire(now));
     if (next == kFar) return;
     armed_.store(next, std::memory_order_seq_cst);
+    // From now, not until then: the kernel's clock need not be ours. Of zero a timer would stop.
+    const Nanos left = std::max<Nanos>(next - apps_.env().monotonic_ns(), 1);
     itimerspec time{};
-    time.it_value.tv_sec = next / 1'000'000'000;
-    time.it_value.tv_nsec = next % 1'000'000'000;
-    timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &time, nullptr);
+    time.it_value.tv_sec = left / 1'000'000'000;
+    time.it_value.tv_nsec = left % 1'000'000'000;
+    timerfd_settime(timer_.get(), 0, &time, nullptr);
   }
 
   void rang(std::uint64_t id) {
@@ -282,7 +286,7 @@ class Replicas::Impl {
     os::Fd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fd || peer_pid(fd.get()) == 0 || pending_.size() >= 64) return;
     const int number = fd.get();
-    pending_.emplace(number, Pending{std::move(fd), steady_now()});
+    pending_.emplace(number, Pending{std::move(fd), apps_.env().monotonic_ns()});
     watch(number, Kind::kPending, static_cast<std::uint64_t>(number));
   }
 

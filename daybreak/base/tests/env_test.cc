@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "daybreak/base/clock.h"
 #include "daybreak/base/temp_dir.h"
 
 namespace daybreak::base {
@@ -23,6 +24,15 @@ TEST_F(EnvTest, monotonic_clock_passes_at_least_what_was_slept) {
   env_.sleep_ns(2'000'000);
   EXPECT_GE(env_.monotonic_ns() - before, 2'000'000);
   EXPECT_GT(env_.unix_ns(), 1'700'000'000'000'000'000);
+}
+
+TEST_F(EnvTest, coarse_clock_is_the_monotonic_one_a_few_milliseconds_ago) {
+  for (int i = 0; i < 5; ++i) {
+    const std::int64_t before = env_.monotonic_ns(), coarse = coarse_monotonic_ns(env_), after = env_.monotonic_ns();
+    EXPECT_LE(coarse, after);
+    EXPECT_GE(coarse, before - 20'000'000);  // a tick is 1 to 10 ms
+    env_.sleep_ns(3'000'000);
+  }
 }
 
 TEST_F(EnvTest, random_numbers_do_not_repeat) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "daybreak/base/clock.h"
 #include "daybreak/base/file.h"
 
 namespace daybreak::base {
@@ -14,6 +15,7 @@ TEST(TestEnv, the_clock_moves_only_when_told) {
   env.sleep_ns(5);
   env.advance_ns(10);
   EXPECT_EQ(env.monotonic_ns(), 15);
+  EXPECT_EQ(coarse_monotonic_ns(env), 15);
   EXPECT_EQ(env.unix_ns(), unix_ns + 15);
 }
 

@@ -29,26 +29,6 @@ std::string address_of(const Socket& socket) {
                                : fmt::format("{}:{}", end.address().to_string(), end.port());
 }
 
-std::string http_date() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[40];
-  return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts)};
-}
-
-// The Date header, made once a second on each loop's thread.
-const std::string& date_now() {
-  thread_local std::string text;
-  thread_local Clock::time_point until;
-  const auto now = coarse_now();
-  if (now >= until) {
-    text = http_date();
-    until = now + std::chrono::seconds(1);
-  }
-  return text;
-}
-
 // The loop calls it in turns; it never waits. Whatever happens ends in advance(), which does all that can be done now.
 class Connection final : public ConnectionBase {
  public:
@@ -59,7 +39,7 @@ class Connection final : public ConnectionBase {
         stream_(std::move(stream)),
         remote_(address_of(stream_->socket())),
         reader_(limits_, loop->shared->hosts, loop->shared->options.origins, tls_),
-        requests_(limits_.requests_per_s) {}
+        requests_(limits_.requests_per_s, loop->env()) {}
 
   void start() override {
     error_code ignored;
@@ -90,18 +70,18 @@ class Connection final : public ConnectionBase {
 
   void flush() override { advance(); }
 
-  void expire(Clock::time_point now) override {
+  void expire(Nanos now) override {
     if (websocket_ || ended_) return;  // a WebSocket looks at its own
     if (now >= write_deadline_) return end();
     if (now < read_deadline_) return;
-    read_deadline_ = Clock::time_point::max();
+    read_deadline_ = kNever;
     if (goodbye_ || handshaking_) return end();
     if (reader_.phase() != RequestReader::Phase::kIdle) {
       refuse(408, "the request did not arrive in time\n");
     } else if (slots_.empty()) {
       closing_ = true;
     } else {
-      read_deadline_ = now + limits_.idle_time;  // it is we who are slow
+      read_deadline_ = now + nanos(limits_.idle_time);  // it is we who are slow
     }
     advance();
   }
@@ -134,11 +114,11 @@ class Connection final : public ConnectionBase {
     // for the log
     std::string method, path;
     std::size_t request_bytes = 0;
-    Clock::time_point began;
+    Nanos began = 0;
   };
 
   std::shared_ptr<Connection> self() { return std::static_pointer_cast<Connection>(shared_from_this()); }
-  static Clock::time_point after(milliseconds time) { return coarse_now() + time; }
+  Nanos after(milliseconds time) const { return loop_->now() + nanos(time); }
   bool takes_requests() const { return !closing_ && !broken_ && !upgrade_ && slots_.size() < limits_.pipelined; }
 
   void advance() {
@@ -177,7 +157,7 @@ class Connection final : public ConnectionBase {
       slot.method = request.method;
       slot.path = request.path();
       slot.request_bytes = request.body.size();
-      slot.began = Clock::now();
+      slot.began = loop_->env().monotonic_ns();
     }
     return slot;
   }
@@ -227,7 +207,7 @@ class Connection final : public ConnectionBase {
                 slot.close ? After::kCloses
                 : slot.old ? After::kStaysAndSaysSo
                            : After::kStays,
-                date_now(), slot.bytes);
+                loop_->date(), slot.bytes);
     if (!slot.head_request && response.status != 204 && response.status != 304) {
       if (response.body.size() <= kCopiedBody) {
         slot.bytes += response.body;
@@ -285,7 +265,7 @@ class Connection final : public ConnectionBase {
       self->skip(bytes);
       if (!error && !self->unsent_.empty()) return self->send_rest(count);
       self->writing_ = false;
-      self->write_deadline_ = Clock::time_point::max();
+      self->write_deadline_ = kNever;
       self->broken_ = self->broken_ || static_cast<bool>(error);
       self->sent(count);
       self->advance();
@@ -302,20 +282,19 @@ class Connection final : public ConnectionBase {
   }
 
   void log(const Slot& slot) const {
-    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - slot.began).count();
     loop_->shared->options.access_log({.remote = remote_,
                                        .method = slot.method,
                                        .path = slot.path,
                                        .status = broken_ ? 499 : slot.status,
                                        .request_bytes = slot.request_bytes,
                                        .response_bytes = slot.bytes.size() + slot.body.size(),
-                                       .took_us = took});
+                                       .took_us = (loop_->env().monotonic_ns() - slot.began) / 1000});
   }
 
   void read() {
     if (reading_) return;
     if (!takes_requests()) {
-      read_deadline_ = Clock::time_point::max();
+      read_deadline_ = kNever;
       return;
     }
     if (const auto phase = reader_.phase(); phase != phase_ || phase == RequestReader::Phase::kIdle) {
@@ -347,7 +326,7 @@ class Connection final : public ConnectionBase {
 
   void open_websocket() {
     slots_.clear();
-    read_deadline_ = Clock::time_point::max();
+    read_deadline_ = kNever;
     websocket_ = make_websocket(loop_, std::move(stream_), remote_, std::move(*accepted_), [self = self()] {
       self->websocket_ = nullptr;
       self->ended_ = true;
@@ -404,7 +383,7 @@ class Connection final : public ConnectionBase {
   void end() {
     if (ended_) return;
     ended_ = broken_ = true;
-    read_deadline_ = write_deadline_ = Clock::time_point::max();
+    read_deadline_ = write_deadline_ = kNever;
     error_code ignored;
     if (stream_) stream_->socket().close(ignored);
     if (accepted_ && accepted_->on_close) accepted_->on_close(1006, "the connection was lost");
@@ -423,8 +402,8 @@ class Connection final : public ConnectionBase {
   std::vector<asio::const_buffer> outgoing_;
   std::span<asio::const_buffer> unsent_;  // of outgoing_
   std::uint64_t next_ = 0;
-  Clock::time_point read_deadline_ = Clock::time_point::max();
-  Clock::time_point write_deadline_ = Clock::time_point::max();
+  Nanos read_deadline_ = kNever;
+  Nanos write_deadline_ = kNever;
   RequestReader::Phase phase_ = RequestReader::Phase::kIdle;  // the one that read_deadline_ is for
   bool advancing_ = false;
   bool waits_for_more_ = false;  // the reader has no whole request

@@ -7,26 +7,26 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <ctime>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
 #include <unordered_set>
 #include <vector>
 
+#include "daybreak/base/clock.h"
 #include "daybreak/base/mutex.h"
 #include "daybreak/net/internal/stream.h"
 #include "daybreak/net/server.h"
 
 namespace daybreak::net {
 
-using Clock = std::chrono::steady_clock;
+using Nanos = std::int64_t;  // of the server's clock
+inline constexpr Nanos kNever = std::numeric_limits<Nanos>::max();
 
-// Clock::now(), up to 4 ms ago: for deadlines, at a fifth of the price.
-inline Clock::time_point coarse_now() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return Clock::time_point(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
+inline Nanos nanos(milliseconds time) {
+  return std::chrono::nanoseconds(time).count();
 }
 
 // What all connections of a server share.
@@ -58,6 +58,11 @@ struct Loop : std::enable_shared_from_this<Loop> {
   // Looks at the deadlines of all connections four times a second, while there are any: a timer for each would cost
   // more than the requests do.
   void watch();
+  base::Env& env() const { return *shared->options.env; }
+  // For deadlines.
+  Nanos now() const { return base::coarse_monotonic_ns(env()); }
+  // The Date header, made once a second. On the loop.
+  const std::string& date();
 
   const std::shared_ptr<Shared> shared;
   const int index;
@@ -75,6 +80,10 @@ struct Loop : std::enable_shared_from_this<Loop> {
   base::Mutex mutex;
   std::vector<Answer> answers DAYBREAK_GUARDED_BY(mutex);
   bool stopped DAYBREAK_GUARDED_BY(mutex) = false;
+
+ private:
+  std::string date_;
+  Nanos date_until_ = 0;
 };
 
 class ConnectionBase : public std::enable_shared_from_this<ConnectionBase> {
@@ -93,7 +102,7 @@ class ConnectionBase : public std::enable_shared_from_this<ConnectionBase> {
   // Writes the answers that are next.
   virtual void flush() = 0;
   // Ends what has taken too long.
-  virtual void expire(Clock::time_point now) = 0;
+  virtual void expire(Nanos now) = 0;
   // Ends as soon as what is under way has been answered.
   virtual void drain() = 0;
   // Ends at once.

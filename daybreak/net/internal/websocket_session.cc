@@ -35,7 +35,7 @@ class WebSocketSession final : public WebSocketBase, public std::enable_shared_f
         stream_(std::move(stream), limits_.message_bytes),
         remote_(std::move(remote)),
         handlers_(std::move(handlers)),
-        messages_(limits_.messages_per_s) {}
+        messages_(limits_.messages_per_s, loop->env()) {}
 
   void start(const Request& asked, Headers headers) override {
     stream_.limit_times(limits_.header_time, limits_.idle_time);

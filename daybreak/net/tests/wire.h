@@ -59,6 +59,13 @@ class Wire {
     if (ours_ >= 0) ::close(std::exchange(ours_, -1));
     turn();
   }
+  // The loop looks at its deadlines, as it does by itself four times a second.
+  void expire() {
+    asio::post(loop_->io, [this] { connection_->expire(loop_->now()); });
+    turn();
+  }
+  // From now on this end reads nothing.
+  void go_deaf() { deaf_ = true; }
   // All that the server has said so far.
   const std::string& heard() const { return heard_; }
   std::size_t connections() const { return shared_->connections.load(); }
@@ -69,7 +76,7 @@ class Wire {
       loop_->io.restart();
       char bytes[16 * 1024];
       ssize_t got = 0;
-      while (ours_ >= 0 && (got = ::recv(ours_, bytes, sizeof bytes, 0)) > 0)
+      while (ours_ >= 0 && !deaf_ && (got = ::recv(ours_, bytes, sizeof bytes, 0)) > 0)
         heard_.append(bytes, static_cast<std::size_t>(got));
     } while (loop_->io.poll() > 0);
   }
@@ -79,6 +86,7 @@ class Wire {
   std::shared_ptr<ConnectionBase> connection_;
   int ours_ = -1;
   int full_ = 0;
+  bool deaf_ = false;
   std::string heard_;
 };
 

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "daybreak/base/json.h"
+#include "daybreak/base/test_env.h"
 #include "daybreak/net/client.h"
 #include "daybreak/serve/tests/fakes.h"
 
@@ -21,6 +24,7 @@ class Serving : public testing::Test {
     CoreOptions options;
     options.admin_token = kToken;
     options.threads = 1;
+    options.env = &env_;
     options.body_bytes = 1u << 20;
     options.query.server_id = "the server";
     options.query.site = {{"/", {"text/html; charset=utf-8", "<p>hello"}}};
@@ -64,6 +68,22 @@ class Serving : public testing::Test {
     return response.body;
   }
 
+  // Its clock stands still: no deadline passes unless a test lets it. Then the server has to be told, whose timer is the
+  // kernel's.
+  void advance_ns(Nanos duration) {
+    env_.advance_ns(duration);
+    core_->replicas().wake(0);
+  }
+  // The answer to a request that the model has begun to compute.
+  std::future<net::Response> begin(const std::string& app) {
+    const int calls = model_.calls;
+    auto answer = std::async(std::launch::async,
+                             [this, app] { return send("POST", "/" + app + "/predict", R"({"input":[1,2]})"); });
+    while (model_.calls == calls) std::this_thread::yield();
+    return answer;
+  }
+
+  base::TestEnv env_;
   FakeModel model_;
   FakeGate gate_;
   std::unique_ptr<Core> core_;
@@ -88,10 +108,13 @@ TEST_F(Serving, an_app_without_a_model_gives_its_default) {
 TEST_F(Serving, at_its_deadline_a_request_gets_the_default_with_the_reason) {
   add_app("fast", 20'000, "0");
   ASSERT_TRUE(core_->apps().link("fast", "m"));
-  model_.sleep_ms = 1500;
-  const auto began = std::chrono::steady_clock::now();
-  const Json answer = *base::parse_json(predict("fast", R"({"input":[1,2]})"));
-  EXPECT_LT(std::chrono::steady_clock::now() - began, milliseconds(1200));
+  model_.hold_up();
+  auto response = begin("fast");
+  advance_ns(19'999'999);
+  EXPECT_EQ(core_->apps().models()[0]->outstanding(), 1u);
+  advance_ns(1);
+  const Json answer = *base::parse_json(response.get().body);
+  model_.let_go();
   EXPECT_EQ(answer["default"], true);
   EXPECT_EQ(answer["default_explanation"], "Failed to retrieve a prediction response within the specified latency SLO");
 }
@@ -99,8 +122,11 @@ TEST_F(Serving, at_its_deadline_a_request_gets_the_default_with_the_reason) {
 TEST_F(Serving, an_app_without_a_default_refuses_with_503) {
   add_app("strict", 20'000, std::nullopt);
   ASSERT_TRUE(core_->apps().link("strict", "m"));
-  model_.sleep_ms = 300;
-  const net::Response response = send("POST", "/strict/predict", R"({"input":[1,2]})");
+  model_.hold_up();
+  auto answer = begin("strict");
+  advance_ns(20'000'000);
+  const net::Response response = answer.get();
+  model_.let_go();
   EXPECT_EQ(response.status, 503);
   EXPECT_EQ(response.headers.get("Retry-After"), "1");
   EXPECT_EQ(response.body, R"({"error":"deadline"})");

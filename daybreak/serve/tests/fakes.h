@@ -6,17 +6,16 @@
 #include <mutex>
 #include <set>
 #include <string>
-#include <thread>
 
 #include "daybreak/base/capsule.h"
 
 namespace daybreak::serve {
 
-// Adds its inputs; sleeps before, fails for a first number of -1 and gives NaN for -2.
+// Adds its inputs, once it is not held up; fails for a first number of -1 and gives NaN for -2.
 struct FakeModel {
   std::atomic<int> held{1};
-  std::atomic<int> sleep_ms{0};
   std::atomic<int> calls{0};
+  std::atomic<bool> held_up{false};
   daybreak_model_v1 raw{};
 
   explicit FakeModel(std::uint64_t elements = 2) {
@@ -32,7 +31,7 @@ struct FakeModel {
                      std::size_t size) -> std::int32_t {
       auto* self = static_cast<FakeModel*>(context);
       ++self->calls;
-      std::this_thread::sleep_for(std::chrono::milliseconds(self->sleep_ms.load()));
+      self->held_up.wait(true);
       const auto* in = static_cast<const float*>(inputs);
       for (std::uint64_t i = 0; i < count; ++i) {
         float sum = 0;
@@ -46,6 +45,11 @@ struct FakeModel {
       }
       return 0;
     };
+  }
+  void hold_up() { held_up = true; }
+  void let_go() {
+    held_up = false;
+    held_up.notify_all();
   }
 };
 

@@ -5,16 +5,18 @@
 #include <cstring>
 #include <thread>
 
+#include "daybreak/base/test_env.h"
+
 namespace daybreak::serve {
 namespace {
 
 using std::chrono::milliseconds;
 
-// A model whose replicas the test is.
+// A model whose replicas the test is, on a clock that stands still.
 class ModelQueue : public testing::Test {
  protected:
   void SetUp() override {
-    model_ = *Model::create("m", registry_, {[](Nanos) {}, nullptr});
+    model_ = *Model::create("m", registry_, {[](Nanos) {}, nullptr, &env_});
     auto config = std::make_shared<AppConfig>();
     config->name = "a";
     config->default_output = "-1";
@@ -51,7 +53,7 @@ class ModelQueue : public testing::Test {
     EXPECT_TRUE(model_->add_replica(version, std::make_shared<Replica>(id, mapping, std::move(event))));
     if (ready) model_->replica_ready(id, 1);
     const Slab& slab = *model_->slab();
-    return {id, std::make_unique<ReplicaSide>(mapping, std::span(slab.data(), slab.size_bytes()), bell)};
+    return {id, std::make_unique<ReplicaSide>(mapping, std::span(slab.data(), slab.size_bytes()), bell, env_)};
   }
 
   // One input of one number. What became of it is in outcomes_[its place].
@@ -64,7 +66,7 @@ class ModelQueue : public testing::Test {
     call->parsed.block = std::move(*model_->slab()->allocate(8));
     call->parsed.inputs = {{0, 8}};
     call->items.resize(1);
-    call->admitted_ns = steady_now();
+    call->admitted_ns = env_.monotonic_ns();
     call->deadline_ns = call->admitted_ns + call->app->slo_ns;
     const std::size_t number = outcomes_.size();
     outcomes_.push_back("waits");
@@ -78,6 +80,13 @@ class ModelQueue : public testing::Test {
     return number;
   }
 
+  Nanos expire() { return model_->expire(env_.monotonic_ns()); }
+  // Until the removal of the only replica has begun.
+  void wait_for_draining() {
+    while (model_->replicas().at(0).state != ReplicaState::kDraining) std::this_thread::yield();
+  }
+
+  base::TestEnv env_;
   base::Registry registry_;
   std::shared_ptr<Model> model_;
   std::shared_ptr<const AppConfig> app_;
@@ -152,8 +161,12 @@ TEST_F(ModelQueue, at_the_deadline_the_reason_is_given_and_a_late_result_is_drop
   Side side = add_replica("1");
   const auto first = ask({}, 1'000'000), second = ask({}, 1'000'000);
   EXPECT_EQ(side.take(), 2u);
-  EXPECT_LT(model_->expire(steady_now() - 1'000'000'000), steady_now() + 1'000'000'000);
-  model_->expire(steady_now() + 2'000'000);
+  const Nanos deadline = env_.monotonic_ns() + 1'000'000;
+  env_.advance_ns(999'999);
+  EXPECT_EQ(expire(), deadline);
+  EXPECT_EQ(outcomes_[first], "waits");
+  env_.advance_ns(1);
+  EXPECT_GT(expire(), deadline);  // nobody waits any more
   EXPECT_EQ(outcomes_[first], "deadline");
   EXPECT_EQ(outcomes_[second], "deadline");
   side.answer();
@@ -166,7 +179,8 @@ TEST_F(ModelQueue, an_input_whose_deadline_has_passed_is_not_computed) {
   ASSERT_TRUE(model_->set_current("1"));
   Side side = add_replica("1");
   ask({}, 1'000'000);
-  model_->expire(steady_now() + 2'000'000);
+  env_.advance_ns(1'000'000);
+  expire();
   EXPECT_EQ(side.take(), 0u);
 }
 
@@ -263,7 +277,7 @@ TEST_F(ModelQueue, removing_waits_for_what_the_replica_computes) {
   const auto first = ask();
   side.take();
   std::thread thread([&] {
-    std::this_thread::sleep_for(milliseconds(20));
+    wait_for_draining();
     side.answer();
     model_->replica_rang(side.id);
   });
@@ -273,15 +287,35 @@ TEST_F(ModelQueue, removing_waits_for_what_the_replica_computes) {
   EXPECT_TRUE(model_->replicas().empty());
 }
 
+TEST_F(ModelQueue, a_replica_that_does_not_end_in_time_is_cut_short) {
+  add_version("1");
+  ASSERT_TRUE(model_->set_current("1"));
+  Side side = add_replica("1");
+  const auto first = ask();
+  side.take();
+  std::thread thread([&] {
+    wait_for_draining();
+    env_.advance_ns(5'000'000'000);
+    model_->replica_rang(side.id);  // with nothing: whoever waits looks at the clock again
+  });
+  EXPECT_FALSE(model_->remove_replica(side.id, milliseconds(5000)));
+  thread.join();
+  EXPECT_TRUE(model_->replicas().empty());
+  EXPECT_EQ(outcomes_[first], "waits");  // for another replica, until its deadline
+  env_.advance_ns(5'000'000'000);
+  expire();
+  EXPECT_EQ(outcomes_[first], "deadline");
+}
+
 TEST_F(ModelQueue, more_than_can_be_done_in_time_is_refused_at_once) {
   add_version("1", 1);
   ASSERT_TRUE(model_->set_current("1"));
   Side side = add_replica("1");
-  // One batch takes 20 ms, as far as the model knows.
+  // One batch, of one input, takes 20 ms.
   for (int i = 0; i < 3; ++i) {
     ask();
     side.take();
-    std::this_thread::sleep_for(milliseconds(20));
+    env_.advance_ns(20'000'000);
     side.answer();
     model_->replica_rang(side.id);
   }
@@ -290,9 +324,8 @@ TEST_F(ModelQueue, more_than_can_be_done_in_time_is_refused_at_once) {
     const auto number = ask({}, 200'000'000);
     (outcomes_[number] == "overloaded" ? refused : admitted) += 1;
   }
-  EXPECT_GT(admitted, 3u);
-  EXPECT_LT(admitted, 11u);
-  EXPECT_EQ(admitted + refused, 40u);
+  EXPECT_EQ(admitted, 9u);  // 9 times 20 ms is within 92% of 200 ms
+  EXPECT_EQ(refused, 31u);
 }
 
 TEST_F(ModelQueue, a_model_error_is_an_outcome_and_is_kept_for_its_owner) {
