@@ -48,7 +48,7 @@ base::Result<std::unique_ptr<Core>> Core::start(CoreOptions options) {
       [self](Nanos deadline) { self->replicas_->wake(deadline); },
       [self](int loop, std::function<void()> what) { self->query_server_->post(loop, std::move(what)); }, options.env});
   DAYBREAK_ASSIGN(core->replicas_, Replicas::start(*core->apps_));
-  core->query_ = std::make_shared<Query>(*core->apps_, options.query);
+  DAYBREAK_ASSIGN(core->query_, Query::create(*core->apps_, options.query));
   core->admin_ = std::make_unique<Admin>(options.admin_token, options.deploy_gate, core->query_->gate_worker());
   DAYBREAK_TRY(core->listen(options));
   return core;

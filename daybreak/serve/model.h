@@ -3,6 +3,9 @@
 // A request is a Call; each of its inputs is an Item that gets exactly one outcome: the model's answer, or the reason
 // why there is none. Requests wait in one queue a version, the earliest deadline first, and join the open batch of the
 // replica that will come to them soonest (channel.h). Each is answered at its deadline whatever the model does.
+//
+// Its functions are in three files: model_requests.cc (admission, queue, batches, deadlines), model_replicas.cc and
+// model_versions.cc.
 #pragma once
 
 #include <array>

@@ -26,10 +26,12 @@ struct QueryOptions {
   std::map<std::string, std::string> site_headers;
 };
 
-// Answers requests; lives as long as the server that calls it, and longer than all exchanges.
+// Answers requests; lives as long as the server that calls it, and longer than all exchanges. Its functions are in
+// query_routes.cc, query_sessions.cc (challenge, open and close) and query_sockets.cc.
 class Query : public std::enable_shared_from_this<Query> {
  public:
-  Query(Apps& apps, QueryOptions options);
+  // kResourceExhausted when there is no memory for the inputs of apps without a model.
+  static base::Result<std::shared_ptr<Query>> create(Apps& apps, QueryOptions options);
   ~Query();
   Query(const Query&) = delete;
   Query& operator=(const Query&) = delete;
@@ -45,6 +47,7 @@ class Query : public std::enable_shared_from_this<Query> {
   using AppPtr = std::shared_ptr<const App>;
   struct Socket;
 
+  Query(Apps& apps, QueryOptions options, std::shared_ptr<Slab> scratch);
   void handle_app(const ExchangePtr& exchange, std::string_view name, std::string_view verb);
   void handle_own(const ExchangePtr& exchange, std::string_view path);
   bool handle_site(const ExchangePtr& exchange, std::string_view path);
