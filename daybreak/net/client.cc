@@ -1,23 +1,23 @@
 #include "daybreak/net/client.h"
 
-#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <optional>
 #include <utility>
 
 #include "daybreak/net/internal/layer.h"
 #include "daybreak/net/internal/link.h"
+#include "daybreak/net/internal/response_reader.h"
 
 namespace daybreak::net {
 
-namespace beast = boost::beast;
-namespace http = beast::http;
+namespace http = boost::beast::http;
 using base::Code;
 using base::fail;
 
 class Client::Impl {
  public:
-  Impl(const std::string& host, std::uint16_t port, const ClientOptions& options) : link_(host, port, options) {}
+  Impl(const std::string& host, std::uint16_t port, const ClientOptions& options)
+      : link_(host, port, options), limits_{.body_bytes = options.max_response_bytes} {}
 
   base::Status open() {
     DAYBREAK_ASSIGN(auto stream, link_.connect());
@@ -27,6 +27,32 @@ class Client::Impl {
 
   base::Result<Response> request(const Request& request) {
     if (!layer_) return fail(Code::kUnavailable, "the connection has ended: connect again");
+    const error_code sent = send(request);
+    // A server that refuses may answer before it has read all: its answer counts.
+    error_code error = sent;
+    if (error != asio::error::timed_out) {
+      reader_.expect(request.method);
+      error = wait([&](const Link::Done& done) { read(done); });
+    }
+    const std::string what = request.method + " " + request.target;
+    if (error) {
+      layer_.reset();
+      return std::unexpected(link_.transport_error(what, sent ? sent : error));
+    }
+    if (reader_.fault() != Fault::kNone) {
+      layer_.reset();
+      return fail(Code::kUnavailable, "{}: {}", what, reader_.fault_text());
+    }
+    if (!reader_.keep_alive()) layer_.reset();
+    return std::move(reader_.response());
+  }
+
+ private:
+  error_code wait(const std::function<void(Link::Done)>& begin) {
+    return link_.wait(begin, [&] { layer_->close(); });
+  }
+
+  error_code send(const Request& request) {
     http::request<http::string_body> message;
     message.version(11);
     message.method_string(request.method);
@@ -35,42 +61,29 @@ class Client::Impl {
     for (const Header header : request.headers) message.set(header.name, header.value);
     message.body() = request.body;
     message.prepare_payload();
-    http::response_parser<http::string_body> parser;
-    parser.body_limit(link_.options().max_response_bytes);
-    if (request.method == "HEAD") parser.skip(true);
-    const auto close = [&] { layer_->close(); };
-    error_code error = link_.wait(
-        [&](const Link::Done& done) {
-          http::async_write(*layer_, message, [done](const error_code& result, std::size_t) { done(result); });
-        },
-        close);
-    // A server that refuses may answer before it has read all: its answer counts.
-    const error_code sent = error;
-    if (error != asio::error::timed_out) {
-      error = link_.wait(
-          [&](const Link::Done& done) {
-            http::async_read(*layer_, buffer_, parser, [done](const error_code& result, std::size_t) { done(result); });
-          },
-          close);
-    }
-    if (error) {
-      layer_.reset();
-      return std::unexpected(link_.transport_error(request.method + " " + request.target, sent ? sent : error));
-    }
-    if (!parser.keep_alive()) layer_.reset();
-    auto answer = parser.release();
-    Response response;
-    response.status = static_cast<int>(answer.result_int());
-    response.content_type = std::string(answer[http::field::content_type]);
-    for (const auto& field : answer.base()) response.headers.add(field.name_string(), field.value());
-    response.body = std::move(answer.body());
-    return response;
+    return wait([&](const Link::Done& done) {
+      http::async_write(*layer_, message, [done](const error_code& result, std::size_t) { done(result); });
+    });
   }
 
- private:
+  // Until the reader has a response, or has found a fault.
+  void read(const Link::Done& done) {
+    const std::span<char> to = reader_.prepare();
+    layer_->async_read_some(asio::mutable_buffer(to.data(), to.size()),
+                            [this, done](const error_code& error, std::size_t bytes) {
+                              if (error && error != asio::error::eof) return done(error);
+                              reader_.committed(bytes);
+                              auto outcome = reader_.next();
+                              if (error && outcome == ResponseReader::Outcome::kMore) outcome = reader_.finish();
+                              if (outcome == ResponseReader::Outcome::kMore) return read(done);
+                              done({});
+                            });
+  }
+
   Link link_;
+  const Limits limits_;
+  ResponseReader reader_{limits_};
   std::optional<Layer> layer_;  // until the connection has ended
-  beast::flat_buffer buffer_;
 };
 
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
