@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <deque>
 
+#include "daybreak/net/internal/answers.h"
 #include "daybreak/net/internal/bucket.h"
 #include "daybreak/net/internal/origin.h"
 #include "daybreak/net/internal/request_reader.h"
@@ -17,8 +17,6 @@ namespace {
 // instead of a reset.
 constexpr std::chrono::milliseconds kLinger{1000};
 constexpr std::size_t kLingerBytes = 4u << 20;
-// A body up to this size is copied behind its head, so that both are one piece.
-constexpr std::size_t kCopiedBody = 16 * 1024;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 std::string address_of(const Socket& socket) {
@@ -27,6 +25,30 @@ std::string address_of(const Socket& socket) {
   if (error) return "?";
   return end.address().is_v6() ? fmt::format("[{}]:{}", end.address().to_string(), end.port())
                                : fmt::format("{}:{}", end.address().to_string(), end.port());
+}
+
+// What a connection is doing, in the order in which it may: it goes forward alone, and never back (may_follow).
+enum class Stage : unsigned char {
+  kHandshake,  // TLS is being set up
+  kOpen,       // requests are taken, unless one waits to become a WebSocket
+  kClosing,    // no more are taken; those that are here are answered
+  kGoodbye,    // the last answer is written: the client is told, and what it is still sending is read over
+  kWebSocket,  // the stream is a WebSocket's
+  kBroken,     // nothing can be read or written any more; it ends when the turn does
+  kEnded,      // the socket is closed, and what came late is for nobody
+};
+
+bool may_follow(Stage next, Stage before) {
+  switch (next) {
+    case Stage::kHandshake: return false;
+    case Stage::kOpen: return before == Stage::kHandshake;
+    case Stage::kClosing: return before < Stage::kClosing;  // a handshake, too, may be overtaken by the server's end
+    case Stage::kGoodbye: return before == Stage::kClosing;
+    case Stage::kWebSocket: return before == Stage::kOpen || before == Stage::kClosing;  // "Connection: upgrade, close"
+    case Stage::kBroken: return before < Stage::kGoodbye;
+    case Stage::kEnded: return before < Stage::kEnded;
+  }
+  return false;
 }
 
 // The loop calls it in turns; it never waits. Whatever happens ends in advance(), which does all that can be done now.
@@ -39,7 +61,8 @@ class Connection final : public ConnectionBase {
         stream_(std::move(stream)),
         remote_(address_of(stream_->socket())),
         reader_(limits_, loop->shared->hosts, loop->shared->options.origins, tls_),
-        requests_(limits_.requests_per_s, loop->env()) {}
+        requests_(limits_.requests_per_s, loop->env()),
+        stage_(tls_ ? Stage::kHandshake : Stage::kOpen) {}
 
   void start() override {
     error_code ignored;
@@ -52,34 +75,38 @@ class Connection final : public ConnectionBase {
     }
     if (full) return end();
     read_deadline_ = after(limits_.header_time);
-    reading_ = handshaking_ = true;
+    reading_ = true;
     stream_->async_handshake([self = self()](const error_code& error) {
-      self->reading_ = self->handshaking_ = false;
-      self->broken_ = self->broken_ || static_cast<bool>(error);
+      self->reading_ = false;
+      if (error) {
+        self->break_off();
+      } else if (self->stage_ == Stage::kHandshake) {
+        self->move_to(Stage::kOpen);
+      }
       self->advance();
     });
   }
 
   void answered(std::uint64_t sequence, Response response) override {
-    if (ended_ || slots_.empty() || sequence - slots_.front().sequence >= slots_.size()) return;
-    Slot& slot = slots_[sequence - slots_.front().sequence];
-    if (slot.ready) return;
-    if (upgrade_ && sequence == slots_.back().sequence) upgrade_.reset();
-    fill(slot, std::move(response));
+    if (stage_ == Stage::kEnded) return;
+    Answer* const answer = answers_.awaited(sequence);
+    if (answer == nullptr) return;
+    if (upgrade_ && sequence == answers_.back().sequence) upgrade_.reset();
+    fill(*answer, std::move(response));
   }
 
   void flush() override { advance(); }
 
   void expire(Nanos now) override {
-    if (websocket_ || ended_) return;  // a WebSocket looks at its own
+    if (stage_ == Stage::kWebSocket || stage_ == Stage::kEnded) return;  // a WebSocket looks at its own
     if (now >= write_deadline_) return end();
     if (now < read_deadline_) return;
     read_deadline_ = kNever;
-    if (goodbye_ || handshaking_) return end();
+    if (stage_ == Stage::kGoodbye || stage_ == Stage::kHandshake) return end();
     if (reader_.phase() != RequestReader::Phase::kIdle) {
       refuse(408, "the request did not arrive in time\n");
-    } else if (slots_.empty()) {
-      closing_ = true;
+    } else if (answers_.empty()) {
+      close();
     } else {
       read_deadline_ = now + nanos(limits_.idle_time);  // it is we who are slow
     }
@@ -87,51 +114,47 @@ class Connection final : public ConnectionBase {
   }
 
   void drain() override {
-    draining_ = true;
-    if (websocket_) return websocket_->close(1001, "the server is going away");
-    if (slots_.empty() && reader_.phase() == RequestReader::Phase::kIdle) closing_ = true;
+    if (stage_ == Stage::kWebSocket) return websocket_->close(1001, "the server is going away");
+    if (answers_.empty() && reader_.phase() == RequestReader::Phase::kIdle) close();
     advance();
   }
 
   void abort() override {
-    if (websocket_) return websocket_->abort();
+    if (stage_ == Stage::kWebSocket) return websocket_->abort();
     end();
   }
 
  private:
-  // An answer that is awaited, or that waits for those before it.
-  struct Slot {
-    std::uint64_t sequence = 0;
-    bool ready = false;
-    bool close = false;
-    bool head_request = false;
-    bool options_request = false;
-    bool old = false;    // of HTTP/1.0
-    std::string origin;  // of a page from elsewhere, which may read the answer
-    int status = 0;
-    std::string bytes;  // the head, and the body when it is small
-    std::string body;   // when it is not
-    // for the log
-    std::string method, path;
-    std::size_t request_bytes = 0;
-    Nanos began = 0;
-  };
-
   std::shared_ptr<Connection> self() { return std::static_pointer_cast<Connection>(shared_from_this()); }
   Nanos after(milliseconds time) const { return loop_->now() + nanos(time); }
-  bool takes_requests() const { return !closing_ && !broken_ && !upgrade_ && slots_.size() < limits_.pipelined; }
+  bool takes_requests() const { return stage_ == Stage::kOpen && !upgrade_ && answers_.size() < limits_.pipelined; }
+  // The server as a whole is going away.
+  bool draining() const { return loop_->shared->draining.load(std::memory_order_relaxed); }
+
+  void move_to(Stage next) {
+    DAYBREAK_CHECK(may_follow(next, stage_));
+    stage_ = next;
+  }
+  // No more requests, whatever the stage.
+  void close() {
+    if (stage_ < Stage::kClosing) move_to(Stage::kClosing);
+  }
+  // The transport has failed, which nobody but advance() ends.
+  void break_off() {
+    if (stage_ < Stage::kGoodbye) move_to(Stage::kBroken);
+  }
 
   void advance() {
-    if (advancing_ || websocket_ || ended_) return;
+    if (advancing_ || stage_ == Stage::kWebSocket || stage_ == Stage::kEnded) return;
     advancing_ = true;  // handlers may answer while we are here
     do {
       take_requests();
       write();
     } while (takes_requests() && reader_.buffered() > 0 && !waits_for_more_);
     advancing_ = false;
-    if (broken_) return end();
-    if (accepted_ && slots_.size() == 1 && !writing_) return open_websocket();
-    if (closing_ && slots_.empty() && !writing_) return goodbye();
+    if (stage_ == Stage::kBroken) return end();
+    if (accepted_ && answers_.size() == 1 && !writing_) return open_websocket();
+    if (stage_ >= Stage::kClosing && answers_.empty() && !writing_) return goodbye();
     read();
   }
 
@@ -148,92 +171,59 @@ class Connection final : public ConnectionBase {
     }
   }
 
-  Slot& add_slot(const Request& request) {
-    Slot& slot = slots_.emplace_back();
-    slot.sequence = next_++;
-    slot.head_request = request.method == "HEAD";
-    slot.options_request = request.method == "OPTIONS";
+  Answer& add_answer(const Request& request) {
+    Answer& answer = answers_.add(request.method);
     if (loop_->shared->logs) {
-      slot.method = request.method;
-      slot.path = request.path();
-      slot.request_bytes = request.body.size();
-      slot.began = loop_->env().monotonic_ns();
+      answer.method = request.method;
+      answer.path = request.path();
+      answer.request_bytes = request.body.size();
+      answer.began_ns = loop_->env().monotonic_ns();
     }
-    return slot;
+    return answer;
   }
 
   void take(Request request, bool keep_alive, bool old) {
     phase_ = RequestReader::Phase::kIdle;
     request.remote = remote_;
-    Slot& slot = add_slot(request);
-    slot.close = !keep_alive;
-    slot.old = old;
-    if (is_cross_origin(request)) slot.origin = request.headers.get("Origin");
-    if (!keep_alive) closing_ = true;
+    Answer& answer = add_answer(request);
+    answer.close = !keep_alive;
+    answer.old = old;
+    if (is_cross_origin(request)) answer.origin = request.headers.get("Origin");
+    if (!keep_alive) close();
     if (!requests_.take()) {
       Response response = Response::text(429, "too many requests on this connection\n");
       response.headers.add("Retry-After", "1");
-      return fill(slot, std::move(response));
+      return fill(answer, std::move(response));
     }
-    if (is_preflight(request)) return fill(slot, preflight_answer(request));
-    if (slot.options_request && (request.target == "*" || request.target == "/"))
-      return fill(slot, allowed_answer("GET, HEAD, POST, DELETE"));
+    if (is_preflight(request)) return fill(answer, preflight_answer(request));
+    if (answer.options_request && (request.target == "*" || request.target == "/"))
+      return fill(answer, allowed_answer("GET, HEAD, POST, DELETE"));
     if (request.is_upgrade()) upgrade_ = request;  // nothing is read until it is known what this connection becomes
-    loop_->shared->handler(std::make_shared<Exchange>(self(), slot.sequence, std::move(request)));
+    loop_->shared->handler(std::make_shared<Exchange>(self(), answer.sequence, std::move(request)));
   }
 
   // An answer of the server's own, behind those that are awaited; then the connection ends.
   void refuse(int status, std::string_view text) {
-    closing_ = lingers_ = true;
-    Slot& slot = add_slot(reader_.request());
-    slot.close = true;
-    fill(slot, Response::text(status, std::string(text)));
+    close();
+    lingers_ = true;
+    Answer& answer = add_answer(reader_.request());
+    answer.close = true;
+    fill(answer, Response::text(status, std::string(text)));
   }
 
-  static Response allowed_answer(std::string_view methods) {
-    Response response{204, "", "", {}};
-    response.headers.add("Allow", fmt::format("{}{}OPTIONS", methods, methods.empty() ? "" : ", "));
-    return response;
-  }
-
-  void fill(Slot& slot, Response response) {
-    slot.close = slot.close || draining_ || loop_->shared->draining.load(std::memory_order_relaxed);
-    // Who asks what is allowed is told, and not that asking is not.
-    if (slot.options_request && response.status == 405) response = allowed_answer(response.headers.get("Allow"));
-    if (!slot.origin.empty()) allow_origin(slot.origin, response);
-    slot.status = response.status;
-    slot.bytes.reserve(256 + (response.body.size() <= kCopiedBody ? response.body.size() : 0));
-    encode_head(response,
-                slot.close ? After::kCloses
-                : slot.old ? After::kStaysAndSaysSo
-                           : After::kStays,
-                loop_->date(), slot.bytes);
-    if (!slot.head_request && response.status != 204 && response.status != 304) {
-      if (response.body.size() <= kCopiedBody) {
-        slot.bytes += response.body;
-      } else {
-        slot.body = std::move(response.body);
-      }
-    }
-    slot.ready = true;
+  void fill(Answer& answer, Response response) {
+    answer.close = answer.close || draining();
+    answer.fill(std::move(response), loop_->date());
   }
 
   // Writes all answers that are next, together.
   void write() {
-    if (writing_ || broken_) return;
-    std::size_t count = 0, bytes = 0;
+    if (writing_ || stage_ >= Stage::kBroken) return;
     outgoing_.clear();
-    for (const Slot& slot : slots_) {
-      if (!slot.ready) break;
-      outgoing_.emplace_back(slot.bytes.data(), slot.bytes.size());
-      if (!slot.body.empty()) outgoing_.emplace_back(slot.body.data(), slot.body.size());
-      bytes += slot.bytes.size() + slot.body.size();
-      ++count;
-      if (slot.close) break;
-    }
+    const auto [count, bytes] = answers_.gather(outgoing_);
     if (count > 0) {
       send(bytes, count);
-    } else if (waits_for_more_ && slots_.empty() && reader_.take_continue()) {
+    } else if (waits_for_more_ && answers_.empty() && reader_.take_continue()) {
       outgoing_.emplace_back(kContinue.data(), kContinue.size());
       send(kContinue.size(), 0);
     }
@@ -243,8 +233,8 @@ class Connection final : public ConnectionBase {
   void send(std::size_t bytes, std::size_t count) {
     error_code error;
     const std::size_t done = stream_->write_now(outgoing_, error);  // most answers fit into the socket at once
-    if (error && error != asio::error::would_block && error != asio::error::try_again) broken_ = true;
-    if (broken_ || done == bytes) return sent(count);
+    if (error && error != asio::error::would_block && error != asio::error::try_again) break_off();
+    if (stage_ == Stage::kBroken || done == bytes) return sent(count);
     unsent_ = outgoing_;
     skip(done);
     writing_ = true;
@@ -266,7 +256,7 @@ class Connection final : public ConnectionBase {
       if (!error && !self->unsent_.empty()) return self->send_rest(count);
       self->writing_ = false;
       self->write_deadline_ = kNever;
-      self->broken_ = self->broken_ || static_cast<bool>(error);
+      if (error) self->break_off();
       self->sent(count);
       self->advance();
     });
@@ -274,21 +264,21 @@ class Connection final : public ConnectionBase {
 
   void sent(std::size_t count) {
     for (; count > 0; --count) {
-      const Slot& slot = slots_.front();
-      if (loop_->shared->logs) log(slot);
-      closing_ = closing_ || slot.close;
-      slots_.pop_front();
+      const Answer& answer = answers_.front();
+      if (loop_->shared->logs) log(answer);
+      if (answer.close) close();
+      answers_.pop_front();
     }
   }
 
-  void log(const Slot& slot) const {
+  void log(const Answer& answer) const {
     loop_->shared->options.access_log({.remote = remote_,
-                                       .method = slot.method,
-                                       .path = slot.path,
-                                       .status = broken_ ? 499 : slot.status,
-                                       .request_bytes = slot.request_bytes,
-                                       .response_bytes = slot.bytes.size() + slot.body.size(),
-                                       .took_us = (loop_->env().monotonic_ns() - slot.began) / 1000});
+                                       .method = answer.method,
+                                       .path = answer.path,
+                                       .status = stage_ >= Stage::kBroken ? 499 : answer.status,
+                                       .request_bytes = answer.request_bytes,
+                                       .response_bytes = answer.bytes.size() + answer.body.size(),
+                                       .took_us = (loop_->env().monotonic_ns() - answer.began_ns) / 1000});
   }
 
   void read() {
@@ -312,41 +302,44 @@ class Connection final : public ConnectionBase {
   }
 
   void got(const error_code& error, std::size_t bytes) {
-    if (!closing_ && !broken_) {
+    if (stage_ == Stage::kOpen) {
       if (!error) {
         reader_.committed(bytes);
       } else if (error == asio::error::eof) {
-        closing_ = true;  // it may still wait for answers
+        close();  // it may still wait for answers
       } else {
-        broken_ = true;
+        break_off();
       }
     }
     advance();
   }
 
   void open_websocket() {
-    slots_.clear();
+    move_to(Stage::kWebSocket);
+    answers_.clear();
     read_deadline_ = kNever;
     websocket_ = make_websocket(loop_, std::move(stream_), remote_, std::move(*accepted_), [self = self()] {
       self->websocket_ = nullptr;
-      self->ended_ = true;
+      self->move_to(Stage::kEnded);
       self->leave();
     });
     websocket_->start(*upgrade_, std::move(accept_headers_));
     upgrade_.reset();
-    if (draining_) websocket_->close(1001, "the server is going away");
+    if (draining()) websocket_->close(1001, "the server is going away");
   }
 
   void upgraded(std::uint64_t sequence, WebSocketHandlers handlers, Headers headers) override {
-    if (!upgrade_ || accepted_ || ended_ || broken_ || slots_.empty() || slots_.back().sequence != sequence) {
+    if (!upgrade_ || accepted_ || stage_ >= Stage::kBroken || answers_.empty() ||
+        answers_.back().sequence != sequence) {
       if (handlers.on_close) handlers.on_close(1006, "the connection was lost");
       return;
     }
     if (reader_.buffered() > 0) {  // of whom would these bytes be?
       if (handlers.on_close) handlers.on_close(1006, "bytes followed before the WebSocket was open");
       upgrade_.reset();
-      closing_ = lingers_ = slots_.back().close = true;
-      fill(slots_.back(), Response::text(400, "nothing may follow before the WebSocket is open\n"));
+      close();
+      lingers_ = answers_.back().close = true;
+      fill(answers_.back(), Response::text(400, "nothing may follow before the WebSocket is open\n"));
       return advance();
     }
     accepted_ = std::move(handlers);
@@ -355,13 +348,13 @@ class Connection final : public ConnectionBase {
   }
 
   void goodbye() {
-    if (goodbye_) return;
+    if (stage_ == Stage::kGoodbye) return;
     error_code ignored;
     if (reading_) {  // its end brings us here again
       stream_->socket().cancel(ignored);
       return;
     }
-    goodbye_ = true;
+    move_to(Stage::kGoodbye);
     read_deadline_ = after(kLinger);
     if (!tls_) return linger();
     stream_->async_shutdown([self = self()](const error_code&) { self->linger(); });
@@ -370,7 +363,7 @@ class Connection final : public ConnectionBase {
   void linger() {
     error_code ignored;
     stream_->socket().shutdown(tcp::socket::shutdown_send, ignored);
-    if (!lingers_ || ended_ || lingered_ >= kLingerBytes) return end();
+    if (!lingers_ || stage_ == Stage::kEnded || lingered_ >= kLingerBytes) return end();
     thread_local std::array<char, 16 * 1024> nowhere;  // what comes is not decrypted any more
     stream_->socket().async_read_some(asio::mutable_buffer(nowhere.data(), nowhere.size()),
                                       AnyStream::Moved([self = self()](const error_code& error, std::size_t bytes) {
@@ -381,8 +374,8 @@ class Connection final : public ConnectionBase {
   }
 
   void end() {
-    if (ended_) return;
-    ended_ = broken_ = true;
+    if (stage_ == Stage::kEnded) return;
+    move_to(Stage::kEnded);
     read_deadline_ = write_deadline_ = kNever;
     error_code ignored;
     if (stream_) stream_->socket().close(ignored);
@@ -398,26 +391,21 @@ class Connection final : public ConnectionBase {
   const std::string remote_;
   RequestReader reader_;
   Bucket requests_;
-  std::deque<Slot> slots_;  // in the order of the requests
+  Answers answers_;
   std::vector<asio::const_buffer> outgoing_;
   std::span<asio::const_buffer> unsent_;  // of outgoing_
-  std::uint64_t next_ = 0;
   Nanos read_deadline_ = kNever;
   Nanos write_deadline_ = kNever;
   RequestReader::Phase phase_ = RequestReader::Phase::kIdle;  // the one that read_deadline_ is for
-  bool advancing_ = false;
-  bool waits_for_more_ = false;  // the reader has no whole request
-  bool reading_ = false;
-  bool writing_ = false;
-  bool handshaking_ = false;
-  bool closing_ = false;  // no more requests are taken
-  bool lingers_ = false;  // the client may still be sending
-  bool goodbye_ = false;  // the last answer is written
-  bool broken_ = false;   // nothing can be written any more
-  bool draining_ = false;
-  bool ended_ = false;  // the socket is closed, or a WebSocket's
+  Stage stage_;
+  // Beside the stage, since each may be so or not in several of them:
+  bool advancing_ = false;       // a handler that answers at once must not begin a turn inside of the turn
+  bool waits_for_more_ = false;  // the reader has no whole request: until bytes come there is nothing to take
+  bool reading_ = false;         // the stream has a read of ours, or the handshake: it takes one at a time
+  bool writing_ = false;         // the same for a write
+  bool lingers_ = false;         // it was we who broke off: the client may be sending, and would lose the answer
   std::size_t lingered_ = 0;
-  std::optional<Request> upgrade_;  // waits for its answer, or to become a WebSocket
+  std::optional<Request> upgrade_;  // waits for its answer, or to become a WebSocket; nothing is read meanwhile
   std::optional<WebSocketHandlers> accepted_;
   Headers accept_headers_;
   std::shared_ptr<WebSocketBase> websocket_;
