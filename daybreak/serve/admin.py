@@ -10,13 +10,11 @@ import json
 import logging
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daybreak.base import errors
 from daybreak.serve import api, checks
-
-if TYPE_CHECKING:
-    from daybreak.serve.server import Server
+from daybreak.serve.managed import Managed
 
 __all__ = ["CLIPPER_PATHS", "AdminLoop", "answer"]
 
@@ -31,19 +29,19 @@ _log = logging.getLogger("daybreak.serve")
 Answer = tuple[int, str, bytes]
 
 
-def _add_app(server: Server, name: str, input_type: str, default_output: str, slo_us: int) -> str:
+def _add_app(server: Managed, name: str, input_type: str, default_output: str, slo_us: int) -> str:
     slo_ms = checks.checked_slo_us(slo_us) / 1000
     server.add_app(name, input_type=input_type, default=default_output, slo_ms=slo_ms)
     return "Success!"
 
 
-def _delete_app(server: Server, name: str) -> str:
+def _delete_app(server: Managed, name: str) -> str:
     server.delete_app(name)
     return "Success!"
 
 
 def _add_model(
-    server: Server,
+    server: Managed,
     name: str,
     version: str,
     labels: list[str],
@@ -64,14 +62,14 @@ def _add_model(
     return "Success!"
 
 
-def _delete_version(server: Server, name: str, version: str) -> str:
+def _delete_version(server: Managed, name: str, version: str) -> str:
     if not _is_registered(server, name, version):
         raise errors.NotFoundError(f"Version {checks.shown(version)} does not exist for model {checks.shown(name)}.")
     server.delete_version(name, version, force=True)
     return "Success!"
 
 
-def _set_version(server: Server, name: str, version: str) -> str:
+def _set_version(server: Managed, name: str, version: str) -> str:
     server.set_version(name, version)
     return "SUCCESS"
 
@@ -82,17 +80,17 @@ def _only(names: list[str]) -> str:
     return names[0]
 
 
-def _add_links(server: Server, app: str, models: list[str]) -> str:
+def _add_links(server: Managed, app: str, models: list[str]) -> str:
     server.link(app, _only(models))
     return "Success!"
 
 
-def _delete_links(server: Server, app: str, models: list[str]) -> str:
+def _delete_links(server: Managed, app: str, models: list[str]) -> str:
     server.unlink(app, *models)
     return "Success!"
 
 
-def _app_object(server: Server, name: str) -> dict[str, Any]:
+def _app_object(server: Managed, name: str) -> dict[str, Any]:
     app = server.state.apps[name]
     return {
         "input_type": app.input_type,
@@ -103,27 +101,27 @@ def _app_object(server: Server, name: str) -> dict[str, Any]:
     }
 
 
-def _get_apps(server: Server, verbose: bool) -> Any:
+def _get_apps(server: Managed, verbose: bool) -> Any:
     names = sorted(server.state.apps)
     return [_app_object(server, name) for name in names] if verbose else names
 
 
-def _get_app(server: Server, name: str) -> Any:
+def _get_app(server: Managed, name: str) -> Any:
     return _app_object(server, name) if name in server.state.apps else {}
 
 
-def _linked_models(server: Server, app: str) -> Any:
+def _linked_models(server: Managed, app: str) -> Any:
     if app not in server.state.apps:
         raise errors.NotFoundError(f"No app with name {checks.shown(app)} exists.")
     return list(server.state.apps[app].models)
 
 
-def _is_registered(server: Server, name: str, version: str) -> bool:
+def _is_registered(server: Managed, name: str, version: str) -> bool:
     model = server.state.models.get(name)
     return model is not None and version in model.versions and model.versions[version].registered
 
 
-def _model_object(server: Server, name: str, version: str) -> dict[str, Any]:
+def _model_object(server: Managed, name: str, version: str) -> dict[str, Any]:
     model = server.state.models[name]
     made = model.versions[version]
     return {
@@ -137,7 +135,7 @@ def _model_object(server: Server, name: str, version: str) -> dict[str, Any]:
     }
 
 
-def _get_models(server: Server, verbose: bool) -> Any:
+def _get_models(server: Managed, verbose: bool) -> Any:
     names = [
         (name, version)
         for name, model in sorted(server.state.models.items())
@@ -147,11 +145,11 @@ def _get_models(server: Server, verbose: bool) -> Any:
     return [_model_object(server, *name) if verbose else ":".join(name) for name in names]
 
 
-def _get_model(server: Server, name: str, version: str) -> Any:
+def _get_model(server: Managed, name: str, version: str) -> Any:
     return _model_object(server, name, version) if _is_registered(server, name, version) else {}
 
 
-def _containers(server: Server) -> list[dict[str, Any]]:
+def _containers(server: Managed) -> list[dict[str, Any]]:
     return [
         {
             "model_id": f"{model}:{version}",
@@ -164,19 +162,19 @@ def _containers(server: Server) -> list[dict[str, Any]]:
     ]
 
 
-def _get_containers(server: Server, verbose: bool) -> Any:
+def _get_containers(server: Managed, verbose: bool) -> Any:
     found = _containers(server)
     return found if verbose else [f"{each['model_id']}:{each['model_replica_id']}" for each in found]
 
 
-def _get_container(server: Server, name: str, version: str, replica: int) -> Any:
+def _get_container(server: Managed, name: str, version: str, replica: int) -> Any:
     for each in _containers(server):
         if (each["model_name"], each["model_version"], each["model_replica_id"]) == (name, version, replica):
             return each
     return {}
 
 
-def _get_state(server: Server, app: str, uid: int) -> str:
+def _get_state(server: Managed, app: str, uid: int) -> str:
     if app not in server.state.apps:
         raise errors.NotFoundError(f"No app with name {checks.shown(app)} exists.")
     return server.state.apps[app].default_output or ""
@@ -223,7 +221,7 @@ def _text(status: int, text: str) -> Answer:
     return status, "application/json", text.encode()  # so does Clipper, also for what is none
 
 
-def _clipper(server: Server, path: str, body: bytes) -> Answer:
+def _clipper(server: Managed, path: str, body: bytes) -> Answer:
     if len(body) > MAX_CLIPPER_BODY:
         return _text(413, f"The body has {len(body):,} bytes; at most {MAX_CLIPPER_BODY:,} are allowed.")
     schema, handler = CLIPPER_PATHS[path]
@@ -234,7 +232,7 @@ def _clipper(server: Server, path: str, body: bytes) -> Answer:
     return _text(200, found if isinstance(found, str) else json.dumps(found))
 
 
-def answer(server: Server, request: Any) -> Answer:
+def answer(server: Managed, request: Any) -> Answer:
     """What is answered to a request whose token was right, or that a grant allows to deploy to one app."""
     granted = request.header("x-daybreak-granted")
     if granted and not request.path.startswith(api.DEPLOY_PATH):
@@ -255,9 +253,9 @@ def answer(server: Server, request: Any) -> Answer:
 class AdminLoop:
     """Threads that answer management requests until the core has stopped."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Managed, core: Any) -> None:
         self._server = server
-        self._core = server._core
+        self._core = core
         self._closing = False
         self._slow = threading.BoundedSemaphore(MAX_SLOW)
         self._threads = [

@@ -6,15 +6,13 @@ import json
 import threading
 import urllib.parse
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daybreak.base import errors
 from daybreak.serve import checks
 from daybreak.serve.deploying import DeployOptions
+from daybreak.serve.managed import Managed
 from daybreak.serve.payload import Payload, payload_of
-
-if TYPE_CHECKING:
-    from daybreak.serve.server import Server
 
 __all__ = ["DEPLOY_PATH", "MAX_MODEL_BYTES", "PATHS", "PREFIX", "answer", "code_of", "failure", "is_slow"]
 
@@ -97,7 +95,7 @@ _DEPLOY: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _deploy(server: Server, name: str, query: str, body: bytes, granted: str) -> Any:
+def _deploy(server: Managed, name: str, query: str, body: bytes, granted: str) -> Any:
     checks.checked_name(name, "the app")
     fields = _query(query, _DEPLOY, ("version",))
     kind = fields.pop("kind", "pickle")
@@ -118,7 +116,7 @@ def _deploy(server: Server, name: str, query: str, body: bytes, granted: str) ->
     return {"name": name, "version": fields["version"]}
 
 
-def _place(server: Server, query: str, body: bytes) -> Any:
+def _place(server: Managed, query: str, body: bytes) -> Any:
     fields = _query(
         query,
         {"name": str, "version": str, "input_type": str, "replicas": _int},
@@ -130,46 +128,46 @@ def _place(server: Server, query: str, body: bytes) -> Any:
     return {"name": fields["name"], "version": fields["version"], "replicas": fields["replicas"]}
 
 
-def _logs(server: Server, query: str) -> Any:
+def _logs(server: Managed, query: str) -> Any:
     fields = _query(query, {"model": str, "version": str}, ("model",))
     return server.logs(fields["model"], fields.get("version"))
 
 
-def _link(server: Server, app: str, model: str) -> Any:
+def _link(server: Managed, app: str, model: str) -> Any:
     server.link(app, model)
     return {"app": app, "model": model}
 
 
-def _unlink(server: Server, app: str, model: str) -> Any:
+def _unlink(server: Managed, app: str, model: str) -> Any:
     server.unlink(app, model)
     return {"app": app, "model": model}
 
 
-def _set_version(server: Server, model: str, version: str) -> Any:
+def _set_version(server: Managed, model: str, version: str) -> Any:
     server.set_version(model, version)
     return {"model": model, "version": version}
 
 
-def _rollback(server: Server, model: str) -> Any:
+def _rollback(server: Managed, model: str) -> Any:
     return {"model": model, "version": server.rollback(model)}
 
 
-def _scale(server: Server, model: str, version: str, replicas: int) -> Any:
+def _scale(server: Managed, model: str, version: str, replicas: int) -> Any:
     server.scale(model, version or None, replicas)
     return {"model": model, "version": version, "replicas": replicas}
 
 
-def _delete(server: Server, model: str, version: str, force: bool) -> Any:
+def _delete(server: Managed, model: str, version: str, force: bool) -> Any:
     server.delete_version(model, version, force=force)
     return {"model": model, "version": version}
 
 
-def _delete_app(server: Server, app: str) -> Any:
+def _delete_app(server: Managed, app: str) -> Any:
     server.delete_app(app)
     return {"app": app}
 
 
-def _drain(server: Server, timeout_s: int) -> Any:
+def _drain(server: Managed, timeout_s: int) -> Any:
     if not 0 <= timeout_s <= MAX_DRAIN_S:
         raise errors.InvalidArgumentError(f"timeout_s={timeout_s}: 0 to {MAX_DRAIN_S:,} expected.")
 
@@ -200,7 +198,7 @@ def is_slow(path: str) -> bool:
     return path in _SLOW_PATHS or path.startswith(DEPLOY_PATH)
 
 
-def answer(server: Server, request: Any, granted: str) -> Answer:
+def answer(server: Managed, request: Any, granted: str) -> Answer:
     """To a request for one of PATHS, or to deploy."""
     name = request.path.removeprefix(PREFIX)
     wanted = "GET" if name in ("status", "logs") else "POST"

@@ -12,10 +12,13 @@ from typing import Any, Protocol
 
 from daybreak.base import errors
 from daybreak.serve import checks
-from daybreak.serve.deploying import Deploying
+from daybreak.serve.deploying import DEFAULT_SLO_MS, DeployOptions
 from daybreak.serve.fleet import Fleet, Slot
+from daybreak.serve.mirror import CoreMirror
+from daybreak.serve.operations import Operations
 from daybreak.serve.output import Logs
-from daybreak.serve.state import Store
+from daybreak.serve.payload import Open, Payload, payload_of
+from daybreak.serve.state import State, Store
 
 __all__ = ["READY_TIMEOUT_S", "Server"]
 
@@ -23,12 +26,12 @@ READY_TIMEOUT_S = 60.0
 
 
 class Management(Protocol):
-    """What answers management requests until the core has stopped (admin.py)."""
+    """What answers management requests until the core has stopped (`admin.AdminLoop`)."""
 
     def close(self) -> None: ...
 
 
-class Server(Deploying):
+class Server:
     """A server that runs in this process. All methods from any thread. Made by `start`; a context manager that stops it."""
 
     def __init__(
@@ -47,7 +50,12 @@ class Server(Deploying):
             slowest = max((app.slo_us for app in store.state.apps.values() if model in app.models), default=0)
             return max(timeouts_s[1], 2 * slowest / 1e6)
 
-        super().__init__(core, store, logs, Fleet(core, logs, timeouts_s[0], hang_timeout_s), gate)
+        self._core = core
+        self._store = store
+        self._logs = logs
+        self._fleet = Fleet(core, logs, timeouts_s[0], hang_timeout_s)
+        self._mirror = CoreMirror(core, store, logs, self._fleet, gate)
+        self._operations = Operations(self._mirror)
         self._host = f"[{host}]" if ":" in host else host
         self._tls = tls
         self._cleanup = cleanup
@@ -59,6 +67,157 @@ class Server(Deploying):
     def manage_by(self, management: Management) -> None:
         """Once, by `start`: what is closed with the server, after its core."""
         self._management = management
+
+    # What changes it.
+
+    def add_app(
+        self,
+        name: str,
+        *,
+        input_type: str = "doubles",
+        slo_ms: float = DEFAULT_SLO_MS,
+        default: Any = None,
+        overload: str = "default",
+        gate: Any = None,
+    ) -> None:
+        """Opens an endpoint. AlreadyExistsError when there is one of the name."""
+        self._operations.add_app(
+            name, input_type=input_type, slo_ms=slo_ms, default=default, overload=overload, gate=gate
+        )
+
+    def delete_app(self, name: str) -> None:
+        """Closes an endpoint. Its model stays."""
+        self._operations.delete_app(name)
+
+    def link(self, app: str, model: str) -> None:
+        """From now on the app asks the model, of whose current version it must share the input type."""
+        self._operations.link(app, model)
+
+    def unlink(self, app: str, *models: str) -> None:
+        """From now on the app answers with its default output. All of the models are unlinked, or, when it is not linked to
+        one of them, none."""
+        self._operations.unlink(app, *models)
+
+    def add_version(
+        self,
+        model: str,
+        version: str,
+        *,
+        input_type: str = "doubles",
+        labels: list[str] | None = None,
+        container_name: str = "",
+        model_data_path: str = "",
+        batch_size: int = -1,
+    ) -> None:
+        """Registers a version and makes it the current one, as Clipper does; its replicas may be there already, or come later."""
+        self._operations.add_version(
+            model,
+            version,
+            input_type=input_type,
+            labels=labels,
+            container_name=container_name,
+            model_data_path=model_data_path,
+            batch_size=batch_size,
+        )
+
+    def set_version(self, model: str, version: str) -> None:
+        """Makes a version the one that answers: at once for what comes, and for what waits."""
+        self._operations.set_version(model, version)
+
+    def rollback(self, model: str) -> str:
+        """Makes the version current that was so before, and names it."""
+        return self._operations.rollback(model)
+
+    def delete_version(self, model: str, version: str, *, force: bool = False) -> None:
+        """Ends a version: its replicas finish what they hold. The current one only with force."""
+        self._operations.delete_version(model, version, force=force)
+
+    def scale(self, model: str, version: str | None, replicas: int) -> None:
+        """So many replicas: new ones are ready when this returns, others end after what they hold."""
+        self._operations.scale(model, version, replicas)
+
+    def deploy(
+        self,
+        name: str,
+        model: Any,
+        *,
+        version: str | int = "1",
+        input_type: str | None = None,
+        slo_ms: float | None = None,
+        default: Any = None,
+        replicas: int = 1,
+        gate: Any = None,
+        batch_size: int = -1,
+        batch: str = "list",
+        output: str = "json",
+        overload: str | None = None,
+        lineage: Mapping[str, Any] | None = None,
+        live: bool = True,
+    ) -> None:
+        """Puts a version of a model behind the app of the same name; both are made when they are not there.
+
+        Returns when its replicas are warm and, if live, it is the version that answers. When anything fails nothing has
+        changed.
+
+        Args:
+            name: of the app and of the model.
+            model: a function from a list of inputs to a list of outputs, an object with such a `predict` (and perhaps
+                `warm_up()`), both may be async; an `rl` policy or the bytes of its file, which run in this process without
+                Python; an artifact of `track` that holds such bytes; `Sealed`.
+            version: a new one.
+            input_type: doubles (the default), floats, integers, bytes, strings. An app that is there has its own.
+            slo_ms: the time for an answer, 100 ms unless said. An app that is there has its own.
+            default: what the app answers when the model does not in time; None: it answers 503.
+            replicas: processes, or threads of a policy.
+            gate: who may predict: an object with `__daybreak_gate_v1__`. An app that has one keeps it.
+            batch_size: the largest batch; -1 finds it by measuring.
+            batch: "list" gives the model a list of inputs, "array" one numpy array.
+            output: "json" takes outputs as JSON values, "str" applies str() to each, as Clipper's containers do.
+            overload: "default" or "503" for requests that cannot be answered in time.
+            lineage: where the model came from (run, artifact), a JSON object; shown with the version.
+            live: False only stages the version; `set_version` makes it current.
+
+        Raises:
+            AlreadyExistsError: there is such a version.
+            FailedPreconditionError: a replica did not come up, or the app is another than was asked for.
+        """
+        payload = payload_of(model)
+        if input_type is None and name not in self.state.apps:
+            input_type = "doubles"
+        self.deploy_payload(
+            name,
+            payload,
+            DeployOptions(
+                version=str(version),
+                input_type=input_type,
+                slo_ms=slo_ms,
+                default=default,
+                replicas=replicas,
+                gate=gate,
+                batch_size=batch_size,
+                batch=batch,
+                output=output,
+                overload=overload,
+                lineage=lineage,
+                live=live,
+            ),
+        )
+
+    def deploy_payload(self, name: str, payload: Payload, options: DeployOptions) -> None:
+        """`deploy` of bytes that may not be unpickled here."""
+        self._operations.deploys.deploy(name, payload, options)
+
+    def place(self, model: str, version: str, input_type: str, data: bytes, replicas: int) -> None:
+        """Replicas of a pickled function before (or after) their version is registered, as Clipper's client deploys them.
+
+        Its outputs are turned into text by str().
+        """
+        self._operations.deploys.place(model, version, input_type, data, replicas)
+
+    def restore(self, open_sealed: Open | None) -> None:
+        """Once, by `start`: makes the core what the state says, and starts the replicas; what cannot be had is shown with the
+        reason."""
+        self._operations.deploys.restore(open_sealed)
 
     # Where it is.
 
@@ -88,9 +247,14 @@ class Server(Deploying):
 
     # What there is.
 
+    @property
+    def state(self) -> State:
+        """What is on the disk. Not to be changed."""
+        return self._store.state
+
     def apps(self) -> list[dict[str, Any]]:
         """The apps: name, input_type, slo_ms, default, overload, gated, open, reason (when it is not), models."""
-        with self._lock:
+        with self._mirror.lock:
             return [
                 {
                     "name": name,
@@ -98,10 +262,10 @@ class Server(Deploying):
                     "slo_ms": app.slo_us / 1000,
                     "default": app.default_output,
                     "overload": app.overload,
-                    "gated": app.gated or self._open_apps.get(name) is not None,
-                    "open": name in self._open_apps,
+                    "gated": app.gated or self._mirror.open_apps.get(name) is not None,
+                    "open": name in self._mirror.open_apps,
                     "reason": ""
-                    if name in self._open_apps
+                    if name in self._mirror.open_apps
                     else "its gate was not given again: start(gate=) or deploy(gate=)",
                     "models": list(app.models),
                 }
@@ -110,7 +274,7 @@ class Server(Deploying):
 
     def models(self) -> list[dict[str, Any]]:
         """The models: name, current, history, versions, each with its replicas, whether it is ready, and why not."""
-        with self._lock:
+        with self._mirror.lock:
             pids = {found["id"]: found.get("pid") for found in self._core.replicas()}
             return [
                 {
@@ -126,8 +290,8 @@ class Server(Deploying):
         made = self.state.models[model].versions[version]
         slots = self._fleet.of(model, version)
         ready = sum(slot.state == "ready" for slot in slots)
-        why = self._why_not.get((model, version), "")
-        if not why and (model, version) not in self._in_core:
+        why = self._mirror.why_not.get((model, version), "")
+        if not why and (model, version) not in self._mirror.in_core:
             why = "it takes another input type than the current version: set_version starts it"
         if not why and not ready:
             errors_seen = [slot.error for slot in slots if slot.error]
@@ -149,7 +313,7 @@ class Server(Deploying):
 
     def replicas(self) -> list[tuple[str, str, int, str]]:
         """Those that are ready: model, version, number, input type."""
-        with self._lock:
+        with self._mirror.lock:
             return [
                 (slot.spec.model, slot.spec.version, slot.index, made.input_type)
                 for name, model in sorted(self.state.models.items())
@@ -177,7 +341,7 @@ class Server(Deploying):
         if model not in self.state.models:
             raise errors.NotFoundError(f"No model with name {model} exists.")
         if version is not None:
-            self._version(model, version, registered=False)
+            self._mirror.version(model, version, registered=False)
         return self._logs.read(model, version)
 
     # Its end.

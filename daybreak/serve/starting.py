@@ -142,7 +142,7 @@ def start(
         server = Server(core, store, addresses[0], gate, timeouts_s, tls is not None, cleanup)
         cleanup.callback(server._close)
         server.restore(open)
-        server.manage_by(AdminLoop(server))
+        server.manage_by(AdminLoop(server, core))
         store.write_address({"admin": server.admin_address, "query": server.query_address, "tls": tls is not None})
         server._cleanup = cleanup.pop_all()
     _last = weakref.ref(server)

@@ -297,7 +297,7 @@ def test_a_core_that_refuses_takes_the_state_back(
 
         return do, lambda: None
 
-    monkeypatch.setattr(server, "_link_effect", refused)
+    monkeypatch.setattr(server._mirror, "link_effect", refused)
     with pytest.raises(errors.ResourceExhaustedError, match="no more"):
         server.deploy("pong", constant(2), version="2")
     assert server.state == before
@@ -445,7 +445,7 @@ def test_a_change_that_core_and_then_disk_refuse_is_forgotten(
         raise errors.ResourceExhaustedError("no more apps")
 
     with monkeypatch.context() as patched:
-        patched.setattr(server, "_open_app", lambda *_: (refused, lambda: None))
+        patched.setattr(server._mirror, "open_app", lambda *_: (refused, lambda: None))
         with pytest.raises(errors.ResourceExhaustedError, match="no more apps"):
             server.add_app("other", default="0")
     monkeypatch.undo()
