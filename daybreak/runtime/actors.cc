@@ -45,19 +45,19 @@ void Scheduler::start_actor(std::uint32_t slot) {
     return;
   }
   Grant granted;
-  std::uint32_t proc = UINT32_MAX;
+  std::uint32_t proc = kNone;
   if (ledger_.grant(set, granted)) {
     creation.part.gpus = granted.gpu_mask();  // before there is a process that looks
     proc = spawn(ProcKind::kActor, slot);
-    if (proc == UINT32_MAX) ledger_.revoke(granted);
-    if (proc == UINT32_MAX && !launch_failed_) {
+    if (proc == kNone) ledger_.revoke(granted);
+    if (proc == kNone && !launch_failed_) {
       actor_dies(slot, fmt::format("no more than {} processes are possible: kill some actors", kMaxProcs - 2));
       return;
     }
   } else if (ledger_.lacked_cpus()) {
     wanted_ |= Control::kCpuWanted;
   }
-  if (proc == UINT32_MAX) {
+  if (proc == kNone) {
     actors_waiting_.push_back(slot);
     return;
   }

@@ -11,6 +11,7 @@
 #include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/copy.h"
 #include "daybreak/runtime/robust_guard.h"
+#include "daybreak/runtime/update.h"
 
 namespace daybreak::runtime {
 
@@ -261,11 +262,10 @@ std::optional<Client::Actor> Client::look_for_actor(std::string_view name, bool&
 }
 
 void Client::kill_actor(std::uint32_t slot, bool no_restart) {
-  base::Atomic<std::uint32_t>& terminate = p_.control().actor[slot].terminate;
-  std::uint32_t now = terminate.load();
   // Who is killed for good does not come back because somebody else kills him with a restart.
-  while ((no_restart || now != 2) && !terminate.compare_exchange_weak(now, no_restart ? 2 : 3)) {
-  }
+  update_if(
+      p_.control().actor[slot].terminate, [&](std::uint32_t now) { return no_restart || now != 2; },
+      [&](std::uint32_t) { return no_restart ? 2u : 3u; });
   p_.ring(kSchedulerProc);
 }
 
@@ -305,9 +305,9 @@ std::int64_t spin_budget_ns(Process& p, std::uint32_t peer_cpu_plus_one) {
 void Client::before_sleep() {
   if (worker_ == nullptr) return;
   p_.slot().blocked.fetch_add(1);
-  if (worker_->token != UINT32_MAX) {
+  if (worker_->token != kNone) {
     p_.release_token(worker_->token, p_.id());
-    worker_->token = UINT32_MAX;
+    worker_->token = kNone;
   }
   // What is queued is another worker's now. Without an idle one the scheduler makes one.
   if (!p_.queue_empty()) p_.wake_idle();
@@ -317,7 +317,7 @@ void Client::before_sleep() {
 void Client::after_sleep() {
   if (worker_ == nullptr) return;
   p_.slot().blocked.fetch_sub(1);
-  if (worker_->token == UINT32_MAX) worker_->token = p_.acquire_token(p_.id());
+  if (worker_->token == kNone) worker_->token = p_.acquire_token(p_.id());
 }
 
 WaitResult Client::wait(Ref ref, std::int64_t deadline_ns) {
@@ -427,25 +427,26 @@ bool Client::cancel(Ref ref, bool force, bool recursive) {
 bool Client::cancel_one(Ref ref, bool force) {
   Control& control = p_.control();
   Entry& e = p_.entry(ref.index);
-  State s = e.load();
-  while (s.generation() == ref.generation && !s.done() && s.phase() != Phase::kDying) {
-    std::uint64_t flags = State::kCancelled | (force ? State::kForced : 0);
-    if (!e.state.compare_exchange_weak(s.word, s.with(flags).word)) continue;
-    bool cancelled = false;
-    // What lies in an inbox stays there, marked, until its reader finds it: it is linked.
-    if (s.phase() == Phase::kQueued && e.kind_now() == Kind::kTask && e.part.target_now() == 0 &&
-        p_.claim(ref.index, ref.generation)) {
-      cancel_claimed(ref.index);
-      cancelled = true;
-    } else if (s.phase() == Phase::kRunning && s.proc_plus_one() != 0) {
-      control.proc[s.proc_plus_one() - 1].cancel.store(ref.index + 1);
-    } else if (s.phase() == Phase::kPending) {
-      control.scheduler_looks.add(ref.index);
-    }
-    p_.ring(kSchedulerProc);
-    return cancelled;
+  // The mark first, in the word that everybody who goes on with the task changes: he sees it, or we see how far he was.
+  auto unfinished = [&](State s) {
+    return s.generation() == ref.generation && !s.done() && s.phase() != Phase::kDying;
+  };
+  const auto s =
+      update_if(e, unfinished, [&](State now) { return now.with(State::kCancelled | (force ? State::kForced : 0)); });
+  if (!s) return false;
+  bool cancelled = false;
+  // What lies in an inbox stays there, marked, until its reader finds it: it is linked.
+  if (s->phase() == Phase::kQueued && e.kind_now() == Kind::kTask && e.part.target_now() == 0 &&
+      p_.claim(ref.index, ref.generation)) {
+    cancel_claimed(ref.index);
+    cancelled = true;
+  } else if (s->phase() == Phase::kRunning && s->proc_plus_one() != 0) {
+    control.proc[s->proc_plus_one() - 1].cancel.store(ref.index + 1);
+  } else if (s->phase() == Phase::kPending) {
+    control.scheduler_looks.add(ref.index);
   }
-  return false;
+  p_.ring(kSchedulerProc);
+  return cancelled;
 }
 
 void Client::fail(std::uint32_t index, ErrorKind kind, std::string_view text) {

@@ -102,7 +102,7 @@ class Client {
 
   // A worker's token and current task, for giving the CPU back while it waits.
   struct Worker {
-    std::uint32_t token = UINT32_MAX;
+    std::uint32_t token = kNone;
   };
   void set_worker(Worker* worker) { worker_ = worker; }
   // The entry of the task that this thread runs, plus one; 0 in a driver.

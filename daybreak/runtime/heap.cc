@@ -6,6 +6,7 @@
 
 #include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/process.h"
+#include "daybreak/runtime/robust_guard.h"
 
 namespace daybreak::runtime {
 
@@ -13,7 +14,7 @@ namespace {
 
 constexpr std::uint32_t kLargestClass = 18;   // 64 KiB
 constexpr std::size_t kChunksPerRefill = 16;  // own chunks looked through before a fresh one is taken
-constexpr std::uint64_t kNone = UINT64_MAX;
+constexpr std::uint64_t kNoGranule = UINT64_MAX;
 
 std::uint32_t chunk_tag(std::uint32_t size_class, std::uint32_t proc_plus_one) {
   return Run::kChunkTag | (size_class << 16) | proc_plus_one;
@@ -34,12 +35,12 @@ std::uint32_t size_class_of(std::uint64_t size) {
   if (size <= kMinBlock) return 0;
   std::uint32_t k = static_cast<std::uint32_t>(std::bit_width((size - 1) / kMinBlock));  // size <= kMinBlock << k
   std::uint32_t size_class = size <= size_of_class(2 * k - 1) ? 2 * k - 1 : 2 * k;
-  return size_class <= kLargestClass ? size_class : UINT32_MAX;
+  return size_class <= kLargestClass ? size_class : kNone;
 }
 
 base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t size) {
   std::uint32_t size_class = size_class_of(size);
-  if (size_class == UINT32_MAX) {
+  if (size_class == kNone) {
     std::uint64_t granules = (size + kGranule - 1) / kGranule;
     if (granules > segment_.granules())
       return base::fail(
@@ -176,27 +177,29 @@ std::uint64_t Process::find_run(std::uint32_t granules, bool aligned, std::uint6
     ++at;
     if (at >= start + granules) return start;
   }
-  return kNone;
+  return kNoGranule;
+}
+
+// kNoGranule: no room. The run's one word commits, tag and length in one store; what it covers was backed with real
+// memory before, so that who writes there cannot fail. The lock makes finding and taking one step.
+base::Result<std::uint64_t> Process::take_run(std::uint32_t tag, std::uint32_t granules, bool aligned) {
+  RobustGuard guard(*this, control_.heap_lock);
+  DAYBREAK_FAILPOINT("heap.locked");
+  std::uint64_t granule = find_run(granules, aligned, control_.committed.load() / kGranule);
+  if (granule == kNoGranule) {
+    granule = find_run(granules, aligned, segment_.granules());
+    if (granule == kNoGranule) return kNoGranule;
+    DAYBREAK_TRY(segment_.commit((granule + granules) * kGranule));
+  }
+  segment_.run(granule).store(Run::make(tag, granules));
+  DAYBREAK_FAILPOINT("heap.run_taken");
+  return granule;
 }
 
 base::Result<std::uint64_t> Process::allocate_run(std::uint32_t tag, std::uint32_t granules, bool aligned) {
   for (bool reclaimed = false;; reclaimed = true) {
-    lock(control_.heap_lock);
-    DAYBREAK_FAILPOINT("heap.locked");
-    std::uint64_t granule = find_run(granules, aligned, control_.committed.load() / kGranule);
-    base::Status committed;
-    if (granule == kNone) {
-      granule = find_run(granules, aligned, segment_.granules());
-      if (granule != kNone) committed = segment_.commit((granule + granules) * kGranule);
-    }
-    if (granule != kNone && committed) {
-      segment_.run(granule).store(Run::make(tag, granules));
-      DAYBREAK_FAILPOINT("heap.run_taken");
-      unlock(control_.heap_lock);
-      return granule;
-    }
-    unlock(control_.heap_lock);
-    if (!committed) return std::unexpected(std::move(committed).error());
+    DAYBREAK_ASSIGN(const std::uint64_t granule, take_run(tag, granules, aligned));
+    if (granule != kNoGranule) return granule;
     if (reclaimed || reclaim_chunks() == 0)
       return base::fail(base::Code::kResourceExhausted,
                         "{} bytes do not fit into the object store: {} of {} bytes are taken", granules * kGranule,
@@ -206,52 +209,41 @@ base::Result<std::uint64_t> Process::allocate_run(std::uint32_t tag, std::uint32
 
 std::uint64_t Process::bytes_used() {
   std::uint64_t used = 0;
-  for (std::uint64_t at = 0; at < segment_.granules();) {
-    std::uint64_t word = segment_.run(at).load();
-    std::uint64_t length = word == 0 ? 1 : Run::granules(word);
-    if (word != 0) used += length;
-    at += length;
-  }
+  segment_.for_each_run([&](std::uint64_t, std::uint64_t word) { used += Run::granules(word); });
   return used * kGranule;
 }
 
-// Under the heap lock, so that a chunk that a dead reclaimer left closed is known to be his.
+// Closes each chunk, then looks at its tags: its owner sets a tag, then looks whether it is closed (allocate). Both are
+// sequentially consistent, so one of the two sees the other, and a chunk that is taken from its owner has no block that he
+// takes for his. Under the heap lock, so that a chunk that a dead reclaimer left closed is known to be his.
 std::uint64_t Process::reclaim_chunks() {
   std::uint64_t won = 0;
-  lock(control_.heap_lock);
-  for (std::uint64_t at = 0; at < segment_.granules();) {
-    std::uint64_t word = segment_.run(at).load();
-    if (word == 0) {
-      ++at;
-      continue;
-    }
-    std::uint64_t granule = at;
-    at += Run::granules(word);
-    if (!Run::is_chunk(word)) continue;
+  RobustGuard guard(*this, control_.heap_lock);
+  segment_.for_each_run([&](std::uint64_t granule, std::uint64_t word) {
+    if (!Run::is_chunk(word)) return;
     std::uint64_t closing = word | (std::uint64_t{Run::kClosing} << 32);
-    if (!segment_.run(granule).compare_exchange_strong(word, closing)) continue;
+    if (!segment_.run(granule).compare_exchange_strong(word, closing)) return;
     DAYBREAK_FAILPOINT("heap.closing");
     bool empty = true;
     ChunkTags& tags = segment_.tags(granule);
     for (std::uint32_t i = 0; i < blocks_of(Run::size_class(word)) && empty; ++i) empty = tags.tag[i].load() == 0;
+    // Its former owner is told to look through his lists before the chunk can be another's.
     if (empty) control_.reclaims.fetch_add(1);
     segment_.run(granule).store(empty ? 0 : word);
     if (empty) won += kChunkBytes;
-  }
-  unlock(control_.heap_lock);
+  });
   return won;
 }
 
+// Opens what the dead had closed, while the lock is his still and nobody else closes anything; then gives it back.
 void Process::break_lock(RobustLock& lock, std::uint32_t dead) {
   if (lock.holder.load() != dead + 1) return;
-  if (&lock == &control_.heap_lock) {
-    for (std::uint64_t at = 0; at < segment_.granules();) {
-      std::uint64_t word = segment_.run(at).load();
-      if ((Run::tag(word) & (Run::kChunkTag | Run::kClosing)) == (Run::kChunkTag | Run::kClosing))
-        segment_.run(at).store(word & ~(std::uint64_t{Run::kClosing} << 32));
-      at += word == 0 ? 1 : Run::granules(word);
-    }
-  }
+  constexpr std::uint32_t kClosingChunk = Run::kChunkTag | Run::kClosing;
+  if (&lock == &control_.heap_lock)
+    segment_.for_each_run([&](std::uint64_t granule, std::uint64_t word) {
+      if ((Run::tag(word) & kClosingChunk) == kClosingChunk)
+        segment_.run(granule).store(word & ~(std::uint64_t{Run::kClosing} << 32));
+    });
   lock.holder.store(0);
 }
 

@@ -129,7 +129,8 @@ struct Ref {
   std::uint32_t generation = 0;
   bool operator==(const Ref&) const = default;
 };
-inline constexpr Ref kNoRef{UINT32_MAX, 0};
+inline constexpr std::uint32_t kNone = UINT32_MAX;  // no entry, process, token, actor or class of sizes
+inline constexpr Ref kNoRef{kNone, 0};
 
 // Where a blob of bytes lies. `deps` and `nested` count the Refs at its very end: first those that a task needs before
 // it can run, then those that are merely contained; the entry pins all of them for as long as it holds the blob.

@@ -208,7 +208,7 @@ base::Status NativeCall::store() {
 void run_native_worker(Segment& segment, std::uint32_t proc) {
   Process process(segment, proc);
   Client client(process);
-  WorkerLoop loop(client, UINT32_MAX);
+  WorkerLoop loop(client, kNone);
   set_current_client(&client);
   process.slot().pid = getpid();
   process.slot().status = ProcStatus::kAlive;

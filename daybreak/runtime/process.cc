@@ -1,4 +1,9 @@
 // Objects: creation, references, freeing. Queue and waiting: queue.cc; memory: heap.cc; deaths: sweep.cc.
+//
+// Any process may be killed between any two of these lines, and sweep() must then be able to tell from shared memory
+// alone how far it had come. So each function has one store that commits, named above it: whoever dies before has done
+// nothing, whoever dies after has done it, and what stands around that store is ordered so that it may be repeated. The
+// names of failpoints mark the places where tests kill.
 #include "daybreak/runtime/process.h"
 
 #include <algorithm>
@@ -6,6 +11,7 @@
 #include <mutex>
 
 #include "daybreak/base/failpoint.h"
+#include "daybreak/runtime/update.h"
 
 namespace daybreak::runtime {
 
@@ -35,7 +41,10 @@ Process::Process(Segment& segment, std::uint32_t id) : segment_(segment), contro
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// Creation.
 
+// A block of entries is ours from the compare-and-swap that writes us down as its owner. A free entry in it is then ours
+// alone to take, although others free entries in it: they raise the generation, we only look at the phase.
 bool Process::refill_entries() {
   auto collect = [&](std::uint32_t block) {
     for (std::uint32_t i = kEntriesPerBlock; i-- > 0;) {
@@ -55,9 +64,7 @@ bool Process::refill_entries() {
     std::uint32_t none = 0;
     if (control_.entry_block_owner[block].load() != 0) continue;
     if (!control_.entry_block_owner[block].compare_exchange_strong(none, id_ + 1)) continue;
-    std::uint32_t used = control_.entry_blocks_used.load();
-    while (used < block + 1 && !control_.entry_blocks_used.compare_exchange_weak(used, block + 1)) {
-    }
+    raise_to(control_.entry_blocks_used, block + 1);  // before an entry is used: what a sweep does not see is lost
     DAYBREAK_FAILPOINT("entries.block_taken");
     entry_blocks_.push_back(block);
     collect(block);
@@ -66,6 +73,9 @@ bool Process::refill_entries() {
   return look_through(entry_blocks_.size());
 }
 
+// The state word commits: until it says kCreated by us the entry is free, whatever its fields say, and a death leaves
+// nothing to undo. From then on a sweep abandons it. That our count and our holders' bit come after it is safe, as nobody
+// but us knows the entry before it is published or pushed.
 base::Result<Ref> Process::create(Kind kind) {
   std::uint32_t index;
   {
@@ -105,6 +115,8 @@ base::Result<Ref> Process::create(Kind kind) {
   return Ref{index, e.load().generation()};
 }
 
+// kCreated -> kDying -> kFree. The references go first: nobody else has one, and a sweep of the dying entry must find
+// that nobody is left. By kDying it is known that taking apart has begun; that may be begun again.
 void Process::abandon(std::uint32_t index) {
   Entry& e = entry(index);
   State s = e.load();
@@ -117,19 +129,27 @@ void Process::abandon(std::uint32_t index) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Detectable operations.
+// Detectable operations: a count or a list's head changes together with a second thing (a counter, an entry's link) that
+// lies elsewhere, and after a death it must be known whether both, or none. A count cannot say whether it was raised; so
+// the change is announced in our slot, the word is stamped with our number and the announcement's sequence, and only who
+// has written down that an operation took effect may take its stamp away. sweep.cc, resolve_operation(), reads it back.
 
+// Says for the last writer of a word, who may be dead, that his operation took effect. Always before his stamp is
+// overwritten: after that this is the only witness. Newest wins; a number from before the wrap is old.
 void Process::acknowledge(std::uint64_t old_word) {
   std::uint32_t proc = DetectableWord::proc(old_word);
   std::uint32_t sequence = DetectableWord::sequence(old_word);
   if (sequence == 0 || proc == id_) return;
-  base::Atomic<std::uint32_t>& newest = control_.proc[proc].acknowledged;
-  std::uint32_t seen = newest.load();
-  // Newer in the sense of a sequence that wraps.
-  while (((sequence - seen) & DetectableWord::kSequenceMask) < (DetectableWord::kSequenceMask >> 1) &&
-         seen != sequence && !newest.compare_exchange_weak(seen, sequence)) {
-  }
+  auto is_older = [&](std::uint32_t seen) {
+    return seen != sequence && ((sequence - seen) & DetectableWord::kSequenceMask) < DetectableWord::kSequenceMask / 2;
+  };
+  update_if(control_.proc[proc].acknowledged, is_older, [&](std::uint32_t) { return sequence; });
 }
+
+// In this order: (1) the announcement, its sequence last, as that is what makes it one; (2) for a push the entry's phase,
+// since who takes it from the list may claim it at once, and the sweep pushes only what has left kCreated; (3) the word,
+// which commits; (4) the counter, which the sweep sets to `after` if (3) happened; (5) the end of the announcement, last,
+// so that until everything is done a death is seen to be in the middle of it.
 
 std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::uint32_t target, std::uint32_t context,
                              std::uint32_t field, std::uint32_t after, std::uint32_t* counter, Phase phase) {
@@ -146,15 +166,13 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
   op.sequence.store(sequence, std::memory_order_release);
   DAYBREAK_FAILPOINT("operation.announced");
   if (kind == Operation::kPush) {
-    State s = entry(target).load();
-    while (!entry(target).state.compare_exchange_weak(s.word, s.with_phase(phase).without_proc().word)) {
-    }
+    update(entry(target), [&](State s) { return s.with_phase(phase).without_proc(); });
     DAYBREAK_FAILPOINT("operation.moved");
   }
-  std::uint64_t old = word.word.load();
-  for (;;) {
-    acknowledge(old);
-    std::uint32_t value = DetectableWord::value(old);
+  const std::uint64_t stamp = (std::uint64_t{id_} << DetectableWord::kSequenceBits) | sequence;
+  const std::uint64_t old = update(word.word, [&](std::uint64_t seen) {
+    acknowledge(seen);
+    std::uint32_t value = DetectableWord::value(seen);
     if (kind == Operation::kPush) {
       entry(target).next.store(value, std::memory_order_relaxed);  // the list's word comes after it
       value = target + 1;
@@ -162,11 +180,9 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
       DAYBREAK_CHECK(kind == Operation::kPin || value > 0);
       value = kind == Operation::kPin ? value + 1 : value - 1;
     }
-    std::uint64_t next =
-        (std::uint64_t{value} << 32) | (std::uint64_t{id_} << DetectableWord::kSequenceBits) | sequence;
     DAYBREAK_FAILPOINT("operation.acknowledged");
-    if (word.word.compare_exchange_weak(old, next)) break;
-  }
+    return (std::uint64_t{value} << 32) | stamp;
+  });
   DAYBREAK_FAILPOINT("operation.applied");
   if (counter != nullptr) *static_cast<volatile std::uint32_t*>(counter) = after;
   DAYBREAK_FAILPOINT("operation.counted");
@@ -174,17 +190,21 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
   return old;
 }
 
+// The caller holds `ref`, so that it is alive until the pin is there; it may let go of it when this returns.
 void Process::pin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after) {
   apply(entry(ref.index).pins, Operation::kPin, ref.index, context, field, after, &counter);
   settled(ref.index);  // what kept it alive for us must not be released before that
 }
 
+// Whoever takes the last pin looks whether the object can go: not here, where a chain of objects would be a recursion,
+// but in release_pending().
 void Process::unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter,
                     std::uint32_t after) {
   std::uint64_t old = apply(entry(ref.index).pins, Operation::kUnpin, ref.index, context, field, after, &counter);
   if (DetectableWord::value(old) == 1) pending_frees.push_back(ref);
 }
 
+// From the last one down: `counter` says how many are pinned still, so that a sweep goes on where a death has stopped.
 void Process::unpin_all(std::uint32_t context, Operation::Field field) {
   Entry& e = entry(context);
   std::uint32_t& counter = field == Operation::kArgs ? e.part.pinned : e.value_pinned;
@@ -207,6 +227,9 @@ void Process::release_pending() {
 // ---------------------------------------------------------------------------------------------------------------------
 // Blobs.
 
+// blob.where commits. Memory is found by its tag, which names this entry, before that, and by the blob after it: in
+// between a sweep finds a block that the entry does not show, and frees it. Nothing is pinned yet when the blob appears;
+// the Refs are written before they are pinned one by one, `pinned` counting, so that a sweep unpins those and no other.
 base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::uint8_t* in_place,
                                         std::uint64_t payload_size, std::span<const Ref> refs, std::uint16_t deps,
                                         std::uint8_t codec, Operation::Field field, std::uint32_t& pinned) {
@@ -272,6 +295,8 @@ std::span<const Ref> Process::args_refs(std::uint32_t index) {
   return refs_of(entry(index).args, args(index));
 }
 
+// The block first: its freeing is a compare-and-swap from this entry's tag, which may be repeated. Forgotten first, it
+// would have no owner that a sweep could ask.
 void Process::drop_blob(std::uint32_t index, Blob& blob) {
   if (blob.where == kBlock) free_block(index, blob.offset);
   DAYBREAK_FAILPOINT("blob.freed");
@@ -285,13 +310,14 @@ void Process::drop_value(std::uint32_t index) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// References.
+// References: a private count for each process, and in the entry a bit for each process whose count is not 0.
 
+// The bit commits. It is set while something else keeps the object alive, and settled() returns only when nobody who had
+// looked before it will free the object: so the caller may let go of that something afterwards. The lock keeps this
+// process's first hold and last release of one object apart; a count of 1 or more needs neither lock nor bit.
 void Process::hold(Ref ref) {
   base::Atomic<std::uint32_t>& count = local_[ref.index];
-  std::uint32_t n = count.load(std::memory_order_relaxed);
-  while (n > 0)
-    if (count.compare_exchange_weak(n, n + 1)) return;
+  if (update_if(count, [](std::uint32_t n) { return n > 0; }, [](std::uint32_t n) { return n + 1; })) return;
   std::lock_guard guard(hold_lock_[ref.index % 64]);
   if (count.fetch_add(1) > 0) return;
   Entry& e = entry(ref.index);
@@ -300,6 +326,8 @@ void Process::hold(Ref ref) {
   settled(ref.index);  // what kept it alive for us must not be released before that
 }
 
+// Waits while somebody who was about to free the object takes his second look (try_free). He sees us and gives up, in a
+// few instructions, unless he is not on a CPU or is dead.
 State Process::settled(std::uint32_t index) {
   for (int i = 0;; ++i) {
     State s = entry(index).load();
@@ -320,22 +348,19 @@ bool Process::undo_dead_free(std::uint32_t index, State s) {
   return true;
 }
 
-// kDying -> what it was.
+// kDying -> what it was. Not a plain store: whoever waits may have marked the word since.
 void Process::give_up_free(std::uint32_t index) {
-  Entry& e = entry(index);
-  State s = e.load();
-  State before;
-  do
-    before =
-        s.with_phase(s.has(State::kWasError) ? Phase::kError : Phase::kReady).without_proc().without(State::kWasError);
-  while (!e.state.compare_exchange_weak(s.word, before.word));
+  update(entry(index), [](State s) {
+    const Phase before = s.has(State::kWasError) ? Phase::kError : Phase::kReady;
+    return s.with_phase(before).without_proc().without(State::kWasError);
+  });
 }
 
+// Clearing the bit commits. A death between the count and the bit leaves a bit of the dead, which every sweep clears; a
+// death after it leaves an object without anybody, which the sweep's last look over all entries frees.
 void Process::release(Ref ref) {
   base::Atomic<std::uint32_t>& count = local_[ref.index];
-  std::uint32_t n = count.load(std::memory_order_relaxed);
-  while (n > 1)
-    if (count.compare_exchange_weak(n, n - 1)) return;
+  if (update_if(count, [](std::uint32_t n) { return n > 1; }, [](std::uint32_t n) { return n - 1; })) return;
   Entry& e = entry(ref.index);
   {
     std::lock_guard guard(hold_lock_[ref.index % 64]);
@@ -348,6 +373,8 @@ void Process::release(Ref ref) {
   release_pending();
 }
 
+// Whether a reference exists, at some moment of this call if somebody else moves one meanwhile: not proof enough to free
+// by (a reference that goes from a pin to a bit may be missed in both), which is why try_free() looks under kDying again.
 bool Process::anyone_left(Entry& e) const {
   if (e.pins.load() != 0) return true;
   std::uint64_t any = 0;
@@ -358,6 +385,10 @@ bool Process::anyone_left(Entry& e) const {
   return (any | first) != 0;
 }
 
+// Frees the object if nobody is left. kDying is said first and then looked again: who gains a reference sets his bit (or
+// pin) first and then looks for kDying. Both orders are sequentially consistent, so one of the two sees the other: we
+// see the bit and give up, or he sees kDying and waits for what we decide. The first look is only there to keep kDying
+// off objects that are in use. A death in kDying is completed, or given up, by the sweep.
 void Process::try_free(Ref ref) {
   Entry& e = entry(ref.index);
   for (;;) {
@@ -388,6 +419,8 @@ void Process::try_free(Ref ref) {
   }
 }
 
+// Each step may be repeated from the beginning, by a sweep, until the state says kFree. Pins before blobs: the Refs to
+// unpin lie in them.
 void Process::take_apart(std::uint32_t index) {
   Entry& e = entry(index);
   unpin_all(index, Operation::kValue);
@@ -399,6 +432,8 @@ void Process::take_apart(std::uint32_t index) {
   free_entry(index, e.load().generation() + 1);
 }
 
+// The state commits, with a new generation: references and hints to what it was are stale from here on. An entry of
+// another's block is for him to find again, in refill_entries().
 void Process::free_entry(std::uint32_t index, std::uint32_t generation) {
   Entry& e = entry(index);
   e.next.store(0, std::memory_order_relaxed);
@@ -415,20 +450,23 @@ void Process::free_entry(std::uint32_t index, std::uint32_t generation) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Completion.
 
+// The state commits, by one compare-and-swap that makes the object done, takes the waiters' mark and ends our claim: who
+// marks himself before is rung, who comes after sees that it is done. Before it the value must be whole (the
+// compare-and-swap releases it). After it the object may be freed by anybody, and nothing of it be read, unless kInFlight
+// keeps it: that is for arguments that have to be released still, which a sweep goes on with if we die.
 void Process::publish(std::uint32_t index, bool error) {
   Entry& e = entry(index);
   bool busy = e.kind != Kind::kActorCreate && (e.part.pinned > 0 || e.args.where == kBlock);
-  State s = e.load();
-  State next;
-  do {
-    next =
-        s.with_phase(error ? Phase::kError : Phase::kReady).with_waiter(0).without(State::kCancelled | State::kForced);
-    next = busy ? next.with(State::kInFlight).with_proc(id_) : next.without_proc();
+  const State s = update(e, [&](State claimed) {
+    const State done = claimed.with_phase(error ? Phase::kError : Phase::kReady)
+                           .with_waiter(0)
+                           .without(State::kCancelled | State::kForced);
     DAYBREAK_FAILPOINT("publish.before");
-  } while (!e.state.compare_exchange_weak(s.word, next.word));
+    return busy ? done.with(State::kInFlight).with_proc(id_) : done.without_proc();
+  });
   DAYBREAK_FAILPOINT("publish.done");
   if (s.waiter() != 0) {
-    // The scheduler waits for many: it is told which.
+    // The scheduler waits for many: it is told which, before it is rung.
     if (s.waiter() == kSchedulerProc + 1 || s.waiter() == State::kManyWaiters) control_.scheduler_looks.add(index);
     wake_waiters(s.waiter());
   }
@@ -440,6 +478,7 @@ void Process::publish(std::uint32_t index, bool error) {
   }
 }
 
+// What is left of a task whose result is there. Clearing kInFlight commits: until then the entry cannot be freed.
 void Process::finish(std::uint32_t index, std::uint32_t generation) {
   Entry& e = entry(index);
   unpin_all(index, Operation::kArgs);
@@ -461,18 +500,18 @@ std::vector<Ref> Process::further_results(std::uint32_t index) {
 }
 
 void Process::set_pending(std::uint32_t index) {
-  State s = entry(index).load();
-  while (!entry(index).state.compare_exchange_weak(s.word, s.with_phase(Phase::kPending).without_proc().word)) {
-  }
+  update(entry(index), [](State s) { return s.with_phase(Phase::kPending).without_proc(); });
 }
 
 bool Process::claim_pending(Ref ref) {
-  State s = entry(ref.index).load();
-  for (;;) {
-    if (s.generation() != ref.generation || s.phase() != Phase::kPending) return false;
-    if (entry(ref.index).state.compare_exchange_weak(s.word, s.with_phase(Phase::kRunning).with_proc(id_).word))
-      return true;
-  }
+  return claim_from(Phase::kPending, ref.index, ref.generation);
+}
+
+// Of all who try one wins: whoever's compare-and-swap finds the phase as it was.
+bool Process::claim_from(Phase phase, std::uint32_t index, std::uint32_t generation) {
+  auto free_to_claim = [&](State s) { return s.generation() == generation && s.phase() == phase; };
+  return update_if(entry(index), free_to_claim, [&](State s) { return s.with_phase(Phase::kRunning).with_proc(id_); })
+      .has_value();
 }
 
 void Process::publish_error(std::uint32_t index, ErrorKind kind, std::string_view text) {

@@ -1,14 +1,13 @@
 // One process's place in the shared segment: what it owns there, and every operation of the ownership protocol.
 //
-// The rules (ARCHITECTURE.md, "Who holds what", has the proofs in words):
+// The rules (docs/ownership.md has the proofs in words):
 //   - an entry's state word is the only authority on who may touch it; every claim is one compare-and-swap on it;
 //   - a process that has references to an object sets its bit in the entry's holders; it is set only while something
-//   else
-//     keeps the object alive, and that something is released only afterwards;
+//     else keeps the object alive, and that something is released only afterwards;
 //   - references from task arguments and from inside objects are counted in `pins`, by detectable operations;
 //   - a block of memory carries the index of the entry it belongs to, from the instant that it is taken;
 //   - whoever sees that nobody is left frees the object: it becomes kDying, the check is repeated, and only then is it
-//   taken apart;
+//     taken apart;
 //   - when a process dies, sweep() undoes or completes whatever its half-done operations were.
 #pragma once
 
@@ -92,7 +91,7 @@ class Process {
   bool enqueue(std::uint32_t index);
   // Puts an entry that is kQueued already into the queue (again: a second copy does no harm).
   bool requeue(std::uint32_t index);
-  // Claims a task: kQueued -> kRunning by this process. UINT32_MAX: none.
+  // Claims a task: kQueued -> kRunning by this process. kNone: none.
   std::uint32_t dequeue();
   bool queue_empty() const;
   std::uint64_t queue_length() const;  // roughly, while others work on it
@@ -111,7 +110,7 @@ class Process {
   bool list_empty(std::uint32_t list) { return list_word(list).load() == 0; }
 
   // -- CPU tokens ---------------------------------------------------------------------------------------------------
-  // A free token's number, now this process's (or `as`'s); UINT32_MAX: none free.
+  // A free token's number, now this process's (or `as`'s); kNone: none free.
   std::uint32_t acquire_token(std::uint32_t as);
   void release_token(std::uint32_t token, std::uint32_t as);
 
@@ -167,9 +166,6 @@ class Process {
   void adopt(std::uint32_t index);
   // kRunning by this process -> kQueued (the caller requeues it) or kPending again: a retry.
   void revert(std::uint32_t index, Phase phase);
-  void lock(RobustLock& lock);
-  void unlock(RobustLock& lock);
-
   // Calls `visit(index)` for each entry that is in use.
   template <typename F>
   void for_each_entry(F&& visit) {
@@ -180,6 +176,7 @@ class Process {
 
  private:
   friend class ProtocolInspector;  // tests
+  friend class RobustGuard;        // the only way to take a lock of shared memory
 
   struct ClassCache {
     std::vector<std::uint64_t> free;    // offsets of blocks that are ours and free
@@ -212,6 +209,10 @@ class Process {
   void take_apart(std::uint32_t index);  // an entry that is kDying by this process
   void free_entry(std::uint32_t index, std::uint32_t generation);
   bool refill_entries();
+  bool claim_from(Phase phase, std::uint32_t index, std::uint32_t generation);
+  void lock(RobustLock& lock);
+  void unlock(RobustLock& lock);
+  base::Result<std::uint64_t> take_run(std::uint32_t tag, std::uint32_t granules, bool aligned);
   base::Result<std::uint64_t> allocate_run(std::uint32_t tag, std::uint32_t granules, bool aligned);
   std::uint64_t find_run(std::uint32_t granules, bool aligned, std::uint64_t limit);
   bool refill_class(std::uint32_t size_class);
@@ -244,7 +245,7 @@ class Process {
   base::Atomic<std::uint32_t> dequeues_{0};
 };
 
-std::uint32_t size_class_of(std::uint64_t size);        // UINT32_MAX: larger than any class
+std::uint32_t size_class_of(std::uint64_t size);        // kNone: larger than any class
 std::uint64_t size_of_class(std::uint32_t size_class);  // bytes
 
 }  // namespace daybreak::runtime

@@ -19,12 +19,12 @@ constexpr std::uint32_t kMaxConsecutiveFailures =
 
 }  // namespace
 
-// UINT32_MAX: no slot is free, or the launcher cannot now (launch_failed_).
+// kNone: no slot is free, or the launcher cannot now (launch_failed_).
 std::uint32_t Scheduler::spawn(ProcKind kind, std::uint32_t actor) {
-  std::uint32_t proc = UINT32_MAX;
-  for (std::uint32_t i = kSchedulerProc + 1; i < kMaxProcs && proc == UINT32_MAX; ++i)
+  std::uint32_t proc = kNone;
+  for (std::uint32_t i = kSchedulerProc + 1; i < kMaxProcs && proc == kNone; ++i)
     if (control_.proc[i].status.load() == ProcStatus::kFree) proc = i;
-  if (proc == UINT32_MAX || launch_failed_) return UINT32_MAX;
+  if (proc == kNone || launch_failed_) return kNone;
   ProcSlot& slot = control_.proc[proc];
   slot.kind = kind;
   slot.actor = actor;
@@ -41,10 +41,10 @@ std::uint32_t Scheduler::spawn(ProcKind kind, std::uint32_t actor) {
   }
   slot.status = ProcStatus::kFree;
   launch_failed_ = true;
-  return UINT32_MAX;
+  return kNone;
 }
 
-// A worker that sleeps idle, taken out of the idle bits: nobody else wakes it for the queue now. UINT32_MAX: none, but
+// A worker that sleeps idle, taken out of the idle bits: nobody else wakes it for the queue now. kNone: none, but
 // one is on its way where that is possible.
 std::uint32_t Scheduler::claim_idle_worker() {
   std::uint32_t workers = 0, starting = 0, blocked = 0;
@@ -62,8 +62,8 @@ std::uint32_t Scheduler::claim_idle_worker() {
       blocked += slot.blocked.load() > 0;
     }
   }
-  if (starting == 0 && workers - blocked < control_.num_cpus + kExtraWorkers) spawn(ProcKind::kWorker, UINT32_MAX);
-  return UINT32_MAX;
+  if (starting == 0 && workers - blocked < control_.num_cpus + kExtraWorkers) spawn(ProcKind::kWorker, kNone);
+  return kNone;
 }
 
 void Scheduler::keep_workers() {
@@ -106,7 +106,7 @@ void Scheduler::keep_workers() {
   std::uint64_t queued = self_.queue_length();
   std::uint32_t spawned = 0;
   while (missing > 0 && (workers + spawned < std::min(wanted, kPrestarted) || (!idle && queued > spawned))) {
-    if (spawn(ProcKind::kWorker, UINT32_MAX) == UINT32_MAX) {
+    if (spawn(ProcKind::kWorker, kNone) == kNone) {
       if (!launch_failed_ && spawned == 0 && started == blocked && !idle && queued > 0) break_deadlock();
       break;
     }
@@ -131,7 +131,7 @@ void Scheduler::pass_interrupts_on() {
 // Every process that is possible waits for a task that none is left to run.
 void Scheduler::break_deadlock() {
   std::uint32_t index = self_.dequeue();
-  if (index == UINT32_MAX) return;
+  if (index == kNone) return;
   client_.fail(
       index, ErrorKind::kRuntime,
       fmt::format(
@@ -203,7 +203,7 @@ void Scheduler::bury(const Exit& exit) {
 
 // Processes cannot be started: what waits for one gets the reason instead of waiting for ever.
 void Scheduler::fail_everything(std::string_view why) {
-  for (std::uint32_t index; (index = self_.dequeue()) != UINT32_MAX;) client_.fail(index, ErrorKind::kRuntime, why);
+  for (std::uint32_t index; (index = self_.dequeue()) != kNone;) client_.fail(index, ErrorKind::kRuntime, why);
   auto fail_ours = [&](Ref task) {
     if (!waits(task)) return;
     ours_[task.index] = false;

@@ -4,6 +4,7 @@
 
 #include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/process.h"
+#include "daybreak/runtime/update.h"
 
 namespace daybreak::runtime {
 
@@ -52,28 +53,15 @@ void Process::prefetch(std::uint64_t cell) {
   for (std::size_t at = 0; at < sizeof(Entry); at += 64) __builtin_prefetch(lines + at);
 }
 
-namespace {
-
-void raise_to(base::Atomic<std::uint32_t>& word, std::uint32_t least) {
-  std::uint32_t now = word.load();
-  while (now < least && !word.compare_exchange_weak(now, least)) {
-  }
-}
-
-}  // namespace
-
 void Process::join_queue() {
   if (id_ < 64) control_.workers.fetch_or(std::uint64_t{1} << id_);
   raise_to(control_.rings, std::min(id_ - kFirstProc + 1, kRings));
   raise_to(control_.rest_words, id_ / 32 + 1);
 }
 
+// The state before the ring: an item whose entry is not kQueued yet is stale to whoever takes it, and would be lost.
 bool Process::enqueue(std::uint32_t index) {
-  Entry& e = entry(index);
-  State s = e.load();
-  State next;
-  do next = s.with_phase(Phase::kQueued).without_proc();
-  while (!e.state.compare_exchange_weak(s.word, next.word));
+  update(entry(index), [](State s) { return s.with_phase(Phase::kQueued).without_proc(); });
   DAYBREAK_FAILPOINT("enqueue.queued");
   return requeue(index);
 }
@@ -134,12 +122,7 @@ bool Process::push_to_ring(Ring& ring, std::uint32_t index, std::uint32_t genera
 }
 
 bool Process::claim(std::uint32_t index, std::uint32_t generation) {
-  Entry& e = entry(index);
-  State s = e.load();
-  for (;;) {
-    if (s.generation() != generation || s.phase() != Phase::kQueued) return false;
-    if (e.state.compare_exchange_weak(s.word, s.with_phase(Phase::kRunning).with_proc(id_).word)) return true;
-  }
+  return claim_from(Phase::kQueued, index, generation);
 }
 
 std::uint32_t Process::take_from_ring(Ring& ring) {
@@ -148,7 +131,7 @@ std::uint32_t Process::take_from_ring(Ring& ring) {
     base::Atomic<std::uint64_t>& cell = ring.cell[head % kRingCells];
     std::uint64_t seen = cell.load();
     if (!is_item_of_lap(seen, lap_of(head))) {
-      if (seen == free_cell(head)) return UINT32_MAX;
+      if (seen == free_cell(head)) return kNone;
       // Emptied, but the head was not moved. (Or the head that we read is old: then this does nothing.)
       ring.head.compare_exchange_strong(head, head + 1);
       continue;
@@ -176,14 +159,14 @@ std::uint32_t Process::dequeue() {
   if (turn % kLookAroundEvery == 0) first = (first + turn / kLookAroundEvery) % rings;
   for (std::uint32_t n = 0, at = first; n < rings; ++n) {
     std::uint32_t index = take_from_ring(control_.ring[at]);
-    if (index != UINT32_MAX) {
+    if (index != kNone) {
       count(slot().taken);
       if (at != home) count(slot().stolen);
       return index;
     }
     if (++at == rings) at = 0;
   }
-  return UINT32_MAX;
+  return kNone;
 }
 
 bool Process::queue_empty() const {
@@ -257,10 +240,7 @@ void Process::wake_next() {
 }
 
 void Process::become_idle() {
-  base::Atomic<std::uint64_t>& rest = control_.rest[id_ / 32];
-  std::uint64_t now = rest.load();
-  while (!rest.compare_exchange_weak(now, (now & ~searching_bit(id_)) | idle_bit(id_))) {
-  }
+  update(control_.rest[id_ / 32], [&](std::uint64_t now) { return (now & ~searching_bit(id_)) | idle_bit(id_); });
 }
 
 void Process::leave_idle() {
@@ -345,7 +325,7 @@ std::uint32_t Process::acquire_token(std::uint32_t as) {
       return token;
     }
   }
-  return UINT32_MAX;
+  return kNone;
 }
 
 void Process::release_token(std::uint32_t token, std::uint32_t as) {
@@ -410,10 +390,8 @@ void Process::wake_waiters(std::uint32_t waiter) {
 
 int Process::sleep(std::uint32_t seen, std::int64_t timeout_ns) {
   base::Atomic<std::uint32_t>& bell = slot().bell;
-  std::uint32_t now = bell.load();
-  do {
-    if ((now & ~kAsleep) != seen) return 0;
-  } while ((now & kAsleep) == 0 && !bell.compare_exchange_weak(now, seen | kAsleep));
+  auto not_rung = [&](std::uint32_t now) { return (now & ~kAsleep) == seen; };
+  if (!update_if(bell, not_rung, [](std::uint32_t now) { return now | kAsleep; })) return 0;
   return base::futex_wait(bell, seen | kAsleep, timeout_ns);
 }
 

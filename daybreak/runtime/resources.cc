@@ -67,7 +67,7 @@ bool ResourceLedger::grant(const ResourceSet& set, Grant& out) {
 bool ResourceLedger::take_cpus(std::int64_t units, Grant& out) {
   for (std::int64_t whole = units / kResourceUnit; whole > 0; --whole) {
     std::uint32_t token = scheduler_.acquire_token(scheduler_.id());
-    if (token == UINT32_MAX) return false;
+    if (token == kNone) return false;
     out.tokens.push_back(token);
   }
   const std::int64_t fraction = units % kResourceUnit;
@@ -76,7 +76,7 @@ bool ResourceLedger::take_cpus(std::int64_t units, Grant& out) {
       std::find_if(shared_tokens_.begin(), shared_tokens_.end(), [&](auto& t) { return t.second >= fraction; });
   if (shared == shared_tokens_.end()) {
     std::uint32_t token = scheduler_.acquire_token(scheduler_.id());
-    if (token == UINT32_MAX) return false;
+    if (token == kNone) return false;
     shared = shared_tokens_.emplace(token, kResourceUnit).first;
   }
   shared->second -= fraction;

@@ -15,7 +15,7 @@ namespace daybreak::runtime {
 struct Grant {
   std::vector<std::uint32_t> tokens;  // whole CPUs
   std::uint32_t token_owner = 0;      // process that they are in the name of
-  std::uint32_t shared_token = UINT32_MAX;
+  std::uint32_t shared_token = kNone;
   std::int64_t shared_units = 0;                               // of that token, for a fraction of a CPU
   std::vector<std::pair<std::uint32_t, std::int64_t>> gpus;    // id, units
   std::vector<std::pair<std::uint32_t, std::int64_t>> custom;  // name, units

@@ -34,6 +34,16 @@ class Segment {
   base::Atomic<std::uint64_t>& run(std::uint64_t granule) { return runs_[granule]; }
   ChunkTags& tags(std::uint64_t granule) { return tags_[granule / kChunkGranules]; }
   std::uint64_t granules() const { return control_->data_capacity / kGranule; }
+  // Calls visit(granule, word) for each run that is taken, in the order of addresses. Who needs them to stay as they are
+  // holds the heap lock.
+  template <typename F>
+  void for_each_run(F&& visit) {
+    for (std::uint64_t at = 0; at < granules();) {
+      const std::uint64_t granule = at, word = run(at).load();
+      at += word == 0 ? 1 : Run::granules(word);  // before the visit, which may free it
+      if (word != 0) visit(granule, word);
+    }
+  }
   int control_fd() const { return control_fd_; }
   int data_fd() const { return data_fd_; }
   bool huge_pages() const { return huge_pages_; }

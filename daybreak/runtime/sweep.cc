@@ -3,6 +3,8 @@
 // says kDead.
 #include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/process.h"
+#include "daybreak/runtime/robust_guard.h"
+#include "daybreak/runtime/update.h"
 
 namespace daybreak::runtime {
 
@@ -33,8 +35,8 @@ void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& fil
     return !(e.value.where == kBlock && e.value.offset == offset) &&
            !(e.args.where == kBlock && e.args.offset == offset);
   };
-  // Under the heap lock: a reclaimer may be about to take an empty chunk of the dead, or have given it to another.
-  lock(control_.heap_lock);
+  // A reclaimer may be about to take an empty chunk of the dead, or have given it to another.
+  RobustGuard guard(*this, control_.heap_lock);
   // A tag that it had set after a reclaimer had found the chunk empty, and had not come to take back.
   if (std::uint64_t taking = control_.proc[dead].taking.exchange(0); taking != 0) {
     base::Atomic<std::uint32_t>& tag =
@@ -44,19 +46,12 @@ void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& fil
     if (index < filling.size() && filling[index] && (!Run::is_chunk(word) || Run::owner(word) != dead + 1))
       tag.store(0);
   }
-  for (std::uint64_t at = 0; at < segment_.granules();) {
-    std::uint64_t word = segment_.run(at).load();
-    if (word == 0) {
-      ++at;
-      continue;
-    }
-    std::uint64_t granule = at;
-    at += Run::granules(word);
+  segment_.for_each_run([&](std::uint64_t granule, std::uint64_t word) {
     if (!Run::is_chunk(word)) {
       if (stray(Run::tag(word), granule * kGranule)) segment_.run(granule).compare_exchange_strong(word, 0);
-      continue;
+      return;
     }
-    if (Run::owner(word) != dead + 1) continue;
+    if (Run::owner(word) != dead + 1) return;
     std::uint64_t block = size_of_class(Run::size_class(word));
     ChunkTags& tags = segment_.tags(granule);
     bool empty = true;
@@ -67,8 +62,7 @@ void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& fil
     }
     // Without an owner nobody takes blocks from it any more; reclaim_chunks() gets it when the last one is freed.
     segment_.run(granule).store(empty ? 0 : Run::make(Run::tag(word) & ~0xffffu, kChunkGranules));
-  }
-  unlock(control_.heap_lock);
+  });
 }
 
 Process::SweepResult Process::sweep(std::uint32_t dead) {
@@ -160,19 +154,13 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
 }
 
 void Process::adopt(std::uint32_t index) {
-  Entry& e = entry(index);
-  State s = e.load();
-  DAYBREAK_CHECK(s.phase() == Phase::kRunning);
-  while (!e.state.compare_exchange_weak(s.word, s.with_proc(id_).word)) {
-  }
+  DAYBREAK_CHECK(entry(index).load().phase() == Phase::kRunning);
+  update(entry(index), [&](State s) { return s.with_proc(id_); });
 }
 
 void Process::revert(std::uint32_t index, Phase phase) {
-  Entry& e = entry(index);
-  State s = e.load();
-  DAYBREAK_CHECK(s.phase() == Phase::kRunning);
-  while (!e.state.compare_exchange_weak(s.word, s.with_phase(phase).without_proc().word)) {
-  }
+  DAYBREAK_CHECK(entry(index).load().phase() == Phase::kRunning);
+  update(entry(index), [&](State s) { return s.with_phase(phase).without_proc(); });
 }
 
 }  // namespace daybreak::runtime

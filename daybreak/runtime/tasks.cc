@@ -177,7 +177,7 @@ void Scheduler::dispatch_waiting() {
       continue;
     }
     std::uint32_t proc = claim_idle_worker();
-    if (proc == UINT32_MAX) {
+    if (proc == kNone) {
       ledger_.revoke(granted);
       wanted_ |= Control::kWorkerWanted;
       break;

@@ -8,13 +8,13 @@ namespace daybreak::runtime {
 namespace {}  // namespace
 
 WorkerLoop::WorkerLoop(Client& client, std::uint32_t actor) : client_(client), p_(client.process()), actor_(actor) {
-  if (actor_ != UINT32_MAX) return;
+  if (actor_ != kNone) return;
   client_.set_worker(&worker_);
   p_.join_queue();
 }
 
 WorkerLoop::Next WorkerLoop::poll(std::uint32_t& index) {
-  return actor_ == UINT32_MAX ? poll_worker(index) : poll_actor(index);
+  return actor_ == kNone ? poll_worker(index) : poll_actor(index);
 }
 
 void WorkerLoop::take(std::uint32_t list) {
@@ -23,7 +23,7 @@ void WorkerLoop::take(std::uint32_t list) {
   p_.take_all(list, taken_, true);
   // After a restart calls come back all at once and perhaps mixed with newer ones.
   auto by_sequence = [&](std::uint32_t a, std::uint32_t b) { return p_.entry(a).part.gpus < p_.entry(b).part.gpus; };
-  if (actor_ != UINT32_MAX && !std::is_sorted(taken_.begin(), taken_.end(), by_sequence))
+  if (actor_ != kNone && !std::is_sorted(taken_.begin(), taken_.end(), by_sequence))
     std::stable_sort(taken_.begin(), taken_.end(), by_sequence);
   for (std::uint32_t i : taken_) calls_.push_back({{i, p_.entry(i).load().generation()}, p_.entry(i).part.submitter});
 }
@@ -56,10 +56,10 @@ WorkerLoop::Next WorkerLoop::poll_worker(std::uint32_t& index) {
   if (p_.slot().asked_to_exit.load(std::memory_order_relaxed) != 0) return Next::kExit;
   if ((control.wanted.load(std::memory_order_relaxed) & Control::kCpuWanted) != 0 && give_token_back())
     return Next::kIdle;
-  while (worker_.token != UINT32_MAX || !p_.queue_empty()) {
-    if (worker_.token == UINT32_MAX && (worker_.token = p_.acquire_token(p_.id())) == UINT32_MAX) return Next::kIdle;
+  while (worker_.token != kNone || !p_.queue_empty()) {
+    if (worker_.token == kNone && (worker_.token = p_.acquire_token(p_.id())) == kNone) return Next::kIdle;
     index = p_.dequeue();
-    if (index == UINT32_MAX) break;
+    if (index == kNone) break;
     directed_ = false;
     p_.stop_searching();
     if (!p_.entry(index).load().has(State::kCancelled)) return Next::kTask;
@@ -117,18 +117,18 @@ WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns)
     if (next != Next::kIdle) return next;
     if (spin(seen)) continue;
 
-    int error = actor_ == UINT32_MAX ? sleep_idle(seen, index, deadline, next) : sleep_actor(seen, deadline);
+    int error = actor_ == kNone ? sleep_idle(seen, index, deadline, next) : sleep_actor(seen, deadline);
     if (next != Next::kIdle) return next;
     const bool interrupted = error == EINTR, late = error == ETIMEDOUT && deadline >= 0;
     if (!interrupted && !late) continue;
-    if (actor_ == UINT32_MAX) p_.stop_searching();
+    if (actor_ == kNone) p_.stop_searching();
     return interrupted ? Next::kInterrupted : Next::kIdle;
   }
 }
 
 // The next task often comes at once, so a few look out for it. True: something has come, perhaps.
 bool WorkerLoop::spin(std::uint32_t seen) {
-  const bool worker = actor_ == UINT32_MAX;
+  const bool worker = actor_ == kNone;
   // A task that is queued and that we could not take: we have no token, and wait for one asleep.
   if (worker && (!p_.queue_empty() || !p_.start_spinning())) return false;
   std::int64_t until = Client::now_ns() + spin_budget_ns(p_, p_.slot(kDriverProc).cpu.load(std::memory_order_relaxed));
@@ -178,9 +178,9 @@ int WorkerLoop::sleep_idle(std::uint32_t seen, std::uint32_t& index, std::int64_
 }
 
 bool WorkerLoop::give_token_back() {
-  if (worker_.token == UINT32_MAX) return false;
+  if (worker_.token == kNone) return false;
   p_.release_token(worker_.token, p_.id());
-  worker_.token = UINT32_MAX;
+  worker_.token = kNone;
   // The scheduler says what it lacks, then looks at the tokens once more; we give ours back, then look at what it
   // lacks.
   if (p_.control().wanted.load() != 0) p_.ring(kSchedulerProc);

@@ -13,7 +13,7 @@ namespace daybreak::runtime {
 // One for each process. A worker's is used by its main thread; an actor's by all its threads.
 class WorkerLoop {
  public:
-  // actor: slot, or UINT32_MAX for a worker.
+  // actor: slot, or kNone for a worker.
   WorkerLoop(Client& client, std::uint32_t actor);
 
   enum class Next { kTask, kExit, kInterrupted, kIdle };

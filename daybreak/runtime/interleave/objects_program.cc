@@ -24,7 +24,7 @@ class Walker {
   void walk(std::uint32_t steps) {
     for (std::uint32_t i = 0; i < steps; ++i) step();
     while (!held_.empty()) drop();
-    if (token_ != UINT32_MAX) p_.release_token(token_, p_.id());
+    if (token_ != kNone) p_.release_token(token_, p_.id());
   }
 
  private:
@@ -91,7 +91,7 @@ class Walker {
 
   void work() {
     std::uint32_t index = p_.dequeue();
-    if (index == UINT32_MAX) return;
+    if (index == kNone) return;
     std::vector<Ref> refs(p_.args_refs(index).begin(), p_.args_refs(index).end());
     for (Ref ref : refs) p_.hold(ref);
     for (Ref ref : refs) check(ref);
@@ -136,11 +136,11 @@ class Walker {
   }
 
   void token() {
-    if (token_ == UINT32_MAX) {
+    if (token_ == kNone) {
       token_ = p_.acquire_token(p_.id());
     } else {
       p_.release_token(token_, p_.id());
-      token_ = UINT32_MAX;
+      token_ = kNone;
     }
   }
 
@@ -157,7 +157,7 @@ class Walker {
   Process& p_;
   std::optional<Ref>& awaits_;
   std::vector<Ref> held_;
-  std::uint32_t token_ = UINT32_MAX;
+  std::uint32_t token_ = kNone;
 };
 
 class ObjectsProgram : public RuntimeProgram {
@@ -239,8 +239,8 @@ class ObjectsProgram : public RuntimeProgram {
     for (bool idle = false; !idle;) {
       serve();
       std::uint32_t index = p.dequeue();
-      idle = index == UINT32_MAX && waiting.empty();
-      if (index != UINT32_MAX) p.publish_error(index, ErrorKind::kCancelled, "the program is over");
+      idle = index == kNone && waiting.empty();
+      if (index != kNone) p.publish_error(index, ErrorKind::kCancelled, "the program is over");
     }
   }
 

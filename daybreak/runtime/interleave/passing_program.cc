@@ -35,7 +35,7 @@ class PassingProgram : public RuntimeProgram {
     while (has_it || left_ > 0) {
       if (!has_it) {
         std::uint32_t index = p.dequeue();
-        if (index == UINT32_MAX) {
+        if (index == kNone) {
           base::cpu_pause();
           continue;
         }

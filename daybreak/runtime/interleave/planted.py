@@ -100,14 +100,14 @@ PLANTED: list[tuple[str, ...]] = [
     (
         "the sweep looks at chunks without the lock",
         "sweep.cc",
-        "  lock(control_.heap_lock);\n  // A tag that it had set",
+        "  RobustGuard guard(*this, control_.heap_lock);\n  // A tag that it had set",
         "  // A tag that it had set",
     ),
     (
         "a tag that a death has left in another's chunk stays there",
         "sweep.cc",
-        "      tag.store(0);\n  }\n  for (",
-        "      (void)tag.load();\n  }\n  for (",
+        "      tag.store(0);\n  }\n  segment_",
+        "      (void)tag.load();\n  }\n  segment_",
         "heap-killed",
     ),
     (
@@ -119,8 +119,8 @@ PLANTED: list[tuple[str, ...]] = [
     (
         "who overwrites a word does not acknowledge its writer",
         "process.cc",
-        "  for (;;) {\n    acknowledge(old);",
-        "  for (;;) {",
+        "    acknowledge(seen);\n    std::uint32_t value",
+        "    std::uint32_t value",
     ),
     (
         "a waiter does not look again after it has marked itself",
@@ -131,7 +131,7 @@ PLANTED: list[tuple[str, ...]] = [
     (
         "a worker that blocks in get keeps its CPU",
         "client.cc",
-        "    p_.release_token(worker_->token, p_.id());\n    worker_->token = UINT32_MAX;",
+        "    p_.release_token(worker_->token, p_.id());\n    worker_->token = kNone;",
         "",
     ),
     (

@@ -48,7 +48,7 @@ class QueueProgram : public RuntimeProgram {
     Process last(world_.segment(), kFirstProc);
     for (;;) {
       std::uint32_t index = ProtocolInspector::take(last, 0);
-      if (index == UINT32_MAX) break;
+      if (index == kNone) break;
       events_.push_back({false, true, index, kNever - 1, kNever});
     }
     return kills_ ? check_items(true) : check_items(false) + check_order();
@@ -68,7 +68,7 @@ class QueueProgram : public RuntimeProgram {
         next += ok;
       } else {
         std::uint32_t index = ProtocolInspector::take(p, 0);
-        events_[at].ok = index != UINT32_MAX;
+        events_[at].ok = index != kNone;
         events_[at].item = index;
       }
       events_[at].end = engine.steps();

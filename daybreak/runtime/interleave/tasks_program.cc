@@ -89,7 +89,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     const char* what = kind == ProcKind::kActor ? "actor" : "worker";
     if (kind == ProcKind::kActor) ++lives_[actor];
     engine_->fiber(proc, fmt::format("{} {}", what, proc), [this, &p, kind, actor] {
-      live(p, kind == ProcKind::kActor ? actor : UINT32_MAX);
+      live(p, kind == ProcKind::kActor ? actor : kNone);
       engine_->fiber(kReaper, "reaper", [this, id = p.id()] { reap(id, 0); });
     });
     return true;
@@ -113,7 +113,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     Client client(p);
     WorkerLoop loop(client, actor);
     p.slot().status.store(ProcStatus::kAlive);
-    if (actor != UINT32_MAX) p.control().actor[actor].status.store(ActorStatus::kAlive);
+    if (actor != kNone) p.control().actor[actor].status.store(ActorStatus::kAlive);
     for (;;) {
       std::uint32_t index = 0;
       WorkerLoop::Next next = loop.poll(index);

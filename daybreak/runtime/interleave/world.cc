@@ -66,7 +66,7 @@ std::string World::left_over() {
   for (std::uint32_t i = 0; i < control().num_cpus; ++i)
     if (std::uint32_t holder = control().token[i].holder.load())
       text += fmt::format("; token {} is held by {}", i, holder - 1);
-  if (p.dequeue() != UINT32_MAX) text += "; a task is queued";
+  if (p.dequeue() != kNone) text += "; a task is queued";
   if (!p.list_empty(Process::kSchedulerList)) text += "; the scheduler's inbox is not empty";
   if (std::uint32_t holder = control().heap_lock.holder.load())
     text += fmt::format("; process {} has the heap lock", holder - 1);

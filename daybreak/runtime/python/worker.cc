@@ -467,7 +467,7 @@ PyObject* enter_worker(PyObject*, PyObject* argument) {
   slot.pid = getpid();
   pthread_atfork(nullptr, nullptr, [] { is_fork_of_task = true; });
   bool actor = slot.kind == ProcKind::kActor;
-  s.loop = std::make_unique<WorkerLoop>(*s.own_client, actor ? slot.actor : UINT32_MAX);
+  s.loop = std::make_unique<WorkerLoop>(*s.own_client, actor ? slot.actor : kNone);
   s.client = s.own_client.get();
   set_current_client(s.client);
   s.session = s.segment->control().session;

@@ -56,8 +56,8 @@ class Walker {
 
   void drop_all() {
     while (!held_.empty()) drop();
-    if (token_ != UINT32_MAX) p_.release_token(token_, p_.id());
-    token_ = UINT32_MAX;
+    if (token_ != kNone) p_.release_token(token_, p_.id());
+    token_ = kNone;
   }
 
   std::uint64_t checked() const { return checked_; }
@@ -131,7 +131,7 @@ class Walker {
 
   void work() {
     std::uint32_t index = p_.dequeue();
-    if (index == UINT32_MAX) return;
+    if (index == kNone) return;
     std::vector<Ref> refs(p_.args_refs(index).begin(), p_.args_refs(index).end());
     for (Ref ref : refs) p_.hold(ref);
     for (Ref ref : refs) check(ref);
@@ -172,11 +172,11 @@ class Walker {
   }
 
   void token() {
-    if (token_ == UINT32_MAX) {
+    if (token_ == kNone) {
       token_ = p_.acquire_token(p_.id());
     } else {
       p_.release_token(token_, p_.id());
-      token_ = UINT32_MAX;
+      token_ = kNone;
     }
   }
 
@@ -192,7 +192,7 @@ class Walker {
   Process& p_;
   std::mt19937_64 random_;
   std::vector<Ref> held_;
-  std::uint32_t token_ = UINT32_MAX;
+  std::uint32_t token_ = kNone;
   std::uint64_t checked_ = 0;
 };
 
@@ -232,7 +232,7 @@ void run_what_is_left(Process& p, TestScheduler& scheduler) {
   for (bool idle = false; !idle;) {
     scheduler.serve();
     std::uint32_t index = p.dequeue();
-    idle = index == UINT32_MAX;
+    idle = index == kNone;
     if (!idle) p.publish_error(index, ErrorKind::kCancelled, "the test is over");
   }
 }
@@ -391,7 +391,7 @@ TEST(Protocol, every_block_class_fits_its_size) {
       ASSERT_LT(size_of_class(c - 1), size);
     }
   }
-  EXPECT_EQ(size_class_of(65537), UINT32_MAX);
+  EXPECT_EQ(size_class_of(65537), kNone);
 }
 
 TEST(Protocol, queue_keeps_order_and_says_when_it_is_full) {
@@ -408,13 +408,13 @@ TEST(Protocol, queue_keeps_order_and_says_when_it_is_full) {
   EXPECT_FALSE(p.enqueue(extra.index));
   for (std::size_t i = 0; i < refs.size(); ++i) {
     std::uint32_t index = p.dequeue();
-    ASSERT_NE(index, UINT32_MAX) << i;
+    ASSERT_NE(index, kNone) << i;
     if (i < 60) {
       EXPECT_EQ(index, refs[i].index);  // then now and then another ring has its turn
     }
     p.publish(index, false);
   }
-  EXPECT_EQ(p.dequeue(), UINT32_MAX);
+  EXPECT_EQ(p.dequeue(), kNone);
   for (Ref ref : refs) {
     EXPECT_TRUE(p.done(ref));
     p.release(ref);

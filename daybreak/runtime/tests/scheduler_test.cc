@@ -74,7 +74,7 @@ class SchedulerTest : public ::testing::Test {
   // Runs what is queued, and gives it no value.
   static int work(Process& worker) {
     int done = 0;
-    for (std::uint32_t index; (index = worker.dequeue()) != UINT32_MAX; ++done) worker.publish(index, false);
+    for (std::uint32_t index; (index = worker.dequeue()) != kNone; ++done) worker.publish(index, false);
     return done;
   }
 
@@ -164,7 +164,7 @@ TEST_F(SchedulerTest, an_actor_whose_arguments_do_not_fit_leaves_no_name_and_no_
 TEST_F(SchedulerTest, whoever_finds_an_actor_by_its_name_finds_its_arguments) {
   scheduler_.step();
   auto finder = worker();
-  std::atomic<bool> over{false};
+  std::atomic<bool> over{false}, nobody_waits{false};
   std::atomic<int> found{0}, wrong{0};
   std::thread finding([&] {
     Client client(*finder);
@@ -180,7 +180,7 @@ TEST_F(SchedulerTest, whoever_finds_an_actor_by_its_name_finds_its_arguments) {
     }
   });
   std::thread scheduling([&] {
-    while (!over) {
+    while (!nobody_waits) {
       scheduler_.step();
       for (auto [proc, signo] : std::exchange(machine_.signals, {})) scheduler_.exited({proc, signo, 0, ""});
     }
@@ -195,7 +195,8 @@ TEST_F(SchedulerTest, whoever_finds_an_actor_by_its_name_finds_its_arguments) {
     driver_.release(actor->creation);
   }
   over = true;
-  finding.join();
+  finding.join();  // while the scheduler goes on: the finder may be waiting for an actor that is being made
+  nobody_waits = true;
   scheduling.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_GT(found, 0);
@@ -220,7 +221,7 @@ TEST_F(SchedulerTest, cpus_of_a_directed_task_that_was_cancelled_come_back_at_on
   scheduler_.step();
   auto process = worker();
   Client client(*process);
-  WorkerLoop loop(client, UINT32_MAX);
+  WorkerLoop loop(client, kNone);
   const std::uint16_t both = *client_.resource_set({.cpu = 2});
   process->become_idle();
   Ref ref = submit({}, both);
@@ -291,7 +292,7 @@ TEST_F(SchedulerTest, what_waits_for_a_cpu_is_woken_by_who_gives_one_back_and_no
   scheduler_.step();
   auto process = worker();
   Client client(*process);
-  WorkerLoop loop(client, UINT32_MAX);
+  WorkerLoop loop(client, kNone);
   const std::uint16_t both = *client_.resource_set({.cpu = 2});
   Ref plain = submit();
   std::uint32_t index = 0;
