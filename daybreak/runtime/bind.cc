@@ -367,7 +367,7 @@ std::string actor_state(nb::handle handle) {
 
 void bind_runtime(nb::module_& m) {
   using namespace daybreak::runtime::python;
-  if (!init_refs(m.ptr()) || !init_codec(m.ptr()) || !init_calls(m.ptr()) || !init_worker(m.ptr()))
+  if (!init_refs(m.ptr()) || !init_decoder(m.ptr()) || !init_calls(m.ptr()) || !init_worker(m.ptr()))
     throw nb::python_error();
   pthread_atfork(nullptr, nullptr, forget_runtime);
   m.def("_init", init, nb::arg("num_cpus"), nb::arg("num_gpus"), nb::arg("resources"), nb::arg("object_store_bytes"),

@@ -13,132 +13,62 @@ namespace daybreak::runtime {
 
 namespace {
 
-constexpr std::uint8_t kCodecItem = 1, kCodecArgs = 2, kCodecNative = 4;  // as in python/common.h
-
 std::map<std::string, NativeFunction, std::less<>>& registry() {
   static std::map<std::string, NativeFunction, std::less<>> the_registry;
   return the_registry;
 }
 
-template <typename T>
-void raw(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-// Appends all of the value but a tensor's bytes, which go behind it, aligned to 64.
-void encode(std::string& out, const NativeValue& value, const TensorView*& tensor) {
-  tensor = nullptr;
+void write(ValueWriter& writer, const NativeValue& value) {
   if (std::holds_alternative<std::monostate>(value)) {
-    out.push_back('N');
+    writer.none();
   } else if (const bool* b = std::get_if<bool>(&value)) {
-    out.push_back(*b ? 'T' : 'F');
+    writer.boolean(*b);
   } else if (const auto* i = std::get_if<std::int64_t>(&value)) {
-    out.push_back('i');
-    raw(out, *i);
+    writer.integer(*i);
   } else if (const double* d = std::get_if<double>(&value)) {
-    out.push_back('d');
-    raw(out, *d);
+    writer.real(*d);
   } else if (const auto* s = std::get_if<std::string>(&value)) {
-    out.push_back('s');
-    raw(out, static_cast<std::uint64_t>(s->size()));
-    out += *s;
+    writer.text(s->data(), s->size());
   } else {
-    tensor = &std::get<TensorView>(value);
-    out.push_back('n');
-    out.push_back(tensor->format);
-    out.push_back(static_cast<char>(tensor->shape.size()));
-    for (std::int64_t n : tensor->shape) raw(out, n);
-    raw(out, static_cast<std::uint64_t>(tensor->data.size()));
+    const auto& tensor = std::get<TensorView>(value);
+    writer.tensor(tensor.format, tensor.shape, tensor.data.data(), tensor.data.size());
   }
 }
 
-void append_pieces(Payload& payload, std::string& bytes, const std::vector<NativeValue>& values) {
-  // First all headers, then their places: `bytes` must not move any more once pieces point into it.
-  std::vector<std::size_t> ends;
-  std::vector<const TensorView*> tensors;
-  for (const NativeValue& value : values) {
-    const TensorView* tensor = nullptr;
-    encode(bytes, value, tensor);
-    ends.push_back(bytes.size());
-    tensors.push_back(tensor);
+// Makes a NativeValue of what a ValueReader finds.
+struct NativeValues {
+  using R = base::Result<NativeValue>;
+  R none() { return NativeValue{}; }
+  R boolean(bool value) { return NativeValue{value}; }
+  R integer(std::int64_t value) { return NativeValue{value}; }
+  R real(double value) { return NativeValue{value}; }
+  R text(std::string_view text) { return NativeValue{std::string(text)}; }
+  R bytes(std::span<const std::byte> bytes) {
+    return text({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   }
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (tensors[i] == nullptr) continue;
-    payload.pieces.push_back({bytes.data() + at, ends[i] - at, 1});
-    payload.pieces.push_back({tensors[i]->data.data(), tensors[i]->data.size(), 64});
-    at = ends[i];
+  R tensor(char format, std::span<const std::int64_t> shape, std::span<const std::byte> data) {
+    return NativeValue{TensorView{format, {shape.begin(), shape.end()}, data}};
   }
-  if (at < bytes.size()) payload.pieces.push_back({bytes.data() + at, bytes.size() - at, 1});
-}
-
-class Reader {
- public:
-  explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
-  template <typename T>
-  bool raw(T& value) {
-    if (bytes_.size() - at_ < sizeof value) return false;
-    std::memcpy(&value, bytes_.data() + at_, sizeof value);
-    at_ += sizeof value;
-    return true;
+  R container(Tag kind, std::uint32_t) { return python_object(kind); }
+  R references(Tag kind, std::span<const Ref>) { return python_object(kind); }
+  R pickle(std::span<const std::byte>, std::span<const std::span<const std::byte>>, std::span<const Ref>) {
+    return python_object(Tag::kPickle);
   }
-  bool take(std::uint64_t size, std::uint64_t align, std::span<const std::byte>& out) {
-    std::uint64_t start = (at_ + align - 1) / align * align;
-    if (start > bytes_.size() || size > bytes_.size() - start) return false;
-    out = bytes_.subspan(start, size);
-    at_ = start + size;
-    return true;
-  }
-  base::Result<NativeValue> value() {
-    char tag = 0;
-    if (!raw(tag)) return damaged();
-    std::uint64_t size = 0;
-    std::span<const std::byte> data;
-    switch (tag) {
-      case 'N': return NativeValue{};
-      case 'T': return NativeValue{true};
-      case 'F': return NativeValue{false};
-      case 'i': {
-        std::int64_t i = 0;
-        return raw(i) ? base::Result<NativeValue>(NativeValue{i}) : damaged();
-      }
-      case 'd': {
-        double d = 0;
-        return raw(d) ? base::Result<NativeValue>(NativeValue{d}) : damaged();
-      }
-      case 's':
-      case 'b':
-        if (!raw(size) || !take(size, 1, data)) return damaged();
-        return NativeValue{std::string(reinterpret_cast<const char*>(data.data()), data.size())};
-      case 'n': {
-        TensorView tensor;
-        std::uint8_t rank = 0;
-        if (!raw(tensor.format) || !raw(rank) || rank > 32) return damaged();
-        tensor.shape.resize(rank);
-        for (std::int64_t& n : tensor.shape)
-          if (!raw(n)) return damaged();
-        if (!raw(size) || !take(size, 64, tensor.data)) return damaged();
-        return NativeValue{std::move(tensor)};
-      }
-      default:
-        return base::fail(
-            base::Code::kInvalidArgument,
-            "the value is a Python object (tag '{}'): C++ receives None, bool, int, float, str, bytes and arrays", tag);
-    }
-  }
+  R damaged() { return base::fail(base::Code::kDataLoss, "an object in the store is damaged"); }
 
  private:
-  static base::Result<NativeValue> damaged() {
-    return base::fail(base::Code::kDataLoss, "an object in the store is damaged");
+  static R python_object(Tag kind) {
+    return base::fail(
+        base::Code::kInvalidArgument,
+        "the value is a Python object (tag '{}'): C++ receives None, bool, int, float, str, bytes and arrays",
+        static_cast<char>(kind));
   }
-  std::span<const std::byte> bytes_;
-  std::uint64_t at_ = 0;
 };
 
 }  // namespace
 
 base::Result<NativeValue> parse_value(std::span<const std::byte> bytes) {
-  return Reader(bytes).value();
+  return ValueReader(bytes).item(NativeValues{});
 }
 
 NativeArguments& NativeArguments::add(const NativeValue& value) {
@@ -149,12 +79,10 @@ NativeArguments& NativeArguments::add(const NativeValue& value) {
 const Payload& NativeArguments::payload() {
   payload_ = Payload{};
   payload_.codec = kCodecArgs;
-  bytes_.clear();
-  raw(bytes_, static_cast<std::uint16_t>(values_.size()));
-  raw(bytes_, std::uint16_t{0});
-  raw(bytes_, static_cast<std::uint16_t>(method_.size()));
-  bytes_ += method_;
-  append_pieces(payload_, bytes_, values_);
+  writer_ = ValueWriter(writer_.take_storage());
+  writer_.call(static_cast<std::uint16_t>(values_.size()), 0, method_);
+  for (const NativeValue& value : values_) write(writer_, value);
+  writer_.add_pieces(payload_);
   return payload_;
 }
 
@@ -174,25 +102,15 @@ base::Result<NativeValue> native_value(Client& client, Ref ref) {
 
 base::Status NativeCall::prepare() {
   Process& p = client_.process();
-  Reader reader(p.args(index_));
-  std::uint16_t count = 0, names = 0, method = 0;
-  if (!reader.raw(count) || !reader.raw(names) || !reader.raw(method) || method != 0 || names != 0)
+  ValueReader reader(p.args(index_), p.args_refs(index_), p.entry(index_).args.deps);
+  const auto call = reader.call();
+  if (!call || call->named != 0 || !call->method.empty())
     return base::fail(base::Code::kInvalidArgument, "a C++ function takes positional arguments only");
-  std::span<const Ref> refs = p.args_refs(index_);
-  for (std::uint16_t i = 0; i < count; ++i) {
-    Reader ahead = reader;
-    char tag = 0;
-    if (ahead.raw(tag) && tag == 'r') {
-      std::uint32_t dependency = 0;
-      if (!ahead.raw(dependency) || dependency >= refs.size())
-        return base::fail(base::Code::kDataLoss, "damaged arguments");
-      DAYBREAK_ASSIGN(NativeValue value, native_value(client_, refs[dependency]));
-      arguments_.push_back(std::move(value));
-      reader = ahead;
-      continue;
-    }
-    DAYBREAK_ASSIGN(NativeValue value, reader.value());
-    arguments_.push_back(std::move(value));
+  for (std::uint16_t i = 0; i < call->positional; ++i) {
+    const std::optional<Ref> dependency = reader.dependency();
+    auto value = dependency ? native_value(client_, *dependency) : reader.item(NativeValues{});
+    if (!value) return std::unexpected(std::move(value).error());
+    arguments_.push_back(std::move(*value));
   }
   return {};
 }
@@ -200,8 +118,9 @@ base::Status NativeCall::prepare() {
 base::Status NativeCall::store() {
   Payload payload;
   payload.codec = kCodecItem;
-  std::string bytes;
-  append_pieces(payload, bytes, {result_});
+  ValueWriter writer;
+  write(writer, result_);
+  writer.add_pieces(payload);
   return client_.set_value(index_, payload);
 }
 

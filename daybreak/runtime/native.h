@@ -1,5 +1,5 @@
 // The C++ face of tasks and actors: functions in C++ that run as tasks, and raw tensors in arguments and results,
-// without Python and without the GIL. The bytes are those of the value format (docs/formats/runtime-values.md).
+// without Python and without the GIL.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 
 #include "daybreak/base/error.h"
 #include "daybreak/runtime/client.h"
+#include "daybreak/runtime/value_format.h"
 
 namespace daybreak::runtime {
 
@@ -36,7 +37,7 @@ class NativeArguments {
  private:
   std::string method_;
   std::vector<NativeValue> values_;
-  std::string bytes_;
+  ValueWriter writer_;
   Payload payload_;
 };
 

@@ -479,7 +479,7 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
 
 }  // namespace
 
-PyObject* reduce_actor(PyObject* self, PyObject*);  // codec.cc
+PyObject* reduce_actor(PyObject* self, PyObject*);  // encoder.cc
 
 PyObject* make_actor_handle(Ref creation, std::uint32_t slot, PyObject* info) {
   auto* self = PyObject_New(ActorHandleObject, actor_handle_type);

@@ -13,6 +13,7 @@
 
 #include "daybreak/runtime/client.h"
 #include "daybreak/runtime/node.h"
+#include "daybreak/runtime/value_format.h"
 #include "daybreak/runtime/worker_loop.h"
 
 namespace daybreak::runtime::python {
@@ -94,12 +95,7 @@ struct ActorHandleObject {
 extern PyTypeObject* actor_handle_type;
 PyObject* make_actor_handle(Ref creation, std::uint32_t slot, PyObject* info);
 
-// -- codec ------------------------------------------------------------------------------------------------------------
-inline constexpr std::uint8_t kCodecText = 0;                // a sentence: errors of the runtime
-inline constexpr std::uint8_t kCodecItem = 1;                // one item
-inline constexpr std::uint8_t kCodecArgs = 2;                // arguments of a call
-inline constexpr std::uint8_t kCodecException = 3;           // one item: what exceptions.py made of it
-inline constexpr std::uint8_t kCodecNative = 4;              // name of a C++ function
+// -- values -----------------------------------------------------------------------------------------------------------
 inline constexpr std::uint64_t kLargeArgBytes = 100 * 1024;  // a larger argument becomes an object of its own
 
 // Collects a Payload from Python objects. Keeps what it refers to alive until it is destroyed. GIL held throughout.
@@ -113,11 +109,9 @@ class Encoder {
   const Payload& finish(std::uint8_t codec);
 
  private:
-  struct External {
-    std::uint64_t at;  // position in scratch_ before which it goes
-    const void* data;
-    std::uint64_t size;
-    std::uint32_t align;
+  struct Mark {  // how much of each there was before an argument
+    ValueWriter::Mark written;
+    std::size_t nested, buffers, keep;
   };
   bool argument(PyObject* object);
   bool scalar(PyObject* object, bool& done);
@@ -125,22 +119,15 @@ class Encoder {
   bool reference_list(PyObject* object, bool& done);
   bool tensor(PyObject* object, bool& done);
   bool pickle(PyObject* object);
-  bool own_object(std::size_t scratch, std::size_t externals, std::size_t refs, std::size_t buffers, std::size_t keep);
-  void bytes(PyObject* owner, const void* data, std::uint64_t size);
-  void tag(char c) { scratch_.push_back(c); }
-  template <typename T>
-  void raw(T value) {
-    scratch_.append(reinterpret_cast<const char*>(&value), sizeof value);
-  }
+  bool own_object(const Mark& since);
+  void depend_on(Ref ref);
+  void keep_if(bool pointed_at, PyObject* owner);
   std::uint32_t nested(Ref ref, PyObject* holder);
-  std::uint64_t size_so_far() const { return scratch_.size() + external_bytes_; }
 
   friend PyObject* reduce_reference(PyObject* self, PyObject*);
   friend PyObject* reduce_actor(PyObject* self, PyObject*);
 
-  std::string scratch_;
-  std::vector<External> externals_;
-  std::uint64_t external_bytes_ = 0;
+  ValueWriter writer_;
   std::vector<Ref> deps_, nested_;
   std::size_t pickle_refs_ = 0;  // where in nested_ those of the pickle in progress begin
   std::vector<Py_buffer> buffers_;
@@ -161,8 +148,13 @@ PyObject* decode_blob(std::span<const std::byte> bytes, std::span<const Ref> ref
 // Sets the exception that an error object stands for.
 void raise_object_error(Client& client, Ref ref);
 
+// module.name, new; null with an exception set.
+PyObject* import_attribute(const char* module, const char* name);
+// numpy.ndarray if numpy is loaded (we never load it), else null without an exception.
+PyTypeObject* ndarray_type();
+
 bool init_refs(PyObject* module);
-bool init_codec(PyObject* module);
+bool init_decoder(PyObject* module);
 bool init_calls(PyObject* module);
 
 }  // namespace daybreak::runtime::python

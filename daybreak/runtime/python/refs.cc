@@ -140,7 +140,7 @@ PyObject* ref_await(PyObject* self) {
 
 }  // namespace
 
-PyObject* reduce_reference(PyObject* self, PyObject*);  // codec.cc
+PyObject* reduce_reference(PyObject* self, PyObject*);  // encoder.cc
 
 bool init_refs(PyObject* module) {
   static PyMethodDef methods[] = {
