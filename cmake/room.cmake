@@ -243,9 +243,13 @@ function(daybreak_extension)
     string(APPEND calls "  {\n    nanobind::module_ room = m.def_submodule(\"${room}\");\n    bind_${room}(room);\n  }\n")
   endforeach()
   file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/core.cc" @ONLY CONTENT
-"#include <nanobind/nanobind.h>
+"#include <cstdlib>
+
+#include <nanobind/nanobind.h>
 @declarations@
 NB_MODULE(_core, m) {
+  // What a program still holds when it ends (a trainer that its own callback names) is no news for its user.
+  nanobind::set_leak_warnings(std::getenv(\"DAYBREAK_LEAK_WARNINGS\") != nullptr);
 @calls@}
 ")
   nanobind_add_module(_core NB_STATIC NOMINSIZE NB_DOMAIN daybreak "${CMAKE_BINARY_DIR}/core.cc" ${bindings})

@@ -9,7 +9,15 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from daybreak.runtime import session
+
 __all__ = ["Aliases"]
+
+
+def _installed(table: str, name: str) -> ModuleType:
+    """The module of a name, in a process that may not have its table yet."""
+    importlib.import_module(table).install()
+    return importlib.import_module(name)
 
 
 class _Alias(ModuleType):
@@ -31,6 +39,13 @@ class _Alias(ModuleType):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         raise AttributeError(aliases.why_not(full))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        aliases: Aliases = self.__dict__["_aliases"]
+        return _installed, (
+            aliases.table,
+            self.__name__,
+        )  # a function of a notebook takes along the modules that it uses
+
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.__dict__["_aliases"].of(self.__name__)})
 
@@ -44,6 +59,7 @@ class Aliases(MetaPathFinder, Loader):
 
     def __init__(self, package: str, names: Mapping[str, str], refused: Mapping[str, str]) -> None:
         self.package = package
+        self.table = f"{__package__}.{package}"  # the module with `install` and `uninstall` of this
         self.names = dict(names)
         self.refused = dict(refused)
         self.modules = {package}
@@ -65,7 +81,8 @@ class Aliases(MetaPathFinder, Loader):
         return f"Daybreak has no {name}; dir({'.'.join(parts[:-1]) or name}) lists what it has"
 
     def install(self) -> None:
-        """From now on `import` of the package, in this process, gives these names. ImportError where the package itself has been
+        """From now on `import` of the package gives these names, in this process and in the workers that a later `init` starts.
+        ImportError where the package itself has been
         imported already: what was taken from it would not be ours."""
         there = sys.modules.get(self.package)
         if there is not None and not isinstance(there, _Alias):
@@ -76,11 +93,13 @@ class Aliases(MetaPathFinder, Loader):
             )
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)  # before an installation of the package
+            session.worker_setup.append(f"{self.table}:install")
 
     def uninstall(self) -> None:
         """`import` finds the package's own modules again; names that were imported stay ours."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)
+            session.worker_setup.remove(f"{self.table}:install")
         for name in [name for name, module in sys.modules.items() if isinstance(module, _Alias)]:
             if name in self.modules:
                 del sys.modules[name]

@@ -40,6 +40,7 @@ _lock = RLock()
 _namespace = "default"
 _retired: list[ObjectRef] = []  # functions whose RemoteFunction is gone, while tasks may still need them
 _exit_hook = False
+worker_setup: list[str] = []  # "module:function" that workers call before anything else; of the next init
 
 # Ray's arguments that have no meaning on one machine without a dashboard: accepted, so that its programs run.
 _IGNORED = {
@@ -136,7 +137,7 @@ def init(
             raise ValueError(f"runtime_env[{sorted(others)[0]!r}] is not supported; valid is 'env_vars'")
         _namespace = namespace or "default"
         _retired.clear()
-        preload = ",".join(name for name in ("numpy",) if name in sys.modules)
+        preload = ",".join([*(name for name in ("numpy",) if name in sys.modules), *worker_setup])
         before = {name: os.environ.get(name) for name in [*environment, "DAYBREAK_PRELOAD"]}
         try:
             os.environ.update({str(k): str(v) for k, v in environment.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
@@ -23,12 +24,15 @@ def main() -> None:
 
     from . import crossing, exceptions, reducers, serialization  # noqa: F401
 
-    for name in os.environ.pop("DAYBREAK_PRELOAD", "").split(","):
-        if name:
-            try:
-                __import__(name)
-            except Exception:
-                pass
+    for name in filter(None, os.environ.pop("DAYBREAK_PRELOAD", "").split(",")):
+        module, _, function = name.partition(":")
+        try:
+            loaded = importlib.import_module(module)
+            if function:
+                getattr(loaded, function)()
+        except Exception:
+            if function:  # a module alone saves time, and its task says what is wrong with it
+                raise
     import gc
 
     gc.collect()

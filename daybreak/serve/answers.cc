@@ -15,6 +15,14 @@ Response error_response(int status, std::string_view code) {
   return Response::json(status, base::dump_json({{"error", code}}));
 }
 
+Response packed_body_response() {
+  Response response =
+      Response::json(415, base::dump_json({{"error", "content_encoding"},
+                                           {"cause", "a body is read as it is: send it without Content-Encoding"}}));
+  response.headers.add("Accept-Encoding", "identity");
+  return response;
+}
+
 Response not_allowed_method(std::string_view allowed) {
   Response response = error_response(405, "method_not_allowed");
   response.headers.add("Allow", std::string(allowed));

@@ -98,6 +98,9 @@ void Query::handle_app(const ExchangePtr& exchange, std::string_view name, std::
   }
   if (verb == "predict" && request.is_upgrade()) return open_socket(exchange, app);
   if (request.method != "POST") return exchange->respond(not_allowed_method("POST"));
+  if (const auto coding = request.headers.get("Content-Encoding");
+      !coding.empty() && !net::equal_ignoring_case(coding, "identity"))
+    return exchange->respond(packed_body_response());
   guarded(exchange, app, [self = shared_from_this(), exchange, app, predicts = verb == "predict"] {
     predicts ? self->predict(exchange, app) : self->feedback(exchange, app);
   });

@@ -4,6 +4,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +100,22 @@ except RayTaskError as e: print(type(e).__mro__[1].__name__, isinstance(e, Value
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "[0, 1, 3, 6] True True"
     assert done.stdout.splitlines()[1].endswith("True")
+
+
+def test_workers_know_the_names_too_in_functions_of_main_and_in_modules(tmp_path: Path) -> None:
+    (tmp_path / "library.py").write_text(
+        "import ray\nfrom ray.exceptions import RayTaskError\n\n\n@ray.remote\ndef inner(x):\n    return x + 1\n\n\n"
+        "def outer(x):\n    return ray.get(inner.remote(x)), RayTaskError.__name__\n"
+    )
+    program = """
+import sys; sys.path.insert(0, sys.argv[1])
+import daybreak.compat.ray; daybreak.compat.ray.install()
+import library, ray
+ray.init(num_cpus=2, object_store_memory=64 << 20)
+@ray.remote
+def of_main(x): return ray.get(ray.put(x)), ray.exceptions.GetTimeoutError.__name__
+print(ray.get(of_main.remote(3)), ray.get(ray.remote(library.outer).remote(4)))
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "(3, 'GetTimeoutError') (5, 'TaskError')\n"

@@ -1,5 +1,8 @@
 """What people reported of the peers: each tried here, with what is right. The reports are named beside the tests."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import gymnasium
@@ -232,3 +235,24 @@ def test_a_step_of_four_values_says_what_five_are_needed() -> None:
         ValueError, match=r"a tuple of 4, not a tuple \(observation, reward, terminated, truncated, info\)"
     ):
         rl.PPO("MlpPolicy", Old, **FEW).learn(32)
+
+
+def test_a_notebook_that_ends_with_a_model_prints_nothing_of_leaks() -> None:
+    """Reported of extensions made with nanobind and pybind11: what a program holds when it ends is told as leaked to its user."""
+    program = """
+exec('''
+import gymnasium, numpy as np
+from daybreak import rl
+class Own(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    def reset(self, *, seed=None, options=None): return np.zeros(1, np.float32), {}
+    def step(self, action): return np.zeros(1, np.float32), 1.0, True, False, {}
+model = rl.PPO(Own(), num_steps=16)
+''', {})
+"""
+    for shown, environment in ((False, {}), (True, {"DAYBREAK_LEAK_WARNINGS": "1"})):
+        done = subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True, text=True
+        )
+        assert done.returncode == 0 and ("leaked" in done.stderr) == shown, done.stderr

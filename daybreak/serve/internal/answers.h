@@ -10,6 +10,8 @@ namespace daybreak::serve {
 
 // {"error": code}
 net::Response error_response(int status, std::string_view code);
+// 415: a body that is packed, which would be read as JSON and refused for what it is not.
+net::Response packed_body_response();
 // 405, with what is allowed.
 net::Response not_allowed_method(std::string_view allowed);
 // Of a gate's decision: 401 or 403, and its word.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import math
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,6 +54,14 @@ CASES: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "aws/amazon-sagemaker-examples#3525: one result for three": (lambda x: [1, 2, 3], "3 results for 1 input"),
     "ray-project/ray#8315: no list": (lambda x: 5, "an int for 1 input, not a sequence of 1 result"),
     "bentoml/BentoML#802: a generator": (lambda x: (i for i in x), r"a generator for 1 input"),
+    "Lightning-AI/LitServe#506: what has a length is no batch": (
+        lambda x: type("Scores", (), {"__len__": lambda self: 1})(),
+        "a Scores for 1 input, not a sequence of 1 result",
+    ),
+    "Lightning-AI/LitServe#340: an exception in place of one result": (
+        lambda x: [ValueError("no such file")],
+        "result=ValueError('no such file') (a ValueError) has no form in JSON",
+    ),
     "a frame for a batch": (lambda x: pd.DataFrame({"a": [1]}), "to_dict('records')"),
 }  # fmt: skip
 
@@ -95,6 +105,71 @@ def test_page_of_another_port_may_ask(address: str) -> None:
     connection.request("GET", "/healthz", headers=page)
     answer = connection.getresponse()
     assert answer.read() and answer.getheader("Access-Control-Allow-Origin") == page["Origin"]
+
+
+# The head and the body of a request, and the status that is right.
+BODY = b'{"input":"x"}'
+REQUESTS: dict[str, tuple[bytes, bytes, int]] = {
+    "mlflow/mlflow#22095: a proxy's port in Host": (b"Host: localhost:5000", BODY, 200),
+    "mlflow/mlflow#22095: no port in Host": (b"Host: 127.0.0.1", BODY, 200),
+    "triton-inference-server/server#2643: no content type": (b"Content-Length: 13", BODY, 200),
+    "triton-inference-server/server#1432: a form's type": (
+        b"Content-Type: application/x-www-form-urlencoded",
+        BODY,
+        200,
+    ),
+    "triton-inference-server/server#8770: ten thousand chunks of a byte": (
+        b"Transfer-Encoding: chunked",
+        b"1\r\n \r\n" * 10_000 + b"d\r\n" + BODY + b"\r\n0\r\n\r\n",
+        200,
+    ),
+    "a mark of byte order": (b"Content-Length: 16", b"\xef\xbb\xbf" + BODY, 200),
+    "a body that is packed": (b"Content-Encoding: gzip", gzip.compress(BODY), 415),
+    "a body that is not packed, and says so": (b"Content-Encoding: identity", BODY, 200),
+    "one input twice": (b"Content-Length: 25", b'{"input":"x","input":"y"}', 400),
+}
+
+
+@pytest.mark.parametrize("report", REQUESTS)
+def test_request_that_others_mistook_is_answered_or_refused_by_name(address: str, report: str) -> None:
+    head, body, status = REQUESTS[report]
+    if b"Host" not in head:
+        head += b"\r\nHost: " + address.encode()
+    if b"chunked" not in head and b"Content-Length" not in head:
+        head += b"\r\nContent-Length: %d" % len(body)
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(b"POST /m/predict HTTP/1.1\r\nConnection: close\r\n" + head + b"\r\n\r\n" + body)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+    if status == 415:
+        assert b"without Content-Encoding" in answer and b"Accept-Encoding: identity" in answer
+    if status == 400:
+        assert b"is there twice" in answer
+
+
+def test_client_that_waits_for_a_word_before_its_body_gets_it(address: str) -> None:
+    """curl sends `Expect: 100-continue` with what is large, and waits a second for an answer."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        head = f"POST /m/predict HTTP/1.1\r\nHost: {address}\r\nExpect: 100-continue\r\nContent-Length: 13\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(BODY)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_client_that_leaves_after_the_status_line_harms_nobody(address: str) -> None:
+    """yaoweibin/nginx_upstream_check_module#171: a health check that closes at once."""
+    host, _, port = address.rpartition(":")
+    for _ in range(50):
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+            connection.sendall(f"GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+            connection.recv(8)
+    connection = http.client.HTTPConnection(address, timeout=20)
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().status == 200
 
 
 def test_server_listens_on_an_address_of_ipv6(start: Start) -> None:
