@@ -204,7 +204,7 @@ struct Pool::Shared {
     }
   }
 
-  // A job of the caller and `others`, of whom a team waits for all. With one_job held.
+  // With one_job held. A team waits for all its members, a loop for the threads that come in time.
   void begin(Call new_call, void* new_job, std::size_t new_count) {
     call = new_call;
     job = new_job;
