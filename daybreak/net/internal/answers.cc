@@ -21,7 +21,7 @@ Response allowed_answer(std::string_view methods) {
   return response;
 }
 
-void Answer::fill(Response response, std::string_view date) {
+void Answer::fill(Response&& response, std::string_view date) {
   // Who asks what is allowed is told, and not that asking is not.
   if (options_request && response.status == 405) response = allowed_answer(response.headers.get("Allow"));
   if (!origin.empty()) allow_origin(origin, response);

@@ -29,7 +29,7 @@ struct Answer {
   std::int64_t began_ns = 0;
 
   // Once: makes the bytes of the response. `date`: of the Date header.
-  void fill(Response response, std::string_view date);
+  void fill(Response&& response, std::string_view date);
 };
 
 // 204, with an Allow header of these methods and OPTIONS.
