@@ -10,6 +10,8 @@
 
 namespace daybreak::runtime {
 
+// Our references before it is published: from that moment on the handles may go, and with the last the entry. kPending
+// before it is published as well: who waits for the name (find_actor) takes it for made, and reads the entry's arguments.
 void Scheduler::register_actor(std::uint32_t index) {
   Entry& e = self_.entry(index);
   Ref ref{index, e.load().generation()};
@@ -35,6 +37,8 @@ void Scheduler::start_waiting_actors() {
     if (control_.actor[slot].status.load() != ActorStatus::kDead) start_actor(slot);
 }
 
+// What it was granted is in the entry before there is a process that looks. Which process it is comes last, and then we
+// ring: who had pushed a call before that found nobody to ring.
 void Scheduler::start_actor(std::uint32_t slot) {
   ActorSlot& actor = control_.actor[slot];
   Entry& creation = self_.entry(actor.creation.index);
@@ -47,7 +51,7 @@ void Scheduler::start_actor(std::uint32_t slot) {
   Grant granted;
   std::uint32_t proc = kNone;
   if (ledger_.grant(set, granted)) {
-    creation.part.gpus = granted.gpu_mask();  // before there is a process that looks
+    creation.part.gpu_mask = granted.gpu_mask();
     proc = spawn(ProcKind::kActor, slot);
     if (proc == kNone) ledger_.revoke(granted);
     if (proc == kNone && !launch_failed_) {
@@ -63,9 +67,12 @@ void Scheduler::start_actor(std::uint32_t slot) {
   }
   actor_grants_[slot] = std::move(granted);
   actor.proc.store(proc + 1);
-  self_.ring(proc);  // it may be up already, with a call that came while nobody could know whom to ring
+  self_.ring(proc);  // it may be up already
 }
 
+// `proc` goes to 0 first: a call that is pushed from here on rings nobody, and lies in the inbox when the calls are
+// brought back. What was granted comes back before it is asked for again. kRestarting is said when nothing speaks of a
+// kill() any more that the death has obeyed, and the actor waits for its next process last.
 void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   ActorSlot& actor = control_.actor[slot];
   Entry& creation = self_.entry(actor.creation.index);
@@ -107,7 +114,7 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   std::uint32_t killed = 3, none = 0;
   actor.terminate.compare_exchange_strong(killed, 0);
   // Whose last handle went while it said 3 could not say 1.
-  if (creation.load().has(State::kCancelled)) actor.terminate.compare_exchange_strong(none, 1);
+  if (creation.load().has(State::kNoHandles)) actor.terminate.compare_exchange_strong(none, 1);
   actor.status.store(ActorStatus::kRestarting);
   bring_calls_back(slot);
   actors_waiting_.push_back(slot);
@@ -121,7 +128,7 @@ std::vector<std::uint32_t> Scheduler::take_calls(std::uint32_t slot) {
   for (std::uint32_t index : limbo_calls_)
     if (self_.entry(index).part.actor == slot) calls.push_back(index);
   std::sort(calls.begin(), calls.end(), [&](std::uint32_t a, std::uint32_t b) {
-    std::uint64_t first = self_.entry(a).part.gpus, second = self_.entry(b).part.gpus;
+    std::uint64_t first = self_.entry(a).part.call_sequence, second = self_.entry(b).part.call_sequence;
     return first != second ? first < second : a < b;
   });
   calls.erase(std::unique(calls.begin(), calls.end()), calls.end());
@@ -136,6 +143,9 @@ void Scheduler::bring_calls_back(std::uint32_t slot) {
   }
 }
 
+// The reason before kDead, which shows it; kDead before the calls in the inbox are failed: a caller pushes, then looks
+// whether the actor is dead, and rings us if it is. So we find his call here, or he sees kDead and we look again
+// (look_after_actors).
 void Scheduler::actor_dies(std::uint32_t slot, std::string_view why) {
   ActorSlot& actor = control_.actor[slot];
   std::size_t n = std::min(why.size(), sizeof actor.death - 1);
@@ -172,8 +182,9 @@ void Scheduler::look_after_actors() {
       continue;
     }
     if (!self_.list_empty(Process::kActorList + slot)) fail_calls(slot);
-    if (!self_.entry(actor.creation.index).load().has(State::kCancelled)) continue;
+    if (!self_.entry(actor.creation.index).load().has(State::kNoHandles)) continue;
     {
+      // Under the lock of names: who finds the actor by its name takes a reference of his own before he leaves it.
       RobustGuard guard(self_, control_.names_lock);
       self_.release(actor.creation);
       actor.status.store(ActorStatus::kFree);

@@ -221,10 +221,10 @@ nb::dict context() {
     result["actor"] = fmt::format("{:08x}{:08x}", actor.creation.generation, actor.creation.index);
     result["actor_name"] = std::string(actor.name);
     result["restarted"] = actor.restarts > 0;
-    gpus = p.entry(actor.creation.index).part.gpus;
+    gpus = p.entry(actor.creation.index).part.gpu_mask;
     set = p.entry(actor.creation.index).part.resources;
   } else if (task != 0) {
-    gpus = p.entry(task - 1).part.gpus;
+    gpus = p.entry(task - 1).part.gpu_mask;
     set = p.entry(task - 1).part.resources;
   }
   nb::list ids;

@@ -77,6 +77,9 @@ base::Result<Ref> Client::put(const Payload& payload) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+// Until it is pushed or queued all of it is kCreated by us, and a death undoes it whole. The further results become
+// kPending before that, because whoever runs the task may claim them at once; a death in between leaves them without a
+// task, which the sweep knows by the generation that they name.
 base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vector<Ref>& results) {
   DAYBREAK_ASSIGN(Ref ref, p_.create(spec.kind));
   Entry& e = p_.entry(ref.index);
@@ -128,9 +131,10 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
     if (actor.status.load() == ActorStatus::kDead) {
       fail_actor_call(ref.index);
     } else {
-      e.part.gpus = actor.calls.fetch_add(1);
+      e.part.call_sequence = actor.calls.fetch_add(1);
       p_.push(Process::kActorList + spec.actor, ref.index, Phase::kQueued);
       if (std::uint32_t proc = actor.proc.load(); proc != 0 && p_.ring(proc - 1)) woken_for = ref.index + 1;
+      // Dead since we looked: the scheduler may have failed the calls of the inbox before ours was in it.
       if (actor.status.load() == ActorStatus::kDead) p_.ring(kSchedulerProc);
     }
   } else {
@@ -142,6 +146,8 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
   return {};
 }
 
+// kQueued, then in a ring, then a look for somebody to wake (task_queued): a worker says that it is idle, then looks at
+// the rings. So he finds the task or we find him.
 void Client::route(std::uint32_t index, bool deps_done) {
   Entry& e = p_.entry(index);
   if (deps_done && e.kind == Kind::kTask && e.part.resources == 0) {
@@ -202,7 +208,7 @@ base::Result<std::uint32_t> Client::reserve_actor(Ref creation, const ActorOptio
     if (status == ActorStatus::kFree) {
       if (slot == kMaxActors) slot = i;
     } else if (status != ActorStatus::kDead && !options.name.empty() && options.name == control.actor[i].name &&
-               !p_.entry(control.actor[i].creation.index).load().has(State::kCancelled)) {
+               !p_.entry(control.actor[i].creation.index).load().has(State::kNoHandles)) {
       return base::fail(base::Code::kAlreadyExists,
                         "an actor named '{}' is alive: choose another name, or use get_if_exists=True",
                         options.name.substr(options.name.find('/') + 1));
@@ -255,7 +261,7 @@ std::optional<Client::Actor> Client::look_for_actor(std::string_view name, bool&
     }
     Ref ref = actor.creation;
     p_.hold(ref);  // the scheduler has it, and lets go of it under this lock only
-    if (!p_.entry(ref.index).load().has(State::kCancelled)) return Actor{ref, i};
+    if (!p_.entry(ref.index).load().has(State::kNoHandles)) return Actor{ref, i};
     p_.release(ref);
   }
   return std::nullopt;
@@ -269,6 +275,7 @@ void Client::kill_actor(std::uint32_t slot, bool no_restart) {
   p_.ring(kSchedulerProc);
 }
 
+// The first result last, here and in fail(): who has waited for it finds the others done.
 void Client::fail_actor_call(std::uint32_t index) {
   Entry& e = p_.entry(index);
   ActorSlot& actor = p_.control().actor[e.part.actor];
@@ -302,6 +309,8 @@ std::int64_t spin_budget_ns(Process& p, std::uint32_t peer_cpu_plus_one) {
   return peer_cpu_plus_one == here ? 0 : kSpinNs;
 }
 
+// Blocked first, then the CPU goes back, then somebody is woken for it: who is woken, and the scheduler who counts the
+// workers that can run something, must see both.
 void Client::before_sleep() {
   if (worker_ == nullptr) return;
   p_.slot().blocked.fetch_add(1);
@@ -314,6 +323,7 @@ void Client::before_sleep() {
   p_.ring(kSchedulerProc);
 }
 
+// Without a CPU if there is none free: the task goes on all the same, since whoever waits for it must not wait for ever.
 void Client::after_sleep() {
   if (worker_ == nullptr) return;
   p_.slot().blocked.fetch_sub(1);
@@ -359,6 +369,8 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
     if (p_.done(first) && count_done() >= count) return WaitResult::kDone;
   } while (now_ns() < until);
 
+  // The bell is read, then all are marked, then we sleep unless it has rung: whoever completes one after its mark rings,
+  // and whoever did before it is seen by the mark.
   before_sleep();
   WaitResult result = WaitResult::kDone;
   for (;;) {
@@ -471,6 +483,7 @@ static base::Result<std::int64_t> units(std::string_view name, double amount) {
   return static_cast<std::int64_t>(std::llround(scaled));
 }
 
+// Names and sets are read without the lock, as many as the counts say: a count goes up when what it counts is written.
 base::Result<std::uint16_t> Client::resource_set(const Resources& resources) {
   ResourceSet set{};
   DAYBREAK_ASSIGN(set.cpu, units("num_cpus", resources.cpu));

@@ -38,6 +38,10 @@ std::uint32_t size_class_of(std::uint64_t size) {
   return size_class <= kLargestClass ? size_class : kNone;
 }
 
+// A block is taken by the compare-and-swap of its tag from 0 to the entry, which is also what a sweep finds it by. Only
+// the chunk's owner takes blocks of it, so that one can fail only when the chunk is not ours any more: somebody short of
+// memory may reclaim it, if it looks empty, at any moment. Hence `taking`, said before and taken back after: a death in
+// between leaves a tag in what may be another's chunk by then, and the sweep knows which.
 base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t size) {
   std::uint32_t size_class = size_class_of(size);
   if (size_class == kNone) {
@@ -129,6 +133,7 @@ base::Result<std::uint64_t> Process::take_chunk(std::uint32_t size_class) {
   return granule;
 }
 
+// Our own chunks again, some at a time: others free blocks in them by their tags alone.
 bool Process::refill_class(std::uint32_t size_class) {
   ClassCache& cache = classes_[size_class];
   std::uint64_t ours = Run::make(chunk_tag(size_class, id_ + 1), kChunkGranules);
@@ -144,6 +149,7 @@ bool Process::refill_class(std::uint32_t size_class) {
   return !cache.free.empty();
 }
 
+// From this entry's tag to 0, and nothing if it is another's by now: who repeats it after a death does no harm.
 void Process::free_block(std::uint32_t index, std::uint64_t offset) {
   std::uint64_t chunk = offset / kChunkBytes * kChunkGranules;
   std::uint64_t word = segment_.run(chunk).load();

@@ -63,6 +63,7 @@ struct State {
 
   static constexpr std::uint64_t kInFlight = 1ull << 31;
   static constexpr std::uint64_t kCancelled = 1ull << 30;
+  static constexpr std::uint64_t kNoHandles = kCancelled;  // of an actor's creation: the last handle is gone
   static constexpr std::uint64_t kWasError = 1ull << 29;
   static constexpr std::uint64_t kForced = 1ull << 28;
   static constexpr std::uint64_t kWaiterMask = 0xfffull << 16;
@@ -132,12 +133,12 @@ struct Ref {
 inline constexpr std::uint32_t kNone = UINT32_MAX;  // no entry, process, token, actor or class of sizes
 inline constexpr Ref kNoRef{kNone, 0};
 
-// Where a blob of bytes lies. `deps` and `nested` count the Refs at its very end: first those that a task needs before
-// it can run, then those that are merely contained; the entry pins all of them for as long as it holds the blob.
+// Where a blob of bytes lies. Behind its payload (from a multiple of 8 on) are its Refs: first those that a task needs
+// before it can run, then those that are merely contained; the entry pins all of them for as long as it holds the blob.
 struct Blob {
   std::uint64_t offset;  // into the data segment
-  std::uint64_t size;    // bytes, the Refs at the end included
-  std::uint32_t refs;    // Refs at the end
+  std::uint64_t size;    // bytes of the payload
+  std::uint32_t refs;    // Refs behind it
   std::uint16_t deps;    // how many of them are dependencies
   std::uint8_t where;    // kNowhere, kInline, kBlock
   std::uint8_t codec;    // the language binding's
@@ -155,7 +156,10 @@ struct TaskPart {
     Ref parent = kNoRef;  // kTask: the task that submitted it; kNoRef: the driver did
     std::uint32_t actor;  // kActorCreate, kActorCall: slot
   };
-  std::uint64_t gpus;       // bit mask of the GPU ids that the scheduler assigned; kActorCall: sequence of the call
+  union {
+    std::uint64_t gpu_mask = 0;   // kTask, kActorCreate: a bit for each GPU id that the scheduler assigned
+    std::uint64_t call_sequence;  // kActorCall: in which order the calls of one actor were submitted
+  };
   std::uint16_t submitter;  // process
   std::uint16_t target;     // worker's process + 1 when the scheduler has chosen one
   std::uint16_t resources;  // index of a resource set; 0 is {CPU: 1}

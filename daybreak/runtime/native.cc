@@ -156,7 +156,7 @@ void run_native_worker(Segment& segment, std::uint32_t proc) {
       client.fail(index, ErrorKind::kRuntime, status.error().to_string());
     process.slot().running.store(0);
     Client::current_task = 0;
-    loop.finished(index);
+    loop.finished();
   }
 }
 

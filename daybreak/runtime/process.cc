@@ -96,7 +96,7 @@ base::Result<Ref> Process::create(Kind kind) {
     part.function = Ref{};
     part.set_parent(kNoRef);
     part.pinned = 0;
-    part.gpus = 0;
+    part.gpu_mask = 0;
     part.set_submitter(static_cast<std::uint16_t>(id_));
     part.set_target(0);
     part.resources = 0;
@@ -381,7 +381,7 @@ bool Process::anyone_left(Entry& e) const {
   for (std::uint32_t i = 1; i < kMaxProcs / 64; ++i) any |= e.holders[i].load();
   std::uint64_t first = e.holders[0].load();
   // The scheduler keeps an actor's creation for as long as the actor lives; the handles are everybody else's.
-  if (e.kind_now() == Kind::kActorCreate && !e.load().has(State::kCancelled)) first &= ~(1ull << kSchedulerProc);
+  if (e.kind_now() == Kind::kActorCreate && !e.load().has(State::kNoHandles)) first &= ~(1ull << kSchedulerProc);
   return (any | first) != 0;
 }
 
@@ -403,9 +403,9 @@ void Process::try_free(Ref ref) {
       give_up_free(ref.index);
       continue;
     }
-    if (e.kind == Kind::kActorCreate && !s.has(State::kCancelled)) {
+    if (e.kind == Kind::kActorCreate && !s.has(State::kNoHandles)) {
       // The last handle is gone: the actor ends after what is queued, and the scheduler lets go of the entry then.
-      e.state.store(s.with(State::kCancelled).word);  // nobody else changes a dying entry's word
+      e.state.store(s.with(State::kNoHandles).word);  // nobody else changes a dying entry's word
       ActorSlot& actor = control_.actor[e.part.actor];
       std::uint32_t none = 0;
       actor.terminate.compare_exchange_strong(none, 1);

@@ -62,8 +62,8 @@ class Process {
   // kCreated or kRunning (this process's) -> kReady or kError; wakes who waits; releases arguments; frees it if nobody
   // is left.
   void publish(std::uint32_t index, bool error);
-  // publish() for a task: its further results get `error_text` too unless they are done. Value and error kind are set
-  // by then.
+  // publish() with a sentence for a value, which is dropped if there is one. In a store that is full the sentence is cut
+  // to what fits the entry. A task's further results are Client::fail's.
   void publish_error(std::uint32_t index, ErrorKind kind, std::string_view text);
 
   // The second and further results of a task, as long as it is not done. set_pending: kCreated -> kPending.
@@ -110,7 +110,7 @@ class Process {
   bool list_empty(std::uint32_t list) { return list_word(list).load() == 0; }
 
   // -- CPU tokens ---------------------------------------------------------------------------------------------------
-  // A free token's number, now this process's (or `as`'s); kNone: none free.
+  // A free token's number, in the name of process `as` from here on; kNone: none is free.
   std::uint32_t acquire_token(std::uint32_t as);
   void release_token(std::uint32_t token, std::uint32_t as);
 

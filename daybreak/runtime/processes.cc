@@ -115,6 +115,8 @@ void Scheduler::keep_workers() {
   }
 }
 
+// The wish is taken before the state is looked at: who cancels marks the state first. A task that has ended meanwhile is
+// not found there, and its worker is left alone.
 // Cancelled tasks that run: the worker's main thread is interrupted, or with force the worker ends.
 void Scheduler::pass_interrupts_on() {
   for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc) {
@@ -158,8 +160,9 @@ std::string Scheduler::death_note(const Exit& exit, std::string_view what) {
   return note;
 }
 
-// The order matters: the sweep comes before anything is given back, so that what was
-// in the dead process's name is found there; the slot is free only when nothing speaks of the dead any more.
+// The order matters: the sweep comes before anything is given back, so that what was in the dead process's name is found
+// there; what he was running is adopted, and fails or waits again, after the sweep has dropped what he had written; the
+// slot is free only when nothing speaks of the dead any more, as its next process would be taken for him.
 void Scheduler::bury(const Exit& exit) {
   ProcSlot& slot = control_.proc[exit.proc];
   bool by_hand = exit.status == SIGKILL;  // somebody's or the kernel's: says nothing about the set-up

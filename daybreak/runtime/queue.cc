@@ -53,6 +53,8 @@ void Process::prefetch(std::uint64_t cell) {
   for (std::size_t at = 0; at < sizeof(Entry); at += 64) __builtin_prefetch(lines + at);
 }
 
+// In any order: until all three are said, what others put into our ring is found in it by who looks around, and nobody
+// can take us for idle before we have said that we are.
 void Process::join_queue() {
   if (id_ < 64) control_.workers.fetch_or(std::uint64_t{1} << id_);
   raise_to(control_.rings, std::min(id_ - kFirstProc + 1, kRings));
@@ -95,7 +97,9 @@ bool Process::requeue(std::uint32_t index) {
   return false;
 }
 
-// False: full, at one moment of the call.
+// The cell commits: from then on the item can be taken. The tail is moved after it, by us or by whoever comes next, so a
+// death in between blocks nobody. False: full, at one moment of the call: the cell had the lap before's item, and then
+// the tail was still where we had read it.
 bool Process::push_to_ring(Ring& ring, std::uint32_t index, std::uint32_t generation, std::uint8_t attempt) {
   for (;;) {
     std::uint64_t tail = ring.tail.load();
@@ -125,6 +129,9 @@ bool Process::claim(std::uint32_t index, std::uint32_t generation) {
   return claim_from(Phase::kQueued, index, generation);
 }
 
+// The claim commits, on the entry; then the cell is emptied and the head moved, by us or by whoever comes next. The other
+// way round a death in between would lose the task: it would be kQueued and in no ring. As it is, the death leaves a
+// stale item, which whoever takes it finds claimed.
 std::uint32_t Process::take_from_ring(Ring& ring) {
   for (;;) {
     std::uint64_t head = ring.head.load();
@@ -169,6 +176,8 @@ std::uint32_t Process::dequeue() {
   return kNone;
 }
 
+// A head that lags behind an emptied cell makes a ring look full that is empty: that wakes somebody for nothing, and he
+// helps it on. The other mistake, empty for full, is not possible: an item at the head keeps its cell.
 bool Process::queue_empty() const {
   const std::uint32_t rings = control_.rings.load();
   for (std::uint32_t i = 0; i < rings; ++i) {
@@ -224,10 +233,12 @@ bool Process::start_spinning() {
   return true;
 }
 
+// It searches still: the bit that others rely on stays until stop_searching() or become_idle().
 void Process::stop_spinning() {
   control_.spinning[id_ / 64].fetch_and(~(std::uint64_t{1} << (id_ % 64)));
 }
 
+// Gives up the bit, then looks at all rings: whoever queued before, and woke nobody because of the bit, is seen here.
 void Process::stop_searching() {
   base::Atomic<std::uint64_t>& rest = control_.rest[id_ / 32];
   if ((rest.load() & searching_bit(id_)) == 0) return;
@@ -239,6 +250,7 @@ void Process::wake_next() {
   if (!anyone_searching() && !queue_empty()) wake_idle();
 }
 
+// In one step: between two, whoever queues a task would find neither a searcher nor a sleeper.
 void Process::become_idle() {
   update(control_.rest[id_ / 32], [&](std::uint64_t now) { return (now & ~searching_bit(id_)) | idle_bit(id_); });
 }
@@ -259,7 +271,9 @@ bool Process::task_queued() {
   return !anyone_searching() && wake_idle();
 }
 
-// The lowest first: the others may sleep long enough to be given up.
+// Makes a searcher of a sleeper, in one step, before he is rung: so of two that queue at once the second finds somebody
+// who searches and wakes nobody. A death between the step and the bell is made good by ring_all() in the sweep. The
+// lowest first: the others may sleep long enough to be given up.
 bool Process::wake_idle() {
   for (std::uint32_t word = 0; word < control_.rest_words.load(); ++word) {
     std::uint64_t rest = control_.rest[word].load();
@@ -338,6 +352,7 @@ void Process::release_token(std::uint32_t token, std::uint32_t as) {
 // Waiting. Lost wake-ups are excluded by the order of sequentially consistent steps: the waiter announces itself, then
 // looks again; the waker changes the world, then looks for waiters.
 
+// The mark goes into the word that completing replaces: so it is seen by who completes, or the object is done already.
 bool Process::set_waiter(Ref ref) {
   Entry& e = entry(ref.index);
   State s = settled(ref.index);
@@ -388,6 +403,7 @@ void Process::wake_waiters(std::uint32_t waiter) {
   }
 }
 
+// The kernel looks at the word again before the thread sleeps: rung between our mark and that, it returns at once.
 int Process::sleep(std::uint32_t seen, std::int64_t timeout_ns) {
   base::Atomic<std::uint32_t>& bell = slot().bell;
   auto not_rung = [&](std::uint32_t now) { return (now & ~kAsleep) == seen; };
@@ -396,6 +412,8 @@ int Process::sleep(std::uint32_t seen, std::int64_t timeout_ns) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// Locks of shared memory, which RobustGuard takes. The holder's number is the lock, so who holds it is known at any
+// instruction, and a death is made good by break_lock().
 
 void Process::lock(RobustLock& lock) {
   for (int i = 0;; ++i) {

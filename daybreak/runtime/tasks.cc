@@ -189,10 +189,13 @@ void Scheduler::dispatch_waiting() {
   std::erase_if(waiting_, [](const auto& of_set) { return of_set.second.waiters.empty(); });
 }
 
+// Everything about the task before the push, which commits: who takes it from his inbox runs it with what he finds. The
+// CPUs go over first: if the worker dies, the sweep gives back those in his name, and revoke() finds them gone. It is in
+// running_ before it can be over.
 void Scheduler::direct(Ref task, std::uint32_t proc, Grant granted) {
   Entry& e = self_.entry(task.index);
   ledger_.hand_over(granted, proc);
-  e.part.gpus = granted.gpu_mask();
+  e.part.gpu_mask = granted.gpu_mask();
   e.part.set_target(static_cast<std::uint16_t>(proc + 1));
   running_.push_back({task, proc, std::move(granted)});
   ours_[task.index] = false;
@@ -200,6 +203,8 @@ void Scheduler::direct(Ref task, std::uint32_t proc, Grant granted) {
   self_.ring(proc);
 }
 
+// What a task was granted comes back when it is over; its CPUs already while its worker waits for something else, as
+// whoever does that lends his.
 void Scheduler::collect_finished() {
   std::erase_if(running_, [&](Running& r) {
     State s = self_.entry(r.ref.index).load();
@@ -212,7 +217,8 @@ void Scheduler::collect_finished() {
   });
 }
 
-// A task whose worker died.
+// A task whose worker died. Adopted first: the dead's slot is given to another soon, and what is in his name would be taken
+// for that one's.
 void Scheduler::requeue_or_fail(std::uint32_t index, const Exit& exit) {
   Entry& e = self_.entry(index);
   self_.adopt(index);
@@ -232,7 +238,7 @@ void Scheduler::requeue_or_fail(std::uint32_t index, const Exit& exit) {
 }
 
 // A task that has been with a worker, or in a ring of the queue, and is claimed by us: as if it were new, but for its
-// dependencies.
+// dependencies. Its target goes while it is ours; once it is kPending it may be cancelled, which take_over() looks for.
 void Scheduler::wait_again(std::uint32_t index) {
   Entry& e = self_.entry(index);
   const Ref task{index, e.load().generation()};

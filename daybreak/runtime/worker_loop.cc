@@ -5,8 +5,6 @@
 
 namespace daybreak::runtime {
 
-namespace {}  // namespace
-
 WorkerLoop::WorkerLoop(Client& client, std::uint32_t actor) : client_(client), p_(client.process()), actor_(actor) {
   if (actor_ != kNone) return;
   client_.set_worker(&worker_);
@@ -17,12 +15,15 @@ WorkerLoop::Next WorkerLoop::poll(std::uint32_t& index) {
   return actor_ == kNone ? poll_worker(index) : poll_actor(index);
 }
 
+// Marked as ours before they leave the list (take_all), so that a sweep finds those that we die with.
 void WorkerLoop::take(std::uint32_t list) {
   if (p_.list_empty(list)) return;
   taken_.clear();
   p_.take_all(list, taken_, true);
   // After a restart calls come back all at once and perhaps mixed with newer ones.
-  auto by_sequence = [&](std::uint32_t a, std::uint32_t b) { return p_.entry(a).part.gpus < p_.entry(b).part.gpus; };
+  auto by_sequence = [&](std::uint32_t a, std::uint32_t b) {
+    return p_.entry(a).part.call_sequence < p_.entry(b).part.call_sequence;
+  };
   if (actor_ != kNone && !std::is_sorted(taken_.begin(), taken_.end(), by_sequence))
     std::stable_sort(taken_.begin(), taken_.end(), by_sequence);
   for (std::uint32_t i : taken_) calls_.push_back({{i, p_.entry(i).load().generation()}, p_.entry(i).part.submitter});
@@ -36,6 +37,8 @@ bool WorkerLoop::claim(Ref ref) {
   return false;
 }
 
+// First what only we can run, as its CPUs wait with it; then whether we are to end or to give our CPU away, between two
+// tasks; then the queue. `directed_` is set before the claim, so that a cancelled task's CPUs are asked for again.
 WorkerLoop::Next WorkerLoop::poll_worker(std::uint32_t& index) {
   Control& control = p_.control();
   if (control.stopping.load(std::memory_order_relaxed) != 0) return Next::kExit;
@@ -43,9 +46,9 @@ WorkerLoop::Next WorkerLoop::poll_worker(std::uint32_t& index) {
   while (!calls_.empty()) {
     Ref ref = calls_.front().ref;
     calls_.pop_front();
-    directed_ = true;  // from here on finished() rings the scheduler: the CPUs of a cancelled one come back as well
+    directed_ = true;  // from here on finished() rings the scheduler
     if (!claim(ref)) {
-      finished(ref.index);
+      finished();
       continue;
     }
     p_.stop_searching();
@@ -74,7 +77,7 @@ WorkerLoop::Next WorkerLoop::poll_actor(std::uint32_t& index) {
   base::MutexLock guard(mutex_);
   if (p_.control().stopping.load(std::memory_order_relaxed) != 0) return Next::kExit;
   ActorSlot& actor = p_.control().actor[actor_];
-  std::uint32_t terminate = actor.terminate.load();
+  std::uint32_t terminate = actor.terminate.load();  // before the inbox: who sees 1 finds all that was called before
   take(Process::kActorList + actor_);
   std::vector<std::uint16_t> held_up;
   for (auto call = calls_.begin(); call != calls_.end();) {
@@ -109,6 +112,7 @@ bool WorkerLoop::no_calls() {
          p_.control().actor[actor_].terminate.load() != 1;
 }
 
+// The bell is read before the look at what there is: what is rung for after that ends the sleep at once.
 WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns) {
   std::int64_t deadline = timeout_ns < 0 ? -1 : Client::now_ns() + timeout_ns;
   for (;;) {
@@ -187,7 +191,7 @@ bool WorkerLoop::give_token_back() {
   return true;
 }
 
-void WorkerLoop::finished(std::uint32_t index) {
+void WorkerLoop::finished() {
   if (!directed_) return;
   directed_ = false;
   p_.ring(kSchedulerProc);

@@ -22,7 +22,7 @@ class WorkerLoop {
   // Waits up to `timeout_ns` (-1: for ever) for one. kInterrupted: a signal came.
   Next wait(std::uint32_t& index, std::int64_t timeout_ns);
   // To be called when a task is done.
-  void finished(std::uint32_t index);
+  void finished();
 
  private:
   struct Call {

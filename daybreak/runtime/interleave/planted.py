@@ -137,7 +137,7 @@ PLANTED: list[tuple[str, ...]] = [
     (
         "a last handle dropped during kill() is forgotten",
         "actors.cc",
-        "  if (creation.load().has(State::kCancelled)) actor.terminate.compare_exchange_strong(none, 1);",
+        "  if (creation.load().has(State::kNoHandles)) actor.terminate.compare_exchange_strong(none, 1);",
         "  (void)none;",
     ),
     (

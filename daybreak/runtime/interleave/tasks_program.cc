@@ -121,7 +121,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
       if (next == WorkerLoop::Next::kExit) return;
       if (next != WorkerLoop::Next::kTask) continue;
       run(client, index);
-      loop.finished(index);
+      loop.finished();
     }
   }
 

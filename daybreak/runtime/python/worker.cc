@@ -309,10 +309,11 @@ void run_task(Client& client, std::uint32_t index) {
     if (ok && function->native != nullptr) native = true;
     if (ok) callable = function->callable;
   }
-  if (ok && e.part.gpus != 0 && !actor_call) {
+  if (ok && e.part.gpu_mask != 0 && !actor_call) {
     PyObject* assign = python_object("worker", "assign_gpus");
-    Owned assigned(
-        assign == nullptr ? nullptr : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(e.part.gpus)));
+    Owned assigned(assign == nullptr
+                       ? nullptr
+                       : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(e.part.gpu_mask)));
     ok = static_cast<bool>(assigned);
   }
   if (native) {
@@ -385,10 +386,11 @@ bool construct_actor(Client& client, std::uint32_t slot) {
   ActorSlot& actor = p.control().actor[slot];
   std::uint32_t index = actor.creation.index;
   Entry& e = p.entry(index);
-  if (e.part.gpus != 0) {
+  if (e.part.gpu_mask != 0) {
     PyObject* assign = python_object("worker", "assign_gpus");
-    Owned assigned(
-        assign == nullptr ? nullptr : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(e.part.gpus)));
+    Owned assigned(assign == nullptr
+                       ? nullptr
+                       : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(e.part.gpu_mask)));
     if (!assigned) PyErr_Clear();
   }
   std::string name;
@@ -434,7 +436,7 @@ void serve(Client& client, WorkerLoop& loop) {
     if (next == WorkerLoop::Next::kExit) return;
     if (next == WorkerLoop::Next::kTask) {
       run_task(client, index);
-      loop.finished(index);
+      loop.finished();
       if (actor_leaves) return;
     }
     // An interrupt that came too late for its task.
