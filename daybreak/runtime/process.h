@@ -222,6 +222,14 @@ class Process {
   void break_lock(RobustLock& lock, std::uint32_t dead);
   void wake_waiters(std::uint32_t waiter);
   void finish(std::uint32_t index, std::uint32_t generation);
+  struct Unfinished {                                      // what a dead process was in the middle of: entries
+    std::vector<std::uint32_t> created, dying, finishing;  // being filled, freed, relieved of their arguments
+    std::vector<std::uint32_t> submitted;                  // kQueued by it
+    std::vector<bool> filling;  // by entry: memory may be tagged for it that it does not show
+  };
+  Unfinished find_unfinished(std::uint32_t dead, SweepResult& result);
+  void free_what_is_left_behind();
+  void give_back_of(std::uint32_t dead);
   void resolve_operation(std::uint32_t dead);
   void free_stray_blocks(std::uint32_t dead, const std::vector<bool>& filling);
 

@@ -8,6 +8,8 @@
 
 namespace daybreak::runtime {
 
+// Whether the operation that it had announced took effect (process.cc, apply), and what follows from that. The word is
+// looked at first: whoever overwrites the dead's stamp has acknowledged it before, so it is found here or there.
 void Process::resolve_operation(std::uint32_t dead) {
   Operation& op = control_.proc[dead].operation;
   std::uint32_t sequence = op.sequence.load();
@@ -65,39 +67,34 @@ void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& fil
   });
 }
 
-Process::SweepResult Process::sweep(std::uint32_t dead) {
-  SweepResult result;
-  break_lock(control_.heap_lock, dead);
-  break_lock(control_.names_lock, dead);
-  resolve_operation(dead);
-
-  const std::uint64_t bit = 1ull << (dead % 64);
-  std::vector<std::uint32_t> created, dying, finishing, requeued;
-  std::vector<bool> filling(std::size_t{control_.entry_blocks_used.load()} * kEntriesPerBlock);
+// Takes the dead process's bit out of all entries and notes in which of them it was in the middle of something.
+Process::Unfinished Process::find_unfinished(std::uint32_t dead, SweepResult& result) {
+  Unfinished found;
+  found.filling.resize(std::size_t{control_.entry_blocks_used.load()} * kEntriesPerBlock);
   for_each_entry([&](std::uint32_t i) {
     Entry& e = entry(i);
-    e.holders[dead / 64].fetch_and(~bit);
+    e.holders[dead / 64].fetch_and(~(1ull << (dead % 64)));
     State s = e.load();
     bool his = s.proc_plus_one() == dead + 1;
     switch (s.phase()) {
       case Phase::kCreated:
-        if (his) created.push_back(i), filling[i] = true;
+        if (his) found.created.push_back(i), found.filling[i] = true;
         break;
       case Phase::kRunning:
-        if (his) result.lost.push_back(i), filling[i] = true;
+        if (his) result.lost.push_back(i), found.filling[i] = true;
         break;
       case Phase::kDying:
-        if (his) dying.push_back(i);
+        if (his) found.dying.push_back(i);
         break;
       case Phase::kReady:
       case Phase::kError:
-        if (his && s.has(State::kInFlight)) finishing.push_back(i);
+        if (his && s.has(State::kInFlight)) found.finishing.push_back(i);
         break;
       case Phase::kQueued:
         if (e.part.target_now() == dead + 1)
           result.directed.push_back(i);
         else if (e.part.submitter_now() == dead && e.kind_now() == Kind::kTask && e.part.target_now() == 0)
-          requeued.push_back(i);
+          found.submitted.push_back(i);
         break;
       default: break;
     }
@@ -105,22 +102,13 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
   if (control_.proc[dead].kind == ProcKind::kActor) {
     // A constructor that failed may have died while it wrote its exception there.
     std::uint32_t creation = control_.actor[control_.proc[dead].actor].creation.index;
-    if (creation < filling.size()) filling[creation] = true;
+    if (creation < found.filling.size()) found.filling[creation] = true;
   }
-  free_stray_blocks(dead, filling);
+  return found;
+}
 
-  for (std::uint32_t i : result.lost) drop_value(i);
-  for (std::uint32_t i : created) abandon(i);
-  for (std::uint32_t i : dying) {
-    std::uint32_t generation = entry(i).load().generation();
-    give_up_free(i);
-    try_free({i, generation});
-  }
-  for (std::uint32_t i : finishing) finish(i, entry(i).load().generation());
-  for (std::uint32_t i : requeued)
-    if (!requeue(i)) result.queued.push_back({i, entry(i).load().generation()});
-
-  // Further results of tasks that never came to be, and objects that nobody is left for.
+// Further results of tasks that never came to be, and objects that nobody is left for.
+void Process::free_what_is_left_behind() {
   for_each_entry([&](std::uint32_t i) {
     Entry& e = entry(i);
     State s = e.load();
@@ -133,7 +121,11 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
     }
   });
   release_pending();
+}
 
+// Single words that name the dead process, each by a step that does nothing when it names another by now.
+void Process::give_back_of(std::uint32_t dead) {
+  const std::uint64_t bit = 1ull << (dead % 64);
   for (std::uint32_t i = 0; i < control_.num_cpus; ++i) {
     std::uint32_t holder = dead + 1;
     control_.token[i].holder.compare_exchange_strong(holder, 0);
@@ -146,8 +138,36 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
     std::uint32_t owner = dead + 1;
     control_.entry_block_owner[i].compare_exchange_strong(owner, 0);
   }
-  // A wake-up that the dead process owed somebody is paid here. Surely: it may have taken a sleeper's mark and not have
-  // come to waking him.
+}
+
+// The order: (1) locks, which the rest takes; (2) the operation that was announced, as the counters that it moves say what
+// is pinned; (3) a look at all entries; (4) memory that no entry shows, while the entries that it may belong to are as
+// the dead left them; (5) then these are undone or completed. (6) Objects without anybody are looked for when all its
+// references are gone, also those that (5) took back. (7) Its CPUs, bits and entry blocks last: what is in them was in
+// its name until here. (8) Everybody is rung, for wake-ups that it owed.
+Process::SweepResult Process::sweep(std::uint32_t dead) {
+  SweepResult result;
+  break_lock(control_.heap_lock, dead);
+  break_lock(control_.names_lock, dead);
+  resolve_operation(dead);
+  const Unfinished unfinished = find_unfinished(dead, result);
+  free_stray_blocks(dead, unfinished.filling);
+
+  for (std::uint32_t i : result.lost) drop_value(i);
+  for (std::uint32_t i : unfinished.created) abandon(i);
+  for (std::uint32_t i : unfinished.dying) {
+    std::uint32_t generation = entry(i).load().generation();
+    give_up_free(i);
+    try_free({i, generation});
+  }
+  for (std::uint32_t i : unfinished.finishing) finish(i, entry(i).load().generation());
+  // Perhaps in no ring; a second copy does no harm.
+  for (std::uint32_t i : unfinished.submitted)
+    if (!requeue(i)) result.queued.push_back({i, entry(i).load().generation()});
+
+  free_what_is_left_behind();
+  give_back_of(dead);
+  // Surely: it may have taken a sleeper's mark and not have come to waking him.
   if (!queue_empty()) wake_idle();
   ring_all();
   return result;

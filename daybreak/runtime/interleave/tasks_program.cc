@@ -198,82 +198,97 @@ class TasksProgram : public RuntimeProgram, public Launcher {
 
   // -- the driver --
   void drive() {
-    Engine& e = *engine_;
-    Client& client = *client_;
-    Process& p = client.process();
     std::vector<Ref> refs;
     std::vector<Client::Actor> actors;
-    std::uint16_t two_cpus = 0, no_cpu = 0;
     if (shape_.resources) {
-      two_cpus = client.resource_set({.cpu = 2, .gpu = 0, .custom = {}}).value();
-      no_cpu = client.resource_set({.cpu = 0, .gpu = 0, .custom = {}}).value();
+      two_cpus_ = client_->resource_set({.cpu = 2, .gpu = 0, .custom = {}}).value();
+      no_cpu_ = client_->resource_set({.cpu = 0, .gpu = 0, .custom = {}}).value();
     }
-    if (shape_.actors) {
-      for (std::uint32_t i = 0; i < 2; ++i) actors.push_back(create_actor(e.below(2) == 0 ? -1 : static_cast<int>(i)));
-    }
-    for (std::uint32_t i = 0; shape_.meet && i < shape_.tasks; ++i) {
-      for (std::uint32_t n = 0; n < shape_.cpus; ++n) submit(client, Do::kMeet, shape_.cpus, {}, 0, refs);
-      await(refs);
-    }
-    for (std::uint32_t i = 0; !shape_.meet && i < shape_.tasks; ++i) {
-      Do what = shape_.nested ? static_cast<Do>(e.below(5)) : e.below(6) == 0 ? Do::kPut : Do::kNothing;
-      std::vector<Ref> deps;
-      if (!refs.empty() && e.below(3) == 0) deps.push_back(refs[e.below(static_cast<std::uint32_t>(refs.size()))]);
-      if (!actors.empty() && e.below(2) == 0) {
-        const std::size_t before = refs.size();
-        TaskSpec spec;
-        spec.kind = Kind::kActorCall;
-        const Client::Actor& callee = actors[e.below(2)];
-        spec.actor = callee.slot;
-        spec.max_retries = static_cast<std::int16_t>(e.below(3));
-        auto count = static_cast<std::uint16_t>(deps.size());
-        (void)client.submit(spec, payload(Do::kNothing, i, std::move(deps), count), refs);
-        if (refs.size() > before) calls_[key(refs.back())] = {i, key(callee.creation)};
-      } else {
-        std::uint16_t set = !shape_.resources || e.below(2) == 0 ? 0 : e.below(2) == 0 ? two_cpus : no_cpu;
-        submit(client, what, shape_.nested ? 1 + e.below(3) : i, std::move(deps), set, refs);
-      }
-      if (!shape_.together && e.below(4) == 0) await({refs[e.below(static_cast<std::uint32_t>(refs.size()))]});
-      if (shape_.cancels && e.below(3) == 0)
-        client.cancel(refs[e.below(static_cast<std::uint32_t>(refs.size()))], e.below(4) == 0, true);
-      if (shape_.kills > 0 && !actors.empty() && e.below(6) == 0) kill(actors[e.below(2)], e.below(2) == 0);
-      if (shape_.replaced && e.below(3) == 0) {
-        // One is done with, or killed for good; another comes, perhaps into its slot.
-        Client::Actor& gone = actors[e.below(2)];
-        if (e.below(2) == 0) {
-          kill(gone, true);
-          await_death(gone.slot);
-        }
-        p.release(gone.creation);
-        gone = create_actor(-1);
-      }
+    if (shape_.actors)
+      for (int i = 0; i < 2; ++i) actors.push_back(create_actor(engine_->below(2) == 0 ? -1 : i));
+    for (std::uint32_t i = 0; i < shape_.tasks; ++i) {
+      if (shape_.meet)
+        let_meet(refs);
+      else
+        submit_one(i, refs, actors);
     }
     await(refs);
-    for (Ref ref : refs) {
-      State s = p.settled(ref.index);
-      if (s.generation() != ref.generation || !s.done())
-        e.fail(fmt::format("entry {} is awaited and not done", ref.index));
-      std::uint32_t times = ran_[{ref.index, ref.generation}];
-      auto call = calls_.find(key(ref));
-      const bool of_the_dead =
-          call != calls_.end() && killed_.contains(call->second.actor) && s.phase() == Phase::kError;
-      if (shape_.kills == 0 && !shape_.cancels && times != 1 && !(of_the_dead && times == 0))
-        e.fail(fmt::format("entry {} ran {} times", ref.index, times));
-      if (call != calls_.end() && s.phase() == Phase::kReady &&
-          static_cast<std::uint32_t>(p.value(ref.index)[1]) != call->second.n)
-        e.fail(fmt::format("entry {} has another's value", ref.index));
-      for (Ref inner : p.value_refs(ref.index))
-        if (s.phase() == Phase::kReady && !p.settled(inner.index).done()) e.fail("an object inside another is gone");
+    for (Ref ref : refs) check_result(ref);
+    for (Ref ref : refs) client_->process().release(ref);
+    for (const Client::Actor& actor : actors) let_go(actor);
+  }
+
+  void let_meet(std::vector<Ref>& refs) {
+    for (std::uint32_t n = 0; n < shape_.cpus; ++n) submit(*client_, Do::kMeet, shape_.cpus, {}, 0, refs);
+    await(refs);
+  }
+
+  // A task or a call, and then perhaps something else that happens.
+  void submit_one(std::uint32_t i, std::vector<Ref>& refs, std::vector<Client::Actor>& actors) {
+    Engine& e = *engine_;
+    Do what = shape_.nested ? static_cast<Do>(e.below(5)) : e.below(6) == 0 ? Do::kPut : Do::kNothing;
+    std::vector<Ref> deps;
+    if (!refs.empty() && e.below(3) == 0) deps.push_back(one_of(refs));
+    if (!actors.empty() && e.below(2) == 0) {
+      call(actors[e.below(2)], i, std::move(deps), refs);
+    } else {
+      std::uint16_t set = !shape_.resources || e.below(2) == 0 ? 0 : e.below(2) == 0 ? two_cpus_ : no_cpu_;
+      submit(*client_, what, shape_.nested ? 1 + e.below(3) : i, std::move(deps), set, refs);
     }
-    for (Ref ref : refs) p.release(ref);
-    for (const Client::Actor& actor : actors) {
-      if (killed_.contains(key(actor.creation))) await_death(actor.slot);
-      // One kill is one restart.
-      std::uint32_t ends = kills_[key(actor.creation)] + shape_.kills;
-      if (!shape_.replaced && lives_[actor.slot] > ends + 1)
-        e.fail(fmt::format("actor {} has begun again more often than it has ended", actor.slot));
-      p.release(actor.creation);
+    if (!shape_.together && e.below(4) == 0) await({one_of(refs)});
+    if (shape_.cancels && e.below(3) == 0) client_->cancel(one_of(refs), e.below(4) == 0, true);
+    if (shape_.kills > 0 && !actors.empty() && e.below(6) == 0) kill(actors[e.below(2)], e.below(2) == 0);
+    if (shape_.replaced && e.below(3) == 0) replace(actors[e.below(2)]);
+  }
+
+  Ref one_of(const std::vector<Ref>& refs) { return refs[engine_->below(static_cast<std::uint32_t>(refs.size()))]; }
+
+  void call(const Client::Actor& callee, std::uint32_t i, std::vector<Ref> deps, std::vector<Ref>& refs) {
+    const std::size_t before = refs.size();
+    TaskSpec spec;
+    spec.kind = Kind::kActorCall;
+    spec.actor = callee.slot;
+    spec.max_retries = static_cast<std::int16_t>(engine_->below(3));
+    auto count = static_cast<std::uint16_t>(deps.size());
+    (void)client_->submit(spec, payload(Do::kNothing, i, std::move(deps), count), refs);
+    if (refs.size() > before) calls_[key(refs.back())] = {i, key(callee.creation)};
+  }
+
+  // It is done with, or killed for good; another comes, perhaps into its slot.
+  void replace(Client::Actor& gone) {
+    if (engine_->below(2) == 0) {
+      kill(gone, true);
+      await_death(gone.slot);
     }
+    client_->process().release(gone.creation);
+    gone = create_actor(-1);
+  }
+
+  void check_result(Ref ref) {
+    Engine& e = *engine_;
+    Process& p = client_->process();
+    State s = p.settled(ref.index);
+    if (s.generation() != ref.generation || !s.done())
+      e.fail(fmt::format("entry {} is awaited and not done", ref.index));
+    std::uint32_t times = ran_[{ref.index, ref.generation}];
+    auto call = calls_.find(key(ref));
+    const bool of_the_dead = call != calls_.end() && killed_.contains(call->second.actor) && s.phase() == Phase::kError;
+    if (shape_.kills == 0 && !shape_.cancels && times != 1 && !(of_the_dead && times == 0))
+      e.fail(fmt::format("entry {} ran {} times", ref.index, times));
+    if (call != calls_.end() && s.phase() == Phase::kReady &&
+        static_cast<std::uint32_t>(p.value(ref.index)[1]) != call->second.n)
+      e.fail(fmt::format("entry {} has another's value", ref.index));
+    for (Ref inner : p.value_refs(ref.index))
+      if (s.phase() == Phase::kReady && !p.settled(inner.index).done()) e.fail("an object inside another is gone");
+  }
+
+  void let_go(const Client::Actor& actor) {
+    if (killed_.contains(key(actor.creation))) await_death(actor.slot);
+    // One kill is one restart.
+    std::uint32_t ends = kills_[key(actor.creation)] + shape_.kills;
+    if (!shape_.replaced && lives_[actor.slot] > ends + 1)
+      engine_->fail(fmt::format("actor {} has begun again more often than it has ended", actor.slot));
+    client_->process().release(actor.creation);
   }
 
   Client::Actor create_actor(int name) {
@@ -318,6 +333,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   Engine* engine_ = nullptr;
   std::unique_ptr<Client> client_;
   std::unique_ptr<Scheduler> scheduler_;
+  std::uint16_t two_cpus_ = 0, no_cpu_ = 0;  // resource sets
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> ran_;
   using Key = std::pair<std::uint32_t, std::uint32_t>;
   static Key key(Ref ref) { return {ref.index, ref.generation}; }

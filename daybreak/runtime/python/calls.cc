@@ -383,34 +383,30 @@ PyObject* verb_put(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
   return make_object_ref(*ref);
 }
 
-PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
-  if (state().engine != nullptr) return delegate("wait", nullptr, args, nargs, kwnames);
-  PyObject* timeout = nullptr;
-  Py_ssize_t num_returns = 1;
+// What wait() was given; false with an exception set.
+bool wait_arguments(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames, PyObject*& timeout,
+                    Py_ssize_t& num_returns) {
   for (Py_ssize_t i = 0; kwnames != nullptr && i < PyTuple_GET_SIZE(kwnames); ++i) {
     PyObject* name = PyTuple_GET_ITEM(kwnames, i);
     if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0) {
       timeout = args[nargs + i];
     } else if (PyUnicode_CompareWithASCIIString(name, "num_returns") == 0) {
       num_returns = PyNumber_AsSsize_t(args[nargs + i], PyExc_OverflowError);
-      if (num_returns == -1 && PyErr_Occurred()) return nullptr;
+      if (num_returns == -1 && PyErr_Occurred()) return false;
     } else if (PyUnicode_CompareWithASCIIString(name, "fetch_local") != 0) {
-      return PyErr_Format(PyExc_TypeError,
-                          "wait() has no argument %R: it takes refs, num_returns, timeout and fetch_local", name);
+      PyErr_Format(PyExc_TypeError, "wait() has no argument %R: it takes refs, num_returns, timeout and fetch_local",
+                   name);
+      return false;
     }
   }
-  if (nargs != 1 || !PyList_Check(args[0]))
-    return PyErr_Format(PyExc_TypeError, "wait() takes a list of ObjectRefs, not %.200s",
-                        nargs == 1 ? Py_TYPE(args[0])->tp_name : "that");
-  Client* client = client_for(args[0], "wait()");
-  if (client == nullptr) return nullptr;
-  std::int64_t deadline;
-  if (!deadline_of(timeout, deadline)) return nullptr;
+  if (nargs == 1 && PyList_Check(args[0])) return true;
+  PyErr_Format(PyExc_TypeError, "wait() takes a list of ObjectRefs, not %.200s",
+               nargs == 1 ? Py_TYPE(args[0])->tp_name : "that");
+  return false;
+}
 
-  PyObject* list = args[0];
-  Owned own_list;
-  Py_ssize_t count = PyList_GET_SIZE(list);
-  thread_local std::vector<Ref> refs;
+// The references of the list, each once; false with an exception set.
+bool refs_of_list(PyObject* list, std::vector<Ref>& refs) {
   thread_local std::vector<std::uint32_t> seen;  // round in which an entry was met: how duplicates are found
   thread_local std::uint32_t round = 0;
   if (seen.empty()) seen.resize(kMaxObjects);
@@ -418,46 +414,29 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
     std::fill(seen.begin(), seen.end(), 0);
     round = 1;
   }
+  const Py_ssize_t count = PyList_GET_SIZE(list);
   refs.resize(static_cast<std::size_t>(count));
   const std::uint64_t session = state().session;
   std::uint32_t* const seen_at = seen.data();
-  Ref* ref_at = refs.data();
+  Ref* const ref_at = refs.data();
   for (Py_ssize_t i = 0; i < count; ++i) {
     PyObject* item = PyList_GET_ITEM(list, i);
     auto* object = reinterpret_cast<ObjectRefObject*>(item);
     if ((Py_TYPE(item) != object_ref_type || object->session != session) && checked_ref(item, "wait()") == nullptr)
-      return nullptr;
+      return false;
     const Ref ref = object->ref;
-    if (seen_at[ref.index] == round)
-      return PyErr_Format(PyExc_ValueError, "wait() was given %R twice: give each reference once", item);
+    if (seen_at[ref.index] == round) {
+      PyErr_Format(PyExc_ValueError, "wait() was given %R twice: give each reference once", item);
+      return false;
+    }
     seen_at[ref.index] = round;
     ref_at[i] = ref;
   }
-  if (count > 0 && (num_returns < 1 || num_returns > count))
-    return PyErr_Format(PyExc_ValueError, "num_returns=%zd: it must be between 1 and the %zd references given",
-                        num_returns, count);
+  return true;
+}
 
-  Process& p = client->process();
-  std::vector<Py_ssize_t> ready;
-  auto look = [&] {
-    ready.clear();
-    for (Py_ssize_t i = 0; i < count && static_cast<Py_ssize_t>(ready.size()) < num_returns; ++i)
-      if (p.done(ref_at[i])) ready.push_back(i);
-  };
-  look();
-  if (count > 0 && static_cast<Py_ssize_t>(ready.size()) < num_returns) {
-    // Other threads of Python run while we wait: they may change the list, drop references, and call wait() on this
-    // very thread's buffers from a signal handler.
-    own_list = Owned(PyList_GetSlice(list, 0, count));
-    if (!own_list) return nullptr;
-    list = own_list.get();
-    std::vector<Ref> own = std::move(refs);
-    bool timed_out = false;
-    if (!await(*client, own, static_cast<std::size_t>(num_returns), deadline, timed_out)) return nullptr;
-    refs = std::move(own);
-    ref_at = refs.data();
-    look();
-  }
+// ([items at `ready`], [the others]), both in the order of the list, which has `count`.
+PyObject* split_list(PyObject* list, Py_ssize_t count, const std::vector<Py_ssize_t>& ready) {
   const auto taken = static_cast<Py_ssize_t>(ready.size());
   Owned done(PyList_New(taken)), rest(PyList_New(count - taken));
   if (!done || !rest) return nullptr;
@@ -475,6 +454,49 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
   }
   keep_until(count);
   return PyTuple_Pack(2, done.get(), rest.get());
+}
+
+PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  if (state().engine != nullptr) return delegate("wait", nullptr, args, nargs, kwnames);
+  PyObject* timeout = nullptr;
+  Py_ssize_t num_returns = 1;
+  if (!wait_arguments(args, nargs, kwnames, timeout, num_returns)) return nullptr;
+  PyObject* list = args[0];
+  Client* client = client_for(list, "wait()");
+  if (client == nullptr) return nullptr;
+  std::int64_t deadline;
+  if (!deadline_of(timeout, deadline)) return nullptr;
+
+  const Py_ssize_t count = PyList_GET_SIZE(list);
+  thread_local std::vector<Ref> refs;
+  if (!refs_of_list(list, refs)) return nullptr;
+  if (count > 0 && (num_returns < 1 || num_returns > count))
+    return PyErr_Format(PyExc_ValueError, "num_returns=%zd: it must be between 1 and the %zd references given",
+                        num_returns, count);
+
+  Process& p = client->process();
+  std::vector<Py_ssize_t> ready;
+  auto look = [&] {
+    ready.clear();
+    const Ref* const ref_at = refs.data();
+    for (Py_ssize_t i = 0; i < count && static_cast<Py_ssize_t>(ready.size()) < num_returns; ++i)
+      if (p.done(ref_at[i])) ready.push_back(i);
+  };
+  look();
+  Owned own_list;
+  if (count > 0 && static_cast<Py_ssize_t>(ready.size()) < num_returns) {
+    // Other threads of Python run while we wait: they may change the list, drop references, and call wait() on this
+    // very thread's buffers from a signal handler.
+    own_list = Owned(PyList_GetSlice(list, 0, count));
+    if (!own_list) return nullptr;
+    list = own_list.get();
+    std::vector<Ref> own = std::move(refs);
+    bool timed_out = false;
+    if (!await(*client, own, static_cast<std::size_t>(num_returns), deadline, timed_out)) return nullptr;
+    refs = std::move(own);
+    look();
+  }
+  return split_list(list, count, ready);
 }
 
 }  // namespace

@@ -282,100 +282,140 @@ void run_native(Client& client, std::uint32_t index, NativeFunction function) {
   publish_exception(client, index, "a C++ function", nullptr);
 }
 
+// The environment of a task or actor that was given GPUs says which; false with an exception set.
+bool assign_gpus(std::uint64_t mask) {
+  if (mask == 0) return true;
+  PyObject* assign = python_object("worker", "assign_gpus");
+  Owned assigned(assign == nullptr ? nullptr
+                                   : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(mask)));
+  return static_cast<bool>(assigned);
+}
+
+// What decode_call() gives: one reference to each value, and to the names.
+struct Arguments {
+  std::vector<PyObject*> values;  // the first is room for PY_VECTORCALL_ARGUMENTS_OFFSET, or for the actor's instance
+  PyObject* kwnames = nullptr;
+  Py_ssize_t positional = 0;
+  Ref failed;
+  bool dependency_failed = false;
+
+  Arguments() : values(std::move(spare)) {
+    values.clear();
+    values.push_back(nullptr);
+  }
+  Arguments(const Arguments&) = delete;
+  Arguments& operator=(const Arguments&) = delete;
+  ~Arguments() {
+    Py_XDECREF(kwnames);
+    for (PyObject* value : values) Py_XDECREF(value);
+    values.clear();
+    spare = std::move(values);
+  }
+
+ private:
+  static inline thread_local std::vector<PyObject*> spare;  // whose memory the next one takes
+};
+
+// The method's or function's result: new, or null with an exception set, or with `arguments.dependency_failed`. Sets
+// `callable`, borrowed, to a special method.
+PyObject* run_call(Client& client, std::uint32_t index, std::string& method, PyObject*& callable,
+                   Arguments& arguments) {
+  const bool actor_call = callable == nullptr;
+  if (!decode_call(client, index, method, arguments.values, arguments.kwnames, arguments.positional, arguments.failed,
+                   arguments.dependency_failed))
+    return nullptr;
+  if (actor_call && method.starts_with("__ray_")) {
+    callable = special_method(method);
+    if (callable == nullptr) return nullptr;
+  }
+  if (callable != nullptr)
+    return PyObject_Vectorcall(callable, arguments.values.data() + 1,
+                               static_cast<std::size_t>(arguments.positional) | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               arguments.kwnames);
+  arguments.values[0] = Py_NewRef(actor_instance);
+  PyObject* attribute = method_name(method);
+  if (attribute == nullptr) return nullptr;
+  return PyObject_VectorcallMethod(attribute, arguments.values.data(),
+                                   static_cast<std::size_t>(arguments.positional) + 1, arguments.kwnames);
+}
+
+// SystemExit is set.
+void end_by_exit(Client& client, std::uint32_t index, bool actor_call) {
+  const std::string code = exit_code_text();
+  if (!actor_call)
+    return client.fail(
+        index, ErrorKind::kWorkerCrashed,
+        fmt::format("the task raised SystemExit({}): a task ends by returning (the worker was kept); raise "
+                    "another exception to report a failure",
+                    code));
+  // The scheduler must know that it is over before the caller does: a call that follows must not wait.
+  actor_leaves = true;
+  std::uint32_t none = 0;
+  client.process().control().actor[state().actor_slot].terminate.compare_exchange_strong(none, 1);
+  client.fail(index, ErrorKind::kActorDied, "the actor has left: its method raised SystemExit or called exit_actor()");
+}
+
+// By way of the scheduler: the push is one detectable step, after which the task is his whether we die or not, and he
+// knows what to do when the queue is full.
+void try_again(Process& p, std::uint32_t index) {
+  TaskPart& part = p.entry(index).part;
+  if (part.retries_left > 0) --part.retries_left;
+  part.set_attempt(part.attempt + 1);
+  part.set_target(0);
+  p.push(Process::kSchedulerList, index, Phase::kPending);
+  p.ring(kSchedulerProc);
+}
+
+// A call that gave no result: an exception is set, or a dependency had failed.
+void end_without_result(Client& client, std::uint32_t index, const Function* function, const char* where,
+                        PyObject* callable, const Arguments& arguments) {
+  Entry& e = client.process().entry(index);
+  if (arguments.dependency_failed) {
+    pass_error_on(client, index, arguments.failed);
+  } else if (e.load().has(runtime::State::kCancelled) && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+    PyErr_Clear();
+    client.cancel_claimed(index);
+  } else if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
+    end_by_exit(client, index, e.kind == Kind::kActorCall);
+  } else if (should_retry(client, index, function)) {
+    PyErr_Clear();
+    try_again(client.process(), index);
+  } else {
+    publish_exception(client, index, where, callable);
+  }
+}
+
+void run_python(Client& client, std::uint32_t index, const Function* function, bool ready) {
+  const bool actor_call = client.process().entry(index).kind == Kind::kActorCall;
+  thread_local std::string method;
+  Arguments arguments;
+  PyObject* callable = function == nullptr ? nullptr : function->callable;
+  Owned result(ready ? run_call(client, index, method, callable, arguments) : nullptr);
+  if (is_fork_of_task) _exit(0);
+  if (result && !can_be_a_result(result.get(), client.process().entry(index).part.num_returns, method, callable))
+    result = Owned();
+  const char* where = actor_call ? method.c_str() : "";
+  if (!result)
+    end_without_result(client, index, function, where, callable, arguments);
+  else if (!publish_result(client, index, result.get()))
+    publish_exception(client, index, where, callable);
+}
+
 void run_task(Client& client, std::uint32_t index) {
   Process& p = client.process();
   Entry& e = p.entry(index);
-  const bool actor_call = e.kind == Kind::kActorCall;
   Client::current_task = index + 1;
   p.slot().running.store(index + 1, std::memory_order_relaxed);
-
   Function* function = nullptr;
-  PyObject* callable = nullptr;
-  thread_local std::string name;
-  thread_local std::vector<PyObject*> reusable;
-  std::vector<PyObject*> values = std::move(reusable);
-  values.clear();
-  values.push_back(nullptr);  // room for PY_VECTORCALL_ARGUMENTS_OFFSET
-  PyObject* kwnames = nullptr;
-  Py_ssize_t positional = 0;
-  PyObject* result = nullptr;
-  Ref failed;
-  bool dependency_failed = false, native = false;
-
-  bool ok = true;
-  if (!actor_call) {
+  bool ready = true;
+  if (e.kind != Kind::kActorCall) {
     function = load_function(client, e.part.function);
-    ok = function != nullptr;
-    if (ok && function->native != nullptr) native = true;
-    if (ok) callable = function->callable;
+    ready = function != nullptr && assign_gpus(e.part.gpu_mask);
   }
-  if (ok && e.part.gpu_mask != 0 && !actor_call) {
-    PyObject* assign = python_object("worker", "assign_gpus");
-    Owned assigned(assign == nullptr
-                       ? nullptr
-                       : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(e.part.gpu_mask)));
-    ok = static_cast<bool>(assigned);
-  }
-  if (native) {
+  if (function != nullptr && function->native != nullptr)
     run_native(client, index, function->native);
-  } else {
-    ok = ok && decode_call(client, index, name, values, kwnames, positional, failed, dependency_failed);
-    if (ok && actor_call && name.starts_with("__ray_")) {
-      callable = special_method(name);
-      ok = callable != nullptr;
-    }
-    if (ok && callable != nullptr) {
-      result = PyObject_Vectorcall(callable, values.data() + 1,
-                                   static_cast<std::size_t>(positional) | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
-    } else if (ok) {
-      values[0] = Py_NewRef(actor_instance);
-      PyObject* attribute = method_name(name);
-      if (attribute != nullptr)
-        result = PyObject_VectorcallMethod(attribute, values.data(), static_cast<std::size_t>(positional) + 1, kwnames);
-    }
-    if (is_fork_of_task) _exit(0);
-    if (result != nullptr && !can_be_a_result(result, e.part.num_returns, name, callable)) Py_CLEAR(result);
-    if (result != nullptr) {
-      if (!publish_result(client, index, result))
-        publish_exception(client, index, actor_call ? name.c_str() : "", callable);
-    } else if (dependency_failed) {
-      pass_error_on(client, index, failed);
-    } else if (e.load().has(runtime::State::kCancelled) && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-      PyErr_Clear();
-      client.cancel_claimed(index);
-    } else if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
-      const std::string code = exit_code_text();
-      if (actor_call) {
-        // The scheduler must know that it is over before the caller does: a call that follows must not wait.
-        actor_leaves = true;
-        std::uint32_t none = 0;
-        p.control().actor[state().actor_slot].terminate.compare_exchange_strong(none, 1);
-        client.fail(index, ErrorKind::kActorDied,
-                    "the actor has left: its method raised SystemExit or called exit_actor()");
-      } else {
-        client.fail(index, ErrorKind::kWorkerCrashed,
-                    fmt::format("the task raised SystemExit({}): a task ends by returning (the worker was kept); raise "
-                                "another exception to report a failure",
-                                code));
-      }
-    } else if (should_retry(client, index, function)) {
-      PyErr_Clear();
-      if (e.part.retries_left > 0) --e.part.retries_left;
-      e.part.set_attempt(e.part.attempt + 1);
-      e.part.set_target(0);
-      // By way of the scheduler: the push is one detectable step, after which the task is his whether we die or not,
-      // and he knows what to do when the queue is full.
-      p.push(Process::kSchedulerList, index, Phase::kPending);
-      p.ring(kSchedulerProc);
-    } else {
-      publish_exception(client, index, actor_call ? name.c_str() : "", callable);
-    }
-  }
-  Py_XDECREF(result);
-  Py_XDECREF(kwnames);
-  for (PyObject* value : values) Py_XDECREF(value);
-  values.clear();
-  reusable = std::move(values);
+  else
+    run_python(client, index, function, ready);
   p.slot().running.store(0, std::memory_order_relaxed);
   Client::current_task = 0;
 }
@@ -386,13 +426,7 @@ bool construct_actor(Client& client, std::uint32_t slot) {
   ActorSlot& actor = p.control().actor[slot];
   std::uint32_t index = actor.creation.index;
   Entry& e = p.entry(index);
-  if (e.part.gpu_mask != 0) {
-    PyObject* assign = python_object("worker", "assign_gpus");
-    Owned assigned(assign == nullptr
-                       ? nullptr
-                       : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(e.part.gpu_mask)));
-    if (!assigned) PyErr_Clear();
-  }
+  if (!assign_gpus(e.part.gpu_mask)) PyErr_Clear();
   std::string name;
   std::vector<PyObject*> values;
   PyObject* kwnames = nullptr;
