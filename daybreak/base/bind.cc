@@ -3,7 +3,9 @@
 
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
+#include <nanobind/stl/vector.h>
 
+#include "daybreak/base/failpoint.h"
 #include "daybreak/base/file.h"
 
 namespace nb = nanobind;
@@ -25,7 +27,23 @@ std::string given_path(const std::filesystem::path& path, const char* what) {
 
 }  // namespace daybreak::base
 
+namespace {
+
+void bind_failpoints(nb::module_& m) {
+  namespace failpoint = daybreak::base::failpoint;
+  m.def(
+      "failpoint", [](const char* name) { DAYBREAK_FAILPOINT(name); }, nb::arg("name"),
+      "A point where a test may kill the process: see daybreak.base.failpoints.");
+  m.def("arm_failpoint", &failpoint::arm, nb::arg("prefix"), nb::arg("countdown"),
+        "Kills the process at the countdown-th failpoint whose name begins with the prefix; 0: at none.");
+  m.def("watch_failpoints", &failpoint::watch, nb::arg("prefix"), "Remembers the names that are passed from here on.");
+  m.def("watched_failpoints", &failpoint::watched, "The names passed since watch_failpoints(), which ends.");
+}
+
+}  // namespace
+
 void bind_base(nb::module_& m) {
+  bind_failpoints(m);
   using daybreak::base::Code;
   m.def(
       "http_status", [](int code) { return daybreak::base::http_status(static_cast<Code>(code)); }, nb::arg("code"),

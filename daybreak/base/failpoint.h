@@ -1,9 +1,12 @@
-// Named points in a protocol (shared memory, a commit to disk) where a test may kill the process. One predictable
-// branch each when not armed.
+// Named points in a protocol (shared memory, a commit to disk, a deploy) where a test may kill the process, in C++ and,
+// as daybreak.base.failpoints, in Python. One predictable branch each when nobody listens.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #if defined(DAYBREAK_INTERLEAVE)
 #include "daybreak/base/interleave/atomic.h"
@@ -11,10 +14,16 @@
 
 namespace daybreak::base::failpoint {
 
-inline std::atomic<bool> armed{false};
+inline std::atomic<bool> armed{false};  // somebody listens
 
-// Kills this process (SIGKILL) at the `countdown`-th failpoint whose name begins with `prefix` ("" is every one).
-void arm(const char* prefix, std::uint64_t countdown);
+// Kills this process (SIGKILL) at the `countdown`-th failpoint whose name begins with `prefix` ("" is every one); 0: at
+// none.
+void arm(std::string_view prefix, std::uint64_t countdown);
+// From here on remembers the names that begin with `prefix`, as they are passed, on whatever thread.
+void watch(std::string_view prefix);
+// The names passed since watch(), which ends.
+std::vector<std::string> watched();
+
 void hit(const char* name);
 
 }  // namespace daybreak::base::failpoint

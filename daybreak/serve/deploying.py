@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from daybreak.base import errors, numbers
+from daybreak.base.failpoints import failpoint
 from daybreak.serve import checks, results
 from daybreak.serve.fleet import Spec
 from daybreak.serve.mirror import CoreMirror
 from daybreak.serve.payload import Open, Payload, reopened
 from daybreak.serve.state import App, Model, State, Version
-from daybreak.serve.steps import step
 
 __all__ = ["DEFAULT_SLO_MS", "DeployOptions", "Deploys", "new_app"]
 
@@ -81,7 +81,7 @@ class Deploys:
         if replicas < 1:
             raise errors.InvalidArgumentError("replicas=0: at least one replica is needed to see that the model works")
         with self._mirror.claim(name, version):
-            step("deploy.begun")
+            failpoint("serve.deploy.begun")
             with self._mirror.lock:
                 app = self._wanted_app(name, options)
                 if version in self._mirror.state.models.get(name, Model()).versions:
@@ -105,7 +105,7 @@ class Deploys:
                 self._go_live(name, version, made, app, options.gate, options.live)
 
             self._bring_up(name, version, made, payload, finish)
-            step("deploy.done")
+            failpoint("serve.deploy.done")
 
     def place(self, model: str, version: str, input_type: str, data: bytes, replicas: int) -> None:
         """Replicas of a pickled function before (or after) their version is registered, as Clipper's client deploys them.
@@ -137,19 +137,19 @@ class Deploys:
         slots = []
         try:
             made.blob = self._mirror.store.put(payload.data, payload.kind, payload.loader)
-            step("deploy.blob")
+            failpoint("serve.deploy.blob")
             run = payload.runnable(self._mirror.store, made.blob)
             with self._mirror.lock:
                 if not was_in_core:
                     self._mirror.add_version(model, version, made)
                 self._mirror.runs[(model, version)] = run
-            step("deploy.version")
+            failpoint("serve.deploy.version")
             slots = self._mirror.fleet.add(
                 Spec(model, version, run, made.batch, made.output), made.replicas, supervised=False
             )
-            step("deploy.replicas")
+            failpoint("serve.deploy.replicas")
             self._mirror.fleet.wait(slots)
-            step("deploy.ready")
+            failpoint("serve.deploy.ready")
             with self._mirror.lock:
                 finish()
         except BaseException:
@@ -215,9 +215,9 @@ class Deploys:
         opens = is_closed and (gate is not None or not gated)
         self._mirror.commit(
             change,
-            (lambda: step("deploy.journalled"), lambda: None),
+            (lambda: failpoint("serve.deploy.journalled"), lambda: None),
             *([self._mirror.current_effect(name, version)] if live else []),
-            (lambda: step("deploy.switched"), lambda: None),
+            (lambda: failpoint("serve.deploy.switched"), lambda: None),
             *([self._mirror.open_app(name, app, gate)] if opens else []),
             *[
                 self._mirror.link_effect(each, name)

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.base import errors, paths
+from daybreak.base.failpoints import failpoint
 from daybreak.serve import checks
-from daybreak.serve.steps import step
 
 __all__ = [
     "ADDRESS_FILE",
@@ -227,11 +227,11 @@ def write_atomically(path: Path, data: bytes, kind: str) -> None:
             left = memoryview(data)
             while left:
                 left = left[os.write(descriptor, left) :]
-            step(f"{kind}.written")
+            failpoint(f"serve.{kind}.written")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        step(f"{kind}.synced")
+        failpoint(f"serve.{kind}.synced")
         os.replace(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -244,7 +244,7 @@ def write_atomically(path: Path, data: bytes, kind: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-    step(f"{kind}.placed")
+    failpoint(f"serve.{kind}.placed")
 
 
 def _private_folder(path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 import daybreak
 from daybreak import exceptions as ex
 from daybreak._core import runtime as native
+from daybreak.base import failpoints
 
 from .conftest import ended, eventually, open_files, zombies_and_children
 
@@ -32,6 +33,13 @@ def test_idle_worker_killed(no_leak: Any) -> None:
             with contextlib.suppress(ProcessLookupError):  # one of the last round that is not buried yet
                 os.kill(pid, signal.SIGKILL)
         assert ray.get(ray.remote(lambda: 5).remote(), timeout=20) == 5
+
+
+def test_failpoints_of_the_core_are_seen_from_python(no_leak: Any) -> None:
+    with failpoints.watched("create.") as passed:
+        ref = no_leak.put(1)
+    assert passed == ["create.claimed", "create.held"]
+    del ref
 
 
 def test_running_task_is_retried_when_its_worker_is_killed(no_leak: Any, tmp_path: Any) -> None:

@@ -13,18 +13,37 @@ from typing import Any
 import pytest
 
 from daybreak import serve
-from daybreak.serve import steps
+from daybreak.base import failpoints
 
 Start = Callable[..., serve.Server]
 
+# In the order in which a deploy passes them.
+STEPS = (
+    "serve.deploy.begun",
+    "serve.blob.written",
+    "serve.blob.synced",
+    "serve.blob.placed",
+    "serve.deploy.blob",
+    "serve.deploy.version",
+    "serve.deploy.replicas",
+    "serve.deploy.ready",
+    "serve.state.written",
+    "serve.state.synced",
+    "serve.state.placed",
+    "serve.deploy.journalled",
+    "serve.deploy.switched",
+    "serve.deploy.done",
+)
+
 SCRIPT = """
-import os, sys
+import sys
 from daybreak import serve
-from daybreak.serve.steps import FAILPOINT
+from daybreak.base import failpoints
 
 folder, version, step = sys.argv[1:]
 with serve.start(folder, query_port=0, admin_port=0, metrics_port=0) as server:
-    os.environ[FAILPOINT] = step
+    if step:
+        failpoints.arm(step)
     server.deploy("pong", lambda inputs: [int(version) for _ in inputs], version=version, default="0", slo_ms=5000)
 """
 
@@ -41,15 +60,14 @@ def with_version_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_deploy_passes_every_step_once_in_this_order(server: serve.Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str] = []
-    monkeypatch.setattr(steps, "on_step", seen.append)
-    server.deploy("pong", lambda inputs: inputs, default="0")
-    assert tuple(seen) == steps.STEPS
+def test_a_deploy_passes_every_step_once_in_this_order(server: serve.Server) -> None:
+    with failpoints.watched("serve.") as passed:
+        server.deploy("pong", lambda inputs: inputs, default="0")
+    assert tuple(passed) == STEPS
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
-@pytest.mark.parametrize("step", steps.STEPS)
+@pytest.mark.parametrize("step", STEPS)
 def test_a_restart_shows_the_old_state_or_the_new_one(
     start: Start, caller: Any, tmp_path: Path, with_version_1: Path, step: str, first: bool
 ) -> None:
@@ -58,7 +76,7 @@ def test_a_restart_shows_the_old_state_or_the_new_one(
         shutil.copytree(with_version_1, folder, ignore=shutil.ignore_patterns("*.fifo"))
         os.chmod(folder, 0o700)
     assert deploy_in_a_process(folder, 2, step) == -9
-    is_new = steps.STEPS.index(step) >= steps.STEPS.index("state.placed")
+    is_new = STEPS.index(step) >= STEPS.index("serve.state.placed")
 
     server = start(folder)
     assert server.wait_ready(60)
