@@ -4,6 +4,27 @@ from typing import Any, overload
 
 
 
+class ErrorKind:
+    """Why an object holds an error."""
+
+    USER: int = 1
+
+    WORKER_CRASHED: int = 2
+
+    ACTOR_DIED: int = 3
+
+    CANCELLED: int = 4
+
+    UNSCHEDULABLE: int = 5
+
+    STORE_FULL: int = 6
+
+    OWNER_DIED: int = 7
+
+    OBJECT_LOST: int = 8
+
+    RUNTIME: int = 9
+
 class ObjectRef:
     """A reference to a value that exists or will exist."""
     def hex(self) -> str: ...

@@ -7,6 +7,31 @@ from numpy.typing import NDArray
 
 
 
+class EventKind:
+    """What an event says: docs/formats/track-run-log.md."""
+
+    GOAL: int = 23
+
+    START: int = 33
+
+    STATUS: int = 34
+
+    PARAM: int = 36
+
+    TAG: int = 39
+
+    ARTIFACT: int = 40
+
+    CHILD: int = 43
+
+    DELETED: int = 45
+
+    CAPTURE: int = 65
+
+    TEXT: int = 66
+
+    NOTICE: int = 68
+
 def new_run_id() -> str:
     """A new run id: UUID version 7."""
 

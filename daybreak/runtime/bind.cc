@@ -365,8 +365,31 @@ std::string actor_state(nb::handle handle) {
 }  // namespace
 }  // namespace daybreak::runtime::python
 
+namespace {
+
+struct ErrorKinds {};  // ErrorKind, for Python
+
+// Class attributes: an enum of Python's would load the module enum with `import daybreak`.
+void bind_error_kinds(nb::module_& m) {
+  using daybreak::runtime::ErrorKind;
+  auto kinds = nb::class_<ErrorKinds>(m, "ErrorKind", "Why an object holds an error.");
+  for (const auto& [name, kind] : {std::pair("USER", ErrorKind::kUser),
+                                   {"WORKER_CRASHED", ErrorKind::kWorkerCrashed},
+                                   {"ACTOR_DIED", ErrorKind::kActorDied},
+                                   {"CANCELLED", ErrorKind::kCancelled},
+                                   {"UNSCHEDULABLE", ErrorKind::kUnschedulable},
+                                   {"STORE_FULL", ErrorKind::kStoreFull},
+                                   {"OWNER_DIED", ErrorKind::kOwnerDied},
+                                   {"OBJECT_LOST", ErrorKind::kObjectLost},
+                                   {"RUNTIME", ErrorKind::kRuntime}})
+    kinds.attr(name) = static_cast<int>(kind);
+}
+
+}  // namespace
+
 void bind_runtime(nb::module_& m) {
   using namespace daybreak::runtime::python;
+  bind_error_kinds(m);
   if (!init_refs(m.ptr()) || !init_decoder(m.ptr()) || !init_calls(m.ptr()) || !init_worker(m.ptr()))
     throw nb::python_error();
   pthread_atfork(nullptr, nullptr, forget_runtime);

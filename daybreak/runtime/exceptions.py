@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from .._core.runtime import ErrorKind as _ErrorKind
+from ..base import errors as _errors
 from ..base.errors import Error
 
 TYPE_CHECKING = False  # typing costs 5 ms of what `import daybreak` may
@@ -331,31 +333,43 @@ def _load_cause(payload: dict[str, Any]) -> tuple[BaseException | None, str]:
 
 
 def _from_object(kind: int, payload: Any) -> BaseException:
-    """The exception for an error object; kinds are ErrorKind of layout.h."""
+    """The exception for an error object; `kind` is one of ErrorKind."""
     if isinstance(payload, dict):
         cause, note = _load_cause(payload)
         text = payload["traceback"] + note
-        if kind == 3:
+        if kind == _ErrorKind.ACTOR_DIED:
             return _constructor_error(f"the actor died because its constructor raised:\n{text}", cause)
         return _task_error(payload["function"], text, payload["pid"], cause)
     classes: dict[int, type[Error]] = {
-        2: WorkerCrashedError,
-        3: ActorDiedError,
-        4: TaskCancelledError,
-        5: TaskUnschedulableError,
-        6: ObjectStoreFullError,
-        7: OwnerDiedError,
-        8: ObjectLostError,
+        _ErrorKind.WORKER_CRASHED: WorkerCrashedError,
+        _ErrorKind.ACTOR_DIED: ActorDiedError,
+        _ErrorKind.CANCELLED: TaskCancelledError,
+        _ErrorKind.UNSCHEDULABLE: TaskUnschedulableError,
+        _ErrorKind.STORE_FULL: ObjectStoreFullError,
+        _ErrorKind.OWNER_DIED: OwnerDiedError,
+        _ErrorKind.OBJECT_LOST: ObjectLostError,
     }
-    if kind == 3 and "can never run" in payload:
+    if kind == _ErrorKind.ACTOR_DIED and "can never run" in payload:
         return ActorUnschedulableError(payload)
     return classes.get(kind, _RuntimeFailure)(payload)
 
 
+_ASKED_WRONGLY = tuple(
+    kind.code
+    for kind in (
+        _errors.InvalidArgumentError,
+        _errors.NotFoundError,
+        _errors.AlreadyExistsError,
+        _errors.FailedPreconditionError,
+        _errors.OutOfRangeError,
+    )
+)
+
+
 def _from_native(code: int, text: str) -> BaseException:
-    """The exception for an Error of the C++ core; codes are base::Code."""
-    if code == 8:
+    """The exception for an Error of the C++ core, by the code of its class."""
+    if code == _errors.ResourceExhaustedError.code:
         return ObjectStoreFullError(text)
-    if code in (3, 5, 6, 9, 11):
+    if code in _ASKED_WRONGLY:
         return InvalidArgumentError(text)
     return _RuntimeFailure(text)

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from daybreak._core import track as _core
+from daybreak._core.track import EventKind
 from daybreak.base import errors, numbers, paths
 from daybreak.track import reading
 from daybreak.track.catalog import Catalog
@@ -26,9 +27,6 @@ from daybreak.track.roots import root as _root
 
 __all__ = ["Run", "delete", "restore", "run"]
 
-# EventKind in daybreak/track/log/format.h
-_GOAL, _START, _STATUS, _PARAM, _TAG, _ARTIFACT, _CHILD, _DELETED = 0x17, 0x21, 0x22, 0x24, 0x27, 0x28, 0x2B, 0x2D
-_CAPTURE, _TEXT, _NOTICE = 0x41, 0x42, 0x44
 MAX_VALUE_BYTES = 32 * 1024
 MAX_REASON_BYTES = 8 * 1024
 
@@ -186,14 +184,16 @@ class Run:
             name = self.id if session == 1 else f"{self.id}-{session}"
             capture.capture_all(
                 name,
-                lambda topic, text: self._event(_CAPTURE, topic, text),
-                lambda text: self._event(_NOTICE, text),
+                lambda topic, text: self._event(EventKind.CAPTURE, topic, text),
+                lambda text: self._event(EventKind.NOTICE, text),
                 _unchanging,
             )
-            self._output = capture.Output(lambda stream, text: self._event(_TEXT, stream, text)).start()
+            self._output = capture.Output(lambda stream, text: self._event(EventKind.TEXT, stream, text)).start()
         except Exception as error:
             with contextlib.suppress(Exception):
-                self._event(_NOTICE, redact_text(f"nothing was captured: {type(error).__name__}: {error}")[:1000])
+                self._event(
+                    EventKind.NOTICE, redact_text(f"nothing was captured: {type(error).__name__}: {error}")[:1000]
+                )
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -239,7 +239,7 @@ class Run:
             _unchanged(self._params, texts)
             for name, data in encoded.items():
                 if name not in self._params:
-                    self._event(_PARAM, name, data)
+                    self._event(EventKind.PARAM, name, data)
                     self._params[name] = texts[name]
 
     def param(self, name: str, value: Any) -> None:
@@ -250,7 +250,7 @@ class Run:
         """Sets tags: text, which may be set anew. Values whose names look like secrets are written as "[redacted]"."""
         encoded = _tag_texts(values)
         for name, data in encoded.items():
-            self._event(_TAG, name, data)
+            self._event(EventKind.TAG, name, data)
 
     def tag(self, name: str, value: Any) -> None:
         """``tags({name: value})``."""
@@ -260,7 +260,7 @@ class Run:
         """Says which value of a metric is best, "min" or "max"; without it the greatest is."""
         if best not in ("min", "max"):
             raise errors.InvalidArgumentError(f"goal({metric!r}, {best!r}): 'min' or 'max' expected")
-        self._event(_GOAL, checked_name("metric", metric), best)
+        self._event(EventKind.GOAL, checked_name("metric", metric), best)
 
     def artifact(self, name: str, value: Any, *, meta: Mapping[str, Any] | None = None) -> Artifact:
         """Keeps ``value`` (bytes, a path, an array, a DataFrame, ...: what the store takes) under ``name`` and returns its
@@ -280,7 +280,7 @@ class Run:
         store = reading.store(self._root)
         stored = store.put(value, name=name, parent=self._parent_object(name))
         try:
-            self._event(_ARTIFACT, name, stored.id, str(stored.size_bytes), stored.kind, description)
+            self._event(EventKind.ARTIFACT, name, stored.id, str(stored.size_bytes), stored.kind, description)
         finally:
             store.release(stored.id)  # from here on the log's record keeps it
         self._objects[name] = stored.id
@@ -301,7 +301,7 @@ class Run:
     def child(self, name: str, params: Mapping[str, Any] | None = None, tags: Mapping[str, Any] | None = None) -> Run:
         """A run within this one, with a status of its own; a context manager like this."""
         made = _begin(self._root, name, params, tags, parent=self.id)
-        self._event(_CHILD, made.id, name)
+        self._event(EventKind.CHILD, made.id, name)
         return made
 
     # -- its end
@@ -323,7 +323,7 @@ class Run:
             if self._owner_pid == os.getpid():
                 if self._output is not None:
                     self._output.stop()
-                self._event(_STATUS, status, redact_text(reason).encode("utf-8", "replace")[:MAX_REASON_BYTES])
+                self._event(EventKind.STATUS, status, redact_text(reason).encode("utf-8", "replace")[:MAX_REASON_BYTES])
         finally:  # also when the disk is full: or the run would seem to run until the process ends
             with _handles_lock:
                 _handles.pop((os.getpid(), self._root, self.id), None)
@@ -393,9 +393,9 @@ def _begin(
     _tag_texts(tags)
     texts = _param_texts(params)
     made = _kept(Run(root, _core.new_run_id(), name, owner=True, session=1, next_step=0))
-    made._event(_START, name, parent)
+    made._event(EventKind.START, name, parent)
     for key, text in texts.items():
-        made._event(_PARAM, key, text)
+        made._event(EventKind.PARAM, key, text)
     made._params = texts
     made.tags(tags or {})
     return made
@@ -478,7 +478,7 @@ def run(
         _unchanged(state["params"], texts)
         next_step, session = _next_step(state), state["session"] + 1
         made = _kept(Run(root, resume, state["name"], owner=True, session=session, next_step=next_step))
-        made._event(_STATUS, "running", "")
+        made._event(EventKind.STATUS, "running", "")
     made._params = dict(state["params"])
     try:
         made.params(params or {})
@@ -509,7 +509,7 @@ def _mark_deleted(run_id: str, deleted: bool) -> None:
         if state["deleted"] == deleted:
             return
         log = _core.RunLog(root, run_id, False, state["session"], 0)
-        log.event(_DELETED, [b"1" if deleted else b"0"])
+        log.event(EventKind.DELETED, [b"1" if deleted else b"0"])
         log.close()
 
 

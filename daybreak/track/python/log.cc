@@ -528,9 +528,26 @@ nb::object stream_of(const RunFiles& self, const std::vector<std::string>& names
   return nb::steal(capsule);
 }
 
+struct EventKinds {};  // EventKind, for Python
+
 }  // namespace
 
 void bind_log(nb::module_& m) {
+  // Class attributes, all of format.h that Python writes: an enum of Python's would load the module enum with
+  // `import daybreak`.
+  auto kinds = nb::class_<EventKinds>(m, "EventKind", "What an event says: docs/formats/track-run-log.md.");
+  for (const auto& [name, kind] : {std::pair("GOAL", dt::EventKind::kGoal),
+                                   {"START", dt::EventKind::kStart},
+                                   {"STATUS", dt::EventKind::kStatus},
+                                   {"PARAM", dt::EventKind::kParam},
+                                   {"TAG", dt::EventKind::kTag},
+                                   {"ARTIFACT", dt::EventKind::kArtifact},
+                                   {"CHILD", dt::EventKind::kChild},
+                                   {"DELETED", dt::EventKind::kDeleted},
+                                   {"CAPTURE", dt::EventKind::kCapture},
+                                   {"TEXT", dt::EventKind::kText},
+                                   {"NOTICE", dt::EventKind::kNotice}})
+    kinds.attr(name) = static_cast<int>(kind);
   m.def("new_run_id", [] { return dt::RunId::make().to_string(); }, "A new run id: UUID version 7.");
   nb::class_<RunLog>(m, "RunLog", nb::type_slots(run_log_slots), "One process's pen in one run.")
       .def(nb::init<const std::filesystem::path&, const std::string&, bool, std::uint32_t, std::int64_t>(),
