@@ -66,6 +66,9 @@ std::uint32_t Scheduler::claim_idle_worker() {
   return kNone;
 }
 
+// `workers_short` is said before the length of the queue is asked for; who queues a task looks at it afterwards, and rings
+// us. So his task is counted here, or he rings. A surplus worker is taken out of the idle bits before it is asked to exit:
+// nobody wakes it for a task that it would leave.
 void Scheduler::keep_workers() {
   std::uint32_t workers = 0, blocked = 0, started = 0;
   std::vector<std::uint32_t> long_idle;

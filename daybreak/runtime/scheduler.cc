@@ -42,6 +42,10 @@ void Scheduler::exited(Exit exit) {
   self_.ring_surely(kSchedulerProc);  // the dead may have been about to wake it
 }
 
+// The dead first: what they held comes back, and what they had done without saying so is looked for, before anything is
+// decided by what is free. Then what others have told us, of which tasks become ready or end, and what was finished gives
+// back what it had been granted. Then what waits is placed, by all that is free by now. How many workers there have to be
+// comes last, when it is known what is queued. Nothing that comes meanwhile is lost: it rang after run() read the bell.
 std::int64_t Scheduler::step() {
   launch_failed_ = launched_ = false;
   std::vector<Exit> exits;
