@@ -147,7 +147,8 @@ TEST(Responses, that_are_interim_are_read_over_but_not_for_ever) {
 }
 
 TEST(Responses, that_nobody_asked_for_end_the_connection) {
-  ResponseReader reader({});
+  const Limits limits;
+  ResponseReader reader(limits);
   reader.expect("GET");
   const std::string_view bytes = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\n";
   std::ranges::copy(bytes, reader.prepare().begin());
