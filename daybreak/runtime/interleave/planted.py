@@ -90,6 +90,7 @@ PLANTED: list[tuple[str, ...]] = [
         "process.cc",
         "    if (s.phase() != Phase::kDying) return s;",
         "    return s;",
+        "passing",
     ),
     (
         "news of a death is rung like anything else",

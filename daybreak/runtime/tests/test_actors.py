@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,13 @@ class Counter:
     def sleep(self, seconds: float) -> float:
         time.sleep(seconds)
         return seconds
+
+    def hold_once(self, marker: str) -> str:
+        """The first time until it is killed, then not at all."""
+        if not os.path.exists(marker):
+            open(marker, "x").close()
+            time.sleep(600)
+        return "held"
 
     def fail(self) -> None:
         raise ValueError("in a method")
@@ -279,15 +287,15 @@ def test_calls_are_retried_in_order_after_a_restart(ray: Any) -> None:
     assert ray.get(refs, timeout=20) == [0.15, *range(1, 51)]
 
 
-def test_forty_thousand_queued_calls_survive_a_restart(ray: Any) -> None:
+def test_forty_thousand_queued_calls_survive_a_restart(ray: Any, tmp_path: Path) -> None:
     counter = Counter.options(max_restarts=-1, max_task_retries=-1).remote()
     pid = ray.get(counter.pid.remote())
-    blocking = counter.sleep.remote(0.5)
+    blocking = counter.hold_once.remote(str(tmp_path / "marker"))
     refs = [counter.add.remote() for _ in range(40_000)]
-    time.sleep(0.1)
+    assert eventually((tmp_path / "marker").exists, 30)
     os.kill(pid, 9)
-    assert ray.get(blocking, timeout=10) == 0.5
-    assert ray.get(refs, timeout=10) == list(range(1, 40_001))
+    assert ray.get(blocking, timeout=30) == "held"
+    assert ray.get(refs, timeout=30) == list(range(1, 40_001))
 
 
 def test_exit_actor_and_system_exit_end_the_actor(ray: Any) -> None:
