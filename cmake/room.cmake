@@ -258,6 +258,8 @@ NB_MODULE(_core, m) {
   foreach(room ${rooms})
     target_link_libraries(_core PRIVATE daybreak_${room})
   endforeach()
+  target_link_options(_core PRIVATE "LINKER:--version-script=${CMAKE_SOURCE_DIR}/cmake/extension.map")
+  set_target_properties(_core PROPERTIES LINK_DEPENDS "${CMAKE_SOURCE_DIR}/cmake/extension.map")
   if(programs)
     add_dependencies(_core ${programs})  # who builds what Python needs, builds what Python starts
   endif()

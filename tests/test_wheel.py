@@ -1,5 +1,6 @@
 """The wheel in a root directory that holds a Python, the libraries it needs, and nothing of ours."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -131,6 +132,40 @@ def test_work_on_python_alone_takes_core_from_a_wheel_and_needs_no_compiler(whee
     built = dev("build")  # asks for the compiler again, and what came from the wheel has gone
     assert built.returncode != 0 and "was called" in built.stderr
     assert not list((copy / "daybreak").glob("_core*.so")) and not (copy / "daybreak.libs").exists()
+
+
+@pytest.mark.parametrize("first", ["daybreak", "other"])
+@pytest.mark.parametrize("other", ["pyarrow", "pandas", "onnxruntime", "sklearn.linear_model", "duckdb", "torch"])
+def test_the_wheel_lives_beside_libraries_with_a_libstdcxx_of_their_own(
+    wheel: Path, tmp_path: Path, other: str, first: str
+) -> None:
+    """_core of a wheel holds a libstdc++: `import daybreak, pyarrow` ended in "free(): invalid pointer"."""
+    if importlib.util.find_spec(other.split(".")[0]) is None:
+        pytest.skip(f"{other} is not installed")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    imports = ["from daybreak import rl, tensor, track", f"import {other}"]
+    program = "; ".join(
+        [f"import sys; sys.path.insert(0, {str(site)!r})", *(imports if first == "daybreak" else imports[::-1])]
+    )
+    program += (
+        "; import daybreak; assert daybreak.__file__.startswith(sys.path[0]), daybreak.__file__"
+        "; rl.PPO('CartPole-v1', num_envs=2, num_steps=16).train()"
+        "; tensor.save('x', {'w': __import__('numpy').arange(3)})"
+        "\ntry: tensor.load('nothing')\nexcept FileNotFoundError: print('fine')"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+
+
+def test_the_extension_shows_nothing_but_the_function_that_python_calls(wheel: Path, tmp_path: Path) -> None:
+    suffix = str(sysconfig.get_config_var("EXT_SUFFIX"))
+    with zipfile.ZipFile(wheel) as archive:
+        made = Path(archive.extract(f"daybreak/_core{suffix}", tmp_path))
+    for library in (made, ROOT / "daybreak" / made.name):
+        shown = subprocess.run(["nm", "-D", "--defined-only", str(library)], capture_output=True, text=True, check=True)
+        assert [line.split()[-1] for line in shown.stdout.splitlines()] == ["PyInit__core"]
 
 
 def test_a_wheel_that_does_not_fit_this_checkout_is_refused_with_the_reason(wheel: Path, tmp_path: Path) -> None:
