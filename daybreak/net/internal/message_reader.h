@@ -100,7 +100,7 @@ class MessageReader {
   const Limits& limits_;
   ReadBuffer buffer_;
   std::unique_ptr<Parser> parser_;  // of the message that is under way
-  std::size_t header_bytes_ = 0;  // of it: the first line and the headers
+  std::size_t header_bytes_ = 0;    // of it: the first line and the headers
   bool under_way_ = false;
   bool headers_done_ = false;
   bool bodiless_ = false;
