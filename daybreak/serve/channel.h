@@ -21,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daybreak/base/env.h"
 #include "daybreak/base/error.h"
 #include "daybreak/os/fd.h"
 #include "daybreak/os/memory.h"
