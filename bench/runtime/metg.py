@@ -24,6 +24,7 @@ LARGEST_US = 50_000.0
 SMALLEST_US = 1.0
 STENCIL_WIDTH = 16
 MOST_TASKS = 4096
+MOST_EFFICIENT = 1.15  # more is no efficiency: a count took less than when it was timed
 LEAST = 0.5  # of the two rows' efficiencies: what comes below takes long and says nothing more
 CALIBRATE = """
 import sys, time
@@ -111,6 +112,10 @@ class Sweep:
     def metg(self, pattern: str, least: float) -> Measure:
         """Between the last task that was large enough and the first that was not, where the line between them crosses."""
         points = self.sweep(pattern)
+        if (most := max(efficiency for _, efficiency in points)) > MOST_EFFICIENT:
+            raise Skip(
+                f"an efficiency of {most:.0%} was seen: the machine's speed changed between the calibration and the runs"
+            )
         if points[0][1] < least:
             raise Skip(f"{points[0][1]:.0%} with tasks of {LARGEST_US / 1e3:.0f} ms is the most that was seen")
         above = points[0]
