@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from daybreak import grant, rl, serve, track
+from tools.scratch import unpack
 
 KEPT = Path(__file__).resolve().parent / "kept"
 MAX_BYTES = 300_000  # of each folder: a clone has them all
@@ -38,7 +39,7 @@ class Kept:
 
     def copy(self, name: str) -> Path:
         with tarfile.open(self.folder / f"{name}.tar.xz") as tar:
-            tar.extractall(self.scratch, filter="tar")
+            unpack(tar, self.scratch, "tar")
         return self.scratch / name
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from tools import suite
+from tools.scratch import unpack
 
 PLUGIN = """
 import pytest
@@ -134,3 +136,22 @@ def test_a_suite_says_where_its_tests_are(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(SystemExit, match=message):
             suite.Suite.of(path)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_an_archive_is_unpacked_by_old_pythons_too_and_leaves_its_folder_in_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bool
+) -> None:
+    """Debian 12's Python 3.11.2 has no filters."""
+    if old:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    for name, fine in (("a/b.txt", True), ("../out.txt", False), ("/tmp/out.txt", False)):
+        with tarfile.open(tmp_path / "x.tar", "w") as tar:
+            tar.addfile(tarfile.TarInfo(name))
+        folder = tmp_path / "into"
+        with tarfile.open(tmp_path / "x.tar") as tar:
+            try:
+                unpack(tar, folder)
+            except tarfile.TarError:
+                assert not fine
+        assert (folder / name).exists() if fine else not (tmp_path / "out.txt").exists()

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.peers import Peer
+from tools.scratch import unpack
 
 ROOT = Path(__file__).resolve().parent.parent
 INSIDE = ROOT / "tools" / "suite_inside"  # a folder with nothing else in it: what theirs is called hides nothing
@@ -114,7 +115,7 @@ def place_of(suite: Suite, python: str) -> Path:
             subprocess.run([*command, suite.sdist], check=True)
             [archive] = Path(scratch).iterdir()
             with tarfile.open(archive) as tar:
-                tar.extractall(unpacked.with_suffix(".new"), filter="data")
+                unpack(tar, unpacked.with_suffix(".new"))
             unpacked.with_suffix(".new").rename(unpacked)
     [top] = unpacked.iterdir()
     return top
