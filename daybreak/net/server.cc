@@ -39,15 +39,10 @@ base::Error listen_error(const ServerOptions& options, const error_code& error) 
 // What a client may call this server.
 std::vector<std::string> own_hosts(const ServerOptions& options, const std::string& listened) {
   std::vector<std::string> hosts;
-  const auto add = [&](const std::string& name) { hosts.push_back(name); };
   const auto address = asio::ip::make_address(listened);
-  if (options.address != listened) add(lower_case(options.address));
-  add(address.is_v6() ? fmt::format("[{}]", address.to_string()) : address.to_string());
-  if (address.is_loopback() || address.is_unspecified()) {
-    add("localhost");
-    add("127.0.0.1");
-    add("[::1]");
-  }
+  if (options.address != listened) hosts.push_back(lower_case(options.address));
+  hosts.push_back(address.is_v6() ? fmt::format("[{}]", address.to_string()) : address.to_string());
+  if (address.is_loopback() || address.is_unspecified()) hosts.insert(hosts.end(), {"localhost", "127.0.0.1", "[::1]"});
   for (const std::string& host : options.hosts) {
     if (host == "*") return {};
     hosts.push_back(lower_case(host));

@@ -207,7 +207,7 @@ TEST(Pool, who_has_no_job_takes_no_processor_time) {
 }
 
 TEST(Pool, a_forked_child_makes_threads_of_its_own) {
-  if (!kForks) GTEST_SKIP() << "ThreadSanitizer";
+  if (!kForks) GTEST_SKIP() << "under ThreadSanitizer a forked child may start no thread";
   Pool pool(3);
   const auto use = [&pool] {
     std::atomic<int> done{0};
@@ -228,7 +228,7 @@ TEST(Pool, a_forked_child_makes_threads_of_its_own) {
 }
 
 TEST(Pool, a_child_that_is_forked_in_the_middle_of_a_job_can_use_it) {
-  if (!kForks) GTEST_SKIP() << "ThreadSanitizer";
+  if (!kForks) GTEST_SKIP() << "under ThreadSanitizer a forked child may start no thread";
   Pool pool(2);
   std::atomic<bool> begun{false};
   std::atomic<bool> end{false};
@@ -260,7 +260,7 @@ TEST(Pool, a_child_that_is_forked_in_the_middle_of_a_job_can_use_it) {
 }
 
 TEST(Pool, a_child_that_destroys_it_leaves_the_parents_threads_alone) {
-  if (!kForks) GTEST_SKIP() << "ThreadSanitizer";
+  if (!kForks) GTEST_SKIP() << "under ThreadSanitizer a forked child may start no thread";
   auto pool = std::make_unique<Pool>(3);
   pool->run([](std::size_t) {});
   EXPECT_EQ(in_child([&] {

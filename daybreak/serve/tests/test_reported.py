@@ -113,7 +113,7 @@ REQUESTS: dict[str, tuple[bytes, bytes, int]] = {
     "mlflow/mlflow#22095: a proxy's port in Host": (b"Host: localhost:5000", BODY, 200),
     "mlflow/mlflow#22095: no port in Host": (b"Host: 127.0.0.1", BODY, 200),
     "triton-inference-server/server#2643: no content type": (b"Content-Length: 13", BODY, 200),
-    "triton-inference-server/server#1432: a form's type": (
+    "a form's type, which curl -d sends by itself": (
         b"Content-Type: application/x-www-form-urlencoded",
         BODY,
         200,
