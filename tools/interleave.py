@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import shlex
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,14 +129,9 @@ def reasons() -> dict[str, str]:
     }
 
 
-def mutations(seconds: float) -> int:
-    listed = subprocess.run(
-        [str(PROGRAM), "--seconds=5", "--places"], capture_output=True, text=True, check=True
-    ).stdout
-    known = reasons()
-    found = 0
-    explained: list[str] = []
-    unexplained: list[str] = []
+def mutation_runs(listed: str) -> list[tuple[str, str, str, list[str]]]:
+    """(letter, kind, what to print of the place, command) of each; see the program's --places."""
+    runs = []
     for line in listed.splitlines():
         if not line.startswith("place "):
             continue
@@ -143,19 +140,32 @@ def mutations(seconds: float) -> int:
         if file not in FILES.split():
             continue
         for letter, kind in (("w", "weaken"), ("c", "weaken"), ("d", "drop"), ("t", "tear")):
-            if letter not in kinds:
-                continue
-            command = [str(PROGRAM), f"--mutate={kind}:{file}:{row}:{column}"]
-            hit, took, how = hunt([*command, "--memory=c11"] if letter == "c" else command, seconds)
-            text = f"{kind:6} {where:22} {function:32}"
+            if letter in kinds:
+                command = [str(PROGRAM), f"--mutate={kind}:{file}:{row}:{column}"]
+                command += ["--memory=c11"] if letter == "c" else []
+                runs.append((letter, f"{file} {function} {kind}", f"{kind:6} {where:22} {function:32}", command))
+    return runs
+
+
+def mutations(seconds: float, jobs: int) -> int:
+    listed = subprocess.run(
+        [str(PROGRAM), "--seconds=5", "--places"], capture_output=True, text=True, check=True
+    ).stdout
+    known = reasons()
+    found = explained = unexplained = 0
+    runs = mutation_runs(listed)
+    with ThreadPoolExecutor(jobs) as pool:
+        results = pool.map(lambda run: hunt(run[3], seconds), runs)
+        for (letter, what, text, _), (hit, took, how) in zip(runs, results, strict=True):
             if hit:
                 found += 1
                 print(f"found    {text} {took:5.1f} s {how[7:90]}", flush=True)
                 continue
-            reason = known.get(f"{file} {function} {kind}", "") or (SAME_INSTRUCTION if letter == "c" else "")
-            (explained if reason else unexplained).append(text)
+            reason = known.get(what, "") or (SAME_INSTRUCTION if letter == "c" else "")
+            explained += bool(reason)
+            unexplained += not reason
             print(f"survives {text} {reason or 'UNEXPLAINED'}", flush=True)
-    print(f"{found} found, {len(explained)} survive for a reason, {len(unexplained)} unexplained")
+    print(f"{found} found, {explained} survive for a reason, {unexplained} unexplained")
     return 1 if unexplained else 0
 
 
@@ -164,11 +174,12 @@ def main() -> int:
     parser.add_argument("what", choices=["planted", "mutations"])
     parser.add_argument("--seconds", type=float, help="for each")
     parser.add_argument("--first", type=int, default=0, help="begin with this one of the planted")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="mutations side by side")
     arguments = parser.parse_args()
     subprocess.run(["ninja", "-C", str(BUILD), "--quiet", TARGET], check=True)
     if arguments.what == "planted":
         return planted(arguments.seconds or 60, arguments.first)
-    return mutations(arguments.seconds or 20)
+    return mutations(arguments.seconds or 20, arguments.jobs)
 
 
 if __name__ == "__main__":

@@ -178,7 +178,9 @@ void Model::take_results(VersionState& version, Replica& replica, std::int64_t t
   ++replica.batches;
   replica.began_ns = now;
   if (computed > 0) {
-    version.times.observe(computed, took_ns);
+    // A replica's first batch loads and warms what the model needs, perhaps at fifty times the cost of the next one: taken for
+    // the model's pace it would have the second request refused.
+    if (replica.batches > 1) version.times.observe(computed, took_ns);
     metrics.batch_size->observe(computed);
     metrics.compute_s->observe(static_cast<double>(took_ns) * 1e-9);
   }

@@ -307,12 +307,26 @@ TEST_F(ModelQueue, a_replica_that_does_not_end_in_time_is_cut_short) {
   EXPECT_EQ(outcomes_[first], "deadline");
 }
 
+TEST_F(ModelQueue, a_slow_first_batch_does_not_have_the_second_refused) {
+  add_version("1", 1);
+  ASSERT_TRUE(model_->set_current("1"));
+  Side side = add_replica("1");
+  ask({}, 200'000'000);
+  side.take();
+  env_.advance_ns(190'000'000);  // it loads its libraries
+  side.answer();
+  model_->replica_rang(side.id);
+  const auto second = ask({}, 200'000'000), third = ask({}, 200'000'000);
+  EXPECT_EQ(outcomes_[second], "waits");
+  EXPECT_EQ(outcomes_[third], "waits");
+}
+
 TEST_F(ModelQueue, more_than_can_be_done_in_time_is_refused_at_once) {
   add_version("1", 1);
   ASSERT_TRUE(model_->set_current("1"));
   Side side = add_replica("1");
   // One batch, of one input, takes 20 ms.
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < 4; ++i) {
     ask();
     side.take();
     env_.advance_ns(20'000'000);
