@@ -1,7 +1,7 @@
 """The ``daybreak`` command. A room gives it a subcommand by one line in ``COMMANDS``; its code is loaded when it is called.
 
-The module named there holds ``app``, a ``typer.Typer`` with the room's own commands, options and help. (An app with one command
-needs an ``@app.callback()`` too, or typer makes the command itself the app.)
+The module named there holds ``app`` (or what stands behind a colon: ``module:name``), a ``typer.Typer`` with the room's own
+commands, options and help. (An app with one command needs an ``@app.callback()`` too, or typer makes the command itself the app.)
 """
 
 from __future__ import annotations
@@ -36,6 +36,12 @@ COMMANDS: dict[str, Command] = {
     "demo": Command(
         "daybreak.demo.commands", "Watch the systems work together: train a Pong agent, and play it.", "rl"
     ),
+    "status": Command("daybreak.runtime.commands:status", "What the running engines have and do, at a glance."),
+    "list": Command("daybreak.runtime.commands:listing", "The tasks, actors, objects or workers of an engine."),
+    "summary": Command(
+        "daybreak.runtime.commands:summary", "How many tasks, actors or objects of each kind there are."
+    ),
+    "memory": Command("daybreak.runtime.commands:memory", "The largest objects of an engine, and who holds them."),
     "runs": Command("daybreak.track.commands", "Look at what was recorded: list, show, diff, plot, export."),
     "track": Command("daybreak.track.root_commands", "Check, clean and measure what was recorded."),
     "serve": Command("daybreak.serve.commands", "Serve models under a deadline: start, deploy, list, roll back."),
@@ -48,7 +54,7 @@ def _available(commands: Mapping[str, Command]) -> dict[str, Command]:
 
     def is_there(module: str) -> bool:
         try:
-            return importlib.util.find_spec(module) is not None
+            return importlib.util.find_spec(module.partition(":")[0]) is not None
         except ModuleNotFoundError:  # the package around it is not there
             return False
 
@@ -143,7 +149,8 @@ def _run(arguments: list[str], commands: Mapping[str, Command]) -> int:
         return _fail(f"no command {name!r}: {hint}", 2)
     command = available[name]
     try:
-        app = importlib.import_module(command.module).app
+        module, _, attribute = command.module.partition(":")
+        app = getattr(importlib.import_module(module), attribute or "app")
         app(args=arguments[1:], prog_name=f"daybreak {name}")
     except ModuleNotFoundError as missing:
         if not command.extra or not missing.name or missing.name.split(".")[0] == "daybreak":

@@ -58,6 +58,17 @@ base::Status read_at(int fd, std::span<char> out, std::uint64_t offset, std::str
   return {};
 }
 
+base::Status write_at(int fd, std::string_view bytes, std::uint64_t offset, std::string_view name) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return fail_errno(fmt::format("write {}", name), errno);
+    bytes.remove_prefix(static_cast<std::size_t>(put));
+    offset += static_cast<std::uint64_t>(put);
+  }
+  return {};
+}
+
 base::Result<std::uint64_t> size_of(int fd) {
   struct stat about{};
   if (::fstat(fd, &about) != 0) return fail_errno(fmt::format("look at descriptor {}", fd), errno);

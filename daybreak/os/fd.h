@@ -29,6 +29,9 @@ base::Result<std::size_t> read_some(int fd, std::span<char> out);
 // All of `out`, from the file's byte `offset` on; kDataLoss when the file ends before. Any thread. `name`: for the
 // error.
 base::Status read_at(int fd, std::span<char> out, std::uint64_t offset, std::string_view name);
+// All of `bytes`, from the file's byte `offset` on. kResourceExhausted when the disk, or what a file in memory may take,
+// is full. Any thread. `name`: for the error.
+base::Status write_at(int fd, std::string_view bytes, std::uint64_t offset, std::string_view name);
 base::Result<std::uint64_t> size_of(int fd);
 
 struct Pipe {

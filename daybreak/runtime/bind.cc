@@ -19,8 +19,11 @@ namespace nb = nanobind;
 namespace daybreak::runtime::python {
 
 bool init_worker(PyObject* module);
+void bind_view(nb::module_& m);  // view.cc
 
 namespace {
+
+constexpr std::size_t kLongestFunctionName = 200;  // bytes
 
 [[noreturn]] void throw_error(const base::Error& error) {
   raise(error);
@@ -276,6 +279,14 @@ nb::dict usage() {
   return result;
 }
 
+// Where other processes find this engine; or why they cannot.
+nb::tuple door() {
+  if (!state().node) return nb::make_tuple(nb::none(), "no runtime was started by this process");
+  const Door* door = state().node->door();
+  if (door == nullptr) return nb::make_tuple(nb::none(), state().node->no_door());
+  return nb::make_tuple(door->path(), "");
+}
+
 nb::list processes() {
   nb::list result;
   if (state().node)
@@ -291,13 +302,15 @@ nb::object reserve() {
   return nb::steal(make_object_ref(*ref));
 }
 
-void fill(nb::handle object, nb::bytes world, nb::handle value) {
+// `name`: what people see of the function.
+void fill(nb::handle object, nb::bytes world, nb::handle value, const std::string& name) {
   Client& client = client_or_throw();
   const Ref* ref = checked_ref(object.ptr(), "_fill");
   if (ref == nullptr) throw nb::python_error();
   Encoder encoder;
   PyObject* parts[] = {world.ptr(), value.ptr()};
-  if (!encoder.call(nullptr, 0, parts, 2, nullptr)) throw nb::python_error();
+  const std::size_t size = std::min(name.size(), kLongestFunctionName);
+  if (!encoder.call(name.data(), static_cast<Py_ssize_t>(size), parts, 2, nullptr)) throw nb::python_error();
   if (auto stored = client.set_value(ref->index, encoder.finish(kCodecArgs)); !stored) throw_error(stored.error());
   client.process().publish(ref->index, false);
 }
@@ -393,6 +406,7 @@ void bind_runtime(nb::module_& m) {
   if (!init_refs(m.ptr()) || !init_decoder(m.ptr()) || !init_calls(m.ptr()) || !init_worker(m.ptr()))
     throw nb::python_error();
   pthread_atfork(nullptr, nullptr, forget_runtime);
+  bind_view(m);
   m.def("_init", init, nb::arg("num_cpus"), nb::arg("num_gpus"), nb::arg("resources"), nb::arg("object_store_bytes"),
         nb::arg("command"), nb::arg("log_to_driver"));
   m.def("_shutdown", shutdown);
@@ -412,6 +426,7 @@ void bind_runtime(nb::module_& m) {
   m.def("_context", context);
   m.def("_usage", usage);
   m.def("_processes", processes);
+  m.def("_door", door);
   m.def("_contention", contention);
   m.def("_machine", [] {
     const daybreak::base::Machine machine = daybreak::base::this_machine();
@@ -419,7 +434,7 @@ void bind_runtime(nb::module_& m) {
   });
   m.def("_await_workers", await_workers, nb::arg("count"), nb::arg("limit_s"));
   m.def("_reserve", reserve);
-  m.def("_fill", fill, nb::arg("ref"), nb::arg("world"), nb::arg("value"));
+  m.def("_fill", fill, nb::arg("ref"), nb::arg("world"), nb::arg("value"), nb::arg("name"));
   m.def("_abandon", abandon, nb::arg("ref"));
   m.def("_functions_in_use", functions_in_use, nb::arg("functions"));
   m.def("_native_function", native_function, nb::arg("name"));

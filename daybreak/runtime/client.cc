@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "daybreak/base/failpoint.h"
+#include "daybreak/os/fd.h"
 #include "daybreak/runtime/copy.h"
 #include "daybreak/runtime/robust_guard.h"
 #include "daybreak/runtime/update.h"
@@ -22,8 +23,9 @@ namespace {
 constexpr std::int64_t kSpinNs = 20'000;
 // One that we have just woken may have been put on this very CPU, which it cannot have while we spin.
 constexpr std::int64_t kSpinAfterWakeNs = 3'000;
-constexpr std::int64_t kComingNs = 100'000;  // how soon an actor is looked for again that is being made
-thread_local std::uint32_t woken_for = 0;    // entry + 1 of this thread's newest task, if it took a wake-up
+constexpr std::uint64_t kFreshBytes = 16ull << 20;  // from here on where a value lies is looked at before it is written
+constexpr std::int64_t kComingNs = 100'000;         // how soon an actor is looked for again that is being made
+thread_local std::uint32_t woken_for = 0;           // entry + 1 of this thread's newest task, if it took a wake-up
 DAYBREAK_FIBER_LOCAL(woken_for);
 
 }  // namespace
@@ -55,13 +57,32 @@ void Payload::write(std::byte* to) const {
   }
 }
 
+base::Status Payload::write(int fd, std::uint64_t offset) const {
+  std::uint64_t at = 0;
+  for (const Piece& piece : pieces) {
+    at = (at + piece.align - 1) / piece.align * piece.align;
+    DAYBREAK_TRY(os::write_at(fd, {static_cast<const char*>(piece.data), piece.size}, offset + at, "the object store"));
+    at += piece.size;
+  }
+  return {};
+}
+
 std::int64_t Client::now_ns() {
   return base::monotonic_ns();
 }
 
 base::Status Client::set_value(std::uint32_t index, const Payload& payload) {
-  DAYBREAK_ASSIGN(std::byte * at, p_.set_value(index, payload.size(), payload.refs, payload.codec, payload.deps));
-  payload.write(at);
+  const std::uint64_t size = payload.size();
+  // References behind it are written by place(), through the mapping. Pages of 2 MB are cleared fast enough.
+  if (size < kFreshBytes || !payload.refs.empty() || p_.segment().huge_pages()) {
+    DAYBREAK_ASSIGN(std::byte * at, p_.set_value(index, size, payload.refs, payload.codec, payload.deps));
+    payload.write(at);
+    return {};
+  }
+  FreshWriter fresh{.write = [&](int fd, std::uint64_t offset) { return payload.write(fd, offset); },
+                    .size_bytes = size};
+  DAYBREAK_ASSIGN(std::byte * at, p_.set_value(index, size, {}, payload.codec, payload.deps, &fresh));
+  if (!fresh.written) payload.write(at);
   return {};
 }
 

@@ -31,6 +31,8 @@ struct Payload {
 
   std::uint64_t size() const;
   void write(std::byte* to) const;
+  // The same into a file, which is not mapped there or was never touched.
+  base::Status write(int fd, std::uint64_t offset) const;
 };
 
 struct TaskSpec {

@@ -42,7 +42,7 @@ std::uint32_t size_class_of(std::uint64_t size) {
 // the chunk's owner takes blocks of it, so that one can fail only when the chunk is not ours any more: somebody short of
 // memory may reclaim it, if it looks empty, at any moment. Hence `taking`, said before and taken back after: a death in
 // between leaves a tag in what may be another's chunk by then, and the sweep knows which.
-base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t size) {
+base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t size, FreshWriter* fresh) {
   std::uint32_t size_class = size_class_of(size);
   if (size_class == kNone) {
     std::uint64_t granules = (size + kGranule - 1) / kGranule;
@@ -51,7 +51,7 @@ base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t
           base::Code::kResourceExhausted,
           "an object of {} bytes is larger than the object store of {} bytes: give init() a larger object_store_memory",
           size, control_.data_capacity);
-    DAYBREAK_ASSIGN(std::uint64_t granule, allocate_run(index + 1, static_cast<std::uint32_t>(granules), false));
+    DAYBREAK_ASSIGN(std::uint64_t granule, allocate_run(index + 1, static_cast<std::uint32_t>(granules), false, fresh));
     return granule * kGranule;
   }
   std::lock_guard guard(heap_lock_);
@@ -188,23 +188,27 @@ std::uint64_t Process::find_run(std::uint32_t granules, bool aligned, std::uint6
 
 // kNoGranule: no room. The run's one word commits, tag and length in one store; what it covers was backed with real
 // memory before, so that who writes there cannot fail. The lock makes finding and taking one step.
-base::Result<std::uint64_t> Process::take_run(std::uint32_t tag, std::uint32_t granules, bool aligned) {
+base::Result<std::uint64_t> Process::take_run(std::uint32_t tag, std::uint32_t granules, bool aligned,
+                                              FreshWriter* fresh) {
   RobustGuard guard(*this, control_.heap_lock);
   DAYBREAK_FAILPOINT("heap.locked");
   std::uint64_t granule = find_run(granules, aligned, control_.committed.load() / kGranule);
   if (granule == kNoGranule) {
     granule = find_run(granules, aligned, segment_.granules());
     if (granule == kNoGranule) return kNoGranule;
-    DAYBREAK_TRY(segment_.commit((granule + granules) * kGranule));
+    const std::uint64_t from = granule * kGranule, to = from + granules * kGranule, have = control_.committed.load();
+    const bool mostly_fresh = have <= from + (to - from) / 2;
+    DAYBREAK_TRY(fresh != nullptr && mostly_fresh ? segment_.commit_by_writing(from, to, *fresh) : segment_.commit(to));
   }
   segment_.run(granule).store(Run::make(tag, granules));
   DAYBREAK_FAILPOINT("heap.run_taken");
   return granule;
 }
 
-base::Result<std::uint64_t> Process::allocate_run(std::uint32_t tag, std::uint32_t granules, bool aligned) {
+base::Result<std::uint64_t> Process::allocate_run(std::uint32_t tag, std::uint32_t granules, bool aligned,
+                                                  FreshWriter* fresh) {
   for (bool reclaimed = false;; reclaimed = true) {
-    DAYBREAK_ASSIGN(const std::uint64_t granule, take_run(tag, granules, aligned));
+    DAYBREAK_ASSIGN(const std::uint64_t granule, take_run(tag, granules, aligned, fresh));
     if (granule != kNoGranule) return granule;
     if (reclaimed || reclaim_chunks() == 0)
       return base::fail(base::Code::kResourceExhausted,

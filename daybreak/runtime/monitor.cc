@@ -55,8 +55,10 @@ void Node::monitor() {
       std::uint64_t what = events[i].data.u64;
       if (what < kSocketEvent) read_output(static_cast<std::uint32_t>(what >> 1), static_cast<int>(what & 1), false);
     }
-    for (int i = 0; i < n; ++i)
+    for (int i = 0; i < n; ++i) {
       if (events[i].data.u64 == kSocketEvent) read_zygote();
+      if (events[i].data.u64 == kDoorEvent) door_->answer();
+    }
     if (!zygote_ && !stopping_) try_new_zygote();
   }
 }

@@ -66,9 +66,21 @@ base::Result<std::unique_ptr<Node>> Node::start(NodeOptions options) {
   epoll_event event{EPOLLIN, {.u64 = kWakeEvent}};
   if (epoll_ctl(node->epoll_.get(), EPOLL_CTL_ADD, node->wake_.get(), &event) != 0)
     return base::fail_errno("watch the monitor's eventfd", errno);
+  node->open_door();
   DAYBREAK_TRY(node->start_zygote());
   DAYBREAK_TRY(node->start_threads());
   return node;
+}
+
+void Node::open_door() {
+  auto door = Door::open(control_.session, segment_->control_fd(), segment_->data_fd());
+  if (!door) {
+    no_door_ = door.error().to_string();
+    return;
+  }
+  door_ = std::move(*door);
+  epoll_event event{EPOLLIN, {.u64 = kDoorEvent}};
+  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, door_->fd(), &event);
 }
 
 base::Status Node::set_up_resources() {
@@ -222,6 +234,7 @@ void Node::stop() {
   // start() may have failed before there was any of them.
   for (std::thread* thread : {&scheduler_thread_, &monitor_thread_, &warm_thread_})
     if (thread->joinable()) thread->join();
+  door_.reset();
   // The zygote sees the end of its socket, kills all below it, and goes. It is our child: reap it.
   {
     base::MutexLock lock(mutex_);

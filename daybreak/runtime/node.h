@@ -15,6 +15,7 @@
 #include "daybreak/os/fd.h"
 #include "daybreak/os/process.h"
 #include "daybreak/runtime/client.h"
+#include "daybreak/runtime/door.h"
 #include "daybreak/runtime/scheduler.h"
 #include "daybreak/runtime/zygote.h"
 
@@ -46,6 +47,10 @@ class Node final : private Launcher {
   // The driver forked: this is the child, which owns nothing.
   void disown() { disowned_ = true; }
 
+  // For other processes of this user; null where none could be made, which is no reason not to run: no_door() says why.
+  const Door* door() const { return door_.get(); }
+  const std::string& no_door() const { return no_door_; }
+
   // Until so many workers run, or the zygote is gone, or the time is up. From any thread.
   void await_workers(std::uint32_t count, std::chrono::milliseconds limit) DAYBREAK_EXCLUDES(mutex_);
 
@@ -76,6 +81,7 @@ class Node final : private Launcher {
 
   // node.cc
   base::Status set_up_resources();
+  void open_door();
   base::Status start_zygote() DAYBREAK_EXCLUDES(mutex_);
   base::Status start_threads();
   void warm_up();
@@ -103,6 +109,8 @@ class Node final : private Launcher {
   Client client_;
   Control& control_;
   std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<Door> door_;  // the monitor's, once it runs
+  std::string no_door_;
   std::atomic<bool> stopping_{false};
   bool stopped_ = false;
   bool disowned_ = false;

@@ -10,6 +10,7 @@ namespace daybreak::runtime {
 // An output pipe is (slot << 1) | (0: stdout, 1: stderr), below these.
 inline constexpr std::uint64_t kSocketEvent = 1ull << 32;
 inline constexpr std::uint64_t kWakeEvent = 2ull << 32;
+inline constexpr std::uint64_t kDoorEvent = 3ull << 32;
 
 // Signals are for the threads that the program had before.
 inline void block_signals() {

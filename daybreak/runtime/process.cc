@@ -232,14 +232,15 @@ void Process::release_pending() {
 // the Refs are written before they are pinned one by one, `pinned` counting, so that a sweep unpins those and no other.
 base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::uint8_t* in_place,
                                         std::uint64_t payload_size, std::span<const Ref> refs, std::uint16_t deps,
-                                        std::uint8_t codec, Operation::Field field, std::uint32_t& pinned) {
+                                        std::uint8_t codec, Operation::Field field, std::uint32_t& pinned,
+                                        FreshWriter* fresh) {
   std::uint64_t total = refs.empty() ? payload_size : round_up8(payload_size) + refs.size_bytes();
   std::byte* at;
   if (total <= kInlineBytes) {
     blob.offset = 0;
     at = reinterpret_cast<std::byte*>(in_place);
   } else {
-    DAYBREAK_ASSIGN(blob.offset, allocate(index, total));
+    DAYBREAK_ASSIGN(blob.offset, allocate(index, total, fresh));
     DAYBREAK_FAILPOINT("place.allocated");
     at = segment_.data(blob.offset);
   }
@@ -259,9 +260,10 @@ base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::ui
 }
 
 base::Result<std::byte*> Process::set_value(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,
-                                            std::uint8_t codec, std::uint16_t deps) {
+                                            std::uint8_t codec, std::uint16_t deps, FreshWriter* fresh) {
   Entry& e = entry(index);
-  return place(index, e.value, e.value_inline, payload_size, refs, deps, codec, Operation::kValue, e.value_pinned);
+  return place(index, e.value, e.value_inline, payload_size, refs, deps, codec, Operation::kValue, e.value_pinned,
+               fresh);
 }
 
 base::Result<std::byte*> Process::set_args(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,

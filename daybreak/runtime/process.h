@@ -48,8 +48,10 @@ class Process {
   // Memory for the value or the arguments of an entry that this process is filling (kCreated, or kRunning claimed by
   // it); `refs` are written behind the `payload_size` bytes and pinned; the caller holds each of them. Returns where
   // the payload goes: nothing else may be done with the entry until it is filled. 64-byte aligned in a block.
+  // With `fresh`, a payload that comes to lie in memory that was never used may be written by that: then nothing is left
+  // to write.
   base::Result<std::byte*> set_value(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,
-                                     std::uint8_t codec, std::uint16_t deps = 0);
+                                     std::uint8_t codec, std::uint16_t deps = 0, FreshWriter* fresh = nullptr);
   base::Result<std::byte*> set_args(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,
                                     std::uint16_t deps, std::uint8_t codec);
   void drop_value(std::uint32_t index);
@@ -150,7 +152,8 @@ class Process {
   bool anyone_searching() const;
 
   // -- memory -------------------------------------------------------------------------------------------------------
-  base::Result<std::uint64_t> allocate(std::uint32_t index, std::uint64_t size);  // an offset; tagged with the entry
+  // An offset; tagged with the entry.
+  base::Result<std::uint64_t> allocate(std::uint32_t index, std::uint64_t size, FreshWriter* fresh = nullptr);
   void free_block(std::uint32_t index, std::uint64_t offset);
   std::uint64_t bytes_used();      // granules that are taken, in bytes
   std::uint64_t reclaim_chunks();  // returns empty chunks of all processes; bytes won
@@ -200,7 +203,7 @@ class Process {
 
   base::Result<std::byte*> place(std::uint32_t index, Blob& blob, std::uint8_t* in_place, std::uint64_t payload_size,
                                  std::span<const Ref> refs, std::uint16_t deps, std::uint8_t codec,
-                                 Operation::Field field, std::uint32_t& pinned);
+                                 Operation::Field field, std::uint32_t& pinned, FreshWriter* fresh = nullptr);
   std::span<const std::byte> bytes_of(const Blob& blob, const std::uint8_t* in_place) const;
   void drop_blob(std::uint32_t index, Blob& blob);
   bool anyone_left(Entry& e) const;
@@ -212,8 +215,9 @@ class Process {
   bool claim_from(Phase phase, std::uint32_t index, std::uint32_t generation);
   void lock(RobustLock& lock);
   void unlock(RobustLock& lock);
-  base::Result<std::uint64_t> take_run(std::uint32_t tag, std::uint32_t granules, bool aligned);
-  base::Result<std::uint64_t> allocate_run(std::uint32_t tag, std::uint32_t granules, bool aligned);
+  base::Result<std::uint64_t> take_run(std::uint32_t tag, std::uint32_t granules, bool aligned, FreshWriter* fresh);
+  base::Result<std::uint64_t> allocate_run(std::uint32_t tag, std::uint32_t granules, bool aligned,
+                                           FreshWriter* fresh = nullptr);
   std::uint64_t find_run(std::uint32_t granules, bool aligned, std::uint64_t limit);
   bool refill_class(std::uint32_t size_class);
   base::Result<std::uint64_t> take_chunk(std::uint32_t size_class);

@@ -38,7 +38,7 @@ class Exported:
             try:
                 from . import serialization
 
-                _native._fill(ref, serialization.world(), (function, retry_on))
+                _native._fill(ref, serialization.world(), (function, retry_on), name_of(function))
             except BaseException:
                 _native._abandon(ref)
                 self.ref = None

@@ -144,6 +144,12 @@ TEST(Fd, reads_at_an_offset_are_whole_or_data_loss) {
   ASSERT_FALSE(beyond);
   EXPECT_EQ(beyond.error().code(), Code::kDataLoss);
   EXPECT_EQ(beyond.error().message(), "x ends at byte 10, 1 more are expected");
+  ASSERT_TRUE(write_at(file.get(), "ab", 12, "x"));
+  char end[4] = {};
+  ASSERT_TRUE(read_at(file.get(), end, 10, "x"));
+  EXPECT_EQ(std::string_view(end, 4), std::string_view("\0\0ab", 4));
+  EXPECT_TRUE(write_at(-1, "", 0, "x")) << "nothing to write";
+  EXPECT_FALSE(write_at(-1, "a", 0, "x"));
 }
 
 TEST(Fd, an_event_that_was_rung_is_heard_until_it_is_cleared) {

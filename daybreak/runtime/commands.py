@@ -1,0 +1,156 @@
+"""``daybreak status``, ``list``, ``summary``, ``memory``: a look into a running engine, from any terminal of its user."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from daybreak.base.terminal import Json, json_out, table
+from daybreak.runtime import state
+
+__all__ = ["listing", "memory", "status", "summary"]
+
+Address = Annotated[
+    str | None,
+    typer.Option("--address", help="Which engine: its process number or its directory; the default is the only one."),
+]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many rows.")]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option("--filter", help="KEY=VALUE or KEY!=VALUE; may be given several times."),
+]
+_LARGEST = 20  # objects that `memory` shows
+
+status = typer.Typer(help="What an engine has and does, at a glance.")
+listing = typer.Typer(help="The tasks, actors, objects or workers of an engine.")
+summary = typer.Typer(help="How many there are of each kind.")
+memory = typer.Typer(help="The largest objects, and who holds them.")
+
+_COLUMNS = {
+    "tasks": ("task_id", "name", "type", "state", "worker_pid", "error_type"),
+    "actors": ("actor_id", "class_name", "name", "state", "pid", "num_restarts"),
+    "objects": ("object_id", "type", "state", "object_size", "pins", "pids"),
+    "workers": ("worker_id", "worker_type", "pid", "is_alive", "blocked", "task_id"),
+    "nodes": ("node_id", "node_name", "state", "resources_total"),
+}
+
+
+class What(StrEnum):
+    tasks = "tasks"
+    actors = "actors"
+    objects = "objects"
+    workers = "workers"
+    nodes = "nodes"
+
+
+class Summed(StrEnum):
+    tasks = "tasks"
+    actors = "actors"
+    objects = "objects"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {amount}" for key, amount in value.items())
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return str(value)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "none"
+
+
+def _bytes(size: int) -> str:
+    amount = float(size)
+    for unit in ("bytes", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
+@status.command()
+def show_status(address: Address = None, as_json: Json = False) -> None:
+    """What an engine has and does, at a glance. Without --address: of every engine that runs here."""
+    addresses = [address] if address else [engine["path"] for engine in state.engines()]
+    found = [(each, state.status(each)) for each in addresses]
+    if as_json:
+        json_out([{"address": each, **row} for each, row in found])
+        return
+    if not found:
+        print("no engine of this user runs here")
+    for each, row in found:
+        used, size = row.store
+        print(f"engine {each}")
+        for name, (total, free) in row.resources.items():
+            print(f"  {name:10} {total - free:g} of {total:g} in use")
+        print(f"  store      {_bytes(used)} of {_bytes(size)} in use")
+        for kind in ("workers", "actors", "tasks"):
+            print(f"  {kind:10} {_counts(row[kind])}")
+
+
+def _filter(text: str) -> tuple[str, str, str]:
+    for operator in ("!=", "="):
+        key, found, value = text.partition(operator)
+        if found:
+            return key, operator, value
+    raise typer.BadParameter(f"{text!r}: KEY=VALUE or KEY!=VALUE is needed")
+
+
+@listing.command()
+def show_list(
+    what: What, address: Address = None, filters: Filters = None, limit: Limit = 100, as_json: Json = False
+) -> None:
+    """The tasks, actors, objects or workers of an engine."""
+    rows = getattr(state, f"list_{what.value}")(address, [_filter(each) for each in filters or ()], limit)
+    if as_json:
+        json_out(rows)
+        return
+    heads = _COLUMNS[what.value]
+    table([[_text(row[head]) for head in heads] for row in rows], heads)
+    if not rows:
+        print(f"no {what.value}")
+    if len(rows) == limit:
+        print(f"the first {limit}; --limit shows more")
+
+
+@summary.command()
+def show_summary(what: Summed, address: Address = None, as_json: Json = False) -> None:
+    """How many there are of each kind."""
+    found = getattr(state, f"summarize_{what.value}")(address)
+    if as_json:
+        json_out(found)
+        return
+    for name, counts in sorted(found.items()):
+        of_state = counts.get("state_counts")
+        said = _counts(of_state) if of_state is not None else (
+            f"{counts['total_objects']} objects, {_bytes(counts['total_size_bytes'])}"
+        )  # fmt: skip
+        print(f"{name or '(unnamed)'}: {said}")
+    if not found:
+        print(f"no {what.value}")
+
+
+@memory.command()
+def show_memory(address: Address = None, as_json: Json = False) -> None:
+    """The largest objects, and who holds them."""
+    rows = state.list_objects(address, limit=_LARGEST)
+    if as_json:
+        json_out(rows)
+        return
+    used, size = state.status(address).store
+    print(f"{_bytes(used)} of {_bytes(size)} in use")
+    heads = ("object_id", "type", "size", "pins", "held by")
+    table(
+        [
+            [row.object_id, row.type, _bytes(row.object_size), str(row.pins), _text(row.pids)]
+            for row in rows
+            if row.object_size
+        ],
+        heads,
+    )

@@ -1,0 +1,211 @@
+// What view.h sees of an engine, as dicts: the names and values are those of Ray's state API where it has them.
+#include "daybreak/runtime/view.h"
+
+#include <fmt/format.h>
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include "daybreak/runtime/door.h"
+#include "daybreak/runtime/python/common.h"
+
+namespace nb = nanobind;
+
+namespace daybreak::runtime::python {
+
+namespace {
+
+[[noreturn]] void throw_view_error(const base::Error& error) {
+  raise(error);
+  throw nb::python_error();
+}
+
+std::string object_id(Ref ref) {
+  return fmt::format("{:08x}{:08x}", ref.generation, ref.index);
+}
+
+const char* type_of(Kind kind) {
+  switch (kind) {
+    case Kind::kTask: return "NORMAL_TASK";
+    case Kind::kActorCreate: return "ACTOR_CREATION_TASK";
+    case Kind::kActorCall: return "ACTOR_TASK";
+    case Kind::kReturn: return "RETURN";
+    case Kind::kValue: return "PUT";
+  }
+  return "UNKNOWN";
+}
+
+const char* state_of(const TaskView& task) {
+  switch (task.phase) {
+    case Phase::kCreated:
+    case Phase::kPending: return task.waits_for.empty() ? "PENDING_NODE_ASSIGNMENT" : "PENDING_ARGS_AVAIL";
+    case Phase::kQueued: return task.kind == Kind::kActorCall ? "SUBMITTED_TO_WORKER" : "PENDING_NODE_ASSIGNMENT";
+    case Phase::kRunning: return "RUNNING";
+    case Phase::kReady: return "FINISHED";
+    default: return "FAILED";
+  }
+}
+
+const char* state_of(ActorStatus status) {
+  switch (status) {
+    case ActorStatus::kAlive: return "ALIVE";
+    case ActorStatus::kRestarting: return "RESTARTING";
+    case ActorStatus::kDead: return "DEAD";
+    default: return "PENDING_CREATION";
+  }
+}
+
+const char* kind_of(ProcKind kind) {
+  return kind == ProcKind::kDriver ? "DRIVER" : kind == ProcKind::kActor ? "ACTOR" : "WORKER";
+}
+
+nb::object or_none(std::int32_t pid) {
+  return pid == 0 ? nb::none() : nb::object(nb::int_(pid));
+}
+
+nb::dict amounts_of(const View& view, std::uint16_t set) {
+  nb::dict amounts;
+  for (const auto& [name, amount] : view.amounts(set)) amounts[name.c_str()] = amount;
+  return amounts;
+}
+
+// An actor's calls name its slot; the id that people see is that of its creation.
+std::string actor_id(const std::vector<ActorView>& actors, std::uint32_t slot) {
+  for (const ActorView& actor : actors)
+    if (actor.slot == slot) return object_id(actor.ref);
+  return {};
+}
+
+nb::tuple tasks(const View& view, std::size_t limit) {
+  std::size_t left_out = 0;
+  const std::string session = view.session();
+  const std::vector<ActorView> actors = view.actors();
+  nb::list found;
+  for (const TaskView& task : view.tasks(limit, left_out)) {
+    nb::dict row;
+    row["task_id"] = session + object_id(task.ref);
+    row["name"] =
+        nb::steal(PyUnicode_DecodeUTF8(task.name.data(), static_cast<Py_ssize_t>(task.name.size()), "replace"));
+    row["type"] = type_of(task.kind);
+    row["state"] = state_of(task);
+    row["attempt_number"] = task.attempt;
+    row["actor_id"] = task.actor ? nb::object(nb::str(actor_id(actors, *task.actor).c_str())) : nb::none();
+    row["parent_task_id"] = task.parent ? nb::object(nb::str((session + object_id(*task.parent)).c_str())) : nb::none();
+    row["worker_pid"] = or_none(task.pid);
+    row["error_kind"] = static_cast<int>(task.error);
+    row["cancelled"] = task.cancelled;
+    nb::list missing;
+    for (Ref ref : task.waits_for) missing.append(object_id(ref));
+    row["waits_for"] = missing;
+    row["required_resources"] = task.kind == Kind::kActorCall ? nb::dict() : amounts_of(view, task.resources);
+    found.append(row);
+  }
+  return nb::make_tuple(found, left_out);
+}
+
+nb::tuple objects(const View& view, std::size_t limit) {
+  std::size_t left_out = 0;
+  nb::list found;
+  for (const ObjectView& object : view.objects(limit, left_out)) {
+    nb::dict row;
+    row["object_id"] = object_id(object.ref);
+    row["type"] = type_of(object.kind);
+    row["object_size"] = object.size_bytes;
+    row["in_entry"] = object.in_entry;
+    row["state"] = object.phase == Phase::kReady ? "READY" : object.phase == Phase::kError ? "ERROR" : "PENDING";
+    row["pins"] = object.pins;
+    nb::list pids;
+    for (std::int32_t pid : object.pids) pids.append(pid);
+    row["pids"] = pids;
+    found.append(row);
+  }
+  return nb::make_tuple(found, left_out);
+}
+
+nb::list actors(const View& view) {
+  nb::list found;
+  for (const ActorView& actor : view.actors()) {
+    nb::dict row;
+    row["actor_id"] = object_id(actor.ref);
+    row["class_name"] = actor.class_name;
+    row["state"] = state_of(actor.status);
+    row["full_name"] = actor.name;
+    row["pid"] = or_none(actor.pid);
+    row["num_restarts"] = actor.restarts;
+    row["is_detached"] = actor.detached;
+    row["death_cause"] = actor.death.empty() ? nb::none() : nb::object(nb::str(actor.death.c_str()));
+    row["required_resources"] = amounts_of(view, actor.resources);
+    found.append(row);
+  }
+  return found;
+}
+
+nb::list workers(const View& view) {
+  const std::string session = view.session();
+  const std::vector<ActorView> actors = view.actors();
+  nb::list found;
+  for (const WorkerView& worker : view.workers()) {
+    nb::dict row;
+    row["worker_id"] = fmt::format("{}{:08x}", session, worker.slot);
+    row["worker_type"] = kind_of(worker.kind);
+    row["is_alive"] = worker.status == ProcStatus::kAlive;
+    row["pid"] = or_none(worker.pid);
+    row["blocked"] = worker.blocked;
+    row["actor_id"] = worker.actor ? nb::object(nb::str(actor_id(actors, *worker.actor).c_str())) : nb::none();
+    row["task_id"] = worker.task ? nb::object(nb::str((session + object_id(*worker.task)).c_str())) : nb::none();
+    found.append(row);
+  }
+  return found;
+}
+
+nb::dict resources(const View& view) {
+  nb::dict found;
+  for (const AmountView& amount : view.resources())
+    found[amount.name.c_str()] = nb::make_tuple(amount.total, amount.available);
+  return found;
+}
+
+View* view_of(const std::optional<std::string>& path) {
+  if (!path) {
+    if (state().client == nullptr)
+      throw_view_error(base::Error(base::Code::kFailedPrecondition, "no runtime is running in this process"));
+    return new View(state().client->process().segment());
+  }
+  auto view = [&] {
+    nb::gil_scoped_release released;
+    return View::of(*path);
+  }();
+  if (!view) throw_view_error(view.error());
+  return new View(std::move(*view));
+}
+
+nb::list engines() {
+  auto found = running_engines();
+  if (!found) throw_view_error(found.error());
+  nb::list rows;
+  for (const EngineAddress& engine : *found) {
+    nb::dict row;
+    row["path"] = engine.path;
+    row["pid"] = engine.pid;
+    row["session"] = engine.session;
+    rows.append(row);
+  }
+  return rows;
+}
+
+}  // namespace
+
+void bind_view(nb::module_& m) {
+  nb::class_<View>(m, "_View")
+      .def("session", &View::session)
+      .def("tasks", tasks, nb::arg("limit"))
+      .def("objects", objects, nb::arg("limit"))
+      .def("actors", actors)
+      .def("workers", workers)
+      .def("resources", resources)
+      .def("store", [](const View& view) { return nb::make_tuple(view.store_bytes_used(), view.store_bytes()); });
+  m.def("_view", view_of, nb::arg("path").none(), nb::rv_policy::take_ownership);
+  m.def("_engines", engines);
+}
+
+}  // namespace daybreak::runtime::python

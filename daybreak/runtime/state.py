@@ -1,0 +1,228 @@
+"""What runs, what waits, what is held: of the engine of this process, or of another one of this user on this machine.
+
+    from daybreak.runtime import state
+    state.list_actors(filters=[("state", "=", "ALIVE")])
+    state.summarize_tasks()
+
+The names, keys and values are those of `ray.util.state`. What is said is read from the engine's shared memory, which nobody has to
+answer for: a driver that is busy, or hangs, is seen all the same. There is no history: a task is listed as long as somebody
+holds a reference to its result.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Any
+
+from daybreak.base import errors
+
+from .._core import runtime as _native
+
+__all__ = [
+    "Row",
+    "engines",
+    "get_actor",
+    "get_task",
+    "list_actors",
+    "list_nodes",
+    "list_objects",
+    "list_tasks",
+    "list_workers",
+    "status",
+    "summarize_actors",
+    "summarize_objects",
+    "summarize_tasks",
+]
+
+_MAX_ROWS = 10_000  # of one list, as Ray has it
+_SCANNED = 1 << 20  # the most objects that an engine has
+
+
+class Row(dict[str, Any]):
+    """One task, actor, object or worker: a dict whose keys are attributes, too."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"{name!r}: there is {', '.join(self)}") from None
+
+
+def engines() -> list[Row]:
+    """The engines of this user that run here: path (of the directory with their socket), pid, session."""
+    return [Row(engine) for engine in _native._engines()]
+
+
+def _view(address: str | int | None) -> Any:
+    if address is None and _native._is_initialized():
+        return _native._view(None)
+    found = _native._engines()
+    if address is not None:
+        if isinstance(address, str) and os.sep in address:
+            return _native._view(os.path.abspath(os.path.expanduser(address)))
+        found = [engine for engine in found if str(address) in (str(engine["pid"]), engine["session"])]
+    if len(found) == 1:
+        return _native._view(found[0]["path"])
+    running = ", ".join(f"{engine['pid']} ({engine['path']})" for engine in _native._engines()) or "none"
+    if not found:
+        asked = "" if address is None else f" of address={address!r}"
+        raise errors.InvalidArgumentError(f"no engine{asked} runs here for this user; running: {running}")
+    raise errors.InvalidArgumentError(f"several engines run here: say which by address=PID; running: {running}")
+
+
+def _filtered(rows: list[Row], filters: Any, limit: int) -> list[Row]:
+    for each in filters or ():
+        try:
+            key, operator, value = each
+        except (TypeError, ValueError):
+            raise errors.InvalidArgumentError(f"filters: {each!r} is no (key, '=' or '!=', value)") from None
+        if operator not in ("=", "!="):
+            raise errors.InvalidArgumentError(f"filters: the operator {operator!r} is neither '=' nor '!='")
+        if rows and key not in rows[0]:
+            raise errors.InvalidArgumentError(f"filters: {key!r} is no key; there is {', '.join(rows[0])}")
+        rows = [row for row in rows if (_same(row[key], value)) == (operator == "=")]
+    if not 0 < limit <= _MAX_ROWS:
+        raise errors.InvalidArgumentError(f"limit={limit!r}: it must be between 1 and {_MAX_ROWS}")
+    return rows[:limit]
+
+
+def _same(found: Any, asked: Any) -> bool:
+    if isinstance(found, str) and isinstance(asked, str):
+        return found.lower() == asked.lower()
+    return bool(found == asked) or str(found) == str(asked)
+
+
+def _error_names() -> dict[int, str]:
+    kinds = _native.ErrorKind
+    return {getattr(kinds, name): name for name in dir(kinds) if name.isupper()}
+
+
+def _tasks(address: str | int | None) -> list[Row]:
+    rows, _ = _view(address).tasks(_SCANNED)
+    names = _error_names()
+    found = []
+    for row in rows:
+        kind = row.pop("error_kind")
+        failed = row["state"] == "FAILED"
+        found.append(Row(row, error_type=names.get(kind, "NONE") if failed else None, func_or_class_name=row["name"]))
+    return found
+
+
+def list_tasks(
+    address: str | int | None = None, filters: Any = None, limit: int = 100, timeout: float = 30, detail: bool = False,
+    raise_on_missing_output: bool = True,
+) -> list[Row]:  # fmt: skip
+    """The tasks, actors' constructors and calls whose results somebody holds: task_id, name, type, state (PENDING_ARGS_AVAIL,
+    PENDING_NODE_ASSIGNMENT, SUBMITTED_TO_WORKER, RUNNING, FINISHED, FAILED), worker_pid, waits_for, error_type ...
+
+    Args:
+        address: the engine: None (that of this process, or the only one of this user), its process number, or its directory.
+        filters: [(key, "=" or "!=", value), ...]: all must hold.
+        limit: at most so many rows, 1 to 10,000.
+        timeout, detail, raise_on_missing_output: taken for Ray's programs; nothing here waits, hides or truncates silently.
+
+    Raises:
+        ValueError: no such engine, or several; a filter that cannot be.
+    """
+    return _filtered(_tasks(address), filters, limit)
+
+
+def _namespaced(row: dict[str, Any]) -> Row:
+    namespace, _, name = row.pop("full_name").partition("/")
+    return Row(row, name=name, ray_namespace=namespace or None)
+
+
+def list_actors(
+    address: str | int | None = None, filters: Any = None, limit: int = 100, timeout: float = 30, detail: bool = False,
+    raise_on_missing_output: bool = True,
+) -> list[Row]:  # fmt: skip
+    """The actors: actor_id, class_name, state (PENDING_CREATION, ALIVE, RESTARTING, DEAD), name, ray_namespace, pid,
+    num_restarts, death_cause. Dead ones are listed as long as there are handles to them. Arguments: see list_tasks."""
+    return _filtered([_namespaced(row) for row in _view(address).actors()], filters, limit)
+
+
+def list_objects(
+    address: str | int | None = None, filters: Any = None, limit: int = 100, timeout: float = 30, detail: bool = False,
+    raise_on_missing_output: bool = True,
+) -> list[Row]:  # fmt: skip
+    """The objects, the largest first: object_id, object_size (bytes), type (PUT or the task's), state, pins (tasks and other
+    objects that refer to it), pids (processes that hold references). Arguments: see list_tasks."""
+    rows, _ = _view(address).objects(_SCANNED)
+    return _filtered(sorted(map(Row, rows), key=lambda row: -row["object_size"]), filters, limit)
+
+
+def list_workers(
+    address: str | int | None = None, filters: Any = None, limit: int = 100, timeout: float = 30, detail: bool = False,
+    raise_on_missing_output: bool = True,
+) -> list[Row]:  # fmt: skip
+    """The processes: worker_id, worker_type (DRIVER, WORKER, ACTOR), pid, is_alive, blocked (waits in get or wait), actor_id,
+    task_id. Arguments: see list_tasks."""
+    return _filtered([Row(row) for row in _view(address).workers()], filters, limit)
+
+
+def list_nodes(
+    address: str | int | None = None, filters: Any = None, limit: int = 100, timeout: float = 30, detail: bool = False,
+    raise_on_missing_output: bool = True,
+) -> list[Row]:  # fmt: skip
+    """This machine. Arguments: see list_tasks."""
+    import platform
+
+    view = _view(address)
+    total = {name: amounts[0] for name, amounts in view.resources().items()}
+    node = Row(node_id=view.session(), node_ip="127.0.0.1", node_name=platform.node(), is_head_node=True,
+               state="ALIVE", resources_total=total)  # fmt: skip
+    return _filtered([node], filters, limit)
+
+
+def get_task(id: str, address: str | int | None = None, timeout: float = 30) -> Row | None:
+    """The task of that id, None when nobody holds its result any more."""
+    return next((row for row in _tasks(address) if row["task_id"] == id), None)
+
+
+def get_actor(id: str, address: str | int | None = None, timeout: float = 30) -> Row | None:
+    """The actor of that id, None when there is none."""
+    return next((_namespaced(row) for row in _view(address).actors() if row["actor_id"] == id), None)
+
+
+def summarize_tasks(address: str | int | None = None, timeout: float = 30) -> dict[str, Any]:
+    """How many tasks of each name are in which state."""
+    summary: dict[str, dict[str, Any]] = {}
+    for row in _tasks(address):
+        of_name = summary.setdefault(row["name"], {"type": row["type"], "state_counts": Counter()})
+        of_name["state_counts"][row["state"]] += 1
+    return {name: {**found, "state_counts": dict(found["state_counts"])} for name, found in summary.items()}
+
+
+def summarize_actors(address: str | int | None = None, timeout: float = 30) -> dict[str, Any]:
+    """How many actors of each class are in which state."""
+    summary: dict[str, Counter[str]] = {}
+    for row in _view(address).actors():
+        summary.setdefault(row["class_name"], Counter())[row["state"]] += 1
+    return {name: {"state_counts": dict(counts)} for name, counts in summary.items()}
+
+
+def summarize_objects(address: str | int | None = None, timeout: float = 30) -> dict[str, Any]:
+    """How many objects of each kind there are, and their bytes."""
+    summary: dict[str, dict[str, int]] = {}
+    rows, _ = _view(address).objects(_SCANNED)
+    for row in rows:
+        of_type = summary.setdefault(row["type"], {"total_objects": 0, "total_size_bytes": 0})
+        of_type["total_objects"] += 1
+        of_type["total_size_bytes"] += row["object_size"]
+    return summary
+
+
+def status(address: str | int | None = None) -> Row:
+    """An engine at a glance: session, resources (name -> (total, free)), store (used, all bytes), and how many workers, actors
+    and tasks are in which state."""
+    view = _view(address)
+    tasks, _ = view.tasks(_SCANNED)
+    return Row(
+        session=view.session(),
+        resources=dict(view.resources()),
+        store=tuple(view.store()),
+        workers=dict(Counter(row["worker_type"] for row in view.workers())),
+        actors=dict(Counter(row["state"] for row in view.actors())),
+        tasks=dict(Counter(row["state"] for row in tasks)),
+    )
