@@ -148,6 +148,9 @@ class ActorClass:
             raise TypeError(f"{self.__name__}.remote(): {error}") from None
 
     def __reduce__(self) -> Any:
+        engine = _engine.current()
+        if engine is not None:
+            return engine.reduced(self, self._class)
         return ActorClass, (self._class, self._options)
 
     def __repr__(self) -> str:
@@ -192,6 +195,9 @@ def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
 
 def exit_actor() -> None:
     """Inside a method: ends this actor after the call, which raises ActorDiedError for its caller."""
+    engine = _engine.current()
+    if engine is not None:
+        engine.exit_actor()
     if not _native._context().get("actor"):
         raise TypeError("exit_actor() is for the inside of an actor")
     raise SystemExit(0)

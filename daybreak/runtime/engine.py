@@ -40,6 +40,20 @@ class Engine(Protocol):
 
     def resources(self, available: bool) -> dict[str, float]: ...
 
+    def info(self) -> dict[str, Any]:
+        """What `init` returns."""
+
+    def nodes(self) -> list[dict[str, Any]]: ...
+
+    def gpu_ids(self) -> list[int]: ...
+
+    def runtime_context(self) -> Any: ...
+
+    def exit_actor(self) -> None: ...
+
+    def reduced(self, target: Any, what: Any) -> Any:
+        """For `__reduce__` of a RemoteFunction or ActorClass, `what` the function or class: what a worker makes of it."""
+
     def shutdown(self) -> None: ...
 
 

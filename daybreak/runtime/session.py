@@ -69,6 +69,7 @@ class RuntimeInfo(_Info):
 def init(
     address: str | None = None,
     *,
+    engine: str | None = None,
     num_cpus: int | None = None,
     num_gpus: float | None = None,
     resources: dict[str, float] | None = None,
@@ -84,7 +85,9 @@ def init(
     The other verbs call it when it has not been called. After `shutdown` it may be called again.
 
     Args:
-        address: None or "local"; this machine.
+        address: None or "local": this machine. "ray://HOST:10001" (Ray Client) or "HOST:6379" (a node of the cluster): a Ray
+            cluster. "auto": the Ray cluster that this process belongs to, else this machine.
+        engine: "local" or "ray". "ray" without an address starts a Ray of this machine's own. See `daybreak.runtime.engines.ray`.
         num_cpus: logical CPUs, free of the machine's cores. The default are the cores that this process may use: its
             affinity (`taskset`), at most the CPU quota of its control group (a container's `--cpus`).
         num_gpus: logical GPUs; ids 0, 1, ... are handed out, no hardware is needed.
@@ -115,6 +118,14 @@ def init(
                 return _info()
             raise RuntimeError(
                 "the runtime is running already: call shutdown() first, or init(ignore_reinit_error=True)"
+            )
+        if _is_for_ray(address, engine):
+            from .engines import ray as ray_engine
+
+            given = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources}
+            given |= {"object_store_memory": object_store_memory, "log_to_driver": log_to_driver}
+            return RuntimeInfo(
+                ray_engine.connect(address, namespace=namespace, runtime_env=runtime_env, **given, **ray_arguments)
             )
         unknown = set(ray_arguments) - _IGNORED
         unknown = {name for name in unknown if not name.startswith("_")}
@@ -159,6 +170,16 @@ def init(
         return _info()
 
 
+def _is_for_ray(address: str | None, engine: str | None) -> bool:
+    if engine not in (None, "local", "ray"):
+        raise ValueError(f"engine={engine!r}: it must be None, 'local' or 'ray'")
+    if engine is not None:
+        return engine == "ray"
+    if address == "auto":
+        return bool(os.environ.get("RAY_ADDRESS")) or os.path.exists("/tmp/ray/ray_current_cluster")
+    return isinstance(address, str) and ":" in address
+
+
 def _load_pickling() -> None:
     from . import serialization
 
@@ -171,6 +192,9 @@ def _init_arguments() -> list[str]:
 
 
 def _info() -> RuntimeInfo:
+    engine = _engine.current()
+    if engine is not None:
+        return RuntimeInfo(engine.info())
     return RuntimeInfo(address="local", session_id=_native._context()["session"], namespace=_namespace)
 
 
@@ -230,6 +254,9 @@ def available_resources() -> dict[str, float]:
 
 def nodes() -> list[dict[str, Any]]:
     """One dict, for this machine: NodeID, Alive, NodeManagerHostname, Resources."""
+    engine = _engine.current()
+    if engine is not None:
+        return engine.nodes()
     import platform
 
     return [
@@ -246,6 +273,9 @@ def nodes() -> list[dict[str, Any]]:
 
 def get_gpu_ids() -> list[int]:
     """The GPU ids that this task or actor was given."""
+    engine = _engine.current()
+    if engine is not None:
+        return engine.gpu_ids()
     return list(_native._context()["gpu_ids"])
 
 
@@ -308,4 +338,7 @@ class RuntimeContext:
 
 def get_runtime_context() -> RuntimeContext:
     """Ids and resources of the task, actor or driver that asks."""
+    engine = _engine.current()
+    if engine is not None:
+        return engine.runtime_context()  # type: ignore[no-any-return]
     return RuntimeContext()

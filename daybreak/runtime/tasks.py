@@ -124,9 +124,12 @@ class RemoteFunction(_native.RemoteFunctionBase):
         return self._exported.get(self._function, retry_on)
 
     def __reduce__(self) -> Any:
+        engine = _engine.current()
+        if engine is not None:
+            return engine.reduced(self, self._function)
         # With its reference, so that the process that unpickles it need not pickle the function again.
         ref = None
-        if _session.is_initialized() and _engine.current() is None:
+        if _session.is_initialized():
             retry = self._options.get("retry_exceptions")
             ref = self._exported_function(retry if isinstance(retry, tuple) else None)
         return _rebuild_remote, (self._function, self._options, ref)

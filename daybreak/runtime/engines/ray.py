@@ -1,0 +1,257 @@
+"""The second engine: a real Ray cluster under the same verbs.
+
+    daybreak.init("ray://head:10001")   # Ray Client, from a laptop
+    daybreak.init(address="auto")       # in a Ray job, or on a node of the cluster
+    daybreak.init(engine="ray")         # a Ray of this machine's own
+
+Tasks, actors, objects, waits and cancellations are Ray's: what a reference or a handle is, Ray says. Exceptions become Daybreak's
+classes, which are also those that a task raised. What goes to a worker goes by value: Daybreak need not be installed there
+(`ray_worker.py`). It needs the extra: `pip install 'daybreak[ray]'`.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+from .. import engine as _engine
+from .. import exceptions as _exceptions
+from . import ray_worker
+
+__all__ = ["MIN_VERSION", "RayEngine", "attach", "connect"]
+
+MIN_VERSION = (2, 60)
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+_TASK = re.compile(r"ray::([^(\s]+)\(")
+# Ray's exception -> ours; the first that fits. What is not here is one of the runtime.
+_CLASSES: tuple[tuple[str, str], ...] = (
+    ("GetTimeoutError", "GetTimeoutError"),
+    ("TaskCancelledError", "TaskCancelledError"),
+    ("TaskUnschedulableError", "TaskUnschedulableError"),
+    ("ActorUnschedulableError", "ActorUnschedulableError"),
+    ("ActorUnavailableError", "ActorUnavailableError"),
+    ("RayActorError", "ActorDiedError"),
+    ("OutOfMemoryError", "OutOfMemoryError"),
+    ("RuntimeEnvSetupError", "RuntimeEnvSetupError"),
+    ("PendingCallsLimitExceeded", "PendingCallsLimitExceeded"),
+    ("OwnerDiedError", "OwnerDiedError"),
+    ("ObjectStoreFullError", "ObjectStoreFullError"),
+    ("ObjectLostError", "ObjectLostError"),
+    ("NodeDiedError", "WorkerCrashedError"),
+    ("WorkerCrashedError", "WorkerCrashedError"),
+    ("LocalRayletDiedError", "WorkerCrashedError"),
+)
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError(f"the engine 'ray' needs Ray: pip install 'daybreak[ray]' ({error})") from error
+    version = tuple(int(part) for part in ray.__version__.split(".")[:2])
+    if version < MIN_VERSION:
+        need = ".".join(map(str, MIN_VERSION))
+        raise ImportError(
+            f"the engine 'ray' needs Ray {need} or later, this is {ray.__version__}: pip install -U 'ray[client]'"
+        )
+    ray.cloudpickle.register_pickle_by_value(ray_worker)
+    return ray
+
+
+def connect(
+    address: str | None, *, namespace: str | None = None, runtime_env: dict[str, Any] | None = None, **arguments: Any
+) -> dict[str, Any]:
+    """Joins the Ray cluster at `address` (None: one of this machine's own is started, "auto": the one that this process belongs
+    to) and sends the verbs there. Gives what `init` returns.
+
+    Raises:
+        ImportError: there is no Ray, or one that is too old.
+        ConnectionError: nobody answers at the address.
+        ValueError: an argument that a running cluster cannot take.
+    """
+    ray = _ray()
+    started = address is None
+    if not ray.is_initialized():
+        environment = dict(runtime_env or {})
+        own_hook = environment.get("worker_process_setup_hook")
+        environment["worker_process_setup_hook"] = _hook(own_hook)
+        given = {name: value for name, value in arguments.items() if value is not None}
+        if not started and (fixed := {"num_cpus", "num_gpus", "resources", "object_store_memory"} & set(given)):
+            raise ValueError(f"{sorted(fixed)[0]}: the cluster at {address!r} has what it has; leave it out")
+        context = ray.init(address, namespace=namespace, runtime_env=environment, **given)
+        info = dict(context.address_info) if hasattr(context, "address_info") else {}
+    else:
+        info = {}
+    joined = RayEngine(ray, {**info, "address": address or "local", "engine": "ray", "namespace": namespace})
+    _engine.use(joined)
+    return joined.info()
+
+
+def _hook(own: Any) -> Callable[[], None]:
+    """What workers call first: ours, then the user's."""
+    if own is None:
+        return ray_worker.set_up
+    if not callable(own):
+        raise TypeError(f"worker_process_setup_hook={own!r}: with the engine 'ray' it must be a function, not a name")
+    ours = ray_worker.set_up
+
+    def both() -> None:
+        ours()
+        own()
+
+    both.__module__ = "__main__"  # by value
+    return both
+
+
+def attach() -> None:
+    """In a worker of the cluster that has Daybreak: its verbs are the cluster's."""
+    _engine.use(RayEngine(_ray(), {"address": "auto", "engine": "ray"}))
+
+
+class RayEngine:
+    """See `runtime/engine.py`. One for each process that is part of a cluster."""
+
+    def __init__(self, ray: Any, info: dict[str, Any]) -> None:
+        self.ray = ray
+        self._info = info
+        self._errors = [
+            (getattr(ray.exceptions, theirs), getattr(_exceptions, ours))
+            for theirs, ours in _CLASSES
+            if hasattr(ray.exceptions, theirs) and hasattr(_exceptions, ours)
+        ]
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # Functions and classes.
+
+    def _made(self, target: Any, what: Any) -> Any:
+        """Ray's own of a RemoteFunction or ActorClass: made once for each engine."""
+        known = target.__dict__.get("_on_ray")
+        if known is None or known[0] is not self:
+            options = _options(self.ray, target._options)
+            if isinstance(what, type):
+                what = _with_ray_methods(self.ray, what)
+            made = self.ray.remote(**options)(what) if options else self.ray.remote(what)
+            known = target.__dict__["_on_ray"] = (self, made)
+        return known[1]
+
+    def reduced(self, target: Any, what: Any) -> Any:
+        """How a RemoteFunction or ActorClass is pickled for a worker: as Ray's, so that no Daybreak is needed there."""
+        return operator.itemgetter(0), ((self._made(target, what),),)
+
+    def submit(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._tried(self._made(function, function._function).remote, *args, **kwargs)
+
+    def create_actor(self, actor_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._tried(self._made(actor_class, actor_class._class).remote, *args, **kwargs)
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # The verbs.
+
+    def get(self, refs: Any, *, timeout: float | None = None) -> Any:
+        return self._tried(self.ray.get, refs, timeout=timeout)
+
+    def put(self, value: Any) -> Any:
+        return self._tried(self.ray.put, value)
+
+    def wait(
+        self, refs: list[Any], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
+    ) -> tuple[list[Any], list[Any]]:
+        return self._tried(  # type: ignore[no-any-return]
+            self.ray.wait, refs, num_returns=num_returns, timeout=timeout, fetch_local=fetch_local
+        )
+
+    def kill(self, actor: Any, no_restart: bool) -> None:
+        self._tried(self.ray.kill, actor, no_restart=no_restart)
+
+    def cancel(self, ref: Any, force: bool, recursive: bool) -> None:
+        self._tried(self.ray.cancel, ref, force=force, recursive=recursive)
+
+    def get_actor(self, name: str, namespace: str | None) -> Any:
+        return self._tried(self.ray.get_actor, name, namespace)
+
+    def resources(self, available: bool) -> dict[str, float]:
+        return dict(self.ray.available_resources() if available else self.ray.cluster_resources())
+
+    def info(self) -> dict[str, Any]:
+        return dict(self._info)
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return list(self.ray.nodes())
+
+    def gpu_ids(self) -> list[int]:
+        return list(self.ray.get_gpu_ids())
+
+    def runtime_context(self) -> Any:
+        return self.ray.get_runtime_context()
+
+    def exit_actor(self) -> None:
+        ray_worker.exit_actor()
+
+    def shutdown(self) -> None:
+        self.ray.shutdown()
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # Exceptions.
+
+    def _tried(self, verb: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return verb(*args, **kwargs)
+        except self.ray.exceptions.RayError as error:
+            failure = self.translated(error)
+        raise failure  # outside: the two are one error, not one that came of the other
+
+    def translated(self, error: Any) -> BaseException:
+        """Ray's exception as Daybreak's: with the same text, and of the class that the task raised too."""
+        if isinstance(error, self.ray.exceptions.RayTaskError):
+            return self._task_error(error)
+        text = str(error)
+        if type(error).__name__ == "ActorAlreadyExistsError":
+            return _exceptions.InvalidArgumentError(text)
+        for theirs, ours in self._errors:
+            if isinstance(error, theirs):
+                return ours(text)  # type: ignore[no-any-return]
+        return _exceptions._RuntimeFailure(f"{type(error).__name__}: {text}")
+
+    def _task_error(self, error: Any) -> BaseException:
+        cause = getattr(error, "cause", None)
+        while isinstance(cause, self.ray.exceptions.RayTaskError):  # of a task that the task waited for
+            cause = getattr(cause, "cause", None)
+        if isinstance(cause, _exceptions.TaskError):
+            cause = cause.cause
+        if isinstance(cause, self.ray.exceptions.RayError):
+            return self.translated(cause)
+        text = _COLOURS.sub("", str(getattr(error, "traceback_str", "") or error))
+        named = _TASK.search(text)  # of the innermost task: its name is nowhere else once the error has crossed
+        name = str(getattr(error, "function_name", "") or (named[1] if named else ""))
+        return _exceptions._task_error(name, text, int(getattr(error, "pid", 0) or 0), cause)
+
+
+def _with_ray_methods(ray: Any, cls: type) -> type:
+    """Options that `daybreak.method` gave a method are where Ray looks for them."""
+    for base in cls.__mro__:
+        for member in list(vars(base).values()):
+            num_returns = getattr(member, "__daybreak_num_returns__", None)
+            if num_returns is not None:
+                ray.method(num_returns=num_returns)(member)
+    return cls
+
+
+def _options(ray: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Ours are named as Ray's are; what is an object of ours becomes Ray's of the same name."""
+    found = {}
+    for name, value in options.items():
+        if value is None:
+            continue
+        if isinstance(value, tuple):
+            value = list(value)
+        elif name == "scheduling_strategy" and not isinstance(value, str):
+            theirs = getattr(ray.util.scheduling_strategies, type(value).__name__, None)
+            if theirs is None:
+                raise TypeError(f"scheduling_strategy={value!r}: the engine 'ray' knows no {type(value).__name__}")
+            value = theirs(**{key: each for key, each in vars(value).items() if not key.startswith("_")})
+        elif name == "runtime_env":
+            value = dict(value)
+        found[name] = value
+    return found

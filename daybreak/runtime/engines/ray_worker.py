@@ -1,0 +1,77 @@
+"""What runs in the workers of a Ray cluster. It is sent there by value, so it may import Ray and the standard library alone.
+
+A task that says `daybreak.get(...)` finds a module of that name: the installed Daybreak where there is one, which then speaks to
+this cluster, or else a stand-in with the runtime's verbs, which are Ray's own.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+VERBS = (
+    "init", "shutdown", "is_initialized", "remote", "method", "get", "put", "wait", "cancel", "kill", "get_actor", "nodes",
+    "cluster_resources", "available_resources", "get_gpu_ids", "get_runtime_context", "ObjectRef",
+)  # fmt: skip
+# Daybreak's name of an exception -> Ray's.
+EXCEPTIONS = {
+    "Error": "RayError",
+    "TaskError": "RayTaskError",
+    "RayError": "RayError",
+    "RayTaskError": "RayTaskError",
+    "RayActorError": "RayActorError",
+    **{
+        name: name
+        for name in (
+            "ActorDiedError", "ActorUnavailableError", "ActorUnschedulableError", "GetTimeoutError", "ObjectLostError",
+            "ObjectStoreFullError", "OutOfMemoryError", "OwnerDiedError", "PendingCallsLimitExceeded",
+            "RuntimeEnvSetupError", "TaskCancelledError", "TaskUnschedulableError", "WorkerCrashedError",
+        )
+    },
+}  # fmt: skip
+
+
+def exit_actor() -> None:
+    """Daybreak's verb; Ray has it elsewhere."""
+    import ray.actor
+
+    ray.actor.exit_actor()
+
+
+def stand_in() -> types.ModuleType:
+    """A module `daybreak` for a worker that has none."""
+    import ray
+
+    module = types.ModuleType("daybreak", "The verbs of Daybreak's runtime on this Ray cluster.")
+    module.__path__ = []  # type: ignore[attr-defined]
+    for name in VERBS:
+        setattr(module, name, getattr(ray, name))
+    module.exit_actor = exit_actor  # type: ignore[attr-defined]
+    exceptions = types.ModuleType("daybreak.exceptions", "Ray's exceptions under Daybreak's names.")
+    for ours, theirs in EXCEPTIONS.items():
+        setattr(exceptions, ours, getattr(ray.exceptions, theirs))
+    module.exceptions = exceptions  # type: ignore[attr-defined]
+
+    def missing(name: str) -> Any:
+        raise AttributeError(
+            f"daybreak.{name}: this worker has no Daybreak installed, only the runtime's verbs: install it there, "
+            "or run what needs it in the driver"
+        )
+
+    module.__getattr__ = missing  # type: ignore[method-assign]
+    sys.modules["daybreak"] = module
+    sys.modules["daybreak.exceptions"] = exceptions
+    return module
+
+
+def set_up() -> None:
+    """Called in each worker before its first task."""
+    try:
+        import daybreak  # noqa: F401
+    except ImportError:
+        stand_in()
+        return
+    from daybreak.runtime.engines import ray as engine
+
+    engine.attach()
