@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._core.runtime import ActorHandle, ObjectRef
 from .actors import ActorClass, exit_actor, get_actor, kill, method, remote
+from .generators import DynamicObjectRefGenerator, ObjectRefGenerator
 from .session import (
     RuntimeContext,
     available_resources,
@@ -35,8 +36,10 @@ ObjectID = ObjectRef
 __all__ = [
     "ActorClass",
     "ActorHandle",
+    "DynamicObjectRefGenerator",
     "ObjectID",
     "ObjectRef",
+    "ObjectRefGenerator",
     "RemoteFunction",
     "RuntimeContext",
     "available_resources",

@@ -67,7 +67,8 @@ void Scheduler::start_actor(std::uint32_t slot) {
   }
   actor_grants_[slot] = std::move(granted);
   actor.proc.store(proc + 1);
-  self_.ring(proc);  // it may be up already
+  control_.proc[proc].asked_to_exit.store(1);  // who has cancelled a call before that did not know whom to tell
+  self_.ring(proc);                            // it may be up already
 }
 
 // `proc` goes to 0 first: a call that is pushed from here on rings nobody, and lies in the inbox when the calls are

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ActorClass", "exit_actor", "get_actor", "kill", "method", "remote"]
 
+_COROUTINES = 1000  # calls of a coroutine actor that run at once, if nobody says otherwise
+_ACTORS_RETRIES = -2  # max_task_retries of a method: those of its actor
 _FIND_TRIES = 10  # of get_if_exists, where actors of that name come and go
 
 
@@ -41,7 +43,9 @@ class ActorClass:
         self.__module__ = cls.__module__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError(f"actors are not made by calling the class: use {self.__name__}.remote()")
+        raise TypeError(
+            f"actor classes cannot be instantiated directly: {self.__name__}.remote(...) makes one in a process of its own"
+        )
 
     def __getattr__(self, name: str) -> Any:
         """Constants of the class. (A function found here would be pickled by this name, for another copy of the class.)"""
@@ -72,7 +76,7 @@ class ActorClass:
 
         Raises:
             ValueError: the name is taken.
-            TypeError: the arguments do not fit the constructor, or a method is a coroutine function.
+            TypeError: the arguments do not fit the constructor.
         """
         engine = _engine.current()
         if engine is not None:
@@ -84,6 +88,7 @@ class ActorClass:
         options = self._options
         name = options.get("name")
         full_name = _session.full_name(name, options.get("namespace")) if name else ""
+        self._check_order()
         if options.get("get_if_exists"):
             if not name:
                 raise ValueError("get_if_exists=True needs a name")
@@ -102,7 +107,7 @@ class ActorClass:
             info,
             options.get("max_restarts") or 0,
             options.get("max_task_retries") or 0,
-            options.get("max_concurrency") or 1,
+            options.get("max_concurrency") or (_COROUTINES if "coroutines" in info else 1),
             options.get("lifetime") == "detached",
         )
         for tries_left in reversed(range(_FIND_TRIES if options.get("get_if_exists") else 1)):
@@ -118,22 +123,47 @@ class ActorClass:
         raise AssertionError("not reached")
 
     def _info(self) -> dict[str, Any]:
+        """What the handles and the actor's process have to know of the class; as JSON it goes with the constructor's call."""
+        groups = self._options.get("concurrency_groups") or {}
+        names = list(groups)
+        info: dict[str, Any] = {"class_name": self.__name__[:60]}
+        methods: dict[str, Any] = {"__ray_ready__": 1, "__ray_terminate__": 1, "__ray_call__": 1}
+        for name, function in self._methods():
+            methods[name] = _described(f"{self.__name__}.{name}", function, names)
+        info["methods"] = methods
+        if self._is_async():
+            info["coroutines"] = True
+        if groups:
+            info["groups"], info["group_limits"] = names, list(groups.values())
+        if self._options.get("allow_out_of_order_execution"):
+            info["out_of_order"] = True
+        if (self._options.get("max_pending_calls") or -1) > 0:
+            info["max_pending_calls"] = self._options["max_pending_calls"]
+        return info
+
+    def _methods(self) -> list[tuple[str, Any]]:
         import inspect
 
-        methods = {}
-        for name, function in inspect.getmembers(self._class, callable):
-            if name.startswith("__") and name != "__call__":
-                continue
-            if name == "__call__" and "__call__" not in dir(self._class):
-                continue
-            if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-                raise TypeError(
-                    f"{self.__name__}.{name} is a coroutine function, which this version does not run: "
-                    "make it an ordinary one, or use max_concurrency=N for N threads"
-                )
-            methods[name] = getattr(function, "__daybreak_num_returns__", 1)
-        methods |= {"__ray_ready__": 1, "__ray_terminate__": 1, "__ray_call__": 1}
-        return {"class_name": self.__name__[:60], "methods": methods}
+        own_call = "__call__" in dir(self._class)
+        return [
+            (name, function)
+            for name, function in inspect.getmembers(self._class, callable)
+            if not name.startswith("__") or (name == "__call__" and own_call)
+        ]
+
+    def _is_async(self) -> bool:
+        flags = _options.CO_COROUTINE | _options.CO_ASYNC_GENERATOR
+        return any(_options.code_flags(function) & flags for _, function in self._methods())
+
+    def _check_order(self) -> None:
+        if self._options.get("allow_out_of_order_execution") is not False:
+            return
+        concurrent = (self._options.get("max_concurrency") or 1) > 1 or self._options.get("concurrency_groups")
+        if concurrent or self._is_async():
+            raise ValueError(
+                f"allow_out_of_order_execution=False: {self.__name__} runs several calls at once, which end in any order; "
+                "leave it out, or make the methods ordinary ones with max_concurrency=1"
+            )
 
     def _check_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         import inspect
@@ -157,12 +187,63 @@ class ActorClass:
         return f"ActorClass({self.__name__})"
 
 
-def method(*, num_returns: int = 1) -> Callable[[F], F]:
-    """Options of an actor's method, as a decorator: `@method(num_returns=2)`."""
-    checked = _options.num_returns("num_returns", num_returns)
+def _described(method: str, function: Any, groups: list[str]) -> int | list[int]:
+    """How the method is called: num_returns alone, or that and the rest of what `method` has said, as the native half takes
+    it."""
+    options = getattr(function, "__daybreak_method__", {})
+    returns = _options.returns_of(function, options.get("num_returns"))
+    described = [returns, 0, _ACTORS_RETRIES, 0, 0]
+    _apply(described, options, groups, method)
+    return returns if described[1:] == [0, _ACTORS_RETRIES, 0, 0] else described
+
+
+def _apply(described: list[int], options: dict[str, Any], groups: list[str], method: str) -> None:
+    if options.get("num_returns") is not None:
+        described[0] = options["num_returns"]
+    group = options.get("concurrency_group")
+    if group is not None:
+        if group not in groups and group != "_default":
+            known = f"it has {', '.join(groups)}" if groups else "give the class some with concurrency_groups={...}"
+            raise ValueError(f"concurrency_group={group!r} of {method}: the actor has no such group; {known}")
+        described[1] = groups.index(group) + 1 if group in groups else 0
+    if options.get("max_task_retries") is not None:
+        described[2] = options["max_task_retries"]
+    if options.get("retry_exceptions") is not None:
+        described[3] = int(bool(options["retry_exceptions"]))
+    if options.get("_generator_backpressure_num_objects") is not None:
+        described[4] = options["_generator_backpressure_num_objects"]
+
+
+def _changed_method_options(info: dict[str, Any], described: list[int], options: dict[str, Any]) -> list[int]:
+    """`handle.method.options(...)`; called by the native half."""
+    checked = _options.checked(options, _options.METHOD_OPTIONS, "a method")
+    if isinstance(checked.get("retry_exceptions"), tuple):
+        raise ValueError("retry_exceptions of one call is True or False: classes are given to @method")
+    _apply(described, checked, info.get("groups", []), f"a method of {info['class_name']}")
+    return described
+
+
+def _method_of(handle: Any, name: str, described: list[int]) -> Any:
+    """A method that was pickled."""
+    return _native._actor_method(handle, name, described)
+
+
+def method(**options: Any) -> Callable[[F], F]:
+    """Options of an actor's method, as a decorator: `@method(num_returns=2)`.
+
+    Options: num_returns (a number, "streaming", "dynamic"), concurrency_group (of the class's concurrency_groups),
+    max_task_retries (the actor's), retry_exceptions (False, True or classes), enable_task_events (accepted).
+
+    Raises:
+        ValueError: an unknown option, or a value out of range.
+        TypeError: an option of the wrong type.
+    """
+    if not options:
+        raise ValueError("method() takes options, e.g. num_returns=2")
+    checked = _options.checked(options, _options.METHOD_OPTIONS, "a method")
 
     def decorate(function: F) -> F:
-        function.__daybreak_num_returns__ = checked  # type: ignore[attr-defined]
+        function.__daybreak_method__ = checked  # type: ignore[attr-defined]
         return function
 
     return decorate
@@ -206,9 +287,12 @@ def exit_actor() -> None:
 def remote(*args: Any, **options: Any) -> Any:
     """Makes a function a task or a class an actor: `@remote`, `@remote(num_cpus=2)`, `remote(f)`.
 
-    Options of tasks: num_cpus, num_gpus, resources (fractions to 1e-4), num_returns (0 to 1000), max_retries (3),
-    retry_exceptions (False, True or classes), name. Of actors: num_cpus (0), num_gpus, resources, name, namespace, lifetime,
-    get_if_exists, max_restarts (0), max_task_retries (0), max_concurrency (1).
+    Options of tasks: num_cpus, num_gpus, resources (fractions to 1e-4), num_returns (0 to 1000, "streaming" for an
+    ObjectRefGenerator, which is what a generator function has, "dynamic"), max_retries (3), retry_exceptions (False, True or
+    classes), max_calls (after so many its worker ends), name. Of actors: num_cpus (0), num_gpus, resources, name, namespace,
+    lifetime, get_if_exists, max_restarts (0), max_task_retries (0), max_concurrency (1; 1,000 if a method is `async def`: then
+    all its methods run on an event loop), concurrency_groups ({name: concurrency}, for `@method(concurrency_group=)`),
+    max_pending_calls, allow_out_of_order_execution.
 
     Raises:
         ValueError: an unknown option (the text lists the valid ones) or a value out of range.

@@ -177,6 +177,10 @@ bool cancel(nb::handle object, bool force, bool recursive) {
   Client& client = client_or_throw();
   const Ref* ref = checked_ref(object.ptr(), "cancel()");
   if (ref == nullptr) throw nb::python_error();
+  Process& p = client.process();
+  const bool further = p.entry(ref->index).kind == Kind::kReturn;
+  if (force && p.entry(further ? p.entry(ref->index).task.index : ref->index).kind == Kind::kActorCall)
+    throw nb::value_error("force=True is not for an actor's call, as it would end the actor: use kill()");
   return client.cancel(*ref, force, recursive);
 }
 
@@ -212,7 +216,7 @@ nb::dict context() {
   result["session"] = fmt::format("{:016x}", s.session);
   result["is_worker"] = s.is_worker;
   result["worker"] = fmt::format("{:016x}{:08x}", s.session, p.id());
-  std::uint32_t task = Client::current_task;
+  std::uint32_t task = current_task();
   result["task"] = task == 0 ? nb::object(nb::none())
                              : nb::object(nb::str(fmt::format("{:016x}{:08x}{:08x}", s.session,
                                                               p.entry(task - 1).load().generation(), task - 1)

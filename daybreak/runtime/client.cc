@@ -12,6 +12,7 @@
 #include "daybreak/os/fd.h"
 #include "daybreak/runtime/copy.h"
 #include "daybreak/runtime/robust_guard.h"
+#include "daybreak/runtime/stream.h"
 #include "daybreak/runtime/update.h"
 
 namespace daybreak::runtime {
@@ -98,34 +99,47 @@ base::Result<Ref> Client::put(const Payload& payload) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+// A task's further results, in kCreated; on an error as many as there are.
+base::Status Client::create_further(Ref task, std::uint16_t num_returns, bool streaming, std::vector<Ref>& further) {
+  while (further.size() + 1 < num_returns) {
+    if (streaming && !further.empty()) {
+      further.push_back(further.front());  // the second cell comes with the first item
+      continue;
+    }
+    DAYBREAK_ASSIGN(const Ref result, p_.create(Kind::kReturn));
+    p_.entry(result.index).task = task;
+    p_.entry(result.index).number = 0;
+    further.push_back(result);
+  }
+  return {};
+}
+
 // Until it is pushed or queued all of it is kCreated by us, and a death undoes it whole. The further results become
 // kPending before that, because whoever runs the task may claim them at once; a death in between leaves them without a
 // task, which the sweep knows by the generation that they name.
 base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vector<Ref>& results) {
   DAYBREAK_ASSIGN(Ref ref, p_.create(spec.kind));
   Entry& e = p_.entry(ref.index);
-  e.part.function = spec.function;
-  if (spec.kind != Kind::kTask)
+  const Ref parent = current_task == 0 ? kNoRef : Ref{current_task - 1, p_.entry(current_task - 1).load().generation()};
+  if (spec.kind == Kind::kTask) {
+    e.part.set_function(spec.function);
+    e.part.set_parent(parent);
+  } else {
+    e.part.set_function(parent);
     e.part.set_actor(spec.actor);
-  else if (current_task != 0)
-    e.part.set_parent({current_task - 1, p_.entry(current_task - 1).load().generation()});
+  }
   e.part.resources = spec.resources;
-  e.part.num_returns = spec.num_returns;
+  const bool streaming = (spec.options & kStreaming) != 0;
+  const std::uint16_t num_returns = streaming ? Stream::kResults : spec.num_returns;
+  e.part.num_returns = num_returns;
+  e.window = spec.window;
   e.part.retries_left = spec.max_retries;
   e.part.options = spec.options;
-  e.method = spec.method;
+  e.number = spec.group;
   std::size_t first_result = results.size();
-  if (spec.num_returns > 0) results.push_back(ref);
+  if (num_returns > 0) results.push_back(ref);
   std::vector<Ref> further;
-  base::Status status;
-  while (status && further.size() + 1 < spec.num_returns) {
-    if (auto sibling = p_.create(Kind::kReturn)) {
-      p_.entry(sibling->index).task = ref;
-      further.push_back(*sibling);
-    } else {
-      status = std::unexpected(std::move(sibling).error());
-    }
-  }
+  base::Status status = create_further(ref, num_returns, streaming, further);
   if (status) {
     // The further results lie behind the arguments, where the worker finds them; the task does not keep them alive.
     std::uint64_t size = args.size();
@@ -137,6 +151,7 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
       status = std::unexpected(std::move(at).error());
     }
   }
+  if (streaming && further.size() > 1) further.resize(1);
   if (!status) {
     for (Ref sibling : further) p_.abandon(sibling.index);
     p_.abandon(ref.index);
@@ -163,7 +178,7 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
     for (std::uint16_t i = 0; i < args.deps && deps_done; ++i) deps_done = p_.done(args.refs[i]);
     route(ref.index, deps_done);
   }
-  if (spec.num_returns == 0) p_.release(ref);
+  if (num_returns == 0) p_.release(ref);
   return {};
 }
 
@@ -198,7 +213,7 @@ base::Result<Client::Actor> Client::create_actor(const TaskSpec& spec, const Pay
   // The arguments first, where nobody sees the entry: whoever finds the name later reads them.
   DAYBREAK_ASSIGN(Ref ref, p_.create(Kind::kActorCreate));
   Entry& e = p_.entry(ref.index);
-  e.part.function = spec.function;
+  e.part.set_function(spec.function);
   e.part.resources = spec.resources;
   auto slot = [&]() -> base::Result<std::uint32_t> {
     DAYBREAK_ASSIGN(std::byte * at, p_.set_args(ref.index, args.size(), args.refs, args.deps, args.codec));
@@ -422,6 +437,22 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
   return result;
 }
 
+WaitResult Client::wait_until(const std::function<bool()>& come) {
+  if (come()) return WaitResult::kDone;
+  before_sleep();
+  WaitResult result = WaitResult::kDone;
+  for (;;) {
+    const std::uint32_t seen = p_.bell();
+    if (come()) break;
+    if (p_.control().stopping.load() != 0 || p_.sleep(seen, -1) == EINTR) {
+      result = WaitResult::kInterrupted;
+      break;
+    }
+  }
+  after_sleep();
+  return result;
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 
 bool Client::cancel(Ref ref, bool force, bool recursive) {
@@ -437,10 +468,11 @@ bool Client::cancel(Ref ref, bool force, bool recursive) {
   p_.for_each_entry([&](std::uint32_t i) {
     Entry& child = p_.entry(i);
     State s = child.load();
-    if (child.kind_now() != Kind::kTask ||
+    const bool call = child.kind_now() == Kind::kActorCall;
+    if ((!call && child.kind_now() != Kind::kTask) ||
         (s.phase() != Phase::kPending && s.phase() != Phase::kQueued && s.phase() != Phase::kRunning))
       return;
-    Ref parent = child.part.parent_now();
+    Ref parent = call ? child.part.caller_now() : child.part.parent_now();
     if (child.load().generation() == s.generation() && parent != kNoRef)
       children[key(parent)].push_back({i, s.generation()});
   });
@@ -450,7 +482,7 @@ bool Client::cancel(Ref ref, bool force, bool recursive) {
     parents.pop_back();
     if (below.empty()) continue;
     for (Ref child : below.mapped()) {
-      cancel_one(child, force);
+      cancel_one(child, force && p_.entry(child.index).kind_now() == Kind::kTask);  // an actor is not killed for it
       parents.push_back(child);
     }
   }
@@ -474,9 +506,22 @@ bool Client::cancel_one(Ref ref, bool force) {
     cancel_claimed(ref.index);
     cancelled = true;
   } else if (s->phase() == Phase::kRunning && s->proc_plus_one() != 0) {
-    control.proc[s->proc_plus_one() - 1].cancel.store(ref.index + 1);
+    ProcSlot& runner = control.proc[s->proc_plus_one() - 1];
+    runner.cancel.store(ref.index + 1);
+    if (e.kind_now() == Kind::kActorCall) {  // a coroutine's loop looks itself; an interrupt may come before its sleep
+      runner.asked_to_exit.store(1);
+      p_.ring(s->proc_plus_one() - 1);
+    }
   } else if (s->phase() == Phase::kPending) {
     control.scheduler_looks.add(ref.index);
+  } else if (s->phase() == Phase::kQueued && e.kind_now() == Kind::kActorCall) {
+    // The actor may have taken it, and have no room to begin it.
+    std::uint32_t actor = e.part.actor_now();
+    std::uint32_t proc = actor < kMaxActors ? control.actor[actor].proc.load() : 0;
+    if (proc != 0) {
+      control.proc[proc - 1].asked_to_exit.store(1);
+      p_.ring(proc - 1);
+    }
   }
   p_.ring(kSchedulerProc);
   return cancelled;

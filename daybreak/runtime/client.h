@@ -39,11 +39,12 @@ struct TaskSpec {
   Kind kind = Kind::kTask;
   Ref function;                 // of Client::put; kActorCall: unused
   std::uint32_t actor = 0;      // kActorCreate, kActorCall
-  std::uint32_t method = 0;     // kActorCall
+  std::uint32_t group = 0;      // kActorCall: concurrency group, 0 the default
   std::uint16_t resources = 0;  // from Client::resource_set
   std::uint16_t num_returns = 1;
   std::int16_t max_retries = 3;
   std::uint8_t options = 0;
+  std::uint16_t window = 0;  // kStreaming
 };
 
 struct Resources {
@@ -74,7 +75,8 @@ class Client {
   // Writes the value of an entry that this process is running or has created.
   base::Status set_value(std::uint32_t index, const Payload& payload);
 
-  // -- tasks -- one Ref for each result, each with one local reference; none for num_returns = 0.
+  // -- tasks -- one Ref for each result, each with one local reference; none for num_returns = 0. kStreaming: two, the
+  // task's, whose value comes when the stream has ended, and its first cell (stream.h).
   base::Status submit(const TaskSpec& spec, const Payload& args, std::vector<Ref>& results);
 
   // -- actors --
@@ -93,6 +95,8 @@ class Client {
   WaitResult wait(Ref ref, std::int64_t deadline_ns);
   // Until `count` of them are done. Cost: one look at each for every wake-up.
   WaitResult wait(std::span<const Ref> refs, std::size_t count, std::int64_t deadline_ns);
+  // Until `come()`, which is asked again whenever this process's bell has rung.
+  WaitResult wait_until(const std::function<bool()>& come);
   static std::int64_t now_ns();
 
   // True when it was still waiting and is cancelled now; else the running worker is asked to stop (force: killed).
@@ -118,6 +122,7 @@ class Client {
   void fail(std::uint32_t index, ErrorKind kind, std::string_view text);
 
  private:
+  base::Status create_further(Ref task, std::uint16_t num_returns, bool streaming, std::vector<Ref>& further);
   void route(std::uint32_t index, bool deps_done);
   bool cancel_one(Ref ref, bool force);
   base::Result<std::uint32_t> reserve_actor(Ref creation, const ActorOptions& options);

@@ -24,6 +24,7 @@ __all__ = [
     "ObjectLostError",
     "ObjectStoreFullError",
     "OwnerDiedError",
+    "PendingCallsLimitExceeded",
     "RayActorError",
     "RayError",
     "RayTaskError",
@@ -97,6 +98,10 @@ class ObjectLostError(Error, RuntimeError):
 
 class OwnerDiedError(ObjectLostError):
     """The process that submitted the task died before the task had been submitted completely."""
+
+
+class PendingCallsLimitExceeded(Error, RuntimeError):
+    """The actor has as many calls of this process that are not done as its max_pending_calls allows."""
 
 
 class TaskUnschedulableError(Error, ValueError):

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["await_ref", "future_of"]
+__all__ = ["asyncio_future_of", "await_ref", "call_when_done", "future_of"]
 
 _IDLE_S = 1.0  # then the thread ends: a new one costs 50 us
 
@@ -123,8 +123,23 @@ def future_of(ref: ObjectRef) -> Future[Any]:
     return future
 
 
-def await_ref(ref: ObjectRef) -> Any:
-    """What `await ref` iterates over."""
+def asyncio_future_of(ref: ObjectRef) -> Any:
+    """An asyncio.Future of the running loop."""
     import asyncio
 
-    return asyncio.wrap_future(future_of(ref)).__await__()
+    return asyncio.wrap_future(future_of(ref))
+
+
+def await_ref(ref: ObjectRef) -> Any:
+    """What `await ref` iterates over."""
+    return asyncio_future_of(ref).__await__()
+
+
+def call_when_done(ref: ObjectRef, callback: Any) -> None:
+    """Calls it with the value or the exception, on the thread that waits for all."""
+
+    def call(future: Future[Any]) -> None:
+        error = future.exception()
+        callback(future.result() if error is None else error)
+
+    future_of(ref).add_done_callback(call)

@@ -147,11 +147,13 @@ inline constexpr std::uint8_t kNowhere = 0;
 inline constexpr std::uint8_t kInline = 1;
 inline constexpr std::uint8_t kBlock = 2;
 
-inline constexpr std::uint8_t kRetryExceptions =
-    1;  // TaskPart::options: an exception of the task counts as a failure to retry
+// TaskPart::options.
+inline constexpr std::uint8_t kRetryExceptions = 1;  // an exception of the task counts as a failure to retry
+inline constexpr std::uint8_t kStreaming = 2;        // its results are a stream (stream.h)
+inline constexpr std::uint8_t kDynamic = 4;          // its result is a list of references to what it yields
 
 struct TaskPart {
-  Ref function;  // entry of the pickled function or class; a call to an actor: of the method's name
+  Ref function;  // entry of the pickled function or class; kActorCall: the task that submitted it, or kNoRef
   union {
     Ref parent = kNoRef;  // kTask: the task that submitted it; kNoRef: the driver did
     std::uint32_t actor;  // kActorCreate, kActorCall: slot
@@ -186,6 +188,15 @@ struct TaskPart {
     base::AtomicRef(parent.index).store(p.index, std::memory_order_release);
     base::AtomicRef(parent.generation).store(p.generation, std::memory_order_release);
   }
+  Ref caller_now() {  // kActorCall
+    return {base::AtomicRef(function.index).load(std::memory_order_acquire),
+            base::AtomicRef(function.generation).load(std::memory_order_acquire)};
+  }
+  void set_function(Ref f) {
+    base::AtomicRef(function.index).store(f.index, std::memory_order_release);
+    base::AtomicRef(function.generation).store(f.generation, std::memory_order_release);
+  }
+  std::uint32_t actor_now() { return base::AtomicRef(actor).load(std::memory_order_acquire); }
   void set_actor(std::uint32_t slot) { base::AtomicRef(actor).store(slot, std::memory_order_release); }
 };
 
@@ -198,12 +209,12 @@ struct alignas(64) Entry {
   base::Atomic<std::uint32_t> next{0};  // link of an inbox: index + 1
   Kind kind;
   ErrorKind error;
-  std::uint16_t reserved;
+  std::uint16_t window;  // of a stream: how many items its producer may be ahead; 0: any number
   base::Atomic<std::uint64_t> holders[kMaxProcs / 64];  // a bit for each process that has references
   Blob value;
   Ref task;                    // kReturn: the task's first entry
   std::uint32_t value_pinned;  // how many Refs of `value` are pinned
-  std::uint32_t method;        // kActorCall: which of the class's methods, or of the handle's names
+  std::uint32_t number;        // kActorCall: its concurrency group, 0 the default; a stream's cell: of which item
   std::uint8_t value_inline[kInlineBytes];
   TaskPart part;
   Blob args;
@@ -239,11 +250,11 @@ struct alignas(64) ProcSlot {
   base::Atomic<ProcStatus> status;
   ProcKind kind;
   std::int32_t pid;
-  std::uint32_t actor;                  // kActor: slot
-  base::Atomic<std::uint32_t> blocked;  // threads of it that wait in get or wait
-  base::Atomic<std::uint32_t> running;  // entry + 1 of the task on its main thread
-  base::Atomic<std::uint32_t> cancel;   // entry + 1 of the task to interrupt
-  base::Atomic<std::uint32_t> asked_to_exit;
+  std::uint32_t actor;                        // kActor: slot
+  base::Atomic<std::uint32_t> blocked;        // threads of it that wait in get or wait
+  base::Atomic<std::uint32_t> running;        // entry + 1 of the task on its main thread
+  base::Atomic<std::uint32_t> cancel;         // entry + 1 of the task to interrupt
+  base::Atomic<std::uint32_t> asked_to_exit;  // a worker; an actor: asked to look for cancelled calls
   base::Atomic<std::uint64_t> idle_since_ns;
   DetectableWord inbox;  // what only this process may run: index + 1 of the newest entry
   Operation operation;

@@ -13,17 +13,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTOR_OPTIONS",
+    "DYNAMIC",
+    "METHOD_OPTIONS",
+    "STREAMING",
     "TASK_OPTIONS",
     "checked",
+    "code_flags",
     "custom_resources",
     "num_returns",
     "number",
     "resource_set",
+    "returns_of",
     "whole",
 ]
 
 _MAX_NUM_RETURNS = 1000
 _MAX_RETRIES = 32_000
+_MAX_CONCURRENCY = 2**31 - 1
+_MAX_GROUPS = 100
+_MAX_WINDOW = 65_535  # items of a stream that its producer may be ahead
 
 
 def number(value: Any) -> float | int | None:
@@ -86,10 +94,47 @@ def _count(low: int, high: int, minus_one: bool = False) -> Callable[[str, Any],
     return check
 
 
+CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200  # inspect's, which takes 10 ms to load
+STREAMING, DYNAMIC = -1, -2  # num_returns as the native half knows them
+
+
 def num_returns(name: str, value: Any) -> int:
+    """A number, STREAMING or DYNAMIC."""
     if isinstance(value, str):
-        raise ValueError(f"num_returns={value!r}: this version takes a number, generators of references come later")
+        if value == "streaming":
+            return STREAMING
+        if value == "dynamic":
+            return DYNAMIC
+        raise ValueError(f"num_returns={value!r}: it must be a number, 'streaming' or 'dynamic'")
     return _count(0, _MAX_NUM_RETURNS)(name, value)
+
+
+def returns_of(function: Any, given: int | None) -> int:
+    """num_returns of a function or method: what was given, else a stream of what yields, and one of all others."""
+    if given is not None:
+        return given
+    return STREAMING if code_flags(function) & (CO_GENERATOR | CO_ASYNC_GENERATOR) else 1
+
+
+def code_flags(function: Any) -> int:
+    """Of the function's code, or of that below a partial or a method; 0: it has none."""
+    for _ in range(100):
+        code = getattr(function, "__code__", None)
+        if code is not None:
+            return int(getattr(code, "co_flags", 0))
+        function = getattr(function, "__func__", None) or getattr(function, "func", None)
+        if function is None:
+            break
+    return 0
+
+
+def _concurrency_groups(name: str, value: Any) -> dict[str, int]:
+    groups = {g["name"]: g["max_concurrency"] for g in value} if isinstance(value, list) else value
+    if not isinstance(groups, dict) or not all(isinstance(group, str) and group for group in groups):
+        raise TypeError(f"{name}={value!r}: it must be a dict of names and numbers, e.g. {{'io': 2}}")
+    if len(groups) > _MAX_GROUPS:
+        raise ValueError(f"{name}: {len(groups)} groups, at most {_MAX_GROUPS} are possible")
+    return {group: _count(1, _MAX_CONCURRENCY)(f"{name}[{group!r}]", limit) for group, limit in groups.items()}
 
 
 def _retry_exceptions(name: str, value: Any) -> Any:
@@ -118,6 +163,12 @@ def _flag(name: str, value: Any) -> bool:
     return value
 
 
+def _window(name: str, value: Any) -> int:
+    if value == -1:
+        return 0
+    return _count(1, _MAX_WINDOW)(name, value)
+
+
 _COMMON: dict[str, Callable[[str, Any], Any]] = {
     "num_cpus": _amount,
     "num_gpus": _amount,
@@ -128,6 +179,9 @@ TASK_OPTIONS = _COMMON | {
     "num_returns": num_returns,
     "max_retries": _count(0, _MAX_RETRIES, minus_one=True),
     "retry_exceptions": _retry_exceptions,
+    "max_calls": _count(0, 2**31 - 1),
+    "_generator_backpressure_num_objects": _window,
+    "enable_task_events": _flag,
 }
 ACTOR_OPTIONS = _COMMON | {
     "namespace": _text,
@@ -135,7 +189,20 @@ ACTOR_OPTIONS = _COMMON | {
     "get_if_exists": _flag,
     "max_restarts": _count(0, 2**31 - 1, minus_one=True),
     "max_task_retries": _count(0, _MAX_RETRIES, minus_one=True),
-    "max_concurrency": _count(1, 1000),
+    "max_concurrency": _count(1, _MAX_CONCURRENCY),
+    "concurrency_groups": _concurrency_groups,
+    "max_pending_calls": _count(-1, 2**31 - 1),
+    "allow_out_of_order_execution": _flag,
+    "enable_task_events": _flag,
+}
+METHOD_OPTIONS = {
+    "num_returns": num_returns,
+    "concurrency_group": _text,
+    "max_task_retries": _count(0, _MAX_RETRIES, minus_one=True),
+    "retry_exceptions": _retry_exceptions,
+    "enable_task_events": _flag,
+    "name": _text,
+    "_generator_backpressure_num_objects": _window,
 }
 
 

@@ -7,6 +7,7 @@
 #include "daybreak/runtime/process.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <mutex>
 
@@ -93,7 +94,7 @@ base::Result<Ref> Process::create(Kind kind) {
     e.args.where = kNowhere;
     e.value_pinned = 0;
     TaskPart& part = e.part;
-    part.function = Ref{};
+    part.set_function(kNoRef);
     part.set_parent(kNoRef);
     part.pinned = 0;
     part.gpu_mask = 0;
@@ -499,6 +500,14 @@ std::vector<Ref> Process::further_results(std::uint32_t index) {
   DAYBREAK_CHECK(bytes.size() >= count * sizeof(Ref));
   if (count > 0) std::memcpy(refs.data(), bytes.data() + bytes.size() - count * sizeof(Ref), count * sizeof(Ref));
   return refs;
+}
+
+void Process::replace_further_result(std::uint32_t index, std::size_t which, Ref ref) {
+  const std::span<const std::byte> bytes = args(index);
+  const std::size_t behind = entry(index).part.num_returns - 1u - which;
+  DAYBREAK_CHECK(behind > 0 && bytes.size() >= behind * sizeof(Ref));
+  auto* at = const_cast<std::byte*>(bytes.data()) + bytes.size() - behind * sizeof(Ref);
+  base::AtomicRef(*reinterpret_cast<std::uint64_t*>(at)).store(std::bit_cast<std::uint64_t>(ref));
 }
 
 void Process::set_pending(std::uint32_t index) {

@@ -71,6 +71,8 @@ class Process {
   // The second and further results of a task, as long as it is not done. set_pending: kCreated -> kPending.
   // claim_pending: kPending -> kRunning by this process; false: somebody completed it.
   std::vector<Ref> further_results(std::uint32_t index);
+  // Of a task that this process runs: another entry in the place of its further result `which`. One store commits.
+  void replace_further_result(std::uint32_t index, std::size_t which, Ref ref);
   void set_pending(std::uint32_t index);
   bool claim_pending(Ref ref);
 
@@ -82,6 +84,8 @@ class Process {
   // The state of an object that this process keeps alive. Somebody may be about to free it, having looked before we had
   // it: he looks again, and gives up. Until he has, the state says kDying.
   State settled(std::uint32_t index);
+  // Whether anybody has a reference to an object that is not done, which is not freed for want of one.
+  bool wanted(std::uint32_t index) { return anyone_left(entry(index)); }
   bool done(Ref ref) {
     State s = entry(ref.index).load();
     return s.done() || (s.phase() == Phase::kDying && settled(ref.index).done());

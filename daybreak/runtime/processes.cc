@@ -177,6 +177,13 @@ void Scheduler::bury(const Exit& exit) {
 
   for (Ref ref : swept.queued)
     if (self_.claim(ref.index, ref.generation)) wait_again(ref.index);
+  // Further results that it was about to write: with their task again, which fails or goes on below.
+  std::erase_if(swept.lost, [&](std::uint32_t index) {
+    if (self_.entry(index).kind != Kind::kReturn) return false;
+    self_.adopt(index);
+    self_.revert(index, Phase::kPending);
+    return true;
+  });
   std::vector<std::uint32_t> redirected;
   for (std::uint32_t index : swept.directed) {
     if (self_.entry(index).kind == Kind::kTask)

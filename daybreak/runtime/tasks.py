@@ -27,7 +27,7 @@ class Exported:
         self.session = ""
         self.lock = RLock()
 
-    def get(self, function: Any, retry_on: tuple[type, ...] | None = None) -> ObjectRef:
+    def get(self, function: Any, retry_on: tuple[type, ...] | None = None, max_calls: int = 0) -> ObjectRef:
         """The reference. Pickling the function may ask for it again, when the function refers to itself."""
         with self.lock:
             session = _native._session()
@@ -38,7 +38,7 @@ class Exported:
             try:
                 from . import serialization
 
-                _native._fill(ref, serialization.world(), (function, retry_on), name_of(function))
+                _native._fill(ref, serialization.world(), (function, retry_on, max_calls), name_of(function))
             except BaseException:
                 _native._abandon(ref)
                 self.ref = None
@@ -73,6 +73,16 @@ def name_of(function: Any) -> str:
     return type(function).__qualname__
 
 
+def _refuse_coroutine(function: Any) -> None:
+    if _options.code_flags(function) & (_options.CO_COROUTINE | _options.CO_ASYNC_GENERATOR):
+        from .exceptions import InvalidArgumentError
+
+        raise InvalidArgumentError(
+            f"{name_of(function)} is a coroutine function, and a task has no event loop: call asyncio.run(...) in an "
+            "ordinary function, or make it a method of an actor"
+        )
+
+
 class RemoteFunction(_native.RemoteFunctionBase):
     """A function that runs in a worker: `f.remote(...)` returns an ObjectRef at once."""
 
@@ -82,6 +92,7 @@ class RemoteFunction(_native.RemoteFunctionBase):
     _exported: Exported
 
     def __new__(cls, function: Any, options: dict[str, Any]) -> RemoteFunction:
+        _refuse_coroutine(function)
         self = super().__new__(cls)
         self._function = function
         self._options = options
@@ -99,6 +110,8 @@ class RemoteFunction(_native.RemoteFunctionBase):
 
     def options(self, **options: Any) -> RemoteFunction:
         """The same function with other options, for the calls through what is returned."""
+        if "max_calls" in options:
+            raise ValueError("max_calls is an option of the function, not of a call: give it to @remote")
         checked = _options.checked(options, _options.TASK_OPTIONS, "a task")
         other = RemoteFunction(self._function, self._options | checked)
         if "retry_exceptions" not in checked:
@@ -111,17 +124,17 @@ class RemoteFunction(_native.RemoteFunctionBase):
         retry = options.get("retry_exceptions") or False
         retry_on = retry if isinstance(retry, tuple) else None
         retries = options.get("max_retries")
-        returns = options.get("num_returns")
         self._bind(
             self._exported_function(retry_on),
             _options.resource_set(options, 1.0),
-            1 if returns is None else returns,
+            _options.returns_of(self._function, options.get("num_returns")),
             3 if retries is None else retries,
             bool(retry),
+            options.get("_generator_backpressure_num_objects") or 0,
         )
 
     def _exported_function(self, retry_on: tuple[type, ...] | None) -> ObjectRef:
-        return self._exported.get(self._function, retry_on)
+        return self._exported.get(self._function, retry_on, self._options.get("max_calls") or 0)
 
     def __reduce__(self) -> Any:
         engine = _engine.current()
@@ -174,11 +187,16 @@ def cpp_function(name: str, **options: Any) -> RemoteFunction:
 
 
 def cancel(ref: ObjectRef, *, force: bool = False, recursive: bool = True) -> None:
-    """Cancels a task: `get` of its result raises TaskCancelledError.
+    """Cancels a task or an actor's call: `get` of its result raises TaskCancelledError.
 
-    One that waits does not start. One that runs gets a KeyboardInterrupt; with force=True its worker is killed. recursive:
-    the tasks that it has submitted too. A task that is done stays done.
+    One that waits does not start. One that runs gets a KeyboardInterrupt, a coroutine an asyncio.CancelledError; with
+    force=True a task's worker is killed. recursive: what it has submitted too. What is done stays done.
+
+    Raises:
+        ValueError: force=True for an actor's call, which would end the actor: that is kill().
     """
+    if not isinstance(ref, ObjectRef):
+        ref = getattr(ref, "_task", ref)  # a generator
     engine = _engine.current()
     if engine is not None:
         engine.cancel(ref, force, recursive)

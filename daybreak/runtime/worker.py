@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import importlib
 import os
 import sys
@@ -13,12 +14,13 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-__all__ = ["assign_gpus", "main", "prepare_class", "special_method"]
+__all__ = ["assign_gpus", "main", "prepare_class", "retry_on", "special_method", "start_thread"]
 
 
 def main() -> None:
     """Is the zygote; in each fork of it, a worker. Never returns."""
-    import pickle  # noqa: F401 - loaded once here, shared by all workers
+    import json  # noqa: F401 - loaded once here, shared by all workers
+    import pickle  # noqa: F401
 
     import cloudpickle  # noqa: F401
 
@@ -84,23 +86,72 @@ def _work(slot: int) -> int:
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     signal.signal(signal.SIGINT, _on_interrupt)
     _reseed()
-    is_actor, concurrency = _native._enter_worker(slot)
-    if is_actor and not _native._construct():
-        return 1
-    threads = []
-    if concurrency > 1:
-        import threading
+    actor = _native._enter_worker(slot)
+    if actor is None:
+        _native._serve(0)
+        return 0
+    return _be_actor(*actor)
 
-        for _ in range(concurrency - 1):
-            thread = threading.Thread(target=_native._serve, daemon=True)
-            thread.start()
-            threads.append(thread)
-    _native._serve()
-    if is_actor:
-        import atexit
 
-        atexit._run_exitfuncs()
+def _be_actor(described: str, max_concurrency: int) -> int:
+    """Until the actor ends; the process's exit code."""
+    import json
+
+    shape = json.loads(described)
+    coroutines = bool(shape.get("coroutines"))
+    limits = [max_concurrency, *shape.get("group_limits", ())]
+    one_at_a_time = limits == [1] and not coroutines
+    _native._set_groups(limits, coroutines, one_at_a_time and not shape.get("out_of_order"))
+    if coroutines:
+        from . import coroutines as loops
+
+        if not loops.run(limits, shape["class_name"], _end_actor):
+            return 1
+    else:
+        if not _native._construct():
+            return 1
+        for group in range(1, len(limits)):
+            start_thread(group)
+        _native._serve(0)
+    _run_exit_functions()
     return 0
+
+
+_ending = _thread.allocate_lock()
+
+
+def start_thread(group: int) -> None:
+    """One more thread for the calls of a concurrency group."""
+    import threading
+
+    threading.Thread(target=_serve_group, args=(group,), daemon=True).start()
+
+
+def _serve_group(group: int) -> None:
+    _native._serve(group)
+    if _native._leaving():
+        _end_actor()
+
+
+def _end_actor() -> None:
+    """From another thread than the main one, which may be in the middle of a long call."""
+    _run_exit_functions()
+    _flush()
+    os._exit(0)
+
+
+def _run_exit_functions() -> None:
+    import atexit
+
+    _ending.acquire()  # never released: of two threads that end the actor the second waits for the first's exit
+    atexit._run_exitfuncs()
+
+
+def retry_on(instance: Any, method: str) -> Any:
+    """On which exceptions a call of the method is tried again: classes, or None for all."""
+    options = getattr(getattr(type(instance), method, None), "__daybreak_method__", {})
+    listed = options.get("retry_exceptions")
+    return listed if isinstance(listed, tuple) else None
 
 
 def prepare_class(cls: Any) -> None:

@@ -11,13 +11,24 @@ WorkerLoop::WorkerLoop(Client& client, std::uint32_t actor) : client_(client), p
   p_.join_queue();
 }
 
-WorkerLoop::Next WorkerLoop::poll(std::uint32_t& index) {
-  return actor_ == kNone ? poll_worker(index) : poll_actor(index);
+void WorkerLoop::set_groups(std::size_t groups, Concurrency concurrency, bool in_order) {
+  groups_.resize(groups);
+  concurrency_ = concurrency;
+  in_order_ = in_order;
 }
 
-// Marked as ours before they leave the list (take_all), so that a sweep finds those that we die with.
-void WorkerLoop::take(std::uint32_t list) {
-  if (p_.list_empty(list)) return;
+WorkerLoop::Next WorkerLoop::poll(std::uint32_t& index, std::size_t group) {
+  return actor_ == kNone ? poll_worker(index) : poll_actor(&index, group);
+}
+
+WorkerLoop::Next WorkerLoop::look(std::size_t group) {
+  return poll_actor(nullptr, group);
+}
+
+// Marked as ours before they leave the list (take_all), so that a sweep finds those that we die with. True: some of them
+// are for another group than `group`.
+bool WorkerLoop::take(std::uint32_t list, std::size_t group) {
+  if (p_.list_empty(list)) return false;
   taken_.clear();
   p_.take_all(list, taken_, true);
   // After a restart calls come back all at once and perhaps mixed with newer ones.
@@ -26,7 +37,16 @@ void WorkerLoop::take(std::uint32_t list) {
   };
   if (actor_ != kNone && !std::is_sorted(taken_.begin(), taken_.end(), by_sequence))
     std::stable_sort(taken_.begin(), taken_.end(), by_sequence);
-  for (std::uint32_t i : taken_) calls_.push_back({{i, p_.entry(i).load().generation()}, p_.entry(i).part.submitter});
+  bool others = false;
+  for (std::uint32_t i : taken_) {
+    Entry& e = p_.entry(i);
+    const State s = e.load();
+    if (actor_ != kNone && s.has(State::kCancelled) && !claim({i, s.generation()})) continue;
+    const std::size_t to = groups_.size() > 1 && e.number < groups_.size() ? e.number : 0;
+    others = others || to != group;
+    groups_[to].push_back({{i, s.generation()}, e.part.submitter});
+  }
+  return others;
 }
 
 // Claims it, or ends it if it was cancelled while it waited.
@@ -42,10 +62,11 @@ bool WorkerLoop::claim(Ref ref) {
 WorkerLoop::Next WorkerLoop::poll_worker(std::uint32_t& index) {
   Control& control = p_.control();
   if (control.stopping.load(std::memory_order_relaxed) != 0) return Next::kExit;
-  take(p_.id());
-  while (!calls_.empty()) {
-    Ref ref = calls_.front().ref;
-    calls_.pop_front();
+  take(p_.id(), 0);
+  std::deque<Call>& calls = groups_.front();
+  while (!calls.empty()) {
+    Ref ref = calls.front().ref;
+    calls.pop_front();
     directed_ = true;  // from here on finished() rings the scheduler
     if (!claim(ref)) {
       finished();
@@ -71,17 +92,12 @@ WorkerLoop::Next WorkerLoop::poll_worker(std::uint32_t& index) {
   return Next::kIdle;
 }
 
-// Calls of one caller run in the order of their submission; one whose arguments are not ready holds up its caller's
-// later calls, and nobody else's.
-WorkerLoop::Next WorkerLoop::poll_actor(std::uint32_t& index) {
-  base::MutexLock guard(mutex_);
-  if (p_.control().stopping.load(std::memory_order_relaxed) != 0) return Next::kExit;
-  ActorSlot& actor = p_.control().actor[actor_];
-  std::uint32_t terminate = actor.terminate.load();  // before the inbox: who sees 1 finds all that was called before
-  take(Process::kActorList + actor_);
+// Calls of one caller begin in the order of their submission; of an actor that runs one at a time, one whose arguments
+// are not there holds up its caller's later calls, and nobody else's.
+bool WorkerLoop::next_call(std::deque<Call>& calls, std::uint32_t& index) {
   std::vector<std::uint16_t> held_up;
-  for (auto call = calls_.begin(); call != calls_.end();) {
-    if (std::find(held_up.begin(), held_up.end(), call->submitter) != held_up.end()) {
+  for (auto call = calls.begin(); call != calls.end();) {
+    if (in_order_ && std::find(held_up.begin(), held_up.end(), call->submitter) != held_up.end()) {
       ++call;
       continue;
     }
@@ -92,32 +108,70 @@ WorkerLoop::Next WorkerLoop::poll_actor(std::uint32_t& index) {
       for (std::uint16_t i = 0; i < args.deps; ++i) ready = !p_.set_waiter(refs[i]) && ready;
     }
     if (!ready) {
-      held_up.push_back(call->submitter);
+      if (in_order_) held_up.push_back(call->submitter);
       ++call;
       continue;
     }
     Ref ref = call->ref;
-    call = calls_.erase(call);
+    call = calls.erase(call);
     if (!claim(ref)) continue;
     index = ref.index;
-    if (!calls_.empty() && actor.concurrency > 1) p_.ring(p_.id());  // another thread of ours may take the next
-    return Next::kTask;
+    return true;
   }
-  if (terminate == 1 && calls_.empty() && p_.list_empty(Process::kActorList + actor_)) return Next::kExit;
-  return Next::kIdle;
+  return false;
+}
+
+// Those that were cancelled while they wait for room, or for their arguments.
+void WorkerLoop::drop_cancelled() {
+  for (std::deque<Call>& calls : groups_)
+    std::erase_if(calls, [&](const Call& call) {
+      return p_.entry(call.ref.index).load().has(State::kCancelled) && !claim(call.ref);
+    });
+}
+
+// index null: only what else there is to do. Other threads are rung outside of the lock, and only for what they may have
+// missed: calls of their group that we took from the inbox, or more of ours.
+WorkerLoop::Next WorkerLoop::poll_actor(std::uint32_t* index, std::size_t group) {
+  Next next = Next::kIdle;
+  bool ring = false;
+  {
+    base::MutexLock guard(mutex_);
+    if (p_.control().stopping.load(std::memory_order_relaxed) != 0 || leaving()) return Next::kExit;
+    ActorSlot& actor = p_.control().actor[actor_];
+    std::uint32_t terminate = actor.terminate.load();  // before the inbox: who sees 1 finds all that was called before
+    if (index != nullptr || groups_.size() > 1 || terminate == 1)
+      ring = take(Process::kActorList + actor_, group) && groups_.size() > 1;
+    base::Atomic<std::uint32_t>& asked = p_.slot().asked_to_exit;
+    if (asked.load(std::memory_order_relaxed) != 0) {
+      asked.store(0);
+      cancellations_.fetch_add(1);
+      take(Process::kActorList + actor_, group);
+      drop_cancelled();
+      ring = groups_.size() > 1 || concurrency_ == Concurrency::kThreads;
+    }
+    if (index != nullptr && next_call(groups_[group], *index)) {
+      next = Next::kTask;
+      if (concurrency_ != Concurrency::kNone) running_.fetch_add(1);
+      ring = ring || (concurrency_ == Concurrency::kThreads && !groups_[group].empty());
+    } else if (terminate == 1 && running_.load() == 0 && p_.list_empty(Process::kActorList + actor_) &&
+               std::all_of(groups_.begin(), groups_.end(), [](const auto& calls) { return calls.empty(); })) {
+      return Next::kExit;
+    }
+  }
+  if (ring) p_.ring(p_.id());
+  return next;
 }
 
 bool WorkerLoop::no_calls() {
-  return p_.control().stopping.load() == 0 && p_.list_empty(Process::kActorList + actor_) &&
-         p_.control().actor[actor_].terminate.load() != 1;
+  return p_.control().stopping.load() == 0 && p_.list_empty(Process::kActorList + actor_);
 }
 
 // The bell is read before the look at what there is: what is rung for after that ends the sleep at once.
-WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns) {
+WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns, std::size_t group) {
   std::int64_t deadline = timeout_ns < 0 ? -1 : Client::now_ns() + timeout_ns;
   for (;;) {
     std::uint32_t seen = p_.bell();
-    Next next = poll(index);
+    Next next = poll(index, group);
     if (next != Next::kIdle) return next;
     if (spin(seen)) continue;
 
@@ -191,7 +245,23 @@ bool WorkerLoop::give_token_back() {
   return true;
 }
 
+int WorkerLoop::wait_for_bell(std::uint32_t seen, std::int64_t timeout_ns) {
+  const std::int64_t deadline = timeout_ns < 0 ? -1 : Client::now_ns() + timeout_ns;
+  if (p_.rung_since(seen) || spin(seen)) return 0;
+  const std::int64_t left = time_left(deadline);
+  return left == 0 ? ETIMEDOUT : p_.sleep(seen, left);
+}
+
+void WorkerLoop::leave() {
+  leaving_.store(1);
+  p_.ring_surely(p_.id());
+}
+
+// The last call of an actor that is to end lets the others see that none runs any more.
 void WorkerLoop::finished() {
+  if (concurrency_ != Concurrency::kNone && running_.fetch_sub(1) == 1 &&
+      p_.control().actor[actor_].terminate.load() == 1)
+    p_.ring(p_.id());
   if (!directed_) return;
   directed_ = false;
   p_.ring(kSchedulerProc);

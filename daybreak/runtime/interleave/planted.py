@@ -160,6 +160,19 @@ PLANTED: list[tuple[str, ...]] = [
         "",
     ),
     (
+        "a cell that a death has left half written stays so",
+        "processes.cc",
+        "    self_.revert(index, Phase::kPending);\n    return true;",
+        "    return true;",
+        "streams-killed",
+    ),
+    (
+        "a stream's next cell waits before it is named",
+        "stream.cc",
+        "  p_.replace_further_result(index_, (items_ + 1) % 2, cell);\n",
+        "",
+    ),
+    (
         "what is short is announced, and not looked for once more",
         "tasks.cc",
         "    control_.wanted.store(announced | wanted_);\n",

@@ -10,6 +10,7 @@
 
 #include "daybreak/runtime/interleave/programs.h"
 #include "daybreak/runtime/scheduler.h"
+#include "daybreak/runtime/stream.h"
 
 namespace daybreak::runtime {
 
@@ -22,6 +23,7 @@ enum class Do : std::uint8_t {
   kDeep,     // submits one that submits n - 1 ...
   kPut,      // gives a list of n objects that it puts
   kFail,     // fails
+  kStream,   // gives n objects that it puts, one by one
   kMeet,     // ends when n of its kind run at the same time: they must all be given a CPU
 };
 
@@ -31,7 +33,7 @@ struct Shape {
   std::uint32_t tasks = 6;
   unsigned kills = 0;
   bool meet = false, nested = false, cancels = false, resources = false, actors = false, together = false,
-       replaced = false;
+       replaced = false, streams = false;
 };
 
 class TasksProgram : public RuntimeProgram, public Launcher {
@@ -152,6 +154,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
       for (Ref child : children) p.release(child);
     }
     if (what == Do::kMeet) meet(n);
+    if (what == Do::kStream) stream(client, index, n);
     for (std::uint32_t i = 0; what == Do::kPut && i < n; ++i)
       if (auto ref = client.put(payload(Do::kNothing, i, {}))) inside.push_back(*ref);
     if (what == Do::kFail || !ok || !client.set_value(index, payload(what, n, inside)))
@@ -161,6 +164,25 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     for (Ref ref : inside) p.release(ref);
     p.slot().running.store(0, std::memory_order_relaxed);
     Client::current_task = 0;
+  }
+
+  // What an attempt before has written is passed over.
+  void stream(Client& client, std::uint32_t index, std::uint32_t n) {
+    Stream stream(client, index);
+    for (std::uint32_t i = stream.items(); i < n && !stream.abandoned(); ++i) {
+      auto item = client.put(payload(Do::kNothing, i, {}));
+      if (!item) break;
+      const base::Status written = stream.write(*item);
+      client.process().release(*item);
+      if (!written) break;
+      auto on = [&] { return stream.has_room() || stream.abandoned(); };
+      while (client.wait_until(on) == WaitResult::kInterrupted && !on()) {
+      }
+    }
+    for (std::uint32_t cell : stream.claim_rest()) {
+      (void)client.set_value(cell, payload(Do::kNothing, 0, {}));  // it fits the entry
+      client.process().publish(cell, false);
+    }
   }
 
   void meet(std::uint32_t n) {
@@ -209,6 +231,8 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     for (std::uint32_t i = 0; i < shape_.tasks; ++i) {
       if (shape_.meet)
         let_meet(refs);
+      else if (shape_.streams && engine_->below(3) != 0)
+        follow_stream(refs);
       else
         submit_one(i, refs, actors);
     }
@@ -221,6 +245,43 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   void let_meet(std::vector<Ref>& refs) {
     for (std::uint32_t n = 0; n < shape_.cpus; ++n) submit(*client_, Do::kMeet, shape_.cpus, {}, 0, refs);
     await(refs);
+  }
+
+  // Submits a stream and follows it to its end, or drops it on the way.
+  void follow_stream(std::vector<Ref>& refs) {
+    Engine& e = *engine_;
+    Process& p = client_->process();
+    const std::uint32_t n = e.below(4);
+    TaskSpec spec;
+    spec.max_retries = 3;
+    spec.options = kStreaming;
+    spec.window = static_cast<std::uint16_t>(e.below(3));
+    std::vector<Ref> results;
+    if (!client_->submit(spec, payload(Do::kStream, n, {}), results)) return;
+    const Ref task = results[0];
+    refs.push_back(task);
+    const bool cancelled = shape_.cancels && e.below(3) == 0;
+    Ref cell = results[1];
+    for (std::uint32_t i = 0;; ++i) {
+      if (cancelled && e.below(2) == 0) client_->cancel(task, false, false);
+      if (e.below(8) == 0) break;
+      await({cell});
+      const State s = p.settled(cell.index);
+      const std::span<const Ref> there = p.value_refs(cell.index);
+      if (s.phase() == Phase::kError && shape_.kills == 0 && !cancelled) e.fail("a stream failed without a reason");
+      if (there.empty()) {
+        if (s.phase() == Phase::kReady && i != n) e.fail(fmt::format("a stream of {} items has {}", n, i));
+        break;
+      }
+      const Ref item = there[0], next = there[1];
+      if (static_cast<std::uint32_t>(p.value(item.index)[1]) != i)
+        e.fail("a stream gives an item twice, or not at all");
+      p.hold(next);
+      p.release(std::exchange(cell, next));
+      const State runs = p.entry(task.index).load();
+      if (runs.phase() == Phase::kRunning && runs.proc_plus_one() != 0) p.ring(runs.proc_plus_one() - 1);
+    }
+    p.release(cell);
   }
 
   // A task or a call, and then perhaps something else that happens.
@@ -364,6 +425,9 @@ void add_task_programs(Programs& programs) {
   add({.name = "tasks-resources", .cpus = 3, .tasks = 6, .resources = true});
   add({.name = "tasks-starved", .cpus = 2, .tasks = 3, .resources = true});
   add({.name = "tasks-killed", .cpus = 2, .tasks = 5, .kills = 2, .nested = true});
+  add({.name = "streams", .cpus = 2, .tasks = 4, .streams = true});
+  add({.name = "streams-cancelled", .cpus = 2, .tasks = 4, .cancels = true, .streams = true});
+  add({.name = "streams-killed", .cpus = 2, .tasks = 4, .kills = 2, .streams = true});
   add({.name = "actors", .cpus = 2, .tasks = 6, .actors = true});
   add({.name = "actors-replaced", .cpus = 2, .tasks = 6, .actors = true, .replaced = true});
   add({.name = "actors-killed", .cpus = 2, .tasks = 6, .kills = 2, .actors = true});

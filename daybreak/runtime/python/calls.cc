@@ -1,20 +1,13 @@
 // The hot verbs: f.remote(), actor.method.remote(), get, put, wait.
-#include <cstddef>
+#include "daybreak/runtime/python/calls.h"
 
-#include "daybreak/runtime/python/common.h"
+#include <algorithm>
+#include <cstddef>
+#include <vector>
 
 namespace daybreak::runtime::python {
 
-PyTypeObject* actor_handle_type = nullptr;
-
 namespace {
-
-constexpr std::uint64_t kReleaseGilBytes = 256 * 1024;  // copying this much takes longer than giving up the GIL
-
-template <typename F>
-PyCFunction fastcall(F f) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
-}
 
 // The refs of a finished submission as what .remote() returns: None, one ObjectRef, or a list.
 PyObject* wrap_results(const std::vector<Ref>& results) {
@@ -26,26 +19,12 @@ PyObject* wrap_results(const std::vector<Ref>& results) {
   return list;
 }
 
-PyObject* submit(Client& client, const TaskSpec& spec, const Payload& payload) {
-  // Storage for the next call, moved out while it is used: making the list below may run the collector, and with it a
-  // finalizer that submits.
-  thread_local std::vector<Ref> spare;
-  std::vector<Ref> results = std::move(spare);
-  results.clear();
-  base::Status status;
-  if (payload.size() < kReleaseGilBytes) {
-    status = client.submit(spec, payload, results);
-  } else {
-    Py_BEGIN_ALLOW_THREADS status = client.submit(spec, payload, results);
-    Py_END_ALLOW_THREADS
-  }
-  PyObject* wrapped = nullptr;
-  if (status)
-    wrapped = wrap_results(results);
-  else
-    raise(status.error());
-  spare = std::move(results);
-  return wrapped;
+// What .remote() returns of a task with a stream; takes over the references.
+PyObject* wrap_stream(const TaskSpec& spec, const std::vector<Ref>& results) {
+  Owned task(make_object_ref(results[0])), cell(make_object_ref(results[1]));
+  PyObject* type = python_object("generators", "ObjectRefGenerator");
+  if (!task || !cell || type == nullptr) return nullptr;
+  return PyObject_CallFunction(type, "OOO", task.get(), cell.get(), spec.window != 0 ? Py_True : Py_False);
 }
 
 // engine.<verb>(*args, **kwargs) for an engine that is not the embedded one.
@@ -78,23 +57,25 @@ PyObject* function_remote(PyObject* object, PyObject* const* args, Py_ssize_t na
   }
   Encoder encoder;
   if (!encoder.call(nullptr, 0, args, nargs, kwnames)) return nullptr;
-  return submit(*client, self->spec, encoder.finish(kCodecArgs));
+  return submit_encoded(*client, self->spec, encoder.finish(kCodecArgs));
 }
 
-// _bind(function ref, resources, num_returns, max_retries, retry_exceptions)
+// _bind(function ref, resources, num_returns, max_retries, retry_exceptions, window)
 PyObject* function_bind(PyObject* object, PyObject* args) {
   auto* self = reinterpret_cast<RemoteFunctionObject*>(object);
   PyObject* ref;
-  int resources, num_returns, max_retries, retry_exceptions;
-  if (!PyArg_ParseTuple(args, "Oiiip", &ref, &resources, &num_returns, &max_retries, &retry_exceptions)) return nullptr;
+  int resources, num_returns, max_retries, retry_exceptions, window;
+  if (!PyArg_ParseTuple(args, "Oiiipi", &ref, &resources, &num_returns, &max_retries, &retry_exceptions, &window))
+    return nullptr;
   const Ref* function = checked_ref(ref, "_bind");
   if (function == nullptr) return nullptr;
   self->spec = TaskSpec{.kind = Kind::kTask,
                         .function = *function,
                         .resources = static_cast<std::uint16_t>(resources),
-                        .num_returns = static_cast<std::uint16_t>(num_returns),
                         .max_retries = static_cast<std::int16_t>(max_retries),
-                        .options = retry_exceptions ? kRetryExceptions : std::uint8_t{0}};
+                        .options = retry_exceptions ? kRetryExceptions : std::uint8_t{0},
+                        .window = static_cast<std::uint16_t>(window)};
+  set_num_returns(self->spec, num_returns);
   self->session = state().session;
   Py_RETURN_NONE;
 }
@@ -107,136 +88,6 @@ PyObject* function_new(PyTypeObject* type, PyObject*, PyObject*) {
     new (&self->spec) TaskSpec();
   }
   return object;
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// ActorHandle and its methods.
-
-struct ActorMethodObject {
-  PyObject_HEAD PyObject* handle;
-  PyObject* name;
-  int num_returns;
-};
-PyTypeObject* actor_method_type = nullptr;
-
-PyObject* make_actor_method(PyObject* handle, PyObject* name, int num_returns) {
-  auto* self = PyObject_New(ActorMethodObject, actor_method_type);
-  if (self == nullptr) return nullptr;
-  self->handle = Py_NewRef(handle);
-  self->name = Py_NewRef(name);
-  self->num_returns = num_returns;
-  return reinterpret_cast<PyObject*>(self);
-}
-
-void actor_method_dealloc(PyObject* object) {
-  auto* self = reinterpret_cast<ActorMethodObject*>(object);
-  PyTypeObject* type = Py_TYPE(object);
-  Py_DECREF(self->handle);
-  Py_DECREF(self->name);
-  PyObject_Free(object);
-  Py_DECREF(type);
-}
-
-PyObject* actor_method_remote(PyObject* object, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
-  auto* self = reinterpret_cast<ActorMethodObject*>(object);
-  auto* handle = reinterpret_cast<ActorHandleObject*>(self->handle);
-  Client* client = state().client;
-  if (client == nullptr || handle->session != state().session) {
-    PyErr_SetString(PyExc_ValueError,
-                    "this actor handle belongs to a runtime that has been shut down: create the actor again");
-    return nullptr;
-  }
-  Py_ssize_t size = 0;
-  const char* name = PyUnicode_AsUTF8AndSize(self->name, &size);
-  if (name == nullptr) return nullptr;
-  Encoder encoder;
-  if (!encoder.call(name, size, args, nargs, kwnames)) return nullptr;
-  TaskSpec spec{
-      .kind = Kind::kActorCall,
-      .actor = handle->slot,
-      .num_returns = static_cast<std::uint16_t>(self->num_returns),
-      .max_retries = static_cast<std::int16_t>(client->process().control().actor[handle->slot].max_task_retries)};
-  return submit(*client, spec, encoder.finish(kCodecArgs));
-}
-
-PyObject* actor_method_options(PyObject* object, PyObject* args, PyObject* kwargs) {
-  auto* self = reinterpret_cast<ActorMethodObject*>(object);
-  static const char* names[] = {"num_returns", nullptr};
-  int num_returns = self->num_returns;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$i:options", const_cast<char**>(names), &num_returns))
-    return nullptr;
-  if (num_returns < 0 || num_returns > 1000) {
-    PyErr_Format(PyExc_ValueError, "num_returns=%d: it must be between 0 and 1000", num_returns);
-    return nullptr;
-  }
-  return make_actor_method(self->handle, self->name, num_returns);
-}
-
-PyObject* actor_method_call(PyObject* object, PyObject*, PyObject*) {
-  auto* self = reinterpret_cast<ActorMethodObject*>(object);
-  return PyErr_Format(PyExc_TypeError, "methods of actors are not called directly: use handle.%U.remote()", self->name);
-}
-
-PyObject* handle_getattro(PyObject* object, PyObject* name) {
-  auto* self = reinterpret_cast<ActorHandleObject*>(object);
-  static PyObject* methods_key = PyUnicode_InternFromString("methods");
-  PyObject* methods = PyDict_GetItemWithError(self->info, methods_key);
-  if (methods != nullptr) {
-    PyObject* num_returns = PyDict_GetItemWithError(methods, name);
-    if (num_returns != nullptr) return make_actor_method(object, name, static_cast<int>(PyLong_AsLong(num_returns)));
-  }
-  if (PyErr_Occurred()) return nullptr;
-  PyObject* found = PyObject_GenericGetAttr(object, name);
-  if (found == nullptr && PyErr_ExceptionMatches(PyExc_AttributeError))
-    PyErr_Format(PyExc_AttributeError, "actor %U has no method %R", PyDict_GetItemString(self->info, "class_name"),
-                 name);
-  return found;
-}
-
-void handle_dealloc(PyObject* object) {
-  auto* self = reinterpret_cast<ActorHandleObject*>(object);
-  if (self->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
-  if (state().client != nullptr && self->session == state().session) state().client->process().release(self->creation);
-  PyTypeObject* type = Py_TYPE(object);
-  Py_DECREF(self->info);
-  PyObject_Free(object);
-  Py_DECREF(type);
-}
-
-Py_hash_t handle_hash(PyObject* object) {
-  auto* self = reinterpret_cast<ActorHandleObject*>(object);
-  return static_cast<Py_hash_t>((std::uint64_t{self->creation.generation} << 20 ^ self->creation.index) &
-                                0x7fffffffffffffff);
-}
-
-PyObject* handle_compare(PyObject* a, PyObject* b, int op) {
-  if ((op != Py_EQ && op != Py_NE) || Py_TYPE(a) != actor_handle_type || Py_TYPE(b) != actor_handle_type)
-    Py_RETURN_NOTIMPLEMENTED;
-  auto* x = reinterpret_cast<ActorHandleObject*>(a);
-  auto* y = reinterpret_cast<ActorHandleObject*>(b);
-  bool equal = x->creation == y->creation && x->session == y->session;
-  return PyBool_FromLong(equal == (op == Py_EQ));
-}
-
-PyObject* handle_repr(PyObject* object) {
-  auto* self = reinterpret_cast<ActorHandleObject*>(object);
-  return PyUnicode_FromFormat("Actor(%U, %08x%08x)", PyDict_GetItemString(self->info, "class_name"),
-                              self->creation.generation, self->creation.index);
-}
-
-PyObject* handle_itself(PyObject* object, PyObject*) {
-  return Py_NewRef(object);
-}
-
-PyObject* handle_id(PyObject* object, void*) {
-  auto* self = reinterpret_cast<ActorHandleObject*>(object);
-  return PyUnicode_FromFormat("%08x%08x", self->creation.generation, self->creation.index);
-}
-PyObject* handle_slot(PyObject* object, void*) {
-  return PyLong_FromUnsignedLong(reinterpret_cast<ActorHandleObject*>(object)->slot);
-}
-PyObject* handle_info(PyObject* object, void*) {
-  return Py_NewRef(reinterpret_cast<ActorHandleObject*>(object)->info);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -262,8 +113,10 @@ bool deadline_of(PyObject* timeout, std::int64_t& deadline) {
 
 // Waits without the GIL; Python's signal handlers run in between. False: exception set, kTimeout included as
 // `timed_out`.
-bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::int64_t deadline, bool& timed_out) {
+bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::int64_t deadline, bool& timed_out,
+           const char* verb) {
   timed_out = false;
+  if (state().current_call != nullptr && (deadline < 0 || deadline > Client::now_ns())) warn_if_on_loop(verb);
   for (;;) {
     WaitResult result;
     bool stopping;
@@ -298,6 +151,12 @@ void raise_timeout(PyObject* timeout, std::size_t unfinished, std::size_t total)
                  unfinished, total);
 }
 
+bool is_generator(PyObject* object) {
+  if (is_object_ref(object)) return false;
+  PyObject* type = python_object("generators", "ObjectRefGenerator");
+  return type != nullptr && PyObject_IsInstance(object, type) == 1;
+}
+
 PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   if (state().engine != nullptr) return delegate("get", nullptr, args, nargs, kwnames);
   PyObject* timeout = nullptr;
@@ -319,7 +178,7 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
     const Ref* ref = checked_ref(args[0], "get()");
     if (ref == nullptr) return nullptr;
     if (!client->process().done(*ref)) {
-      if (!await(*client, {ref, 1}, 1, deadline, timed_out)) return nullptr;
+      if (!await(*client, {ref, 1}, 1, deadline, timed_out, "get")) return nullptr;
       if (timed_out) {
         raise_timeout(timeout, 1, 1);
         return nullptr;
@@ -327,9 +186,11 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
     }
     return decode_object(*client, *ref);
   }
-  if (!PyList_Check(args[0]) && !PyTuple_Check(args[0]))
+  if (!PyList_Check(args[0]) && !PyTuple_Check(args[0])) {
+    if (is_generator(args[0])) return Py_NewRef(args[0]);  // as Ray does
     return PyErr_Format(PyExc_TypeError, "get() takes an ObjectRef or a list of them, not %.200s",
                         Py_TYPE(args[0])->tp_name);
+  }
   Owned items(PySequence_Tuple(args[0]));  // the list may change while we wait
   if (!items) return nullptr;
   Py_ssize_t count = PyTuple_GET_SIZE(items.get());
@@ -344,7 +205,7 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
   for (Py_ssize_t i = 0; i < count; ++i) {
     Ref ref = refs[static_cast<std::size_t>(i)];
     if (!client->process().done(ref)) {
-      if (!await(*client, {&ref, 1}, 1, deadline, timed_out)) return nullptr;
+      if (!await(*client, {&ref, 1}, 1, deadline, timed_out, "get")) return nullptr;
       if (timed_out) {
         std::size_t unfinished = 0;
         for (Ref r : refs) unfinished += !client->process().done(r);
@@ -405,7 +266,18 @@ bool wait_arguments(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames, 
   return false;
 }
 
-// The references of the list, each once; false with an exception set.
+// The list with references in the place of the generators in it, each to what it yields next. Null with an exception set.
+Owned without_generators(PyObject* list) {
+  Owned own(PyList_GetSlice(list, 0, PyList_GET_SIZE(list)));
+  for (Py_ssize_t i = 0; own && i < PyList_GET_SIZE(own.get()); ++i) {
+    if (!is_generator(PyList_GET_ITEM(own.get(), i))) continue;
+    PyObject* next = PyObject_GetAttrString(PyList_GET_ITEM(own.get(), i), "_awaited");
+    if (next == nullptr || PyList_SetItem(own.get(), i, next) != 0) return Owned();
+  }
+  return own;
+}
+
+// The references of the list, each once; false with an exception set, or without one: generators are among them.
 bool refs_of_list(PyObject* list, std::vector<Ref>& refs) {
   thread_local std::vector<std::uint32_t> seen;  // round in which an entry was met: how duplicates are found
   thread_local std::uint32_t round = 0;
@@ -422,7 +294,8 @@ bool refs_of_list(PyObject* list, std::vector<Ref>& refs) {
   for (Py_ssize_t i = 0; i < count; ++i) {
     PyObject* item = PyList_GET_ITEM(list, i);
     auto* object = reinterpret_cast<ObjectRefObject*>(item);
-    if ((Py_TYPE(item) != object_ref_type || object->session != session) && checked_ref(item, "wait()") == nullptr)
+    if ((Py_TYPE(item) != object_ref_type || object->session != session) &&
+        (is_generator(item) || checked_ref(item, "wait()") == nullptr))
       return false;
     const Ref ref = object->ref;
     if (seen_at[ref.index] == round) {
@@ -469,7 +342,12 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
 
   const Py_ssize_t count = PyList_GET_SIZE(list);
   thread_local std::vector<Ref> refs;
-  if (!refs_of_list(list, refs)) return nullptr;
+  Owned references;  // in place of generators; what they yield next is kept alive by it
+  if (!refs_of_list(list, refs)) {
+    if (PyErr_Occurred()) return nullptr;
+    references = without_generators(list);
+    if (!references || !refs_of_list(references.get(), refs)) return nullptr;
+  }
   if (count > 0 && (num_returns < 1 || num_returns > count))
     return PyErr_Format(PyExc_ValueError, "num_returns=%zd: it must be between 1 and the %zd references given",
                         num_returns, count);
@@ -492,7 +370,7 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
     list = own_list.get();
     std::vector<Ref> own = std::move(refs);
     bool timed_out = false;
-    if (!await(*client, own, static_cast<std::size_t>(num_returns), deadline, timed_out)) return nullptr;
+    if (!await(*client, own, static_cast<std::size_t>(num_returns), deadline, timed_out, "wait")) return nullptr;
     refs = std::move(own);
     look();
   }
@@ -501,17 +379,34 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
 
 }  // namespace
 
-PyObject* reduce_actor(PyObject* self, PyObject*);  // encoder.cc
+void set_num_returns(TaskSpec& spec, int num_returns) {
+  constexpr int kStreamingReturns = -1, kDynamicReturns = -2;  // options.py
+  spec.num_returns = num_returns == 0 ? 0 : static_cast<std::uint16_t>(std::max(num_returns, 1));
+  if (num_returns == kStreamingReturns) spec.options |= kStreaming;
+  if (num_returns == kDynamicReturns) spec.options |= kDynamic;
+}
 
-PyObject* make_actor_handle(Ref creation, std::uint32_t slot, PyObject* info) {
-  auto* self = PyObject_New(ActorHandleObject, actor_handle_type);
-  if (self == nullptr) return nullptr;
-  self->session = state().session;
-  self->creation = creation;
-  self->slot = slot;
-  self->info = Py_NewRef(info);
-  self->weakrefs = nullptr;
-  return reinterpret_cast<PyObject*>(self);
+PyObject* submit_encoded(Client& client, const TaskSpec& spec, const Payload& payload) {
+  // Storage for the next call, moved out while it is used: making the list below may run the collector, and with it a
+  // finalizer that submits.
+  thread_local std::vector<Ref> spare;
+  std::vector<Ref> results = std::move(spare);
+  results.clear();
+  base::Status status;
+  if (state().current_call != nullptr) current_task();
+  if (payload.size() < kReleaseGilBytes) {
+    status = client.submit(spec, payload, results);
+  } else {
+    Py_BEGIN_ALLOW_THREADS status = client.submit(spec, payload, results);
+    Py_END_ALLOW_THREADS
+  }
+  PyObject* wrapped = nullptr;
+  if (status)
+    wrapped = (spec.options & kStreaming) == 0 ? wrap_results(results) : wrap_stream(spec, results);
+  else
+    raise(status.error());
+  spare = std::move(results);
+  return wrapped;
 }
 
 bool init_calls(PyObject* module) {
@@ -530,46 +425,7 @@ bool init_calls(PyObject* module) {
       {Py_tp_new, reinterpret_cast<void*>(function_new)}, {Py_tp_methods, function_methods}, {0, nullptr}};
   static PyType_Spec function_spec = {"daybreak._core.runtime.RemoteFunctionBase", sizeof(RemoteFunctionObject), 0,
                                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, function_slots};
-  if (add_type(&function_spec, "RemoteFunctionBase") == nullptr) return false;
-
-  static PyMethodDef method_methods[] = {
-      {"remote", fastcall(actor_method_remote), METH_FASTCALL | METH_KEYWORDS,
-       "remote(*args, **kwargs)\n--\n\nSubmits a call to the actor; returns an ObjectRef at once."},
-      {"options", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(actor_method_options)),
-       METH_VARARGS | METH_KEYWORDS, "options(*, num_returns)\n--\n\nThe same method with another number of results."},
-      {nullptr, nullptr, 0, nullptr}};
-  static PyType_Slot method_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(actor_method_dealloc)},
-                                       {Py_tp_call, reinterpret_cast<void*>(actor_method_call)},
-                                       {Py_tp_methods, method_methods},
-                                       {0, nullptr}};
-  static PyType_Spec method_spec = {"daybreak.ActorMethod", sizeof(ActorMethodObject), 0,
-                                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, method_slots};
-  actor_method_type = add_type(&method_spec, "ActorMethod");
-
-  static PyMethodDef handle_methods[] = {{"__copy__", handle_itself, METH_NOARGS, nullptr},
-                                         {"__deepcopy__", handle_itself, METH_O, nullptr},
-                                         {"__reduce__", reduce_actor, METH_NOARGS, nullptr},
-                                         {nullptr, nullptr, 0, nullptr}};
-  static PyGetSetDef handle_getset[] = {{"_actor_id", handle_id, nullptr, "16 hexadecimal digits", nullptr},
-                                        {"_slot", handle_slot, nullptr, nullptr, nullptr},
-                                        {"_info", handle_info, nullptr, nullptr, nullptr},
-                                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
-  static PyMemberDef handle_members[] = {
-      {"__weaklistoffset__", T_PYSSIZET, offsetof(ActorHandleObject, weakrefs), READONLY, nullptr},
-      {nullptr, 0, 0, 0, nullptr}};
-  static PyType_Slot handle_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
-                                       {Py_tp_getattro, reinterpret_cast<void*>(handle_getattro)},
-                                       {Py_tp_hash, reinterpret_cast<void*>(handle_hash)},
-                                       {Py_tp_richcompare, reinterpret_cast<void*>(handle_compare)},
-                                       {Py_tp_repr, reinterpret_cast<void*>(handle_repr)},
-                                       {Py_tp_methods, handle_methods},
-                                       {Py_tp_getset, handle_getset},
-                                       {Py_tp_members, handle_members},
-                                       {0, nullptr}};
-  static PyType_Spec handle_spec = {"daybreak.ActorHandle", sizeof(ActorHandleObject), 0,
-                                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, handle_slots};
-  actor_handle_type = add_type(&handle_spec, "ActorHandle");
-  if (actor_method_type == nullptr || actor_handle_type == nullptr) return false;
+  if (add_type(&function_spec, "RemoteFunctionBase") == nullptr || !init_actors(module)) return false;
 
   static PyMethodDef verbs[] = {
       {"get", fastcall(verb_get), METH_FASTCALL | METH_KEYWORDS,

@@ -58,6 +58,7 @@ struct State {
   PyObject* engine = nullptr;          // another engine than the embedded one (runtime/engine.py); the verbs go there
   bool is_worker = false;
   bool in_actor = false;
+  PyObject* current_call = nullptr;  // coroutine actor: the context variable that says whose call runs
   std::uint32_t actor_slot = 0;
   std::atomic<int> waiting{0};  // threads in get or wait
   std::int64_t views = 0;       // arrays and buffers that look at the store
@@ -71,6 +72,11 @@ Client* client_or_init();
 void raise(const base::Error& error);
 // daybreak.runtime.<module>.<name>, borrowed for ever; null with an exception set.
 PyObject* python_object(const char* module, const char* name);
+
+// Client::current_task, set anew where it follows the context and not the thread: in a coroutine actor.
+std::uint32_t current_task();
+// Says once that a coroutine waits in `verb` and holds up all others; nothing elsewhere.
+void warn_if_on_loop(const char* verb);
 
 // -- ObjectRef --------------------------------------------------------------------------------------------------------
 struct ObjectRefObject {
@@ -89,14 +95,16 @@ struct ActorHandleObject {
   PyObject_HEAD std::uint64_t session;
   Ref creation;
   std::uint32_t slot;
-  PyObject* info;  // dict: class name, methods {name: num_returns}, max_task_retries, ...
+  PyObject* info;  // dict: class name, methods {name: how they are called}, concurrency groups, ...
   PyObject* weakrefs;
+  std::int32_t max_pending_calls;  // 0: any number
 };
 extern PyTypeObject* actor_handle_type;
 PyObject* make_actor_handle(Ref creation, std::uint32_t slot, PyObject* info);
 
 // -- values -----------------------------------------------------------------------------------------------------------
-inline constexpr std::uint64_t kLargeArgBytes = 100 * 1024;  // a larger argument becomes an object of its own
+inline constexpr std::uint64_t kReleaseGilBytes = 256 * 1024;  // copying this much takes longer than giving up the GIL
+inline constexpr std::uint64_t kLargeArgBytes = 100 * 1024;    // a larger argument becomes an object of its own
 
 // Collects a Payload from Python objects. Keeps what it refers to alive until it is destroyed. GIL held throughout.
 class Encoder {

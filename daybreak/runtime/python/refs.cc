@@ -114,6 +114,46 @@ PyObject* ref_binary(PyObject* self, PyObject*) {
   return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(parts), sizeof parts);
 }
 
+// No object: what a generator gives when its next item is not there in time.
+PyObject* ref_nil(PyObject*, PyObject*) {
+  auto* self = PyObject_New(ObjectRefObject, object_ref_type);
+  if (self == nullptr) return nullptr;
+  self->session = 0;
+  self->ref = kNoRef;
+  return reinterpret_cast<PyObject*>(self);
+}
+
+PyObject* ref_is_nil(PyObject* object, PyObject*) {
+  return PyBool_FromLong(reinterpret_cast<ObjectRefObject*>(object)->ref == kNoRef);
+}
+
+PyObject* id_of(const char* type, const std::string& text) {
+  PyObject* make = python_object("ids", type);
+  return make == nullptr ? nullptr : PyObject_CallFunction(make, "s", text.c_str());
+}
+
+PyObject* ref_task_id(PyObject* object, PyObject*) {
+  const Ref* ref = checked_ref(object, "task_id()");
+  if (ref == nullptr) return nullptr;
+  Entry& e = state().client->process().entry(ref->index);
+  const Ref task = e.kind == Kind::kReturn ? e.task : *ref;
+  return id_of("TaskID", fmt::format("{:016x}{:08x}{:08x}", state().session, task.generation, task.index));
+}
+
+PyObject* ref_job_id(PyObject* object, PyObject*) {
+  return id_of("JobID", fmt::format("{:016x}", reinterpret_cast<ObjectRefObject*>(object)->session));
+}
+
+PyObject* ref_as_future(PyObject* self, PyObject*) {
+  PyObject* make = python_object("futures", "asyncio_future_of");
+  return make == nullptr ? nullptr : PyObject_CallOneArg(make, self);
+}
+
+PyObject* ref_on_completed(PyObject* self, PyObject* callback) {
+  PyObject* call = python_object("futures", "call_when_done");
+  return call == nullptr ? nullptr : PyObject_CallFunctionObjArgs(call, self, callback, nullptr);
+}
+
 PyObject* ref_repr(PyObject* self) {
   return PyUnicode_FromFormat("ObjectRef(%s)", hex_of(self).c_str());
 }
@@ -147,6 +187,13 @@ bool init_refs(PyObject* module) {
       {"hex", ref_hex, METH_NOARGS, "The reference as 32 hexadecimal digits, unique in all sessions."},
       {"binary", ref_binary, METH_NOARGS, "The reference as 16 bytes, unique in all sessions."},
       {"future", ref_future, METH_NOARGS, "A concurrent.futures.Future that gets the value or the exception."},
+      {"as_future", ref_as_future, METH_NOARGS,
+       "An asyncio.Future of the running loop for the value or the exception."},
+      {"task_id", ref_task_id, METH_NOARGS, "Of the task that makes the object."},
+      {"job_id", ref_job_id, METH_NOARGS, "Of the session."},
+      {"nil", ref_nil, METH_NOARGS | METH_STATIC, "A reference to no object."},
+      {"is_nil", ref_is_nil, METH_NOARGS, "Whether it is a reference to no object."},
+      {"_on_completed", ref_on_completed, METH_O, nullptr},
       {"__copy__", itself, METH_NOARGS, nullptr},
       {"__deepcopy__", itself, METH_O, nullptr},
       {"__reduce__", reduce_reference, METH_NOARGS, nullptr},

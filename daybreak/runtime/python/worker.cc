@@ -1,15 +1,13 @@
 // A worker's or an actor's main loop: runs Python code for tasks that WorkerLoop claims.
+#include "daybreak/runtime/python/worker.h"
+
 #include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cstring>
 #include <unordered_map>
-
-#include "daybreak/runtime/native.h"
-#include "daybreak/runtime/python/common.h"
 
 namespace daybreak::runtime::python {
 
@@ -17,15 +15,17 @@ namespace {
 
 constexpr std::size_t kFunctionCache = 4096;  // functions that a worker keeps loaded
 
-struct Function {
-  PyObject* callable = nullptr;
-  PyObject* retry_on = nullptr;  // None or a tuple of exception classes
-  NativeFunction native = nullptr;
-};
-
 PyObject* actor_instance = nullptr;
-std::atomic<bool> actor_leaves{false};  // a method raised SystemExit
-bool is_fork_of_task = false;           // a task has forked, and this is its child
+bool forked_by_task = false;            // a task has forked, and this is its child
+thread_local bool main_thread = false;  // which a cancellation interrupts
+
+// Of one concurrency group of a threaded actor. Guarded by the GIL.
+struct GroupThreads {
+  std::uint32_t limit = 1;
+  std::uint32_t started = 1;
+  std::uint32_t waiting = 0;
+};
+std::vector<GroupThreads> group_threads;  // empty: calls run one after the other on the main thread
 
 Function* load_function(Client& client, Ref ref) {
   static std::unordered_map<std::uint64_t, Function> cache;
@@ -55,7 +55,9 @@ Function* load_function(Client& client, Ref ref) {
     PyObject* enter = python_object("serialization", "enter_world");
     Owned pair(enter == nullptr ? nullptr : decode_function(client, ref, enter));
     if (!pair) return nullptr;
-    if (!PyArg_ParseTuple(pair.get(), "OO", &function.callable, &function.retry_on)) return nullptr;
+    if (!PyArg_ParseTuple(pair.get(), "OOI", &function.callable, &function.retry_on, &function.calls_left))
+      return nullptr;
+    function.limited = function.calls_left > 0;
     Py_INCREF(function.callable);
     Py_INCREF(function.retry_on);
   }
@@ -85,193 +87,12 @@ PyObject* special_method(const std::string& name) {
   return method;
 }
 
-// Every result of a task, the further ones first, so that the first can be relied on to come last.
-template <typename F>
-void for_each_result(Process& p, std::uint32_t index, F&& f) {
-  for (Ref sibling : p.further_results(index))
-    if (p.claim_pending(sibling)) f(sibling.index);
-  f(index);
-}
-
-// The pending Python exception as what is sent instead of a value: a dict. Null without an exception set: it could not
-// be made.
-Owned take_exception(const char* where, PyObject* callable) {
-  PyObject *type, *value, *trace;
-  PyErr_Fetch(&type, &value, &trace);
-  PyErr_NormalizeException(&type, &value, &trace);
-  Owned own_type(type), own_value(value), own_trace(trace);
-  if (trace != nullptr) PyException_SetTraceback(value, trace);
-  PyObject* describe = python_object("exceptions", "_to_payload");
-  Owned payload(describe == nullptr
-                    ? nullptr
-                    : PyObject_CallFunction(describe, "OsO", value, where, callable == nullptr ? Py_None : callable));
-  if (!payload) PyErr_Clear();
-  return payload;
-}
-
-// Writes it as the value of the object; without the exception itself where the store has no room for that. False: not
-// even so.
-bool set_exception(Client& client, std::uint32_t at, PyObject* payload) {
-  if (payload == nullptr) return false;
-  for (bool whole : {true, false}) {
-    PyObject* shorten = whole ? nullptr : python_object("exceptions", "_without_cause");
-    Owned shorter(shorten == nullptr ? nullptr : PyObject_CallOneArg(shorten, payload));
-    Encoder encoder;
-    if ((whole || shorter) && encoder.item(whole ? payload : shorter.get()) &&
-        client.set_value(at, encoder.finish(kCodecException)))
-      return true;
-    PyErr_Clear();
-  }
-  return false;
-}
-
-// The pending Python exception as the results of the task.
-void publish_exception(Client& client, std::uint32_t index, const char* where, PyObject* callable) {
-  Owned payload = take_exception(where, callable);
-  if (!payload)
-    return client.fail(index, ErrorKind::kRuntime, "the task raised an exception that could not be recorded");
-  for_each_result(client.process(), index, [&](std::uint32_t at) {
-    if (client.process().entry(at).value.where != kNowhere) client.process().drop_value(at);
-    if (set_exception(client, at, payload.get())) {
-      client.process().entry(at).error = ErrorKind::kUser;
-      client.process().publish(at, true);
-    } else {
-      client.process().publish_error(at, ErrorKind::kStoreFull,
-                                     "the object store is too full even for the task's exception");
-    }
-  });
-}
-
-// Writes one result; false with an exception set.
-bool store(Client& client, std::uint32_t index, PyObject* object) {
-  Encoder encoder;
-  if (!encoder.item(object)) return false;
-  const Payload& payload = encoder.finish(kCodecItem);
-  base::Status stored;
-  if (payload.size() < 256 * 1024) {
-    stored = client.set_value(index, payload);
-  } else {
-    Py_BEGIN_ALLOW_THREADS stored = client.set_value(index, payload);
-    Py_END_ALLOW_THREADS
-  }
-  if (!stored) raise(stored.error());
-  return stored.has_value();
-}
-
-bool publish_result(Client& client, std::uint32_t index, PyObject* result) {
-  Process& p = client.process();
-  std::uint16_t count = p.entry(index).part.num_returns;
-  if (count <= 1) {
-    if (!store(client, index, count == 0 ? Py_None : result)) return false;
-    p.publish(index, false);
-    return true;
-  }
-  Owned items(PySequence_Fast(result, "a task with several results must return a sequence or a generator of them"));
-  if (!items) return false;
-  if (PySequence_Fast_GET_SIZE(items.get()) != count) {
-    PyErr_Format(PyExc_ValueError, "num_returns=%d, but the task returned %zd values", count,
-                 PySequence_Fast_GET_SIZE(items.get()));
-    return false;
-  }
-  std::vector<Ref> further = p.further_results(index);
-  // All are written before any is published: a failure in the middle fails all.
-  std::vector<std::uint32_t> claimed;
-  bool ok = store(client, index, PySequence_Fast_GET_ITEM(items.get(), 0));
-  for (std::size_t i = 0; i < further.size() && ok; ++i) {
-    if (!p.claim_pending(further[i])) continue;
-    claimed.push_back(further[i].index);
-    ok = store(client, further[i].index, PySequence_Fast_GET_ITEM(items.get(), static_cast<Py_ssize_t>(i + 1)));
-  }
-  if (!ok) {
-    for (std::uint32_t at : claimed) {
-      if (p.entry(at).value.where != kNowhere) p.drop_value(at);
-      p.revert(at, Phase::kPending);
-    }
-    return false;
-  }
-  for (std::uint32_t at : claimed) p.publish(at, false);
-  p.publish(index, false);
-  return true;
-}
-
-// The task fails as its dependency did.
-void pass_error_on(Client& client, std::uint32_t index, Ref from) {
-  Process& p = client.process();
-  for_each_result(p, index, [&](std::uint32_t at) {
-    Entry& source = p.entry(from.index);
-    Payload payload;
-    auto bytes = p.value(from.index);
-    auto refs = p.value_refs(from.index);
-    payload.pieces.push_back({bytes.data(), bytes.size(), 1});
-    payload.refs.assign(refs.begin(), refs.end());
-    payload.codec = source.value.codec;
-    if (client.set_value(at, payload)) {
-      p.entry(at).error = source.error;
-      p.publish(at, true);
-    } else {
-      p.publish_error(at, ErrorKind::kStoreFull, "the object store is too full even for the error of a dependency");
-    }
-  });
-}
-
-bool should_retry(Client& client, std::uint32_t index, const Function* function) {
-  Entry& e = client.process().entry(index);
-  if (function == nullptr || (e.part.options & kRetryExceptions) == 0 || e.part.retries_left == 0) return false;
-  if (PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) return false;
-  return function->retry_on == Py_None || PyErr_ExceptionMatches(function->retry_on);
-}
-
-// False with an exception set that says what to do: the function was async, or a generator.
-bool can_be_a_result(PyObject* result, std::uint16_t num_returns, const std::string& method, PyObject* callable) {
-  const bool coroutine = PyCoro_CheckExact(result), async_generator = PyAsyncGen_CheckExact(result);
-  if (!coroutine && !async_generator && (num_returns != 1 || !PyGen_CheckExact(result))) return true;
-  Owned name;
-  if (callable == nullptr) {
-    name = Owned(PyUnicode_FromString(method.c_str()));
-  } else if (PyObject* name_of = python_object("tasks", "name_of"); name_of != nullptr) {
-    name = Owned(PyObject_CallOneArg(name_of, callable));
-  }
-  if (!name) return false;
-  if (coroutine) {
-    Owned closed(PyObject_CallMethod(result, "close", nullptr));  // or it would say that nobody awaited it
-    PyErr_Clear();
-    PyErr_Format(PyExc_TypeError,
-                 "%U is a coroutine function, which this version does not run: make it an ordinary one that calls "
-                 "asyncio.run(...)%s",
-                 name.get(), callable == nullptr ? ", or give the actor max_concurrency=N for N threads" : "");
-  } else if (async_generator) {
-    PyErr_Format(
-        PyExc_TypeError,
-        "%U is an async generator, which this version does not run: make it an ordinary function that collects "
-        "the items with asyncio.run(...) and returns a list",
-        name.get());
-  } else {
-    PyErr_Format(PyExc_TypeError,
-                 "%U is a generator, and a generator stays in its process: return a list, or give num_returns=N for N "
-                 "references to its N items",
-                 name.get());
-  }
-  return false;
-}
-
-// repr() of the code of the pending SystemExit, which is cleared.
-std::string exit_code_text() {
-  PyObject *type, *value, *trace;
-  PyErr_Fetch(&type, &value, &trace);
-  PyErr_NormalizeException(&type, &value, &trace);
-  Owned own_type(type), own_value(value), own_trace(trace);
-  Owned code(PyObject_GetAttrString(value, "code"));
-  Owned text(code ? PyObject_Repr(code.get()) : nullptr);
-  const char* utf8 = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
-  std::string result = utf8 == nullptr ? "" : std::string(utf8).substr(0, 200);
-  PyErr_Clear();
-  return result;
-}
-
 void run_native(Client& client, std::uint32_t index, NativeFunction function) {
   NativeCall call(client, index);
   base::Status status;
-  Py_BEGIN_ALLOW_THREADS status = call.prepare();
+  if ((client.process().entry(index).part.options & (kStreaming | kDynamic)) != 0)
+    status = base::fail(base::Code::kInvalidArgument, "a C++ function yields nothing: num_returns must be a number");
+  Py_BEGIN_ALLOW_THREADS if (status) status = call.prepare();
   if (status) status = function(call);
   if (status) status = call.store();
   Py_END_ALLOW_THREADS if (status) {
@@ -290,31 +111,6 @@ bool assign_gpus(std::uint64_t mask) {
                                    : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(mask)));
   return static_cast<bool>(assigned);
 }
-
-// What decode_call() gives: one reference to each value, and to the names.
-struct Arguments {
-  std::vector<PyObject*> values;  // the first is room for PY_VECTORCALL_ARGUMENTS_OFFSET, or for the actor's instance
-  PyObject* kwnames = nullptr;
-  Py_ssize_t positional = 0;
-  Ref failed;
-  bool dependency_failed = false;
-
-  Arguments() : values(std::move(spare)) {
-    values.clear();
-    values.push_back(nullptr);
-  }
-  Arguments(const Arguments&) = delete;
-  Arguments& operator=(const Arguments&) = delete;
-  ~Arguments() {
-    Py_XDECREF(kwnames);
-    for (PyObject* value : values) Py_XDECREF(value);
-    values.clear();
-    spare = std::move(values);
-  }
-
- private:
-  static inline thread_local std::vector<PyObject*> spare;  // whose memory the next one takes
-};
 
 // The method's or function's result: new, or null with an exception set, or with `arguments.dependency_failed`. Sets
 // `callable`, borrowed, to a special method.
@@ -339,62 +135,17 @@ PyObject* run_call(Client& client, std::uint32_t index, std::string& method, PyO
                                    static_cast<std::size_t>(arguments.positional) + 1, arguments.kwnames);
 }
 
-// SystemExit is set.
-void end_by_exit(Client& client, std::uint32_t index, bool actor_call) {
-  const std::string code = exit_code_text();
-  if (!actor_call)
-    return client.fail(
-        index, ErrorKind::kWorkerCrashed,
-        fmt::format("the task raised SystemExit({}): a task ends by returning (the worker was kept); raise "
-                    "another exception to report a failure",
-                    code));
-  // The scheduler must know that it is over before the caller does: a call that follows must not wait.
-  actor_leaves = true;
-  std::uint32_t none = 0;
-  client.process().control().actor[state().actor_slot].terminate.compare_exchange_strong(none, 1);
-  client.fail(index, ErrorKind::kActorDied, "the actor has left: its method raised SystemExit or called exit_actor()");
-}
-
-// By way of the scheduler: the push is one detectable step, after which the task is his whether we die or not, and he
-// knows what to do when the queue is full.
-void try_again(Process& p, std::uint32_t index) {
-  TaskPart& part = p.entry(index).part;
-  if (part.retries_left > 0) --part.retries_left;
-  part.set_attempt(part.attempt + 1);
-  part.set_target(0);
-  p.push(Process::kSchedulerList, index, Phase::kPending);
-  p.ring(kSchedulerProc);
-}
-
-// A call that gave no result: an exception is set, or a dependency had failed.
-void end_without_result(Client& client, std::uint32_t index, const Function* function, const char* where,
-                        PyObject* callable, const Arguments& arguments) {
-  Entry& e = client.process().entry(index);
-  if (arguments.dependency_failed) {
-    pass_error_on(client, index, arguments.failed);
-  } else if (e.load().has(runtime::State::kCancelled) && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-    PyErr_Clear();
-    client.cancel_claimed(index);
-  } else if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
-    end_by_exit(client, index, e.kind == Kind::kActorCall);
-  } else if (should_retry(client, index, function)) {
-    PyErr_Clear();
-    try_again(client.process(), index);
-  } else {
-    publish_exception(client, index, where, callable);
-  }
-}
-
 void run_python(Client& client, std::uint32_t index, const Function* function, bool ready) {
   const bool actor_call = client.process().entry(index).kind == Kind::kActorCall;
   thread_local std::string method;
   Arguments arguments;
   PyObject* callable = function == nullptr ? nullptr : function->callable;
   Owned result(ready ? run_call(client, index, method, callable, arguments) : nullptr);
-  if (is_fork_of_task) _exit(0);
-  if (result && !can_be_a_result(result.get(), client.process().entry(index).part.num_returns, method, callable))
-    result = Owned();
+  if (is_fork_of_task()) _exit(0);
   const char* where = actor_call ? method.c_str() : "";
+  if (result && yields(client.process().entry(index), result.get()))
+    return publish_yielded(client, index, function, where, callable, result.get(), arguments);
+  if (result && !can_be_a_result(result.get(), method, callable)) result = Owned();
   if (!result)
     end_without_result(client, index, function, where, callable, arguments);
   else if (!publish_result(client, index, result.get()))
@@ -405,7 +156,7 @@ void run_task(Client& client, std::uint32_t index) {
   Process& p = client.process();
   Entry& e = p.entry(index);
   Client::current_task = index + 1;
-  p.slot().running.store(index + 1, std::memory_order_relaxed);
+  if (main_thread) p.slot().running.store(index + 1, std::memory_order_relaxed);
   Function* function = nullptr;
   bool ready = true;
   if (e.kind != Kind::kActorCall) {
@@ -416,7 +167,9 @@ void run_task(Client& client, std::uint32_t index) {
     run_native(client, index, function->native);
   else
     run_python(client, index, function, ready);
-  p.slot().running.store(0, std::memory_order_relaxed);
+  // Between this task and the next it is seen; what is queued is for others.
+  if (function != nullptr && function->limited && --function->calls_left == 0) p.slot().asked_to_exit.store(1);
+  if (main_thread) p.slot().running.store(0, std::memory_order_relaxed);
   Client::current_task = 0;
 }
 
@@ -458,20 +211,34 @@ bool construct_actor(Client& client, std::uint32_t slot) {
   return false;
 }
 
+// Before a thread begins a call: if it was the last that waits for one, and more are allowed, there is another.
+void keep_one_waiting(GroupThreads& threads, std::size_t group) {
+  if (threads.waiting > 0 || threads.started >= threads.limit) return;
+  ++threads.started;  // before others run
+  PyObject* start = python_object("worker", "start_thread");
+  Owned started(start == nullptr ? nullptr : PyObject_CallFunction(start, "n", static_cast<Py_ssize_t>(group)));
+  if (started) return;
+  --threads.started;
+  PyErr_Clear();  // the machine has no more threads: those that there are go on
+}
+
 // Runs calls until there are no more. GIL held.
-void serve(Client& client, WorkerLoop& loop) {
+void serve(Client& client, WorkerLoop& loop, std::size_t group) {
+  GroupThreads* threads = group < group_threads.size() ? &group_threads[group] : nullptr;
   for (;;) {
     std::uint32_t index = 0;
-    WorkerLoop::Next next = loop.poll(index);
+    if (threads != nullptr) ++threads->waiting;
+    WorkerLoop::Next next = loop.poll(index, group);
     if (next == WorkerLoop::Next::kIdle) {
-      Py_BEGIN_ALLOW_THREADS next = loop.wait(index, -1);
+      Py_BEGIN_ALLOW_THREADS next = loop.wait(index, -1, group);
       Py_END_ALLOW_THREADS
     }
+    if (threads != nullptr) --threads->waiting;
     if (next == WorkerLoop::Next::kExit) return;
     if (next == WorkerLoop::Next::kTask) {
+      if (threads != nullptr) keep_one_waiting(*threads, group);
       run_task(client, index);
       loop.finished();
-      if (actor_leaves) return;
     }
     // An interrupt that came too late for its task.
     if (PyErr_CheckSignals() != 0) PyErr_Clear();
@@ -479,6 +246,20 @@ void serve(Client& client, WorkerLoop& loop) {
 }
 
 }  // namespace
+
+bool is_fork_of_task() {
+  return forked_by_task;
+}
+
+PyObject* this_actor() {
+  return actor_instance;
+}
+
+PyObject* method_of_actor(const std::string& name) {
+  if (name.starts_with("__ray_")) return Py_XNewRef(special_method(name));
+  PyObject* attribute = method_name(name);
+  return attribute == nullptr ? nullptr : PyObject_GetAttr(actor_instance, attribute);
+}
 
 // In the zygote; returns in a worker, with its slot.
 PyObject* zygote(PyObject*, PyObject*) {
@@ -492,7 +273,7 @@ PyObject* zygote(PyObject*, PyObject*) {
   return PyLong_FromUnsignedLong(proc);
 }
 
-// In a worker: binds it to its slot. (is_actor, concurrency)
+// In a worker: binds it to its slot. None, or of an actor (what its class says of it as JSON, max_concurrency).
 PyObject* enter_worker(PyObject*, PyObject* argument) {
   std::uint32_t proc = static_cast<std::uint32_t>(PyLong_AsUnsignedLong(argument));
   if (PyErr_Occurred()) return nullptr;
@@ -501,7 +282,7 @@ PyObject* enter_worker(PyObject*, PyObject* argument) {
   s.own_client = std::make_unique<Client>(*s.process);
   ProcSlot& slot = s.process->slot();
   slot.pid = getpid();
-  pthread_atfork(nullptr, nullptr, [] { is_fork_of_task = true; });
+  pthread_atfork(nullptr, nullptr, [] { forked_by_task = true; });
   bool actor = slot.kind == ProcKind::kActor;
   s.loop = std::make_unique<WorkerLoop>(*s.own_client, actor ? slot.actor : kNone);
   s.client = s.own_client.get();
@@ -511,8 +292,12 @@ PyObject* enter_worker(PyObject*, PyObject* argument) {
   s.in_actor = actor;
   s.actor_slot = actor ? slot.actor : 0;
   slot.status = ProcStatus::kAlive;
-  return Py_BuildValue("OI", actor ? Py_True : Py_False,
-                       actor ? s.segment->control().actor[slot.actor].concurrency : 1u);
+  main_thread = true;
+  if (!actor) Py_RETURN_NONE;
+  ActorSlot& of_actor = s.segment->control().actor[slot.actor];
+  const auto call = ValueReader(s.process->args(of_actor.creation.index)).call();
+  if (!call) return PyErr_Format(PyExc_RuntimeError, "the arguments of an actor's constructor are damaged");
+  return Py_BuildValue("s#I", call->method.data(), static_cast<Py_ssize_t>(call->method.size()), of_actor.concurrency);
 }
 
 // Constructs the actor; False when that failed.
@@ -523,10 +308,42 @@ PyObject* construct(PyObject*, PyObject*) {
   Py_RETURN_TRUE;
 }
 
-// Runs tasks on this thread until the process is to end.
-PyObject* serve_tasks(PyObject*, PyObject*) {
-  serve(*state().client, *state().loop);
+// (limits, coroutines, in_order): of an actor whose calls do not all run one after the other, the concurrency of each
+// group, the default one first.
+PyObject* set_groups(PyObject*, PyObject* arguments) {
+  PyObject* limits;
+  int coroutines, in_order;
+  if (!PyArg_ParseTuple(arguments, "O!pp", &PyList_Type, &limits, &coroutines, &in_order)) return nullptr;
+  const auto count = static_cast<std::size_t>(PyList_GET_SIZE(limits));
+  bool threads = false;
+  std::vector<GroupThreads> groups(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    groups[i].limit =
+        static_cast<std::uint32_t>(PyLong_AsUnsignedLong(PyList_GET_ITEM(limits, static_cast<Py_ssize_t>(i))));
+    threads = threads || groups[i].limit > 1 || count > 1;
+  }
+  if (PyErr_Occurred()) return nullptr;
+  using Concurrency = WorkerLoop::Concurrency;
+  if (!coroutines && threads) group_threads = std::move(groups);
+  state().loop->set_groups(count,
+                           coroutines ? Concurrency::kCoroutines
+                           : threads  ? Concurrency::kThreads
+                                      : Concurrency::kNone,
+                           in_order);
   Py_RETURN_NONE;
+}
+
+// Runs tasks on this thread until the process is to end, or of an actor the calls of a concurrency group.
+PyObject* serve_tasks(PyObject*, PyObject* group) {
+  const std::size_t number = PyLong_AsSize_t(group);
+  if (PyErr_Occurred()) return nullptr;
+  serve(*state().client, *state().loop, number);
+  Py_RETURN_NONE;
+}
+
+// Whether a method has ended the actor.
+PyObject* leaving(PyObject*, PyObject*) {
+  return PyBool_FromLong(state().loop != nullptr && state().loop->leaving());
 }
 
 // Whether the interrupt that has just come is meant for the task that runs.
@@ -541,10 +358,12 @@ bool init_worker(PyObject* module) {
   static PyMethodDef functions[] = {{"_zygote", zygote, METH_NOARGS, nullptr},
                                     {"_enter_worker", enter_worker, METH_O, nullptr},
                                     {"_construct", construct, METH_NOARGS, nullptr},
-                                    {"_serve", serve_tasks, METH_NOARGS, nullptr},
+                                    {"_set_groups", set_groups, METH_VARARGS, nullptr},
+                                    {"_serve", serve_tasks, METH_O, nullptr},
+                                    {"_leaving", leaving, METH_NOARGS, nullptr},
                                     {"_cancel_requested", cancel_requested, METH_NOARGS, nullptr},
                                     {nullptr, nullptr, 0, nullptr}};
-  return PyModule_AddFunctions(module, functions) == 0;
+  return PyModule_AddFunctions(module, functions) == 0 && init_coroutines(module);
 }
 
 }  // namespace daybreak::runtime::python

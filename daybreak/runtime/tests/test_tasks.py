@@ -141,7 +141,7 @@ def test_unknown_option_lists_the_valid_ones(ray: Any) -> None:
     f = ray.remote(len)
     with pytest.raises(ValueError, match="num_return_vals"):
         f.options(num_return_vals=1)
-    for bad in ({"num_cpus": -1}, {"num_returns": -1}, {"max_retries": -2}, {"num_returns": "streaming"}):
+    for bad in ({"num_cpus": -1}, {"num_returns": -1}, {"max_retries": -2}, {"num_returns": "lazy"}):
         with pytest.raises(ValueError):
             f.options(**bad)
     for bad_type in (
@@ -686,23 +686,6 @@ def test_a_reference_as_future_and_awaited(ray: Any) -> None:
         ) + await f.remote(100)
 
     assert asyncio.run(main()) == 110
-
-
-def test_coroutine_functions_are_refused_clearly(ray: Any) -> None:
-    @ray.remote
-    async def f() -> int:
-        return 1
-
-    with pytest.raises(TypeError, match="coroutine"):
-        ray.get(f.remote(), timeout=10)
-
-    @ray.remote
-    class A:
-        async def m(self) -> int:
-            return 1
-
-    with pytest.raises(TypeError, match="A.m is a coroutine function"):
-        A.remote()
 
 
 def test_old_references_say_that_their_runtime_is_gone() -> None:

@@ -267,39 +267,11 @@ def test_whatever_can_be_called_is_a_task_with_a_name(ray: Any, function: Any, n
 
 def test_result_that_cannot_be_one_says_what_to_do(ray: Any) -> None:
     @ray.remote
-    def numbers() -> Any:
-        yield 1
-        yield 2
-
-    @ray.remote
-    async def waits() -> int:
-        return 1
-
-    @ray.remote
-    async def streams() -> Any:
-        yield 1
-
-    @ray.remote
     def hides() -> Any:
         return {"items": (i for i in range(3))}
 
-    with pytest.raises(TypeError, match="numbers is a generator.*return a list.*num_returns=N"):
-        ray.get(numbers.remote())
-    assert ray.get(list(numbers.options(num_returns=2).remote())) == [1, 2]
-    with pytest.raises(TypeError, match="waits is a coroutine function.*asyncio.run"):
-        ray.get(waits.remote())
-    with pytest.raises(TypeError, match="streams is an async generator.*returns a list"):
-        ray.get(streams.remote())
     with pytest.raises(TypeError, match=r"\['items'\].*generator.*return list\(\.\.\.\)"):
         ray.get(hides.remote())
-
-    @ray.remote
-    class Actor:
-        def numbers(self) -> Any:
-            yield 1
-
-    with pytest.raises(TypeError, match="numbers is a generator"):
-        ray.get(Actor.remote().numbers.remote())
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,21 @@
+// What calls.cc and actors.cc share: a submission, once its arguments are encoded.
+#pragma once
+
+#include "daybreak/runtime/python/common.h"
+
+namespace daybreak::runtime::python {
+
+template <typename F>
+PyCFunction fastcall(F f) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
+}
+
+// num_returns as options.py checks it: a number, or what stands for a stream or a list of references.
+void set_num_returns(TaskSpec& spec, int num_returns);
+// What .remote() returns: None, an ObjectRef, a list of them, an ObjectRefGenerator; null with an exception set.
+PyObject* submit_encoded(Client& client, const TaskSpec& spec, const Payload& payload);
+
+// ActorHandle, ActorMethod.
+bool init_actors(PyObject* module);
+
+}  // namespace daybreak::runtime::python

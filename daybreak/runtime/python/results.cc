@@ -1,0 +1,253 @@
+// What a call leaves: its results, or the error that stands in their place.
+#include <fmt/format.h>
+
+#include "daybreak/runtime/python/worker.h"
+
+namespace daybreak::runtime::python {
+
+namespace {
+
+// Every result of a task, the further ones first, so that the first can be relied on to come last.
+template <typename F>
+void for_each_result(Process& p, std::uint32_t index, F&& f) {
+  for (Ref sibling : p.further_results(index))
+    if (p.claim_pending(sibling)) f(sibling.index);
+  f(index);
+}
+
+// The task fails as its dependency did.
+void pass_error_on(Client& client, std::uint32_t index, Ref from) {
+  Process& p = client.process();
+  for_each_result(p, index, [&](std::uint32_t at) {
+    Entry& source = p.entry(from.index);
+    Payload payload;
+    auto bytes = p.value(from.index);
+    auto refs = p.value_refs(from.index);
+    payload.pieces.push_back({bytes.data(), bytes.size(), 1});
+    payload.refs.assign(refs.begin(), refs.end());
+    payload.codec = source.value.codec;
+    if (client.set_value(at, payload)) {
+      p.entry(at).error = source.error;
+      p.publish(at, true);
+    } else {
+      p.publish_error(at, ErrorKind::kStoreFull, "the object store is too full even for the error of a dependency");
+    }
+  });
+}
+
+// The classes of exceptions on which a call of the actor's method is tried again, or None for all: new, or null with an
+// exception set.
+PyObject* retry_on_of_method(const char* method) {
+  PyObject* find = python_object("worker", "retry_on");
+  return find == nullptr ? nullptr : PyObject_CallFunction(find, "Os", this_actor(), method);
+}
+
+// The pending exception is how a call ends that was interrupted: a thread's, or a coroutine's.
+bool is_cancellation() {
+  if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) return true;
+  return cancelled_error() != nullptr && PyErr_ExceptionMatches(cancelled_error()) != 0;
+}
+
+bool should_retry(Client& client, std::uint32_t index, const Function* function, const char* method) {
+  Entry& e = client.process().entry(index);
+  if ((e.part.options & kRetryExceptions) == 0 || e.part.retries_left == 0) return false;
+  if (PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) return false;
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  Owned retry_on(function != nullptr ? Py_NewRef(function->retry_on == nullptr ? Py_None : function->retry_on)
+                                     : retry_on_of_method(method));
+  if (!retry_on) PyErr_Clear();
+  PyErr_Restore(type, value, trace);
+  return retry_on && (retry_on.get() == Py_None || PyErr_ExceptionMatches(retry_on.get()));
+}
+
+// repr() of the code of the pending SystemExit, which is cleared.
+std::string exit_code_text() {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  Owned own_type(type), own_value(value), own_trace(trace);
+  Owned code(PyObject_GetAttrString(value, "code"));
+  Owned text(code ? PyObject_Repr(code.get()) : nullptr);
+  const char* utf8 = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
+  std::string result = utf8 == nullptr ? "" : std::string(utf8).substr(0, 200);
+  PyErr_Clear();
+  return result;
+}
+
+// SystemExit is set.
+void end_by_exit(Client& client, std::uint32_t index, bool actor_call) {
+  const std::string code = exit_code_text();
+  if (!actor_call)
+    return client.fail(
+        index, ErrorKind::kWorkerCrashed,
+        fmt::format("the task raised SystemExit({}): a task ends by returning (the worker was kept); raise "
+                    "another exception to report a failure",
+                    code));
+  // The scheduler must know that it is over before the caller does: a call that follows must not wait.
+  state().loop->leave();
+  std::uint32_t none = 0;
+  client.process().control().actor[state().actor_slot].terminate.compare_exchange_strong(none, 1);
+  client.fail(index, ErrorKind::kActorDied, "the actor has left: its method raised SystemExit or called exit_actor()");
+}
+
+// By way of the scheduler, or of the actor's inbox: the push is one detectable step, after which the task is the reader's
+// whether we die or not. The scheduler knows what to do when the queue is full.
+void try_again(Process& p, std::uint32_t index) {
+  TaskPart& part = p.entry(index).part;
+  if (part.retries_left > 0) --part.retries_left;
+  part.set_attempt(part.attempt + 1);
+  part.set_target(0);
+  if (p.entry(index).kind == Kind::kActorCall) {
+    p.push(Process::kActorList + part.actor, index, Phase::kQueued);
+    p.ring(p.id());
+    return;
+  }
+  p.push(Process::kSchedulerList, index, Phase::kPending);
+  p.ring(kSchedulerProc);
+}
+
+}  // namespace
+
+bool store_value(Client& client, std::uint32_t index, PyObject* object) {
+  Encoder encoder;
+  if (!encoder.item(object)) return false;
+  const Payload& payload = encoder.finish(kCodecItem);
+  base::Status stored;
+  if (payload.size() < kReleaseGilBytes) {
+    stored = client.set_value(index, payload);
+  } else {
+    Py_BEGIN_ALLOW_THREADS stored = client.set_value(index, payload);
+    Py_END_ALLOW_THREADS
+  }
+  if (!stored) raise(stored.error());
+  return stored.has_value();
+}
+
+Owned take_exception(const char* where, PyObject* callable) {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  Owned own_type(type), own_value(value), own_trace(trace);
+  if (trace != nullptr) PyException_SetTraceback(value, trace);
+  PyObject* describe = python_object("exceptions", "_to_payload");
+  Owned payload(describe == nullptr
+                    ? nullptr
+                    : PyObject_CallFunction(describe, "OsO", value, where, callable == nullptr ? Py_None : callable));
+  if (!payload) PyErr_Clear();
+  return payload;
+}
+
+bool set_exception(Client& client, std::uint32_t at, PyObject* payload) {
+  if (payload == nullptr) return false;
+  for (bool whole : {true, false}) {
+    PyObject* shorten = whole ? nullptr : python_object("exceptions", "_without_cause");
+    Owned shorter(shorten == nullptr ? nullptr : PyObject_CallOneArg(shorten, payload));
+    Encoder encoder;
+    if ((whole || shorter) && encoder.item(whole ? payload : shorter.get()) &&
+        client.set_value(at, encoder.finish(kCodecException)))
+      return true;
+    PyErr_Clear();
+  }
+  return false;
+}
+
+void publish_error_object(Client& client, std::uint32_t index, PyObject* payload) {
+  Process& p = client.process();
+  if (p.entry(index).value.where != kNowhere) p.drop_value(index);
+  if (payload == nullptr)
+    return p.publish_error(index, ErrorKind::kRuntime, "the task raised an exception that could not be recorded");
+  if (!set_exception(client, index, payload))
+    return p.publish_error(index, ErrorKind::kStoreFull, "the object store is too full even for the task's exception");
+  p.entry(index).error = ErrorKind::kUser;
+  p.publish(index, true);
+}
+
+void publish_exception(Client& client, std::uint32_t index, const char* where, PyObject* callable) {
+  Owned payload = take_exception(where, callable);
+  if ((client.process().entry(index).part.options & kStreaming) != 0) return fail_stream(client, index, payload.get());
+  for_each_result(client.process(), index, [&](std::uint32_t at) { publish_error_object(client, at, payload.get()); });
+}
+
+bool publish_result(Client& client, std::uint32_t index, PyObject* result) {
+  Process& p = client.process();
+  std::uint16_t count = p.entry(index).part.num_returns;
+  if (count <= 1) {
+    if (!store_value(client, index, count == 0 ? Py_None : result)) return false;
+    p.publish(index, false);
+    return true;
+  }
+  Owned items(PySequence_Fast(result, "a task with several results must return a sequence or a generator of them"));
+  if (!items) return false;
+  if (PySequence_Fast_GET_SIZE(items.get()) != count) {
+    PyErr_Format(PyExc_ValueError, "num_returns=%d, but the task returned %zd values", count,
+                 PySequence_Fast_GET_SIZE(items.get()));
+    return false;
+  }
+  std::vector<Ref> further = p.further_results(index);
+  // All are written before any is published: a failure in the middle fails all.
+  std::vector<std::uint32_t> claimed;
+  bool ok = store_value(client, index, PySequence_Fast_GET_ITEM(items.get(), 0));
+  for (std::size_t i = 0; i < further.size() && ok; ++i) {
+    if (!p.claim_pending(further[i])) continue;
+    claimed.push_back(further[i].index);
+    ok = store_value(client, further[i].index, PySequence_Fast_GET_ITEM(items.get(), static_cast<Py_ssize_t>(i + 1)));
+  }
+  if (!ok) {
+    for (std::uint32_t at : claimed) {
+      if (p.entry(at).value.where != kNowhere) p.drop_value(at);
+      p.revert(at, Phase::kPending);
+    }
+    return false;
+  }
+  for (std::uint32_t at : claimed) p.publish(at, false);
+  p.publish(index, false);
+  return true;
+}
+
+bool can_be_a_result(PyObject* result, const std::string& method, PyObject* callable) {
+  const bool coroutine = PyCoro_CheckExact(result), async_generator = PyAsyncGen_CheckExact(result);
+  if (!coroutine && !async_generator) return true;
+  Owned name;
+  if (callable == nullptr) {
+    name = Owned(PyUnicode_FromString(method.c_str()));
+  } else if (PyObject* name_of = python_object("tasks", "name_of"); name_of != nullptr) {
+    name = Owned(PyObject_CallOneArg(name_of, callable));
+  }
+  if (!name) return false;
+  if (coroutine) {
+    Owned closed(PyObject_CallMethod(result, "close", nullptr));  // or it would say that nobody awaited it
+    PyErr_Clear();
+  }
+  PyErr_Format(
+      PyExc_TypeError,
+      "%U returned %s, which has no event loop here: return its result, asyncio.run(...), or make it a method of "
+      "an actor with an async def",
+      name.get(), coroutine ? "a coroutine" : "an async generator");
+  return false;
+}
+
+bool is_users_last_exception(Client& client, std::uint32_t index, const Function* function, const char* where) {
+  const bool cancelled = client.process().entry(index).load().has(runtime::State::kCancelled) && is_cancellation();
+  return !cancelled && PyErr_ExceptionMatches(PyExc_SystemExit) == 0 && !should_retry(client, index, function, where);
+}
+
+void end_without_result(Client& client, std::uint32_t index, const Function* function, const char* where,
+                        PyObject* callable, const Arguments& arguments) {
+  Entry& e = client.process().entry(index);
+  if (arguments.dependency_failed) {
+    pass_error_on(client, index, arguments.failed);
+  } else if (e.load().has(runtime::State::kCancelled) && is_cancellation()) {
+    PyErr_Clear();
+    client.cancel_claimed(index);
+  } else if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
+    end_by_exit(client, index, e.kind == Kind::kActorCall);
+  } else if (should_retry(client, index, function, where)) {
+    PyErr_Clear();
+    try_again(client.process(), index);
+  } else {
+    publish_exception(client, index, where, callable);
+  }
+}
+
+}  // namespace daybreak::runtime::python
