@@ -31,11 +31,13 @@ class WorkerLoop {
   };
   Next poll_worker(std::uint32_t& index);
   Next poll_actor(std::uint32_t& index);
+  Next poll_directed(std::uint32_t& index);
   void take(std::uint32_t list);
   bool claim(Ref ref);
   bool no_calls();
   bool spin(std::uint32_t seen);
   int sleep_actor(std::uint32_t seen, std::int64_t deadline);
+  int sleep_directed(std::uint32_t seen, std::int64_t deadline);
   int sleep_idle(std::uint32_t seen, std::uint32_t& index, std::int64_t deadline, Next& next);
   bool give_token_back();  // true: it had one
 
@@ -46,7 +48,8 @@ class WorkerLoop {
   base::Mutex mutex_;       // calls_: an actor may have many threads
   std::deque<Call> calls_;  // taken from the inbox, not begun
   std::vector<std::uint32_t> taken_;
-  bool directed_ = false;  // the task in hand came from the scheduler, with its own CPUs
+  bool directed_only_ = false;  // a worker of an environment, which takes nothing from the queue
+  bool directed_ = false;       // the task in hand came from the scheduler, with its own CPUs
 };
 
 }  // namespace daybreak::runtime

@@ -63,7 +63,7 @@ PyObject* delegate(const char* verb, PyObject* self, PyObject* const* args, Py_s
 // RemoteFunction: the native half; tasks.py derives from it.
 
 struct RemoteFunctionObject {
-  PyObject_HEAD std::uint64_t session;  // of the runtime that knows the function; another: it is exported again
+  PyObject_HEAD std::uint64_t session;  // State::binding that it was exported for; another: it is exported again
   TaskSpec spec;
 };
 
@@ -72,7 +72,7 @@ PyObject* function_remote(PyObject* object, PyObject* const* args, Py_ssize_t na
   Client* client = client_or_init();
   if (client == nullptr) return nullptr;
   auto* self = reinterpret_cast<RemoteFunctionObject*>(object);
-  if (self->session != state().session) {
+  if (self->session != state().binding) {
     Owned exported(PyObject_CallMethod(object, "_export", nullptr));
     if (!exported) return nullptr;
   }
@@ -81,12 +81,13 @@ PyObject* function_remote(PyObject* object, PyObject* const* args, Py_ssize_t na
   return submit(*client, self->spec, encoder.finish(kCodecArgs));
 }
 
-// _bind(function ref, resources, num_returns, max_retries, retry_exceptions)
+// _bind(function ref, resources, num_returns, max_retries, retry_exceptions, once): once: the next call binds anew.
 PyObject* function_bind(PyObject* object, PyObject* args) {
   auto* self = reinterpret_cast<RemoteFunctionObject*>(object);
   PyObject* ref;
-  int resources, num_returns, max_retries, retry_exceptions;
-  if (!PyArg_ParseTuple(args, "Oiiip", &ref, &resources, &num_returns, &max_retries, &retry_exceptions)) return nullptr;
+  int resources, num_returns, max_retries, retry_exceptions, once = 0;
+  if (!PyArg_ParseTuple(args, "Oiiip|p", &ref, &resources, &num_returns, &max_retries, &retry_exceptions, &once))
+    return nullptr;
   const Ref* function = checked_ref(ref, "_bind");
   if (function == nullptr) return nullptr;
   self->spec = TaskSpec{.kind = Kind::kTask,
@@ -95,7 +96,7 @@ PyObject* function_bind(PyObject* object, PyObject* args) {
                         .num_returns = static_cast<std::uint16_t>(num_returns),
                         .max_retries = static_cast<std::int16_t>(max_retries),
                         .options = retry_exceptions ? kRetryExceptions : std::uint8_t{0}};
-  self->session = state().session;
+  self->session = once ? 0 : state().binding;
   Py_RETURN_NONE;
 }
 
@@ -230,13 +231,8 @@ PyObject* handle_itself(PyObject* object, PyObject*) {
 
 PyObject* handle_id(PyObject* object, void*) {
   auto* self = reinterpret_cast<ActorHandleObject*>(object);
-  return PyUnicode_FromFormat("%08x%08x", self->creation.generation, self->creation.index);
-}
-PyObject* handle_slot(PyObject* object, void*) {
-  return PyLong_FromUnsignedLong(reinterpret_cast<ActorHandleObject*>(object)->slot);
-}
-PyObject* handle_info(PyObject* object, void*) {
-  return Py_NewRef(reinterpret_cast<ActorHandleObject*>(object)->info);
+  PyObject* make = python_object("ids", "actor_of_handle");
+  return make == nullptr ? nullptr : PyObject_CallFunction(make, "II", self->creation.generation, self->creation.index);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -361,7 +357,14 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
 
 PyObject* verb_put(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   if (state().engine != nullptr) return delegate("put", nullptr, args, nargs, kwnames);
-  if (nargs != 1 || kwnames != nullptr) return PyErr_Format(PyExc_TypeError, "put() takes one value");
+  for (Py_ssize_t i = 0; kwnames != nullptr && i < PyTuple_GET_SIZE(kwnames); ++i) {
+    PyObject *name = PyTuple_GET_ITEM(kwnames, i), *owner = args[nargs + i];
+    // Taken without an effect: an object lives as long as somebody has a reference, whoever put it.
+    if (PyUnicode_CompareWithASCIIString(name, "_owner") != 0 ||
+        (owner != Py_None && Py_TYPE(owner) != actor_handle_type))
+      return PyErr_Format(PyExc_TypeError, "put() takes a value and _owner, an actor's handle; not %U=%R", name, owner);
+  }
+  if (nargs != 1) return PyErr_Format(PyExc_TypeError, "put() takes one value, %zd given", nargs);
   if (is_object_ref(args[0]))
     return PyErr_Format(PyExc_TypeError, "put() takes a value, not an ObjectRef: put a list that holds it");
   Client* client = client_or_init();
@@ -550,12 +553,12 @@ bool init_calls(PyObject* module) {
                                          {"__deepcopy__", handle_itself, METH_O, nullptr},
                                          {"__reduce__", reduce_actor, METH_NOARGS, nullptr},
                                          {nullptr, nullptr, 0, nullptr}};
-  static PyGetSetDef handle_getset[] = {{"_actor_id", handle_id, nullptr, "16 hexadecimal digits", nullptr},
-                                        {"_slot", handle_slot, nullptr, nullptr, nullptr},
-                                        {"_info", handle_info, nullptr, nullptr, nullptr},
+  static PyGetSetDef handle_getset[] = {{"_actor_id", handle_id, nullptr, "an ActorID", nullptr},
                                         {nullptr, nullptr, nullptr, nullptr, nullptr}};
   static PyMemberDef handle_members[] = {
       {"__weaklistoffset__", T_PYSSIZET, offsetof(ActorHandleObject, weakrefs), READONLY, nullptr},
+      {"_slot", T_UINT, offsetof(ActorHandleObject, slot), READONLY, nullptr},
+      {"_info", T_OBJECT_EX, offsetof(ActorHandleObject, info), READONLY, nullptr},
       {nullptr, 0, 0, 0, nullptr}};
   static PyType_Slot handle_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
                                        {Py_tp_getattro, reinterpret_cast<void*>(handle_getattro)},

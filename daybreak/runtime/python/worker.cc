@@ -20,8 +20,12 @@ constexpr std::size_t kFunctionCache = 4096;  // functions that a worker keeps l
 struct Function {
   PyObject* callable = nullptr;
   PyObject* retry_on = nullptr;  // None or a tuple of exception classes
+  PyObject* name = nullptr;      // None, or what the task is called instead of its function's name
   NativeFunction native = nullptr;
 };
+
+thread_local const Function* current_function = nullptr;  // of the task that this thread runs
+thread_local std::string current_method;                  // or of the call to the actor
 
 PyObject* actor_instance = nullptr;
 std::atomic<bool> actor_leaves{false};  // a method raised SystemExit
@@ -35,6 +39,7 @@ Function* load_function(Client& client, Ref ref) {
     for (auto& [k, f] : cache) {
       Py_XDECREF(f.callable);
       Py_XDECREF(f.retry_on);
+      Py_XDECREF(f.name);
     }
     cache.clear();
   }
@@ -55,9 +60,11 @@ Function* load_function(Client& client, Ref ref) {
     PyObject* enter = python_object("serialization", "enter_world");
     Owned pair(enter == nullptr ? nullptr : decode_function(client, ref, enter));
     if (!pair) return nullptr;
-    if (!PyArg_ParseTuple(pair.get(), "OO", &function.callable, &function.retry_on)) return nullptr;
+    function.name = Py_None;
+    if (!PyArg_ParseTuple(pair.get(), "OO|O", &function.callable, &function.retry_on, &function.name)) return nullptr;
     Py_INCREF(function.callable);
     Py_INCREF(function.retry_on);
+    Py_INCREF(function.name);
   }
   return &(cache[key] = function);
 }
@@ -194,10 +201,32 @@ bool publish_result(Client& client, std::uint32_t index, PyObject* result) {
   return true;
 }
 
+// What is sent for a task whose dependency failed: that error, with a line that names this task. Null: it could not be
+// made, and the dependency's is passed on as it is.
+Owned failed_dependency(Client& client, Ref from, const char* where, PyObject* callable) {
+  raise_object_error(client, from);
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  Owned own_type(type), own_value(value), own_trace(trace);
+  PyObject* describe = python_object("exceptions", "_passed_on");
+  Owned payload(describe == nullptr || value == nullptr
+                    ? nullptr
+                    : PyObject_CallFunction(describe, "OsO", value, where, callable == nullptr ? Py_None : callable));
+  if (!payload) PyErr_Clear();
+  return payload;
+}
+
 // The task fails as its dependency did.
-void pass_error_on(Client& client, std::uint32_t index, Ref from) {
+void pass_error_on(Client& client, std::uint32_t index, Ref from, const char* where, PyObject* callable) {
   Process& p = client.process();
+  Owned described = failed_dependency(client, from, where, callable);
   for_each_result(p, index, [&](std::uint32_t at) {
+    if (described && set_exception(client, at, described.get())) {
+      p.entry(at).error = ErrorKind::kUser;
+      p.publish(at, true);
+      return;
+    }
     Entry& source = p.entry(from.index);
     Payload payload;
     auto bytes = p.value(from.index);
@@ -284,7 +313,9 @@ void run_native(Client& client, std::uint32_t index, NativeFunction function) {
 
 // The environment of a task or actor that was given GPUs says which; false with an exception set.
 bool assign_gpus(std::uint64_t mask) {
-  if (mask == 0) return true;
+  static std::uint64_t said = 0;  // what it says now: none, where the runtime has GPUs
+  if (mask == said) return true;
+  said = mask;
   PyObject* assign = python_object("worker", "assign_gpus");
   Owned assigned(assign == nullptr ? nullptr
                                    : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(mask)));
@@ -371,7 +402,7 @@ void end_without_result(Client& client, std::uint32_t index, const Function* fun
                         PyObject* callable, const Arguments& arguments) {
   Entry& e = client.process().entry(index);
   if (arguments.dependency_failed) {
-    pass_error_on(client, index, arguments.failed);
+    pass_error_on(client, index, arguments.failed, where, callable);
   } else if (e.load().has(runtime::State::kCancelled) && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
     PyErr_Clear();
     client.cancel_claimed(index);
@@ -387,7 +418,7 @@ void end_without_result(Client& client, std::uint32_t index, const Function* fun
 
 void run_python(Client& client, std::uint32_t index, const Function* function, bool ready) {
   const bool actor_call = client.process().entry(index).kind == Kind::kActorCall;
-  thread_local std::string method;
+  std::string& method = current_method;
   Arguments arguments;
   PyObject* callable = function == nullptr ? nullptr : function->callable;
   Owned result(ready ? run_call(client, index, method, callable, arguments) : nullptr);
@@ -401,6 +432,13 @@ void run_python(Client& client, std::uint32_t index, const Function* function, b
     publish_exception(client, index, where, callable);
 }
 
+// State::binding for what asks for this set: in a placement group that captures, remote functions are bound anew.
+std::uint64_t binding_of(Process& p, std::uint16_t resources) {
+  if (resources == 0) return state().session;
+  const ResourceSet& set = p.control().resources.set[resources];
+  return set.capture != 0 ? state().session ^ set.group : state().session;
+}
+
 void run_task(Client& client, std::uint32_t index) {
   Process& p = client.process();
   Entry& e = p.entry(index);
@@ -409,9 +447,11 @@ void run_task(Client& client, std::uint32_t index) {
   Function* function = nullptr;
   bool ready = true;
   if (e.kind != Kind::kActorCall) {
+    state().binding = binding_of(p, e.part.resources);
     function = load_function(client, e.part.function);
     ready = function != nullptr && assign_gpus(e.part.gpu_mask);
   }
+  current_function = function;
   if (function != nullptr && function->native != nullptr)
     run_native(client, index, function->native);
   else
@@ -427,6 +467,7 @@ bool construct_actor(Client& client, std::uint32_t slot) {
   std::uint32_t index = actor.creation.index;
   Entry& e = p.entry(index);
   if (!assign_gpus(e.part.gpu_mask)) PyErr_Clear();
+  state().binding = binding_of(p, e.part.resources);
   std::string name;
   std::vector<PyObject*> values;
   PyObject* kwnames = nullptr;
@@ -480,14 +521,21 @@ void serve(Client& client, WorkerLoop& loop) {
 
 }  // namespace
 
-// In the zygote; returns in a worker, with its slot.
+// (function or None, name or None, method or "") of what this thread runs.
+PyObject* running(PyObject*, PyObject*) {
+  const Function* function = current_function;
+  const bool known = function != nullptr && function->callable != nullptr;
+  return Py_BuildValue("OOs", known ? function->callable : Py_None, known ? function->name : Py_None,
+                       function == nullptr ? current_method.c_str() : "");
+}
+
+// The actor of this process, None before it is made and in other processes.
+PyObject* the_actor(PyObject*, PyObject*) {
+  return Py_NewRef(actor_instance == nullptr ? Py_None : actor_instance);
+}
+
+// In the zygote, after _attach; returns in a worker, with its slot.
 PyObject* zygote(PyObject*, PyObject*) {
-  auto segment = Segment::attach(kZygoteControlFd, kZygoteDataFd);
-  if (!segment) {
-    raise(segment.error());
-    return nullptr;
-  }
-  state().segment = std::move(*segment);
   std::uint32_t proc = run_zygote({PyOS_BeforeFork, PyOS_AfterFork_Parent, PyOS_AfterFork_Child});
   return PyLong_FromUnsignedLong(proc);
 }
@@ -506,7 +554,7 @@ PyObject* enter_worker(PyObject*, PyObject* argument) {
   s.loop = std::make_unique<WorkerLoop>(*s.own_client, actor ? slot.actor : kNone);
   s.client = s.own_client.get();
   set_current_client(s.client);
-  s.session = s.segment->control().session;
+  s.session = s.binding = s.segment->control().session;
   s.is_worker = true;
   s.in_actor = actor;
   s.actor_slot = actor ? slot.actor : 0;
@@ -538,7 +586,9 @@ PyObject* cancel_requested(PyObject*, PyObject*) {
 }
 
 bool init_worker(PyObject* module) {
-  static PyMethodDef functions[] = {{"_zygote", zygote, METH_NOARGS, nullptr},
+  static PyMethodDef functions[] = {{"_running", running, METH_NOARGS, nullptr},
+                                    {"_actor_instance", the_actor, METH_NOARGS, nullptr},
+                                    {"_zygote", zygote, METH_NOARGS, nullptr},
                                     {"_enter_worker", enter_worker, METH_O, nullptr},
                                     {"_construct", construct, METH_NOARGS, nullptr},
                                     {"_serve", serve_tasks, METH_NOARGS, nullptr},
