@@ -25,8 +25,9 @@ constexpr std::int64_t kSpinNs = 20'000;
 // One that we have just woken may have been put on this very CPU, which it cannot have while we spin.
 constexpr std::int64_t kSpinAfterWakeNs = 3'000;
 constexpr std::uint64_t kFreshBytes = 16ull << 20;  // from here on where a value lies is looked at before it is written
-constexpr std::int64_t kComingNs = 100'000;         // how soon an actor is looked for again that is being made
-thread_local std::uint32_t woken_for = 0;           // entry + 1 of this thread's newest task, if it took a wake-up
+constexpr double kMaxAmount = 1e9, kMaxMemoryBytes = 1e14;  // in kResourceUnit it fits 63 bits
+constexpr std::int64_t kComingNs = 100'000;                 // how soon an actor is looked for again that is being made
+thread_local std::uint32_t woken_for = 0;  // entry + 1 of this thread's newest task, if it took a wake-up
 DAYBREAK_FIBER_LOCAL(woken_for);
 
 }  // namespace
@@ -245,9 +246,11 @@ base::Result<std::uint32_t> Client::reserve_actor(Ref creation, const ActorOptio
       if (slot == kMaxActors) slot = i;
     } else if (status != ActorStatus::kDead && !options.name.empty() && options.name == control.actor[i].name &&
                !p_.entry(control.actor[i].creation.index).load().has(State::kNoHandles)) {
-      return base::fail(base::Code::kAlreadyExists,
-                        "an actor named '{}' is alive: choose another name, or use get_if_exists=True",
-                        options.name.substr(options.name.find('/') + 1));
+      return base::fail(
+          base::Code::kAlreadyExists,
+          "The name {} (namespace={}) is already taken: an actor named so is alive; choose another name, or "
+          "use get_if_exists=True",
+          options.name.substr(options.name.find('/') + 1), options.name.substr(0, options.name.find('/')));
     }
   }
   if (slot == kMaxActors)
@@ -279,8 +282,9 @@ base::Result<Client::Actor> Client::find_actor(std::string_view name) {
     if (!coming || p_.control().stopping.load() != 0) break;
     p_.sleep(seen, kComingNs);
   }
-  return base::fail(base::Code::kNotFound, "no actor named '{}' is alive in this namespace",
-                    name.substr(name.find('/') + 1));
+  return base::fail(base::Code::kNotFound,
+                    "Failed to look up actor with name '{}': no actor named so is alive in the namespace '{}'",
+                    name.substr(name.find('/') + 1), name.substr(0, name.find('/')));
 }
 
 // `coming`: one of that name is being made, and will be there or not in a moment.
@@ -540,18 +544,42 @@ void Client::cancel_claimed(std::uint32_t index) {
 // ---------------------------------------------------------------------------------------------------------------------
 
 static base::Result<std::int64_t> units(std::string_view name, double amount) {
-  if (!(amount >= 0) || amount > 1e9)
-    return base::fail(base::Code::kInvalidArgument, "{}={} is not an amount: it must be a number between 0 and 1e9",
-                      name, amount);
+  const double most = name == "memory" ? kMaxMemoryBytes : kMaxAmount;
+  if (!(amount >= 0) || amount > most)
+    return base::fail(base::Code::kInvalidArgument, "{}={} is not an amount: it must be a number between 0 and {:g}",
+                      name, amount, most);
   double scaled = amount * kResourceUnit;
   if (std::abs(scaled - std::round(scaled)) > 1e-3)
     return base::fail(base::Code::kInvalidArgument, "{}={} is finer than 1/{}: round it", name, amount, kResourceUnit);
   return static_cast<std::int64_t>(std::llround(scaled));
 }
 
+base::Result<std::uint16_t> Client::environment(std::string_view text) {
+  if (text.size() >= kEnvironmentBytes)
+    return base::fail(base::Code::kInvalidArgument,
+                      "runtime_env: its description takes {} bytes, at most {} are possible: shorten the variables",
+                      text.size(), kEnvironmentBytes - 1);
+  ResourceTable& table = p_.control().resources;
+  RobustGuard guard(p_, p_.control().names_lock);
+  const std::uint32_t count = table.environments.load();
+  for (std::uint32_t i = 0; i < count; ++i)
+    if (text == table.environment[i]) return static_cast<std::uint16_t>(i + 1);
+  if (count == kMaxEnvironments)
+    return base::fail(base::Code::kResourceExhausted,
+                      "{} different runtime_envs are in use, more are not possible in one runtime", kMaxEnvironments);
+  std::memcpy(table.environment[count], text.data(), text.size());
+  table.environment[count][text.size()] = 0;
+  table.environments.store(count + 1);
+  return static_cast<std::uint16_t>(count + 1);
+}
+
 // Names and sets are read without the lock, as many as the counts say: a count goes up when what it counts is written.
 base::Result<std::uint16_t> Client::resource_set(const Resources& resources) {
   ResourceSet set{};
+  set.environment = resources.environment;
+  set.group = resources.group;
+  set.bundle = resources.group != 0 ? resources.bundle : 0;
+  set.capture = resources.capture ? 1 : 0;
   DAYBREAK_ASSIGN(set.cpu, units("num_cpus", resources.cpu));
   DAYBREAK_ASSIGN(set.gpu, units("num_gpus", resources.gpu));
   if (resources.custom.size() > kMaxSetResources)

@@ -18,15 +18,26 @@ from typing import Any
 from daybreak.base import errors
 
 from .._core import runtime as _native
+from . import session as _session
+from .ids import actor_of, job_of, node_of, task_of, worker_of
 
 __all__ = [
+    "ActorState",
+    "NodeState",
+    "ObjectState",
+    "PlacementGroupState",
     "Row",
+    "TaskState",
+    "WorkerState",
     "engines",
     "get_actor",
+    "get_placement_group",
     "get_task",
     "list_actors",
+    "list_named_actors",
     "list_nodes",
     "list_objects",
+    "list_placement_groups",
     "list_tasks",
     "list_workers",
     "status",
@@ -47,6 +58,36 @@ class Row(dict[str, Any]):
             return self[name]
         except KeyError:
             raise AttributeError(f"{name!r}: there is {', '.join(self)}") from None
+
+    def asdict(self) -> dict[str, Any]:
+        return dict(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+
+
+class TaskState(Row):
+    pass
+
+
+class ActorState(Row):
+    pass
+
+
+class ObjectState(Row):
+    pass
+
+
+class WorkerState(Row):
+    pass
+
+
+class NodeState(Row):
+    pass
+
+
+class PlacementGroupState(Row):
+    pass
 
 
 def engines() -> list[Row]:
@@ -71,7 +112,7 @@ def _view(address: str | int | None) -> Any:
     raise errors.InvalidArgumentError(f"several engines run here: say which by address=PID; running: {running}")
 
 
-def _filtered(rows: list[Row], filters: Any, limit: int) -> list[Row]:
+def _filtered(rows: list[Any], filters: Any, limit: int) -> list[Any]:
     for each in filters or ():
         try:
             key, operator, value = each
@@ -98,14 +139,35 @@ def _error_names() -> dict[int, str]:
     return {getattr(kinds, name): name for name in dir(kinds) if name.isupper()}
 
 
-def _tasks(address: str | int | None) -> list[Row]:
-    rows, _ = _view(address).tasks(_SCANNED)
-    names = _error_names()
+def _actor_id(id: str | None, session: str) -> str | None:
+    return None if id is None else actor_of(id, session).hex()
+
+
+def _tasks(address: str | int | None) -> list[TaskState]:
+    view = _view(address)
+    session, names = view.session(), _error_names()
     found = []
-    for row in rows:
+    for row in view.tasks(_SCANNED)[0]:
         kind = row.pop("error_kind")
-        failed = row["state"] == "FAILED"
-        found.append(Row(row, error_type=names.get(kind, "NONE") if failed else None, func_or_class_name=row["name"]))
+        row["task_id"] = task_of(row["task_id"]).hex()
+        row["parent_task_id"] = None if row["parent_task_id"] is None else task_of(row["parent_task_id"]).hex()
+        row["actor_id"] = _actor_id(row["actor_id"], session)
+        row["error_type"] = names.get(kind, "NONE") if row["state"] == "FAILED" else None
+        found.append(TaskState(row, func_or_class_name=row["name"], job_id=job_of(session).hex()))
+    return found
+
+
+def _actors(address: str | int | None) -> list[ActorState]:
+    view = _view(address)
+    session = view.session()
+    found = []
+    for row in view.actors():
+        namespace, _, name = row.pop("full_name").partition("/")
+        row["actor_id"] = _actor_id(row["actor_id"], session)
+        node = node_of(session).hex() if row["pid"] else ""
+        found.append(
+            ActorState(row, name=name, ray_namespace=namespace or None, job_id=job_of(session).hex(), node_id=node)
+        )
     return found
 
 
@@ -128,18 +190,13 @@ def list_tasks(
     return _filtered(_tasks(address), filters, limit)
 
 
-def _namespaced(row: dict[str, Any]) -> Row:
-    namespace, _, name = row.pop("full_name").partition("/")
-    return Row(row, name=name, ray_namespace=namespace or None)
-
-
 def list_actors(
     address: str | int | None = None, filters: Any = None, limit: int = 100, timeout: float = 30, detail: bool = False,
     raise_on_missing_output: bool = True,
 ) -> list[Row]:  # fmt: skip
     """The actors: actor_id, class_name, state (PENDING_CREATION, ALIVE, RESTARTING, DEAD), name, ray_namespace, pid,
     num_restarts, death_cause. Dead ones are listed as long as there are handles to them. Arguments: see list_tasks."""
-    return _filtered([_namespaced(row) for row in _view(address).actors()], filters, limit)
+    return _filtered(_actors(address), filters, limit)
 
 
 def list_objects(
@@ -149,7 +206,7 @@ def list_objects(
     """The objects, the largest first: object_id, object_size (bytes), type (PUT or the task's), state, pins (tasks and other
     objects that refer to it), pids (processes that hold references). Arguments: see list_tasks."""
     rows, _ = _view(address).objects(_SCANNED)
-    return _filtered(sorted(map(Row, rows), key=lambda row: -row["object_size"]), filters, limit)
+    return _filtered(sorted(map(ObjectState, rows), key=lambda row: -row["object_size"]), filters, limit)
 
 
 def list_workers(
@@ -158,7 +215,15 @@ def list_workers(
 ) -> list[Row]:  # fmt: skip
     """The processes: worker_id, worker_type (DRIVER, WORKER, ACTOR), pid, is_alive, blocked (waits in get or wait), actor_id,
     task_id. Arguments: see list_tasks."""
-    return _filtered([Row(row) for row in _view(address).workers()], filters, limit)
+    view = _view(address)
+    session = view.session()
+    found = []
+    for row in view.workers():
+        row["worker_id"] = worker_of(row["worker_id"]).hex()
+        row["actor_id"] = _actor_id(row["actor_id"], session)
+        row["task_id"] = None if row["task_id"] is None else task_of(row["task_id"]).hex()
+        found.append(WorkerState(row))
+    return _filtered(found, filters, limit)
 
 
 def list_nodes(
@@ -170,19 +235,62 @@ def list_nodes(
 
     view = _view(address)
     total = {name: amounts[0] for name, amounts in view.resources().items()}
-    node = Row(node_id=view.session(), node_ip="127.0.0.1", node_name=platform.node(), is_head_node=True,
-               state="ALIVE", resources_total=total)  # fmt: skip
+    own = address is None and _native._is_initialized()
+    labels = _session.nodes()[0]["Labels"] if own else {}
+    node = NodeState(node_id=node_of(view.session()).hex(), node_ip=_session.get_node_ip_address(), node_name=platform.node(),
+                     is_head_node=True, state="ALIVE", resources_total=total, labels=labels)  # fmt: skip
     return _filtered([node], filters, limit)
 
 
-def get_task(id: str, address: str | int | None = None, timeout: float = 30) -> Row | None:
+def list_placement_groups(
+    address: str | int | None = None, filters: Any = None, limit: int = 100, timeout: float = 30, detail: bool = False,
+    raise_on_missing_output: bool = True,
+) -> list[PlacementGroupState]:  # fmt: skip
+    """This process's engine's placement groups, with the last that were removed. Arguments: see list_tasks."""
+    from .placement_group import placement_group_table
+
+    return _filtered([PlacementGroupState(**each) for each in placement_group_table().values()], filters, limit)
+
+
+def get_placement_group(id: str, address: str | None = None, timeout: float = 30) -> PlacementGroupState | None:
+    """The placement group of this id; None: there is none."""
+    return next(iter(list_placement_groups(filters=[("placement_group_id", "=", id)])), None)
+
+
+def list_named_actors(all_namespaces: bool = False) -> list[Any]:
+    """Names of actors that are alive, in the namespace; of all namespaces as {"name", "namespace"}."""
+    named = [row for row in _actors(None) if row.name and row.state != "DEAD"]
+    if all_namespaces:
+        return [{"name": row.name, "namespace": row.ray_namespace} for row in named]
+    return [row.name for row in named if row.ray_namespace == _session._namespace]
+
+
+_UNRECORDED = (
+    "get_job", "get_log", "get_node", "get_objects", "get_worker", "list_cluster_events", "list_jobs", "list_logs",
+    "list_runtime_envs",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Ray's others: there to be imported, and refused when they are called."""
+    if name not in _UNRECORDED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def refused(*args: Any, **kwargs: Any) -> Any:
+        raise errors.UnimplementedError(f"{name}(): this is not recorded; {', '.join(__all__)} are")
+
+    refused.__name__ = refused.__qualname__ = name
+    return globals().setdefault(name, refused)
+
+
+def get_task(id: str, address: str | int | None = None, timeout: float = 30) -> Any:
     """The task of that id, None when nobody holds its result any more."""
     return next((row for row in _tasks(address) if row["task_id"] == id), None)
 
 
-def get_actor(id: str, address: str | int | None = None, timeout: float = 30) -> Row | None:
+def get_actor(id: str, address: str | int | None = None, timeout: float = 30) -> Any:
     """The actor of that id, None when there is none."""
-    return next((_namespaced(row) for row in _view(address).actors() if row["actor_id"] == id), None)
+    return next((row for row in _actors(address) if row["actor_id"] == id), None)
 
 
 def summarize_tasks(address: str | int | None = None, timeout: float = 30) -> dict[str, Any]:

@@ -30,6 +30,7 @@ const char* type_of(Kind kind) {
     case Kind::kActorCreate: return "ACTOR_CREATION_TASK";
     case Kind::kActorCall: return "ACTOR_TASK";
     case Kind::kReturn: return "RETURN";
+    case Kind::kGroup: return "PLACEMENT_GROUP";
     case Kind::kValue: return "PUT";
   }
   return "UNKNOWN";
