@@ -80,8 +80,14 @@ class ActorUnavailableError(Error, RuntimeError):
     """The actor cannot be reached now, and may come back."""
 
 
-class TaskCancelledError(Error):
+class TaskCancelledError(TaskError):
     """The task was cancelled with `cancel()`."""
+
+    def __str__(self) -> str:
+        return self._text or Exception.__str__(self)
+
+    def __reduce__(self) -> Any:
+        return TaskError.__reduce__(self) if self._text else (type(self), self.args)
 
 
 class GetTimeoutError(Error, TimeoutError):
@@ -281,7 +287,7 @@ def _to_payload(error: BaseException, where: str, callable_: Any) -> dict[str, A
     name = where or name_of(callable_)
     cause: BaseException | None = error
     text = _text_of(error)
-    if isinstance(error, TaskError):  # of a task that this one waited for
+    if isinstance(error, TaskError) and not isinstance(error, TaskCancelledError):  # of a task that this one waited for
         cause = error.cause
         if cause is not None:
             crossing.copy_links(error, cause)
