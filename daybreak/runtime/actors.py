@@ -62,8 +62,11 @@ class ActorClass:
         return isinstance(instance, self._class)
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
-        """`class Special(Counter)` is one of the class itself: decorate it, too."""
-        return (self._class,)
+        """`class Special(Counter)`."""
+        raise TypeError(
+            f"Inheriting from actor classes is not currently supported: {self.__name__} is one. Leave the class above "
+            "undecorated and inherit from that, then make an actor of each that you need with remote(...)"
+        )
 
     def options(self, **options: Any) -> ActorClass:
         """The same class with other options, for the actors made through what is returned."""

@@ -124,6 +124,8 @@ class _Selector(selectors.EpollSelector):
             return False
         each = items if isinstance(items, AsyncGeneratorType) else _each(items)
         number = 0
+        if written_before is False:
+            await each.aclose()  # which ends the loop below
         async for item in each:
             number += 1
             if number <= written_before:

@@ -108,8 +108,14 @@ class ActorUnavailableError(ActorError):
     """The actor cannot be reached now, and may come back."""
 
 
-class TaskCancelledError(Error):
+class TaskCancelledError(TaskError):
     """The task was cancelled with `cancel()`."""
+
+    def __str__(self) -> str:
+        return self._text or Exception.__str__(self)
+
+    def __reduce__(self) -> Any:
+        return TaskError.__reduce__(self) if self._text else (type(self), self.args)
 
 
 class GetTimeoutError(Error, TimeoutError):
@@ -434,7 +440,7 @@ def _to_payload(error: BaseException, where: str, callable_: Any) -> dict[str, A
     text = "\n".join(head if line == _HEAD else line for line in _text_of(error).split("\n"))
     if head not in text:  # an exception without frames of its own
         text = f"{head}\n{text}"
-    if isinstance(error, TaskError):  # of a task that this one waited for
+    if isinstance(error, TaskError) and not isinstance(error, TaskCancelledError):  # of a task that this one waited for
         cause = error.cause
         if cause is not None:
             crossing.copy_links(error, cause)

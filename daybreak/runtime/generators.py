@@ -58,6 +58,15 @@ class ObjectRefGenerator:
             _native._ring_runner(self._task)
         return item  # type: ignore[no-any-return]
 
+    def __del__(self) -> None:
+        """A task that waits for its consumer must learn that there is none."""
+        if self._paced and self._cell is not None:
+            self._cell = None
+            try:
+                _native._ring_runner(self._task)
+            except Exception:  # of a runtime that has been shut down
+                pass
+
     def __aiter__(self) -> ObjectRefGenerator:
         return self
 

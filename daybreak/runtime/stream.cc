@@ -25,8 +25,8 @@ Stream::Stream(Client& client, std::uint32_t index)
   std::optional<std::uint32_t> first;
   for (Ref cell : p_.further_results(index))
     if (is_pending_cell(p_, cell, index)) first = std::min(first.value_or(UINT32_MAX), p_.entry(cell.index).number);
-  DAYBREAK_CHECK(first);
-  items_ = *first;
+  ended_ = !first;
+  items_ = first.value_or(0);
 }
 
 Ref Stream::place(std::uint32_t number) {
@@ -89,6 +89,7 @@ base::Status Stream::write(Ref item) {
 
 std::vector<std::uint32_t> Stream::claim_rest() {
   std::vector<std::uint32_t> claimed;
+  if (ended_) return claimed;
   for (const Ref cell : {place(items_), place(items_ + 1)})
     if (is_pending_cell(p_, cell, index_) && p_.claim_pending(cell)) claimed.push_back(cell.index);
   return claimed;

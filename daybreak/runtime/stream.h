@@ -22,11 +22,14 @@ class Stream {
 
   Stream(Client& client, std::uint32_t index);
 
+  // Whether an earlier attempt has written the end, and died before the task was done: nothing more is to be written.
+  bool ended() const { return ended_; }
   // How many items have been written, by earlier attempts too: the next one's number.
   std::uint32_t items() const { return items_; }
   // Whether the consumer has dropped the stream.
   bool abandoned();
-  // Whether the consumer has come close enough for one more item.
+  // Whether the consumer has come close enough for one more item. Who lets go of a cell of a stream with a window rings the
+  // process that runs its task.
   bool has_room();
   // The next item, which the caller holds. On an error nothing has changed.
   base::Status write(Ref item);
@@ -40,6 +43,7 @@ class Stream {
   Client& client_;
   Process& p_;
   const std::uint32_t index_;
+  bool ended_ = false;
   std::uint32_t items_ = 0;
   std::vector<Ref> ahead_;  // the last cells that were written, by number modulo the window; not held
 };

@@ -169,7 +169,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   // What an attempt before has written is passed over.
   void stream(Client& client, std::uint32_t index, std::uint32_t n) {
     Stream stream(client, index);
-    for (std::uint32_t i = stream.items(); i < n && !stream.abandoned(); ++i) {
+    for (std::uint32_t i = stream.items(); !stream.ended() && i < n && !stream.abandoned(); ++i) {
       auto item = client.put(payload(Do::kNothing, i, {}));
       if (!item) break;
       const base::Status written = stream.write(*item);
@@ -278,10 +278,16 @@ class TasksProgram : public RuntimeProgram, public Launcher {
         e.fail("a stream gives an item twice, or not at all");
       p.hold(next);
       p.release(std::exchange(cell, next));
-      const State runs = p.entry(task.index).load();
-      if (runs.phase() == Phase::kRunning && runs.proc_plus_one() != 0) p.ring(runs.proc_plus_one() - 1);
+      ring_runner(task);
     }
     p.release(cell);
+    ring_runner(task);
+  }
+
+  // Who waits for room in its stream looks again.
+  void ring_runner(Ref task) {
+    const State runs = client_->process().entry(task.index).load();
+    if (runs.phase() == Phase::kRunning && runs.proc_plus_one() != 0) client_->process().ring(runs.proc_plus_one() - 1);
   }
 
   // A task or a call, and then perhaps something else that happens.

@@ -81,6 +81,7 @@ void end_stream(Client& client, std::uint32_t index) {
 // False: an exception is set.
 bool stream_items(Client& client, std::uint32_t index, PyObject* iterator) {
   Stream stream(client, index);
+  if (stream.ended()) return true;
   const std::uint32_t written_before = stream.items();
   for (std::uint32_t i = 0;; ++i) {
     Owned item(PyIter_Next(iterator));
@@ -173,13 +174,15 @@ Stream* coroutine_stream(PyObject* token, std::uint32_t& index) {
   return &coroutine_streams.try_emplace(index, client, index).first->second;
 }
 
-// _stream_begin(token): how many items were written by an earlier attempt; None: the call asked for no stream.
+// _stream_begin(token): how many items were written by an earlier attempt; None: the call asked for no stream; False: an
+// earlier attempt has written all of it.
 PyObject* stream_begin(PyObject*, PyObject* token) {
   std::uint32_t index = call_of(token);
   if (index == kNone) return nullptr;
   if ((state().client->process().entry(index).part.options & kStreaming) == 0) Py_RETURN_NONE;
   Stream* stream = coroutine_stream(token, index);
-  return stream == nullptr ? nullptr : PyLong_FromUnsignedLong(stream->items());
+  if (stream == nullptr) return nullptr;
+  return stream->ended() ? Py_NewRef(Py_False) : PyLong_FromUnsignedLong(stream->items());
 }
 
 // _stream_write(token, item): False: nobody wants more.

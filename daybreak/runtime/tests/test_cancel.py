@@ -327,3 +327,26 @@ def test_a_worker_ends_after_max_calls_of_the_function(two_cpus: Any) -> None:
         pid.options(max_calls=1)
     with pytest.raises(ValueError, match="max_calls=-1"):
         ray.remote(max_calls=-1)(lambda: None)
+
+
+def test_a_cancellation_is_an_error_of_the_task_for_who_waited_for_it_and_is_pickled(ray: Any) -> None:
+    import pickle
+
+    @ray.remote
+    class Sleeps:
+        async def sleep(self) -> None:
+            await asyncio.sleep(600)
+
+    @ray.remote
+    def wait_for(held: list[Any]) -> None:
+        ray.get(held[0])
+
+    ref = Sleeps.remote().sleep.remote()
+    above = wait_for.remote([ref])
+    ray.cancel(ref)
+    for each in (ref, above):
+        with pytest.raises(ray.exceptions.TaskCancelledError, match="was cancelled") as caught:
+            ray.get(each, timeout=30)
+        assert isinstance(caught.value, ray.exceptions.RayTaskError)
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert isinstance(again, ray.exceptions.TaskCancelledError) and "was cancelled" in str(again)

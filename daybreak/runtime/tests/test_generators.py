@@ -200,6 +200,33 @@ def test_back_pressure_keeps_the_task_near_its_consumer(ray: Any, tmp_path: Any,
     assert i == 19
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_task_that_waits_for_its_consumer_ends_when_that_is_gone(ray: Any, tmp_path: Any, asynchronous: bool) -> None:
+    @ray.remote(_generator_backpressure_num_objects=1)
+    def task(path: str) -> Any:
+        try:
+            yield from range(10)
+        finally:
+            open(path, "w").close()
+
+    @ray.remote
+    class Actor:
+        @ray.method(_generator_backpressure_num_objects=1)
+        async def make(self, path: str) -> Any:
+            try:
+                for i in range(10):
+                    yield i
+            finally:
+                open(path, "w").close()
+
+    actor, path = Actor.remote(), str(tmp_path / "ended")
+    stream = actor.make.remote(path) if asynchronous else task.remote(path)
+    assert ray.get(next(stream), timeout=30) == 0
+    assert eventually(stream.next_ready) and not os.path.exists(path)
+    del stream
+    assert eventually(lambda: os.path.exists(path))
+
+
 def test_a_worker_that_dies_fails_the_item_that_it_owed(ray: Any, no_leak: None) -> None:
     @ray.remote(max_retries=0)
     def dies() -> Any:

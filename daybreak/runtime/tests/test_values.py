@@ -278,7 +278,6 @@ def test_result_that_cannot_be_one_says_what_to_do(ray: Any) -> None:
 # Classes.
 
 
-@daybreak.remote
 class Base:
     LIMIT = 10
 
@@ -290,7 +289,7 @@ class Base:
 
 
 @daybreak.remote
-class Counter(Base):  # type: ignore[misc]
+class Counter(Base):
     made = 0
 
     def __init__(self, n: int) -> None:
