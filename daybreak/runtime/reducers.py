@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
     Reducer = Callable[[Any, Any], Any]  # of an object and its pickler: what __reduce_ex__ gives, or NotImplemented
 
-__all__ = ["reducer_of"]
+__all__ = ["deregister", "reducer_of", "register"]
 
 _LruCache = type(functools.lru_cache(len))
 _WASTE_BYTES = 4096  # beside what is used itself; less of unused buffers is not worth a copy
 _MAX_KNOWN = 10_000
 _MAX_LISTED = 100_000  # elements
 _known: dict[type, Reducer | None] = {}
+_registered: dict[type, Reducer] = {}  # by users
 
 
 def reducer_of(kind: type) -> Reducer | None:
@@ -46,7 +47,20 @@ def reducer_of(kind: type) -> Reducer | None:
     return found
 
 
+def register(kind: type, reducer: Reducer) -> None:
+    """From now on this is how objects of exactly this type are pickled here."""
+    _registered[kind] = _known[kind] = reducer
+
+
+def deregister(kind: type) -> None:
+    """Undoes it, if there is anything to undo."""
+    _registered.pop(kind, None)
+    _known.pop(kind, None)
+
+
 def _find(kind: type) -> Reducer | None:
+    if kind in _registered:
+        return _registered[kind]
     if issubclass(kind, BaseException):
         return crossing.reduced
     if issubclass(kind, (FunctionType, type, ModuleType)):
