@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["dumps", "dumps_alone", "enter_world", "explain", "pickler_type", "world"]
+__all__ = ["dumps", "dumps_alone", "enter_world", "explain", "parts_of", "pickler_type", "world"]
 
 _ref_at = _ref_at  # found here by the native codec
 _ref_from_bytes = _ref_from_bytes
@@ -127,6 +127,40 @@ def _way_out(part: Any) -> str:
     return "Make it inside the task, or leave it out with __getstate__"
 
 
+def parts_of(part: Any) -> list[tuple[str, Any]]:
+    """What an object consists of, as far as pickling is concerned, with names."""
+    if isinstance(part, dict):
+        found: list[tuple[str, Any]] = []
+        for key, item in part.items():
+            found += [(f"[{key!r:.60}]", item), (f" key {key!r:.60}", key)]
+        return found
+    if isinstance(part, (list, tuple)):
+        return [(f"[{i}]", item) for i, item in enumerate(part)]
+    if isinstance(part, (set, frozenset)):
+        return [(" element", item) for item in part]
+    found = []
+    code = getattr(part, "__code__", None)
+    if code is not None:
+        closure = getattr(part, "__closure__", None) or ()
+        for name, cell in zip(code.co_freevars, closure, strict=False):
+            try:
+                found.append((f" variable '{name}' of the enclosing function", cell.cell_contents))
+            except ValueError:
+                continue
+        names = set(code.co_names)
+        for name in sorted(names & set(getattr(part, "__globals__", {}))):
+            found.append((f" global '{name}'", part.__globals__[name]))
+        for i, default in enumerate(getattr(part, "__defaults__", None) or ()):
+            found.append((f" default argument {i}", default))
+        return found
+    if isinstance(part, type):
+        return [(f".{name}", item) for name, item in vars(part).items() if not name.startswith("__")]
+    state = getattr(part, "__dict__", None)
+    if isinstance(state, dict):
+        found += [(f".{name}", item) for name, item in state.items()]
+    return found
+
+
 def explain(value: Any, error: BaseException) -> str:
     """Says which part of `value` cannot be pickled: the innermost that fails on its own."""
     seen: set[int] = set()
@@ -139,45 +173,13 @@ def explain(value: Any, error: BaseException) -> str:
             return True
         return False
 
-    def children(part: Any) -> list[tuple[str, Any]]:
-        if isinstance(part, dict):
-            found: list[tuple[str, Any]] = []
-            for key, item in part.items():
-                found += [(f"[{key!r:.60}]", item), (f" key {key!r:.60}", key)]
-            return found
-        if isinstance(part, (list, tuple)):
-            return [(f"[{i}]", item) for i, item in enumerate(part)]
-        if isinstance(part, (set, frozenset)):
-            return [(" element", item) for item in part]
-        found = []
-        code = getattr(part, "__code__", None)
-        if code is not None:
-            closure = getattr(part, "__closure__", None) or ()
-            for name, cell in zip(code.co_freevars, closure, strict=False):
-                try:
-                    found.append((f" variable '{name}' of the enclosing function", cell.cell_contents))
-                except ValueError:
-                    continue
-            names = set(code.co_names)
-            for name in sorted(names & set(getattr(part, "__globals__", {}))):
-                found.append((f" global '{name}'", part.__globals__[name]))
-            for i, default in enumerate(getattr(part, "__defaults__", None) or ()):
-                found.append((f" default argument {i}", default))
-            return found
-        if isinstance(part, type):
-            return [(f".{name}", item) for name, item in vars(part).items() if not name.startswith("__")]
-        state = getattr(part, "__dict__", None)
-        if isinstance(state, dict):
-            found += [(f".{name}", item) for name, item in state.items()]
-        return found
-
     def search(part: Any, path: str, depth: int) -> tuple[str, Any] | None:
         nonlocal budget
         budget -= 1
         if id(part) in seen or depth > _MAX_DEPTH or budget < 0:
             return None
         seen.add(id(part))
-        for name, child in children(part):
+        for name, child in parts_of(part):
             if fails(child):
                 return search(child, path + name, depth + 1) or (path + name, child)
         return None

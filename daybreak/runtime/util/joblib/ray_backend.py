@@ -1,0 +1,258 @@
+"""joblib's backend: batches of calls in worker processes, arrays in shared memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import Future
+from concurrent.futures.process import _RemoteTraceback
+
+from joblib._parallel_backends import (
+    AutoBatchingMixin,
+    FallbackToBackend,
+    ParallelBackendBase,
+    SequentialBackend,
+)
+from joblib.parallel import BatchedCalls
+
+from daybreak.runtime import get, put
+from daybreak.runtime.util.workers import Call, Workers, logical_cpus, rebuilt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["RayBackend"]
+
+_STORED_BYTES = 64 << 10  # arguments of that size are put into the store once in each call of Parallel
+_IDLE_S = 300.0  # then workers that wait for another call of Parallel end, as loky's do
+
+_idle_lock = threading.Lock()
+_idle: tuple[Any, Workers, threading.Timer] | None = None  # what they were made with, they, and their end
+
+
+class _Stored:
+    """Stands for a large argument in a batch."""
+
+    def __init__(self, ref: Any) -> None:
+        self.ref = ref
+
+
+class _Store:
+    """The large arguments of one call of Parallel: those given to many tasks are put once."""
+
+    def __init__(self) -> None:
+        self._registry: list[
+            tuple[Any, Any]
+        ] = []  # the objects themselves, so that an id means one, and their references
+        self._by_id: dict[int, Any] = {}
+
+    def stored(self, value: Any) -> Any:
+        size = getattr(value, "nbytes", 0)
+        if not isinstance(size, int) or size < _STORED_BYTES:
+            return value
+        known = self._by_id.get(id(value))
+        if known is None:
+            known = self._by_id[id(value)] = put(value)
+            self._registry.append((value, known))
+        return _Stored(known)
+
+    def clear(self) -> None:
+        self._registry.clear()
+        self._by_id.clear()
+
+
+def _loaded(value: Any) -> Any:
+    return get(value.ref) if isinstance(value, _Stored) else value
+
+
+def _run_batch(batch: Any) -> Any:
+    """In the worker."""
+    if isinstance(batch, BatchedCalls):
+        batch.items = [
+            (function, [_loaded(each) for each in args], {name: _loaded(each) for name, each in kwargs.items()})
+            for function, args, kwargs in batch.items
+        ]
+    return batch()
+
+
+def _prepare_worker(environment: dict[str, str], threads: int, then: Any, initargs: tuple[Any, ...]) -> None:
+    """In the worker, first: BLAS and OpenMP take their share of the cores."""
+    os.environ.update(environment)
+    try:
+        import threadpoolctl  # for libraries that the process was forked with
+    except ImportError:
+        pass
+    else:
+        threadpoolctl.threadpool_limits(threads)
+    if then is not None:
+        then(*initargs)
+
+
+class _BatchCall(Call):
+    def __init__(self, future: Future[Any], batch: Any) -> None:
+        super().__init__(_run_batch, (batch,))
+        self.future = future
+
+    def start(self) -> bool:
+        return self.future.set_running_or_notify_cancel()
+
+    def succeed(self, value: Any) -> None:
+        self.future.set_result(value)
+
+    def fail(self, error: BaseException) -> None:
+        self.future.set_exception(error)
+
+    def raised(self, payload: dict[str, Any]) -> None:
+        self.future.set_exception(rebuilt(payload, _RemoteTraceback))
+
+
+class RayBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
+    """Runs joblib's batches in worker processes of the runtime.
+
+    Functions and arguments may be whatever a task takes. A large array that many tasks take is put into shared memory once in each
+    call of Parallel, and is a read-only view in the tasks; results that are large arrays are read-only, too. `max_nbytes`,
+    `mmap_mode` and `temp_folder` have no effect. n_jobs=-1 means the CPUs of the runtime; more workers than CPUs are possible.
+
+    Args:
+        ray_remote_args: options of the actors that the workers are.
+    """
+
+    supports_retrieve_callback = True
+    supports_inner_max_num_threads = True
+    default_n_jobs = -1
+
+    def __init__(
+        self,
+        nesting_level: int | None = None,
+        inner_max_num_threads: int | None = None,
+        ray_remote_args: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads, **options)
+        self._remote_args = ray_remote_args
+        self._workers: Workers | None = None
+        self._made_with: Any = None
+        self._pool = _Store()
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """The number of workers for `n_jobs`.
+
+        Raises:
+            ValueError: it is 0.
+        """
+        if n_jobs == 0:
+            raise ValueError("n_jobs == 0 in Parallel has no meaning")
+        if n_jobs is None:
+            return 1
+        return int(n_jobs) if n_jobs > 0 else max(logical_cpus() + 1 + n_jobs, 1)
+
+    def configure(
+        self,
+        n_jobs: int = 1,
+        parallel: Any = None,
+        prefer: str | None = None,
+        require: str | None = None,
+        ray_remote_args: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> int:
+        """Gets the workers ready."""
+        jobs = self.effective_n_jobs(n_jobs)
+        if jobs == 1:
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+        logical_cpus()  # the runtime runs from here on
+        options = {**self.backend_kwargs, **options}
+        environment = self._prepare_worker_env(n_jobs=jobs)
+        self._made_with = {
+            "count": jobs,
+            "initializer": _prepare_worker,
+            "initargs": (
+                environment,
+                int(environment["OMP_NUM_THREADS"]),
+                options.get("initializer"),
+                tuple(options.get("initargs", ())),
+            ),
+            "options": self._remote_args if ray_remote_args is None else ray_remote_args,
+        }
+        self._workers = _take(self._made_with)
+        self.parallel = parallel
+        return jobs
+
+    def start_call(self) -> None:
+        self._pool.clear()  # what it was given for the call before may have changed since
+
+    def submit(self, func: Any, callback: Callable[[Any], object] | None = None) -> Future[Any]:
+        """Hands a batch to the workers."""
+        future: Future[Any] = Future()
+        workers = self._workers
+        if workers is None or not workers.submit(_BatchCall(future, self._with_stored(func))):
+            raise RuntimeError(
+                "the workers of this call of Parallel have ended: its generator was given up, or shutdown() called"
+            )
+        if callback is not None:
+            future.add_done_callback(callback)
+        return future
+
+    def retrieve_result_callback(self, out: Future[Any]) -> Any:
+        return out.result()
+
+    def terminate(self) -> None:
+        """The workers wait for the next call of Parallel."""
+        workers, self._workers = self._workers, None
+        self._pool.clear()
+        if workers is not None:
+            _give_back(self._made_with, workers)
+        self.reset_batch_stats()
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        """Kills the workers."""
+        workers, self._workers = self._workers, None
+        self._pool.clear()
+        if workers is not None:
+            workers.stop(_aborted)
+        self.reset_batch_stats()
+        if ensure_ready:
+            self._workers = _take(self._made_with)
+
+    def _with_stored(self, batch: Any) -> Any:
+        if not isinstance(batch, BatchedCalls):
+            return batch
+        stored = self._pool.stored
+        items = [
+            (function, [stored(each) for each in args], {name: stored(each) for name, each in kwargs.items()})
+            for function, args, kwargs in batch.items
+        ]
+        return BatchedCalls(items, (batch._backend, batch._n_jobs), None, batch._pickle_cache)
+
+
+def _aborted() -> RuntimeError:
+    return RuntimeError(
+        "another task of this call of Parallel raised, or its generator was given up: this one was ended"
+    )
+
+
+def _take(made_with: dict[str, Any]) -> Workers:
+    """Idle workers that were made so, or new ones."""
+    global _idle
+    with _idle_lock:
+        found, _idle = _idle, None
+    if found is not None:
+        before, workers, end = found
+        end.cancel()
+        if before == made_with and workers.usable():
+            return workers
+        workers.close()
+    return Workers(**made_with)
+
+
+def _give_back(made_with: dict[str, Any], workers: Workers) -> None:
+    global _idle
+    end = threading.Timer(_IDLE_S, workers.close)
+    end.daemon = True
+    end.start()
+    with _idle_lock:
+        found, _idle = _idle, (made_with, workers, end)
+    if found is not None:
+        found[2].cancel()
+        found[1].close()

@@ -1,0 +1,383 @@
+"""Worker processes that take calls from one queue: what the pools, the executor and the joblib backend stand on.
+
+Each worker is an actor that needs no CPU. One thread of the submitting process hands the calls out and settles them; everything
+that a `Call` is told happens on that thread. Only the public verbs are used, so that this runs on every engine.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import deque
+from queue import SimpleQueue
+
+from daybreak._core import runtime as _native
+from daybreak.runtime import exceptions, get, init, is_initialized, kill, put, remote, wait
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+    from typing import Any
+
+__all__ = ["Call", "Unreadable", "Workers", "ensure_runtime", "logical_cpus", "rebuilt"]
+
+_MAX_GONE = 64  # ended workers whose references are kept until somebody looks
+_LEAVE_S = 5.0  # for a worker that has been told to end; then it is killed
+_DONE, _RAISED, _UNREADABLE = range(3)
+
+
+class Unreadable(Exception):
+    """A call or its result could not be unpickled where it was needed."""
+
+
+class _Worker:
+    """In the actor: runs one call after the other."""
+
+    def __init__(self, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
+        if initializer is not None:
+            initializer(*initargs)
+
+    def pid(self) -> int:
+        import os
+
+        return os.getpid()
+
+    def run(self, payload: list[Any]) -> tuple[int, Any]:
+        """What came of a call; it never raises. The result lies in an object of its own, so that one that does not unpickle is
+        told from a call that raised."""
+        try:
+            function, args, kwargs = get(payload.pop())
+        except BaseException as error:
+            return _UNREADABLE, f"{type(error).__name__}: {error}"
+        try:
+            return _DONE, put(function(*args, **kwargs))
+        except BaseException as error:
+            if error.__traceback__ is not None:
+                error.__traceback__ = error.__traceback__.tb_next  # without this frame
+            return _RAISED, exceptions._to_payload(_as_pickle_said(error), "", function)
+
+
+def _as_pickle_said(error: BaseException) -> BaseException:
+    """The exception that pickling raised, in place of ours that explains it: executors promise PicklingError."""
+    import pickle
+
+    cause = error.__cause__
+    return cause if type(error) is TypeError and isinstance(cause, pickle.PickleError) else error
+
+
+def rebuilt(payload: dict[str, Any], remote_traceback: Any) -> BaseException:
+    """The exception of a call. remote_traceback: the class of its cause, made of the worker's traceback."""
+    cause, note = exceptions._load_cause(payload)
+    text = payload["traceback"] + note
+    if cause is None:
+        return exceptions._task_error(payload["function"], text, payload["pid"], None)
+    cause.__cause__ = remote_traceback(f'\n"""\n{text}"""')
+    return cause
+
+
+class Call:
+    """A call of a function, and what becomes of it.
+
+    depth: how many calls may wait in the worker that takes it. 1: it is taken by a worker that is idle.
+    """
+
+    def __init__(self, function: Callable[..., Any], args: Any = (), kwargs: Any = None, depth: int = 1) -> None:
+        self.task: tuple[Any, Any, Any] | None = (function, args, kwargs or {})
+        self.depth = depth
+
+    def start(self) -> bool:
+        """A worker takes it now. False: nobody wants it any more."""
+        return True
+
+    def succeed(self, value: Any) -> None:
+        raise NotImplementedError
+
+    def fail(self, error: BaseException) -> None:
+        raise NotImplementedError
+
+    def raised(self, payload: dict[str, Any]) -> None:
+        """The function raised; the payload is for `rebuilt`."""
+        raise NotImplementedError
+
+
+class _Seat:
+    """A worker as the submitting process sees it."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+        self.pid = actor.pid.remote()  # the first call: it is there as soon as the initializer has run
+        self.calls: list[Call] = []
+        self.taken = 0
+
+
+def logical_cpus() -> int:
+    """Of the runtime, which is started when it is not running."""
+    from daybreak.runtime import cluster_resources
+
+    ensure_runtime()
+    return int(cluster_resources().get("CPU", 0))
+
+
+def ensure_runtime(num_cpus: int | None = None, address: str | None = None) -> None:
+    if not is_initialized():
+        init(address, num_cpus=num_cpus)
+
+
+class Workers:
+    """Up to `count` workers and the calls that wait for them.
+
+    Args:
+        count: of workers.
+        initializer, initargs: called in each worker before its first call.
+        calls_each: a worker ends after so many calls, and another takes its place. None: never.
+        options: of the actors.
+        eager: all workers start at once; else one starts when a call finds none that is idle.
+        broken: makes the exception that all calls get when a worker is lost; None: only those of that worker fail, with the
+            reason, and another takes its place.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        calls_each: int | None = None,
+        options: dict[str, Any] | None = None,
+        eager: bool = False,
+        broken: Callable[[BaseException], BaseException] | None = None,
+    ) -> None:
+        self._count = count
+        self._class = remote(_Worker).options(**{"num_cpus": 0, **(options or {})})
+        self._constructor = (initializer, initargs)
+        self._calls_each = calls_each
+        self._eager = eager
+        self._make_broken = broken
+        self._session = _native._session()
+        self._lock = threading.Lock()  # of the next three
+        self._pending: deque[Call] = deque()
+        self._closed = False
+        self._stopped: Callable[[], BaseException] | None = None  # set: what waits and what runs fails with it
+        self._seats: list[_Seat] = []  # these are the thread's
+        self._running: set[Call] = set()
+        self._gone: list[Any] = []  # references of workers that were told to end
+        self._events: SimpleQueue[tuple[_Seat, Call, Future[Any]] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if eager:
+            self._fill()
+            self.start_thread()
+
+    # ---- any thread
+
+    def start_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="daybreak-workers", daemon=True)
+            self._thread.start()
+
+    def submit(self, call: Call) -> bool:
+        """False: no calls are taken any more, and the call has been told nothing."""
+        with self._lock:
+            if self._closed or self._stopped is not None:
+                return False
+            self._pending.append(call)
+            self.start_thread()
+        self._events.put(None)
+        return True
+
+    @property
+    def stopped(self) -> Callable[[], BaseException] | None:
+        """Makes the exception that every call gets, once `stop` was called or a worker was lost that breaks all."""
+        return self._stopped
+
+    def usable(self) -> bool:
+        """Whether calls are taken: not closed, not stopped, and of the runtime that is running."""
+        return not self._closed and self._stopped is None and self._runtime_is_there()
+
+    def close(self) -> None:
+        """What was submitted is still done; then the workers end."""
+        with self._lock:
+            self._closed = True
+        self._events.put(None)
+
+    def drop_pending(self) -> list[Call]:
+        """Takes back the calls that no worker has taken."""
+        with self._lock:
+            dropped, self._pending = list(self._pending), deque()
+        self._events.put(None)
+        return dropped
+
+    def stop(self, error: Callable[[], BaseException]) -> None:
+        """Kills the workers. Every call that is not done fails."""
+        with self._lock:
+            self._closed = True
+            self._stopped = self._stopped or error
+        self._events.put(None)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits until all calls are done and all workers have ended, after `close` or `stop`."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def await_ready(self) -> None:
+        """Waits for the initializers of the workers that have been started; raises what one of them raised."""
+        get([seat.pid for seat in self._seats])
+
+    def pids(self) -> list[int]:
+        """Of the workers that have been started, once their initializers have run."""
+        return list(get([seat.pid for seat in list(self._seats)]))
+
+    # ---- the thread of its own
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._dispatch()
+                if self._over():
+                    break
+                event = self._events.get()
+                if event is not None:
+                    self._settle(*event)
+                    del event  # while this thread sleeps it holds no result
+        except BaseException as error:
+            text = f"the workers cannot go on: {type(error).__name__}: {error}"
+            self.stop(lambda: RuntimeError(text))
+            self._abort()
+            for call in self._running:
+                self._tell(call.fail, RuntimeError(text))
+        finally:
+            self._release()
+
+    def _over(self) -> bool:
+        with self._lock:
+            return self._closed and not self._pending and not self._running
+
+    def _fill(self) -> None:
+        while len(self._seats) < self._count:
+            self._seats.append(_Seat(self._class.remote(*self._constructor)))
+
+    def _runtime_is_there(self) -> bool:
+        return is_initialized() and _native._session() == self._session
+
+    def _dispatch(self) -> None:
+        if not self._runtime_is_there():
+            self.stop(lambda: RuntimeError("the runtime was shut down, and its workers with it: make another pool"))
+        with self._lock:
+            stopped, closed = self._stopped, self._closed
+        if stopped is not None:
+            self._abort()
+            return
+        if self._eager and not closed:
+            self._fill()
+        while True:
+            with self._lock:
+                if not self._pending:
+                    return
+                seat = self._seat_for(self._pending[0])
+                if seat is None:
+                    return
+                call = self._pending.popleft()
+            if call.start():
+                self._hand(call, seat)
+
+    def _seat_for(self, call: Call) -> _Seat | None:
+        usable = [seat for seat in self._seats if self._calls_each is None or seat.taken < self._calls_each]
+        best = min(usable, key=lambda seat: len(seat.calls), default=None)
+        if best is not None and not best.calls:
+            return best
+        if len(self._seats) < self._count:
+            self._seats.append(_Seat(self._class.remote(*self._constructor)))
+            return self._seats[-1]
+        return best if best is not None and len(best.calls) < call.depth else None
+
+    def _hand(self, call: Call, seat: _Seat) -> None:
+        try:
+            payload = put(call.task)
+        except BaseException as error:
+            self._tell(call.fail, _as_pickle_said(error))
+            return
+        call.task = None  # what it was called with may be freed
+        seat.calls.append(call)
+        seat.taken += 1
+        self._running.add(call)
+        future = seat.actor.run.remote([payload]).future()
+        future.add_done_callback(lambda done: self._events.put((seat, call, done)))
+
+    def _settle(self, seat: _Seat, call: Call, future: Future[Any]) -> None:
+        seat.calls.remove(call)
+        self._running.discard(call)
+        lost = future.exception()
+        if lost is not None:
+            if seat in self._seats:
+                self._seats.remove(seat)  # its other calls come here, too
+            self._tell(call.fail, self._broken_by(lost))
+            return
+        kind, content = future.result()
+        if kind == _DONE:
+            try:
+                value = get(content)
+            except BaseException as error:
+                text = f"the result of a call could not be unpickled: {type(error).__name__}: {error}"
+                self._tell(call.fail, self._broken_by(Unreadable(text)))
+            else:
+                self._tell(call.succeed, value)
+        elif kind == _RAISED:
+            self._tell(call.raised, content)
+        else:
+            self._tell(call.fail, self._broken_by(Unreadable(f"a worker could not unpickle a call: {content}")))
+        if self._calls_each is not None and seat.taken >= self._calls_each and not seat.calls and seat in self._seats:
+            self._retire(seat)
+
+    def _retire(self, seat: _Seat) -> None:
+        self._seats.remove(seat)
+        if len(self._gone) >= _MAX_GONE:
+            self._gone = wait(self._gone, num_returns=len(self._gone), timeout=0)[1]
+        self._gone.append(seat.actor.__ray_terminate__.remote())
+
+    def _broken_by(self, error: BaseException) -> BaseException:
+        """What the call gets that was lost; where one loss breaks all, it does so here."""
+        if self._stopped is None and self._make_broken is not None:
+            make = self._make_broken
+            self.stop(lambda: make(error))
+        return self._stopped() if self._stopped is not None else error
+
+    def _abort(self) -> None:
+        """Fails what waits and kills the workers; what they run comes to `_settle` then."""
+        stopped = self._stopped
+        assert stopped is not None
+        for call in self.drop_pending():
+            if call.start():
+                self._tell(call.fail, stopped())
+        for seat in self._seats:
+            self._kill(seat)
+        self._seats.clear()
+
+    def _kill(self, seat: _Seat) -> None:
+        if self._runtime_is_there():
+            try:
+                kill(seat.actor)
+            except Exception:  # it has ended already
+                pass
+
+    def _release(self) -> None:
+        """The workers end; those that do not, are killed."""
+        if self._runtime_is_there():
+            try:
+                if self._stopped is None:
+                    self._gone += [seat.actor.__ray_terminate__.remote() for seat in self._seats]
+                    ended = wait(self._gone, num_returns=len(self._gone), timeout=_LEAVE_S)[0] if self._gone else []
+                    if len(ended) < len(self._gone):
+                        for seat in self._seats:
+                            self._kill(seat)
+            except Exception:  # of a runtime that is being shut down
+                pass
+        self._seats.clear()
+        self._gone.clear()
+
+    @staticmethod
+    def _tell(hook: Callable[[Any], None], content: Any) -> None:
+        """What the user hung on it may raise, and must not end the thread."""
+        try:
+            hook(content)
+        except BaseException:
+            traceback.print_exc()
