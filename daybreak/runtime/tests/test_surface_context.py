@@ -11,7 +11,7 @@ import pytest
 import daybreak
 from daybreak import exceptions as ex
 from daybreak.runtime import ids, state
-from daybreak.runtime.reducers import deregister_serializer, register_serializer
+from daybreak.runtime.util.serialization import deregister_serializer, register_serializer
 
 
 @pytest.mark.parametrize("kind", [getattr(ids, name) for name in ids.__all__])

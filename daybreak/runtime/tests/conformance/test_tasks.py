@@ -224,10 +224,12 @@ def test_a_cancelled_task_is_a_task_cancelled_error(tmp_path: Any, eventually: A
     daybreak.cancel(running)
     with pytest.raises(exceptions.TaskCancelledError):
         daybreak.get(running, timeout=30)
-    waiting = add.options(resources={"licence": 2}).remote(sleeping.options(resources={"licence": 2}).remote(60))
+    holder = sleeping.remote(60)
+    waiting = add.remote(holder)
     daybreak.cancel(waiting)
     with pytest.raises(exceptions.TaskCancelledError):
         daybreak.get(waiting, timeout=30)
+    daybreak.cancel(holder, force=True)
 
 
 def test_a_task_that_has_ended_is_not_cancelled() -> None:
