@@ -174,26 +174,37 @@ def init(
             }
         )
         _retired.clear()
-        preload = ",".join([*(name for name in ("numpy",) if name in sys.modules), *worker_setup])
-        variables = _variables_of_workers(environment, preload)
-        before = {name: os.environ.get(name) for name in variables}
-        try:
-            os.environ.update(variables)
-            _native._init(int(cpus), gpus, custom, store, _zygote_command(), log_to_driver, patient)
-            _load_pickling()  # while they start
-            _native._await_workers(min(int(cpus), _AWAITED_WORKERS), _WORKERS_WITHIN_S)
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+        _start(int(cpus), gpus, custom, store, environment, log_to_driver)
         if not _exit_hook:
             import atexit
 
             atexit.register(shutdown)
             _exit_hook = True
         return _info()
+
+
+def _start(
+    cpus: int,
+    gpus: float,
+    custom: list[tuple[str, float]],
+    store: int,
+    environment: dict[str, Any],
+    log_to_driver: bool,
+) -> None:
+    preload = ",".join([*(name for name in ("numpy",) if name in sys.modules), *worker_setup])
+    variables = _variables_of_workers(environment, preload)
+    before = {name: os.environ.get(name) for name in variables}
+    try:
+        os.environ.update(variables)
+        _native._init(cpus, gpus, custom, store, _zygote_command(), log_to_driver, patient)
+        _load_pickling()  # while they start
+        _native._await_workers(min(cpus, _AWAITED_WORKERS), _WORKERS_WITHIN_S)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _is_for_ray(address: str | None, engine: str | None) -> bool:

@@ -44,7 +44,7 @@ def stand_in() -> types.ModuleType:
     import ray
 
     module = types.ModuleType("daybreak", "The verbs of Daybreak's runtime on this Ray cluster.")
-    module.__path__ = []  # type: ignore[attr-defined]
+    module.__path__ = []
     for name in VERBS:
         setattr(module, name, getattr(ray, name))
     module.exit_actor = exit_actor  # type: ignore[attr-defined]

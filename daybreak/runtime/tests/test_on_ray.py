@@ -1,0 +1,19 @@
+"""The conformance tests on the other engine: a Ray cluster of two nodes, in an environment of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools import suite
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.timeout(900)
+def test_a_ray_cluster_whose_workers_have_no_daybreak_does_what_the_embedded_engine_does() -> None:
+    found = suite.Suite.of(suite.suites_of(ROOT)["on_ray"])
+    outcome = suite.run(found, whole=True, options=["--timeout=240"])
+    assert not outcome.problems(suite.read_list(found.failures), whole=True)
+    assert len(outcome.passed) >= 40
