@@ -3,6 +3,7 @@ Without --write, fails when a page's table is not what the lists give."""
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -23,6 +24,10 @@ def _aliases(package: str) -> Rows:
         names = sorted(name.rpartition(".")[2] for name in aliases.names if name.rpartition(".")[0] == module)
         if names:
             rows.append((f"`{module}`: {', '.join(f'`{name}`' for name in names)}", "same", ""))
+    for theirs, ours in sorted(aliases.rooms.items()):
+        room = importlib.import_module(ours)
+        names = sorted({*room.__all__, *getattr(room, "MODULES", ())})
+        rows.append((f"`{theirs}`: {', '.join(f'`{name}`' for name in names)}", "same", f"`{ours}`"))
     return rows + [(f"`{name}`", "refused", way_out) for name, way_out in sorted(aliases.refused.items())]
 
 

@@ -105,8 +105,14 @@ def place_of(suite: Suite, python: str) -> Path:
     if suite.folder:
         return suite.path.parent / suite.folder
     if suite.package:
-        code = f"import importlib.util as u; print(u.find_spec({suite.package!r}).submodule_search_locations[0])"
-        return Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
+        code = (
+            f"import importlib.util as u, sys; print(u.find_spec({suite.package!r}).submodule_search_locations[0]); "
+            "print('python%d.%d' % sys.version_info[:2])"
+        )
+        said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+        place, debian = Path(said[0]), Path("/usr/lib", said[1], suite.package)
+        # Python's own tests are left out of many installations; Debian has them in a package of their own.
+        return debian if suite.package == "test" and not (place / suite.tests[0]).exists() else place
     unpacked = ROOT / ".venvs" / "sdists" / suite.sdist.replace("==", "-")
     if not unpacked.exists():
         print(f"· download the source distribution of {suite.sdist}", file=sys.stderr, flush=True)

@@ -101,6 +101,9 @@ class Aliases(MetaPathFinder, Loader):
     """
 
     lenient = False  # in a worker: see Absent
+    private: frozenset[str] = (
+        frozenset()
+    )  # in a worker: modules of which some names are here, and the others are Absent
 
     def __init__(
         self, package: str, names: Mapping[str, str], refused: Mapping[str, str], rooms: Mapping[str, str] | None = None
@@ -134,6 +137,8 @@ class Aliases(MetaPathFinder, Loader):
 
     def is_foreign(self, module: str) -> bool:
         """Whether it is a module of the package that is not here."""
+        if module in self.private:
+            return True
         return module not in self.modules and self.room_of(module) is None and not self.is_refused(module)
 
     def is_refused(self, name: str) -> bool:
@@ -171,6 +176,14 @@ class Aliases(MetaPathFinder, Loader):
         for name, module in list(sys.modules.items()):
             if isinstance(module, _Alias) and module.__dict__["_aliases"] is self:
                 del sys.modules[name]
+
+    def add_private(self, names: Mapping[str, str]) -> None:
+        """In a worker: names of the package's private modules. The program's own process may have stand-ins for those."""
+        self.names.update(names)
+        modules = {name.rpartition(".")[0] for name in names}
+        modules |= {module.rpartition(".")[0] for module in modules} - self.modules
+        self.private |= modules
+        self.modules |= modules
 
     # What `import` calls.
 

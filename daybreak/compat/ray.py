@@ -91,7 +91,7 @@ ALIASES = Aliases(
         "ray.dag": "call the methods of actors one after the other; their references are passed on without a copy",
         "ray.workflow": "keep what must survive with daybreak.track",
     },
-    rooms={"ray.util": "daybreak.runtime.util"},
+    rooms={"ray.util": "daybreak.runtime.util", "ray.experimental.shuffle": "daybreak.runtime.util.shuffle"},
 )
 
 
@@ -106,6 +106,7 @@ def install() -> None:
 def install_in_worker() -> None:
     """In a worker: with stand-ins for what the program's own hooks give it (`aliases.Absent`)."""
     ALIASES.lenient = True
+    ALIASES.add_private({"ray._private.worker.global_worker": "daybreak.runtime.runtime_context:global_worker"})
     install()
 
 

@@ -261,6 +261,26 @@ nb::dict context() {
   return result;
 }
 
+// How many tasks and calls have submitted each other down to the one that asks: 1 where the driver submitted it, 0 in the
+// driver. One that has ended meanwhile ends the walk.
+std::uint32_t task_depth() {
+  Process& p = client_or_throw().process();
+  const std::uint32_t task = current_task();
+  Ref at = task == 0 ? kNoRef : Ref{task - 1, p.entry(task - 1).load().generation()};
+  std::uint32_t depth = 0;
+  while (at != kNoRef) {
+    Entry& e = p.entry(at.index);
+    const Kind kind = e.kind_now();
+    const Ref above = kind == Kind::kActorCall ? e.part.caller_now()
+                      : kind == Kind::kTask    ? e.part.parent_now()
+                                               : kNoRef;
+    if (e.load().generation() != at.generation) break;
+    ++depth;
+    at = above;
+  }
+  return depth;
+}
+
 nb::object current_actor(nb::callable parse) {
   State& s = state();
   if (!s.in_actor) throw nb::value_error("current_actor is there only inside an actor");
@@ -441,6 +461,7 @@ void bind_runtime(nb::module_& m) {
         nb::arg("name"), nb::arg("info_json"), nb::arg("info"), nb::arg("max_restarts"), nb::arg("max_task_retries"),
         nb::arg("max_concurrency"), nb::arg("detached"));
   m.def("_find_actor", find_actor, nb::arg("name"), nb::arg("parse"));
+  m.def("_task_depth", task_depth);
   m.def("_current_actor", current_actor, nb::arg("parse"));
   m.def("_actor_state", actor_state, nb::arg("handle"));
   m.def("_kill", kill, nb::arg("handle"), nb::arg("no_restart"));

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .ids import WorkerID
 
-__all__ = ["RuntimeContext", "get_runtime_context"]
+__all__ = ["RuntimeContext", "get_runtime_context", "global_worker"]
 
 
 def _deprecated(instead: str) -> None:
@@ -224,3 +224,16 @@ class RuntimeContext:
 def get_runtime_context() -> RuntimeContext:
     """Ids and resources of the task, actor or driver that asks."""
     return RuntimeContext()
+
+
+class _GlobalWorker:
+    """What programs of Ray ask its `global_worker` for."""
+
+    @property
+    def task_depth(self) -> int:
+        """How many tasks and calls have submitted each other down to the one that asks: 1 where the driver submitted it, 0 in the
+        driver."""
+        return int(_native._task_depth())
+
+
+global_worker = _GlobalWorker()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from daybreak.runtime.session import get_node_ip_address
+    from daybreak.runtime.state import list_named_actors
+
     from .actor_group import ActorGroup
     from .actor_pool import ActorPool
     from .check_serialize import inspect_serializability
@@ -12,20 +15,23 @@ if TYPE_CHECKING:
     from .serialization import deregister_serializer, register_serializer
 
 _LAZY = {  # name: its module; all are loaded when they are touched
-    "ActorGroup": "actor_group",
-    "ActorPool": "actor_pool",
-    "Executor": "executor",
-    "as_completed": "helpers",
-    "deregister_serializer": "serialization",
-    "inspect_serializability": "check_serialize",
-    "map_unordered": "helpers",
-    "register_serializer": "serialization",
+    "ActorGroup": ".actor_group",
+    "ActorPool": ".actor_pool",
+    "Executor": ".executor",
+    "as_completed": ".helpers",
+    "deregister_serializer": ".serialization",
+    "get_node_ip_address": "daybreak.runtime.session",
+    "inspect_serializability": ".check_serialize",
+    "list_named_actors": "daybreak.runtime.state",
+    "map_unordered": ".helpers",
+    "register_serializer": ".serialization",
 }
-_MODULES = (
+MODULES = (
     "actor_group",
     "actor_pool",
     "annotations",
     "check_serialize",
+    "collective",
     "executor",
     "helpers",
     "iter",
@@ -33,6 +39,7 @@ _MODULES = (
     "joblib",
     "metrics",
     "multiprocessing",
+    "queue",
     "serialization",
     "shuffle",
 )
@@ -45,25 +52,21 @@ __all__ = [
     "deregister_serializer",
     "get_node_ip_address",
     "inspect_serializability",
+    "list_named_actors",
     "map_unordered",
     "register_serializer",
 ]
-
-
-def get_node_ip_address() -> str:
-    """The address of this machine for programs on it: the runtime does not leave it."""
-    return "127.0.0.1"
 
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in _LAZY:
-        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
-    if name in _MODULES:
+        return getattr(import_module(_LAZY[name], __name__), name)
+    if name in MODULES:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module 'daybreak.util' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return sorted({*globals(), *__all__, *MODULES})

@@ -50,6 +50,9 @@ class _FutureCall(Call):
     def start(self) -> bool:
         return self.future.set_running_or_notify_cancel()
 
+    def cancel(self) -> None:
+        self.future.cancel()
+
     def succeed(self, value: Any) -> None:
         self.future.set_result(value)
 
@@ -165,11 +168,9 @@ class Executor(futures.Executor):
         """Takes no more calls. wait: until all are done and the workers have ended. cancel_futures: those that wait are
         cancelled."""
         self._shut_down = True
-        self._workers.close()
         if cancel_futures:
-            for call in self._workers.drop_pending():
-                assert isinstance(call, _FutureCall)
-                call.future.cancel()
+            self._workers.cancel_pending()
+        self._workers.close()
         if wait:
             self._workers.join()
 

@@ -6,6 +6,7 @@ that a `Call` is told happens on that thread. Only the public verbs are used, so
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import traceback
 from collections import deque
@@ -24,6 +25,7 @@ __all__ = ["Call", "Unreadable", "Workers", "ensure_runtime", "logical_cpus", "r
 
 _MAX_GONE = 64  # ended workers whose references are kept until somebody looks
 _LEAVE_S = 5.0  # for a worker that has been told to end; then it is killed
+_CANCEL = object()  # an event
 _DONE, _RAISED, _UNREADABLE = range(3)
 
 
@@ -34,7 +36,11 @@ class Unreadable(Exception):
 class _Worker:
     """In the actor: runs one call after the other."""
 
-    def __init__(self, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
+    def __init__(self, setup: list[Any]) -> None:
+        import multiprocessing
+
+        multiprocessing.current_process().authkey = setup[0]  # proxies of a Manager there work here
+        initializer, initargs = get(setup[1])
         if initializer is not None:
             initializer(*initargs)
 
@@ -59,11 +65,9 @@ class _Worker:
 
 
 def _as_pickle_said(error: BaseException) -> BaseException:
-    """The exception that pickling raised, in place of ours that explains it: executors promise PicklingError."""
-    import pickle
-
+    """The exception that pickling raised, in place of ours that explains it: a PicklingError, or what the user's code raised."""
     cause = error.__cause__
-    return cause if type(error) is TypeError and isinstance(cause, pickle.PickleError) else error
+    return error if cause is None or type(error) is not TypeError or type(cause) is TypeError else cause
 
 
 def rebuilt(payload: dict[str, Any], remote_traceback: Any) -> BaseException:
@@ -90,11 +94,18 @@ class Call:
         """A worker takes it now. False: nobody wants it any more."""
         return True
 
+    def cancel(self) -> None:
+        """Nobody will take it; see `Workers.cancel_pending`."""
+
     def succeed(self, value: Any) -> None:
         raise NotImplementedError
 
     def fail(self, error: BaseException) -> None:
         raise NotImplementedError
+
+    def unpicklable(self, error: BaseException) -> None:
+        """The function or an argument could not be pickled."""
+        self.fail(error)
 
     def raised(self, payload: dict[str, Any]) -> None:
         """The function raised; the payload is for `rebuilt`."""
@@ -150,7 +161,7 @@ class Workers:
     ) -> None:
         self._count = count
         self._class = remote(_Worker).options(**{"num_cpus": 0, **(options or {})})
-        self._constructor = (initializer, initargs)
+        self._setup = [bytes(multiprocessing.current_process().authkey), put((initializer, initargs))]
         self._calls_each = calls_each
         self._eager = eager
         self._make_broken = broken
@@ -162,7 +173,7 @@ class Workers:
         self._seats: list[_Seat] = []  # these are the thread's
         self._running: set[Call] = set()
         self._gone: list[Any] = []  # references of workers that were told to end
-        self._events: SimpleQueue[tuple[_Seat, Call, Future[Any]] | None] = SimpleQueue()
+        self._events: SimpleQueue[Any] = SimpleQueue()
         self._thread: threading.Thread | None = None
         if eager:
             self._fill()
@@ -200,12 +211,9 @@ class Workers:
             self._closed = True
         self._events.put(None)
 
-    def drop_pending(self) -> list[Call]:
-        """Takes back the calls that no worker has taken."""
-        with self._lock:
-            dropped, self._pending = list(self._pending), deque()
-        self._events.put(None)
-        return dropped
+    def cancel_pending(self) -> None:
+        """The calls that find no idle worker are told that they are cancelled."""
+        self._events.put(_CANCEL)
 
     def stop(self, error: Callable[[], BaseException]) -> None:
         """Kills the workers. Every call that is not done fails."""
@@ -236,9 +244,12 @@ class Workers:
                 if self._over():
                     break
                 event = self._events.get()
-                if event is not None:
+                if event is _CANCEL:
+                    for call in self._take_pending():
+                        call.cancel()
+                elif event is not None:
                     self._settle(*event)
-                    del event  # while this thread sleeps it holds no result
+                del event  # while this thread sleeps it holds no result
         except BaseException as error:
             text = f"the workers cannot go on: {type(error).__name__}: {error}"
             self.stop(lambda: RuntimeError(text))
@@ -254,7 +265,7 @@ class Workers:
 
     def _fill(self) -> None:
         while len(self._seats) < self._count:
-            self._seats.append(_Seat(self._class.remote(*self._constructor)))
+            self._seats.append(_Seat(self._class.remote(self._setup)))
 
     def _runtime_is_there(self) -> bool:
         return is_initialized() and _native._session() == self._session
@@ -286,7 +297,7 @@ class Workers:
         if best is not None and not best.calls:
             return best
         if len(self._seats) < self._count:
-            self._seats.append(_Seat(self._class.remote(*self._constructor)))
+            self._seats.append(_Seat(self._class.remote(self._setup)))
             return self._seats[-1]
         return best if best is not None and len(best.calls) < call.depth else None
 
@@ -294,7 +305,7 @@ class Workers:
         try:
             payload = put(call.task)
         except BaseException as error:
-            self._tell(call.fail, _as_pickle_said(error))
+            self._tell(call.unpicklable, _as_pickle_said(error))
             return
         call.task = None  # what it was called with may be freed
         seat.calls.append(call)
@@ -341,11 +352,16 @@ class Workers:
             self.stop(lambda: make(error))
         return self._stopped() if self._stopped is not None else error
 
+    def _take_pending(self) -> list[Call]:
+        with self._lock:
+            taken, self._pending = list(self._pending), deque()
+        return taken
+
     def _abort(self) -> None:
         """Fails what waits and kills the workers; what they run comes to `_settle` then."""
         stopped = self._stopped
         assert stopped is not None
-        for call in self.drop_pending():
+        for call in self._take_pending():
             if call.start():
                 self._tell(call.fail, stopped())
         for seat in self._seats:

@@ -6,6 +6,7 @@ import os
 import threading
 from concurrent.futures import Future
 from concurrent.futures.process import _RemoteTraceback
+from pickle import PicklingError
 
 from joblib._parallel_backends import (
     AutoBatchingMixin,
@@ -104,6 +105,11 @@ class _BatchCall(Call):
     def fail(self, error: BaseException) -> None:
         self.future.set_exception(error)
 
+    def unpicklable(self, error: BaseException) -> None:
+        wrapped = PicklingError(f"Could not pickle the task to send to the workers: {error}")
+        wrapped.__cause__ = error
+        self.fail(wrapped)
+
     def raised(self, payload: dict[str, Any]) -> None:
         self.future.set_exception(rebuilt(payload, _RemoteTraceback))
 
@@ -134,7 +140,7 @@ class RayBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
         self._remote_args = ray_remote_args
         self._workers: Workers | None = None
         self._made_with: Any = None
-        self._pool = _Store()
+        self._pool: _Store | None = None  # the large arguments of this call
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """The number of workers for `n_jobs`.
@@ -175,12 +181,13 @@ class RayBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
             ),
             "options": self._remote_args if ray_remote_args is None else ray_remote_args,
         }
-        self._workers = _take(self._made_with)
+        self._workers, self._pool = _take(self._made_with), _Store()
         self.parallel = parallel
         return jobs
 
     def start_call(self) -> None:
-        self._pool.clear()  # what it was given for the call before may have changed since
+        if self._pool is not None:
+            self._pool.clear()  # what it was given for the call before may have changed since
 
     def submit(self, func: Any, callback: Callable[[Any], object] | None = None) -> Future[Any]:
         """Hands a batch to the workers."""
@@ -199,24 +206,22 @@ class RayBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
 
     def terminate(self) -> None:
         """The workers wait for the next call of Parallel."""
-        workers, self._workers = self._workers, None
-        self._pool.clear()
+        workers, self._workers, self._pool = self._workers, None, None
         if workers is not None:
             _give_back(self._made_with, workers)
         self.reset_batch_stats()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Kills the workers."""
-        workers, self._workers = self._workers, None
-        self._pool.clear()
+        workers, self._workers, self._pool = self._workers, None, None
         if workers is not None:
             workers.stop(_aborted)
         self.reset_batch_stats()
         if ensure_ready:
-            self._workers = _take(self._made_with)
+            self._workers, self._pool = _take(self._made_with), _Store()
 
     def _with_stored(self, batch: Any) -> Any:
-        if not isinstance(batch, BatchedCalls):
+        if not isinstance(batch, BatchedCalls) or self._pool is None:
             return batch
         stored = self._pool.stored
         items = [
@@ -232,6 +237,15 @@ def _aborted() -> RuntimeError:
     )
 
 
+def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether workers that were made with one will do for the other. A user's initializer and its arguments must be the same
+    objects."""
+    *set_a, args_a = a["initargs"]
+    *set_b, args_b = b["initargs"]
+    alike = set_a == set_b and len(args_a) == len(args_b) and all(x is y for x, y in zip(args_a, args_b, strict=True))
+    return alike and (a["count"], a["options"]) == (b["count"], b["options"])
+
+
 def _take(made_with: dict[str, Any]) -> Workers:
     """Idle workers that were made so, or new ones."""
     global _idle
@@ -240,7 +254,7 @@ def _take(made_with: dict[str, Any]) -> Workers:
     if found is not None:
         before, workers, end = found
         end.cancel()
-        if before == made_with and workers.usable():
+        if _same(before, made_with) and workers.usable():
             return workers
         workers.close()
     return Workers(**made_with)
