@@ -371,6 +371,11 @@ void Client::after_sleep() {
   if (worker_->token == kNone) worker_->token = p_.acquire_token(p_.id());
 }
 
+// Who interrupts a task rings as well, and a sleep that ends by that does not tell of the signal.
+bool Client::cancelled() {
+  return current_task != 0 && p_.entry(current_task - 1).load().has(State::kCancelled);
+}
+
 WaitResult Client::wait(Ref ref, std::int64_t deadline_ns) {
   return wait({&ref, 1}, 1, deadline_ns);
 }
@@ -434,7 +439,7 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
         break;
       }
     }
-    if (p_.sleep(seen, left) == EINTR) {
+    if (p_.sleep(seen, left) == EINTR || cancelled()) {
       result = WaitResult::kInterrupted;
       break;
     }
@@ -450,7 +455,7 @@ WaitResult Client::wait_until(const std::function<bool()>& come, std::optional<s
   for (;;) {
     const std::uint32_t seen = seen_before ? *std::exchange(seen_before, std::nullopt) : p_.bell();
     if (come()) break;
-    if (p_.control().stopping.load() != 0 || p_.sleep(seen, -1) == EINTR) {
+    if (p_.control().stopping.load() != 0 || p_.sleep(seen, -1) == EINTR || cancelled()) {
       result = WaitResult::kInterrupted;
       break;
     }

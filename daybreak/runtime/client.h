@@ -159,6 +159,7 @@ class Client {
   bool cancel_one(Ref ref, bool force);
   base::Result<std::uint32_t> reserve_actor(Ref creation, const ActorOptions& options);
   std::optional<Actor> look_for_actor(std::string_view name, bool& coming);
+  bool cancelled();
   void before_sleep();
   void after_sleep();
 
