@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <unordered_map>
+#include <utility>
 
 #include "daybreak/base/failpoint.h"
 #include "daybreak/os/fd.h"
@@ -370,11 +371,17 @@ void Client::after_sleep() {
   if (worker_->token == kNone) worker_->token = p_.acquire_token(p_.id());
 }
 
+// Who interrupts a task rings as well, and a sleep that ends by that does not tell of the signal.
+bool Client::cancelled() {
+  return current_task != 0 && p_.entry(current_task - 1).load().has(State::kCancelled);
+}
+
 WaitResult Client::wait(Ref ref, std::int64_t deadline_ns) {
   return wait({&ref, 1}, 1, deadline_ns);
 }
 
-WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64_t deadline_ns) {
+WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64_t deadline_ns,
+                        std::optional<std::uint32_t> seen_before) {
   auto count_done = [&] {
     std::size_t done = 0;
     for (std::size_t i = 0; i < refs.size() && done < count; ++i) done += p_.done(refs[i]);
@@ -414,7 +421,7 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
   before_sleep();
   WaitResult result = WaitResult::kDone;
   for (;;) {
-    std::uint32_t seen = p_.bell();
+    const std::uint32_t seen = seen_before ? *std::exchange(seen_before, std::nullopt) : p_.bell();
     std::size_t done = 0;
     for (Ref ref : refs) {
       if (!p_.set_waiter(ref) && ++done >= count) break;
@@ -432,7 +439,7 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
         break;
       }
     }
-    if (p_.sleep(seen, left) == EINTR) {
+    if (p_.sleep(seen, left) == EINTR || cancelled()) {
       result = WaitResult::kInterrupted;
       break;
     }
@@ -441,14 +448,14 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
   return result;
 }
 
-WaitResult Client::wait_until(const std::function<bool()>& come) {
+WaitResult Client::wait_until(const std::function<bool()>& come, std::optional<std::uint32_t> seen_before) {
   if (come()) return WaitResult::kDone;
   before_sleep();
   WaitResult result = WaitResult::kDone;
   for (;;) {
-    const std::uint32_t seen = p_.bell();
+    const std::uint32_t seen = seen_before ? *std::exchange(seen_before, std::nullopt) : p_.bell();
     if (come()) break;
-    if (p_.control().stopping.load() != 0 || p_.sleep(seen, -1) == EINTR) {
+    if (p_.control().stopping.load() != 0 || p_.sleep(seen, -1) == EINTR || cancelled()) {
       result = WaitResult::kInterrupted;
       break;
     }

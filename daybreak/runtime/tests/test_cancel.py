@@ -350,3 +350,25 @@ def test_a_cancellation_is_an_error_of_the_task_for_who_waited_for_it_and_is_pic
         assert isinstance(caught.value, ray.exceptions.RayTaskError)
         again = pickle.loads(pickle.dumps(caught.value))
         assert isinstance(again, ray.exceptions.TaskCancelledError) and "was cancelled" in str(again)
+
+
+def test_a_task_that_waits_in_a_verb_is_interrupted(two_cpus: Any, tmp_path: Any) -> None:
+    ray = two_cpus
+
+    @ray.remote
+    class Gate:
+        async def wait(self) -> None:
+            await asyncio.Event().wait()
+
+    @ray.remote
+    def wait_for(held: list[Any], path: str, verb: str) -> Any:
+        open(path, "w").close()
+        return ray.get(held[0]) if verb == "get" else ray.wait(held)
+
+    gate = Gate.remote()
+    for i in range(30):
+        path = tmp_path / str(i)
+        ref = wait_for.remote([gate.wait.remote()], str(path), "get" if i % 2 else "wait")
+        assert eventually(path.exists)
+        ray.cancel(ref)
+        cancelled(ray, ref)
