@@ -91,7 +91,9 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   if (terminate == 2 || terminate == 3)
     note = fmt::format("actor {} was killed by kill()", actor.class_name);
   else if (left)
-    note = fmt::format("actor {} has ended", actor.class_name);
+    note =
+        fmt::format("actor {} has ended: a method called exit_actor() or raised SystemExit, or nobody had its handle",
+                    actor.class_name);
 
   for (std::uint32_t index : lost_calls_) {
     Entry& e = self_.entry(index);

@@ -110,7 +110,7 @@ class ActorClass:
             info,
             options.get("max_restarts") or 0,
             options.get("max_task_retries") or 0,
-            options.get("max_concurrency") or (_COROUTINES if "coroutines" in info else 1),
+            options.get("max_concurrency") or (_COROUTINES if "coroutines" in info.get("shape", ()) else 1),
             options.get("lifetime") == "detached",
         )
         for tries_left in reversed(range(_FIND_TRIES if options.get("get_if_exists") else 1)):
@@ -130,16 +130,19 @@ class ActorClass:
         groups = self._options.get("concurrency_groups") or {}
         names = list(groups)
         info: dict[str, Any] = {"class_name": self.__name__[:60]}
+        shape: dict[str, Any] = {}
         methods: dict[str, Any] = {"__ray_ready__": 1, "__ray_terminate__": 1, "__ray_call__": 1}
         for name, function in self._methods():
             methods[name] = _described(f"{self.__name__}.{name}", function, names)
         info["methods"] = methods
         if self._is_async():
-            info["coroutines"] = True
+            shape["coroutines"] = True
         if groups:
-            info["groups"], info["group_limits"] = names, list(groups.values())
+            info["groups"], shape["group_limits"] = names, list(groups.values())
         if self._options.get("allow_out_of_order_execution"):
-            info["out_of_order"] = True
+            shape["out_of_order"] = True
+        if shape:
+            info["shape"] = shape
         if (self._options.get("max_pending_calls") or -1) > 0:
             info["max_pending_calls"] = self._options["max_pending_calls"]
         return info
@@ -276,8 +279,8 @@ def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
 
 def exit_actor() -> None:
     """Inside a method: ends this actor after the call, which raises ActorDiedError for its caller."""
-    if not _native._context().get("actor"):
-        raise TypeError("exit_actor() is for the inside of an actor")
+    if not _native._is_worker() or not _native._context().get("actor"):
+        raise TypeError("exit_actor API is called on a non-actor worker: it ends the actor that calls it in a method")
     raise SystemExit(0)
 
 

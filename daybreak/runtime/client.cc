@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <unordered_map>
+#include <utility>
 
 #include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/copy.h"
@@ -349,7 +350,8 @@ WaitResult Client::wait(Ref ref, std::int64_t deadline_ns) {
   return wait({&ref, 1}, 1, deadline_ns);
 }
 
-WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64_t deadline_ns) {
+WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64_t deadline_ns,
+                        std::optional<std::uint32_t> seen_before) {
   auto count_done = [&] {
     std::size_t done = 0;
     for (std::size_t i = 0; i < refs.size() && done < count; ++i) done += p_.done(refs[i]);
@@ -389,7 +391,7 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
   before_sleep();
   WaitResult result = WaitResult::kDone;
   for (;;) {
-    std::uint32_t seen = p_.bell();
+    const std::uint32_t seen = seen_before ? *std::exchange(seen_before, std::nullopt) : p_.bell();
     std::size_t done = 0;
     for (Ref ref : refs) {
       if (!p_.set_waiter(ref) && ++done >= count) break;
@@ -416,12 +418,12 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
   return result;
 }
 
-WaitResult Client::wait_until(const std::function<bool()>& come) {
+WaitResult Client::wait_until(const std::function<bool()>& come, std::optional<std::uint32_t> seen_before) {
   if (come()) return WaitResult::kDone;
   before_sleep();
   WaitResult result = WaitResult::kDone;
   for (;;) {
-    const std::uint32_t seen = p_.bell();
+    const std::uint32_t seen = seen_before ? *std::exchange(seen_before, std::nullopt) : p_.bell();
     if (come()) break;
     if (p_.control().stopping.load() != 0 || p_.sleep(seen, -1) == EINTR) {
       result = WaitResult::kInterrupted;

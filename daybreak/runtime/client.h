@@ -92,9 +92,12 @@ class Client {
   // -- waiting -- deadline: CLOCK_MONOTONIC in ns, -1 for ever. kInterrupted: a signal came; look at it and call again.
   WaitResult wait(Ref ref, std::int64_t deadline_ns);
   // Until `count` of them are done. Cost: one look at each for every wake-up.
-  WaitResult wait(std::span<const Ref> refs, std::size_t count, std::int64_t deadline_ns);
+  // seen: what the bell said before the caller looked for signals, so that one that comes after that look is not slept
+  // over: who interrupts a task rings, too.
+  WaitResult wait(std::span<const Ref> refs, std::size_t count, std::int64_t deadline_ns,
+                  std::optional<std::uint32_t> seen = {});
   // Until `come()`, which is asked again whenever this process's bell has rung.
-  WaitResult wait_until(const std::function<bool()>& come);
+  WaitResult wait_until(const std::function<bool()>& come, std::optional<std::uint32_t> seen = {});
   static std::int64_t now_ns();
 
   // True when it was still waiting and is cancelled now; else the running worker is asked to stop (force: killed).

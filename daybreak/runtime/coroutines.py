@@ -218,12 +218,13 @@ class _Loop(asyncio.SelectorEventLoop):
         _native._ring_bell()
 
 
-def _new_loop(group: int, limit: int, actor: str) -> tuple[_Loop, _Selector]:
+def _new_loop(group: int, limit: int) -> tuple[_Loop, _Selector]:
     selector = _Selector(group, limit)
     loop = _Loop(selector)
 
     def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        loop.default_exception_handler(context | {"message": f"actor {actor}: {context.get('message', 'error')}"})
+        name = _native._actor_class()
+        loop.default_exception_handler(context | {"message": f"actor {name}: {context.get('message', 'error')}"})
 
     loop.set_exception_handler(report)
     return loop, selector
@@ -240,11 +241,11 @@ def _run_forever(loop: _Loop, selector: _Selector) -> None:
         _native._leave()
 
 
-def run(limits: list[int], actor: str, end: Callable[[], None]) -> bool:
+def run(limits: list[int], end: Callable[[], None]) -> bool:
     """Constructs the actor and runs its calls, at most `limits[g]` of group g at once. False: the constructor failed.
 
     end: ends the process; called on the thread of a group whose call has ended the actor."""
-    loops = [_new_loop(group, limit, actor) for group, limit in enumerate(limits)]
+    loops = [_new_loop(group, limit) for group, limit in enumerate(limits)]
     signal.signal(signal.SIGINT, lambda *_: None)  # a cancellation is looked for where calls are
     main, selector = loops[0]
     asyncio.set_event_loop(main)

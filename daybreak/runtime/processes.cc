@@ -128,8 +128,9 @@ void Scheduler::pass_interrupts_on() {
     std::uint32_t wanted = slot.cancel.exchange(0);
     if (wanted == 0) continue;
     State s = self_.entry(wanted - 1).load();
-    if (s.phase() == Phase::kRunning && s.proc_plus_one() == proc + 1 && s.has(State::kCancelled))
-      launcher_.signal(proc, s.has(State::kForced) ? SIGKILL : SIGINT);
+    if (s.phase() != Phase::kRunning || s.proc_plus_one() != proc + 1 || !s.has(State::kCancelled)) continue;
+    launcher_.signal(proc, s.has(State::kForced) ? SIGKILL : SIGINT);
+    self_.ring(proc);  // it may be about to sleep, and the interrupt have come before that
   }
 }
 

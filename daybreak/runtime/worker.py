@@ -19,8 +19,7 @@ __all__ = ["assign_gpus", "main", "prepare_class", "retry_on", "special_method",
 
 def main() -> None:
     """Is the zygote; in each fork of it, a worker. Never returns."""
-    import json  # noqa: F401 - loaded once here, shared by all workers
-    import pickle  # noqa: F401
+    import pickle  # noqa: F401 - loaded once here, shared by all workers
 
     import cloudpickle  # noqa: F401
 
@@ -95,9 +94,11 @@ def _work(slot: int) -> int:
 
 def _be_actor(described: str, max_concurrency: int) -> int:
     """Until the actor ends; the process's exit code."""
-    import json
+    shape: dict[str, Any] = {}
+    if '"shape": ' in described:  # which few have: an ordinary actor's process does not load the module
+        import json
 
-    shape = json.loads(described)
+        shape = json.loads(described).get("shape", {})
     coroutines = bool(shape.get("coroutines"))
     limits = [max_concurrency, *shape.get("group_limits", ())]
     one_at_a_time = limits == [1] and not coroutines
@@ -105,7 +106,7 @@ def _be_actor(described: str, max_concurrency: int) -> int:
     if coroutines:
         from . import coroutines as loops
 
-        if not loops.run(limits, shape["class_name"], _end_actor):
+        if not loops.run(limits, _end_actor):
             return 1
     else:
         if not _native._construct():

@@ -120,8 +120,10 @@ bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::in
   for (;;) {
     WaitResult result;
     bool stopping;
+    const std::uint32_t seen = client.process().bell();
+    if (PyErr_CheckSignals() != 0) return false;
     ++state().waiting;
-    Py_BEGIN_ALLOW_THREADS result = client.wait(refs, count, deadline);
+    Py_BEGIN_ALLOW_THREADS result = client.wait(refs, count, deadline, seen);
     stopping = client.process().control().stopping.load() != 0;
     --state().waiting;
     Py_END_ALLOW_THREADS if (PyErr_CheckSignals() != 0) return false;

@@ -128,6 +128,10 @@ PyObject* enter_loop(PyObject*, PyObject* variable) {
   Py_RETURN_NONE;
 }
 
+PyObject* actor_class(PyObject*, PyObject*) {
+  return PyUnicode_FromString(state().process->control().actor[state().actor_slot].class_name);
+}
+
 // The actor ends, by something else than a call.
 PyObject* leave(PyObject*, PyObject*) {
   std::uint32_t none = 0;
@@ -209,6 +213,7 @@ bool init_coroutines(PyObject* module) {
                                     {"_cancellations", cancellations, METH_NOARGS, nullptr},
                                     {"_is_cancelled", is_cancelled, METH_O, nullptr},
                                     {"_enter_loop", enter_loop, METH_O, nullptr},
+                                    {"_actor_class", actor_class, METH_NOARGS, nullptr},
                                     {"_leave", leave, METH_NOARGS, nullptr},
                                     {"_bell", bell, METH_NOARGS, nullptr},
                                     {"_ring_bell", ring_bell, METH_NOARGS, nullptr},

@@ -55,7 +55,9 @@ bool write_item(Client& client, Stream& stream, PyObject* object) {
 // False: an exception is set, a cancellation perhaps.
 bool wait_for_room(Client& client, Stream& stream) {
   while (!stream.has_room() && !stream.abandoned()) {
-    Py_BEGIN_ALLOW_THREADS client.wait_until([&] { return stream.has_room() || stream.abandoned(); });
+    const std::uint32_t seen = client.process().bell();
+    if (PyErr_CheckSignals() != 0) return false;
+    Py_BEGIN_ALLOW_THREADS client.wait_until([&] { return stream.has_room() || stream.abandoned(); }, seen);
     Py_END_ALLOW_THREADS if (PyErr_CheckSignals() != 0) return false;
     if (client.process().control().stopping.load() != 0) {
       PyErr_SetString(PyExc_RuntimeError, "the runtime was shut down while the generator waited for its consumer");
