@@ -25,6 +25,10 @@ class ErrorKind:
 
     RUNTIME: int = 9
 
+    GROUP_REMOVED: int = 10
+
+    ENVIRONMENT: int = 11
+
 class ObjectRef:
     """A reference to a value that exists or will exist."""
     def hex(self) -> str: ...

@@ -5,12 +5,11 @@ from __future__ import annotations
 from .._core.runtime import ActorHandle, ObjectRef
 from .actors import ActorClass, exit_actor, get_actor, kill, method, remote
 from .generators import DynamicObjectRefGenerator, ObjectRefGenerator
+from .runtime_context import RuntimeContext, get_runtime_context
 from .session import (
-    RuntimeContext,
     available_resources,
     cluster_resources,
     get_gpu_ids,
-    get_runtime_context,
     init,
     is_initialized,
     nodes,

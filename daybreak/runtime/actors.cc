@@ -10,6 +10,12 @@
 
 namespace daybreak::runtime {
 
+namespace {
+
+constexpr std::string_view kGroupGone = "the actor died because its placement group was removed";
+
+}  // namespace
+
 // Our references before it is published: from that moment on the handles may go, and with the last the entry. kPending
 // before it is published as well: who waits for the name (find_actor) takes it for made, and reads the entry's arguments.
 void Scheduler::register_actor(std::uint32_t index) {
@@ -44,15 +50,19 @@ void Scheduler::start_actor(std::uint32_t slot) {
   Entry& creation = self_.entry(actor.creation.index);
   const ResourceSet& set = control_.resources.set[creation.part.resources];
   std::string why;
+  if (group_is_gone(set)) {
+    actor_dies(slot, kGroupGone);
+    return;
+  }
   if (!ledger_.feasible(set, why)) {
-    actor_dies(slot, why);
+    if (!patient_) actor_dies(slot, why);
     return;
   }
   Grant granted;
   std::uint32_t proc = kNone;
   if (ledger_.grant(set, granted)) {
     creation.part.gpu_mask = granted.gpu_mask();
-    proc = spawn(ProcKind::kActor, slot);
+    proc = spawn(ProcKind::kActor, slot, set.environment);
     if (proc == kNone) ledger_.revoke(granted);
     if (proc == kNone && !launch_failed_) {
       actor_dies(slot, fmt::format("no more than {} processes are possible: kill some actors", kMaxProcs - 2));
@@ -88,7 +98,9 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   bool left = exit.status == 0;  // exit_actor(), or the last handle is gone
   bool restart = may_restart && !left && !constructor_failed && terminate != 1 && terminate != 2;
   std::string note = death_note(exit, fmt::format("the process of actor {}", actor.class_name));
-  if (terminate == 2 || terminate == 3)
+  if (auto evicted = evicted_.extract(slot))
+    note = std::move(evicted.mapped());
+  else if (terminate == 2 || terminate == 3)
     note = fmt::format("actor {} was killed by kill()", actor.class_name);
   else if (left)
     note =
@@ -155,6 +167,7 @@ void Scheduler::actor_dies(std::uint32_t slot, std::string_view why) {
   std::memcpy(actor.death, why.data(), n);
   actor.death[n] = 0;
   actor.status.store(ActorStatus::kDead);
+  remove_groups_of(slot);
   if (actor.detached != 0) driver_.release(actor.creation);
   fail_calls(slot);
 }
@@ -169,6 +182,22 @@ void Scheduler::fail_calls(std::uint32_t slot) {
   }
 }
 
+// Those that a dead process has made, but for the detached. With it: they end, too. A worker that was not needed any more
+// leaves them behind. Its slot is another's from now on.
+void Scheduler::end_actors_of(std::uint32_t dead, bool with_it) {
+  for (std::uint32_t slot : actors_) {
+    ActorSlot& actor = control_.actor[slot];
+    if (actor.reserver != dead) continue;
+    actor.reserver = kNone;
+    if (!with_it || actor.detached != 0 || actor.status.load() == ActorStatus::kDead) continue;
+    evicted_[slot] = fmt::format(
+        "the actor {} died because the process that had created it has: lifetime=\"detached\" "
+        "would keep it",
+        actor.class_name);
+    actor.terminate.store(2);
+  }
+}
+
 void Scheduler::look_after_actors() {
   for (std::size_t i = 0; i < actors_.size();) {
     std::uint32_t slot = actors_[i++];
@@ -179,8 +208,10 @@ void Scheduler::look_after_actors() {
       if (terminate >= 2 && proc != 0) {
         launcher_.signal(proc - 1, SIGKILL);
       } else if (proc == 0 && (terminate == 2 || (terminate == 1 && self_.list_empty(Process::kActorList + slot)))) {
-        actor_dies(slot, terminate == 2 ? "the actor was killed before it had started"
-                                        : "the actor's last handle was dropped before it had started");
+        auto evicted = evicted_.extract(slot);
+        actor_dies(slot, evicted          ? std::string_view(evicted.mapped())
+                         : terminate == 2 ? "the actor was killed before it had started"
+                                          : "the actor's last handle was dropped before it had started");
       }
       continue;
     }

@@ -94,7 +94,7 @@ class ActorClass:
         self._check_order()
         if options.get("get_if_exists"):
             if not name:
-                raise ValueError("get_if_exists=True needs a name")
+                raise ValueError("The actor name must be specified to use `get_if_exists`.")
             found = _find_if_alive(full_name)
             if found is not None:
                 return found
@@ -104,14 +104,14 @@ class ActorClass:
             self._exported.get(self._class),
             args,
             kwargs,
-            _options.resource_set(options, 0.0),
+            _options.resource_set(options, _session.default_cpus_of_actor(), self.__qualname__),
             full_name,
             json.dumps(info),
             info,
             options.get("max_restarts") or 0,
             options.get("max_task_retries") or 0,
             options.get("max_concurrency") or (_COROUTINES if "coroutines" in info.get("shape", ()) else 1),
-            options.get("lifetime") == "detached",
+            (options.get("lifetime") or _session.default_lifetime()) == "detached",
         )
         for tries_left in reversed(range(_FIND_TRIES if options.get("get_if_exists") else 1)):
             try:
@@ -124,6 +124,10 @@ class ActorClass:
                 if tries_left == 0:
                     raise
         raise AssertionError("not reached")
+
+    def _remote(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """`options(**options).remote(*args, **kwargs)`, in Ray's older form."""
+        return (self.options(**options) if options else self).remote(*(args or ()), **(kwargs or {}))
 
     def _info(self) -> dict[str, Any]:
         """What the handles and the actor's process have to know of the class; as JSON it goes with the constructor's call."""
@@ -263,6 +267,8 @@ def get_actor(name: str, namespace: str | None = None) -> Any:
         return engine.get_actor(name, namespace)
     if not isinstance(name, str) or not name:
         raise ValueError(f"name={name!r}: it must be a string that is not empty")
+    if namespace is not None:
+        _options._namespace("namespace", namespace)
     return _native._find_actor(_session.full_name(name, namespace), _session.from_json)
 
 
@@ -287,12 +293,15 @@ def exit_actor() -> None:
 def remote(*args: Any, **options: Any) -> Any:
     """Makes a function a task or a class an actor: `@remote`, `@remote(num_cpus=2)`, `remote(f)`.
 
-    Options of tasks: num_cpus, num_gpus, resources (fractions to 1e-4), num_returns (0 to 1000, "streaming" for an
-    ObjectRefGenerator, which is what a generator function has, "dynamic"), max_retries (3), retry_exceptions (False, True or
-    classes), max_calls (after so many its worker ends), name. Of actors: num_cpus (0), num_gpus, resources, name, namespace,
-    lifetime, get_if_exists, max_restarts (0), max_task_retries (0), max_concurrency (1; 1,000 if a method is `async def`: then
-    all its methods run on an event loop), concurrency_groups ({name: concurrency}, for `@method(concurrency_group=)`),
-    max_pending_calls, allow_out_of_order_execution.
+    Options of both: num_cpus (1; of actors 0), num_gpus, memory (bytes), resources (fractions to 1e-4), accelerator_type (asks
+    for 0.001 of the resource "accelerator_type:NAME"), name, runtime_env, scheduling_strategy, label_selector. Of tasks:
+    num_returns (0 to 1000, "streaming" for an ObjectRefGenerator, which is what a generator function has, "dynamic"),
+    max_retries (3), retry_exceptions (False, True or classes), max_calls (after so many its worker ends; not in `.options`).
+    Of actors: namespace, lifetime, get_if_exists, max_restarts (0), max_task_retries (0), max_concurrency (1; 1,000 if a method
+    is `async def`: then all its methods run on an event loop), concurrency_groups ({name: concurrency}, for
+    `@method(concurrency_group=)`), max_pending_calls, allow_out_of_order_execution.
+
+    Taken without an effect: enable_task_events, _labels, _metadata, fallback_strategy. Refused: enable_tensor_transport.
 
     Raises:
         ValueError: an unknown option (the text lists the valid ones) or a value out of range.

@@ -19,8 +19,8 @@ namespace nb = nanobind;
 namespace daybreak::runtime::python {
 
 bool init_worker(PyObject* module);
-
-namespace {
+void bind_groups(nb::module_& m);
+nb::dict amounts(const ResourceTable& table, const ResourceSet& set);
 
 [[noreturn]] void throw_error(const base::Error& error) {
   raise(error);
@@ -40,11 +40,13 @@ Client& running_client() {
   return *state().client;
 }
 
+namespace {
+
 // In the child of a fork, whoever forked: the runtime is the parent's.
 void forget_runtime() {
   State& s = state();
   s.client = nullptr;
-  s.session = 0;
+  s.session = s.binding = 0;
   if (s.node) s.node->disown();
   (void)s.node.release();
   (void)s.own_client.release();
@@ -55,14 +57,15 @@ void forget_runtime() {
 }
 
 void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<std::string, double>>& resources,
-          std::uint64_t object_store_bytes, const std::vector<std::string>& command, bool log_to_driver) {
+          std::uint64_t object_store_bytes, const std::vector<std::string>& command, bool log_to_driver, bool patient) {
   State& s = state();
   NodeOptions options{.num_cpus = num_cpus,
                       .num_gpus = num_gpus,
                       .resources = resources,
                       .object_store_bytes = object_store_bytes,
                       .command = command,
-                      .log_to_driver = log_to_driver};
+                      .log_to_driver = log_to_driver,
+                      .patient = patient};
   base::Result<std::unique_ptr<Node>> node = [&] {
     nb::gil_scoped_release released;
     return Node::start(std::move(options));
@@ -71,7 +74,7 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
   s.node = std::move(*node);
   s.client = &s.node->client();
   set_current_client(s.client);
-  s.session = s.node->segment().control().session;
+  s.session = s.binding = s.node->segment().control().session;
 }
 
 void await_workers(std::uint32_t count, double limit_s) {
@@ -87,7 +90,7 @@ void shutdown() {
   std::unique_ptr<Node> node = std::move(s.node);
   s.client = nullptr;
   set_current_client(nullptr);
-  s.session = 0;
+  s.session = s.binding = 0;
   bool views = s.views > 0;
   {
     nb::gil_scoped_release released;
@@ -102,8 +105,15 @@ void shutdown() {
   }
 }
 
-std::uint16_t resource_set(double cpu, double gpu, const std::vector<std::pair<std::string, double>>& custom) {
-  auto set = client_or_throw().resource_set({.cpu = cpu, .gpu = gpu, .custom = custom});
+std::uint16_t resource_set(double cpu, double gpu, const std::vector<std::pair<std::string, double>>& custom,
+                           std::uint16_t environment, std::uint16_t group, std::int32_t bundle, bool capture) {
+  auto set = client_or_throw().resource_set({.cpu = cpu,
+                                             .gpu = gpu,
+                                             .custom = custom,
+                                             .environment = environment,
+                                             .group = group,
+                                             .bundle = bundle,
+                                             .capture = capture});
   if (!set) throw_error(set.error());
   return *set;
 }
@@ -225,6 +235,7 @@ nb::dict context() {
     result["actor"] = fmt::format("{:08x}{:08x}", actor.creation.generation, actor.creation.index);
     result["actor_name"] = std::string(actor.name);
     result["restarted"] = actor.restarts > 0;
+    result["class_name"] = std::string(actor.class_name);
     gpus = p.entry(actor.creation.index).part.gpu_mask;
     set = p.entry(actor.creation.index).part.resources;
   } else if (task != 0) {
@@ -235,15 +246,14 @@ nb::dict context() {
   for (int i = 0; i < 64; ++i)
     if ((gpus >> i & 1) != 0) ids.append(i);
   result["gpu_ids"] = ids;
-  nb::dict assigned;
-  if (s.is_worker) {
-    const ResourceSet& r = p.control().resources.set[set];
-    if (r.cpu > 0) assigned["CPU"] = static_cast<double>(r.cpu) / kResourceUnit;
-    if (r.gpu > 0) assigned["GPU"] = static_cast<double>(r.gpu) / kResourceUnit;
-    for (std::uint32_t i = 0; i < r.count; ++i)
-      assigned[p.control().resources.name[r.custom[i].name]] = static_cast<double>(r.custom[i].amount) / kResourceUnit;
+  const ResourceSet& r = p.control().resources.set[set];
+  result["assigned"] = s.is_worker ? amounts(p.control().resources, r) : nb::dict();
+  result["environment"] = s.is_worker ? r.environment : 0;
+  result["group"] = nb::none();
+  if (s.is_worker && r.group != 0) {
+    const Ref ready = p.control().group[r.group - 1].ready;
+    result["group"] = nb::make_tuple(r.group - 1, ready.generation, ready.index, r.capture != 0);
   }
-  result["assigned"] = assigned;
   return result;
 }
 
@@ -356,14 +366,36 @@ nb::object native_function(const std::string& name) {
   return nb::steal(make_object_ref(*ref));
 }
 
-std::string actor_state(nb::handle handle) {
-  ActorHandleObject* self = checked_handle(handle);
-  switch (client_or_throw().process().control().actor[self->slot].status.load()) {
+const char* state_of(const ActorSlot& actor) {
+  switch (actor.status.load()) {
     case ActorStatus::kAlive: return "ALIVE";
     case ActorStatus::kRestarting: return "RESTARTING";
     case ActorStatus::kDead: return "DEAD";
     default: return "PENDING_CREATION";
   }
+}
+
+std::string actor_state(nb::handle handle) {
+  return state_of(client_or_throw().process().control().actor[checked_handle(handle)->slot]);
+}
+
+// Those that are there, and those that are dead and have handles: (id, class, state, name, pid, restarts, why it died,
+// resources).
+nb::list actors() {
+  Process& p = client_or_throw().process();
+  Control& control = p.control();
+  nb::list result;
+  for (const ActorSlot& actor : control.actor) {
+    const ActorStatus status = actor.status.load();
+    if (status == ActorStatus::kFree || status == ActorStatus::kReserved) continue;
+    const std::uint32_t proc = actor.proc.load();
+    const ResourceSet& set = control.resources.set[p.entry(actor.creation.index).part.resources % kMaxResourceSets];
+    result.append(nb::make_tuple(fmt::format("{:08x}{:08x}", actor.creation.generation, actor.creation.index),
+                                 std::string(actor.class_name), state_of(actor), std::string(actor.name),
+                                 proc == 0 ? 0 : control.proc[proc - 1].pid, actor.restarts, std::string(actor.death),
+                                 amounts(control.resources, set)));
+  }
+  return result;
 }
 
 }  // namespace
@@ -385,7 +417,9 @@ void bind_error_kinds(nb::module_& m) {
                                    {"STORE_FULL", ErrorKind::kStoreFull},
                                    {"OWNER_DIED", ErrorKind::kOwnerDied},
                                    {"OBJECT_LOST", ErrorKind::kObjectLost},
-                                   {"RUNTIME", ErrorKind::kRuntime}})
+                                   {"RUNTIME", ErrorKind::kRuntime},
+                                   {"GROUP_REMOVED", ErrorKind::kGroupRemoved},
+                                   {"ENVIRONMENT", ErrorKind::kEnvironment}})
     kinds.attr(name) = static_cast<int>(kind);
 }
 
@@ -398,12 +432,15 @@ void bind_runtime(nb::module_& m) {
     throw nb::python_error();
   pthread_atfork(nullptr, nullptr, forget_runtime);
   m.def("_init", init, nb::arg("num_cpus"), nb::arg("num_gpus"), nb::arg("resources"), nb::arg("object_store_bytes"),
-        nb::arg("command"), nb::arg("log_to_driver"));
+        nb::arg("command"), nb::arg("log_to_driver"), nb::arg("patient") = false);
   m.def("_shutdown", shutdown);
   m.def("_is_initialized", [] { return state().client != nullptr || state().engine != nullptr; });
   m.def("_session", [] { return state().session == 0 ? std::string() : fmt::format("{:016x}", state().session); });
   m.def("_is_worker", [] { return state().is_worker; });
-  m.def("_resource_set", resource_set, nb::arg("cpu"), nb::arg("gpu"), nb::arg("custom"));
+  m.def("_is_patient", [] { return client_or_throw().process().control().patient != 0; });
+  bind_groups(m);
+  m.def("_resource_set", resource_set, nb::arg("cpu"), nb::arg("gpu"), nb::arg("custom"), nb::arg("environment") = 0,
+        nb::arg("group") = 0, nb::arg("bundle") = -1, nb::arg("capture") = false);
   m.def("_create_actor", create_actor, nb::arg("function"), nb::arg("args"), nb::arg("kwargs"), nb::arg("resources"),
         nb::arg("name"), nb::arg("info_json"), nb::arg("info"), nb::arg("max_restarts"), nb::arg("max_task_retries"),
         nb::arg("max_concurrency"), nb::arg("detached"));
@@ -415,6 +452,7 @@ void bind_runtime(nb::module_& m) {
   m.def("_resources", resources, nb::arg("available"));
   m.def("_context", context);
   m.def("_usage", usage);
+  m.def("_actors", actors);
   m.def("_processes", processes);
   m.def("_contention", contention);
   m.def("_machine", [] {

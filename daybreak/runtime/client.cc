@@ -225,9 +225,11 @@ base::Result<std::uint32_t> Client::reserve_actor(Ref creation, const ActorOptio
       if (slot == kMaxActors) slot = i;
     } else if (status != ActorStatus::kDead && !options.name.empty() && options.name == control.actor[i].name &&
                !p_.entry(control.actor[i].creation.index).load().has(State::kNoHandles)) {
-      return base::fail(base::Code::kAlreadyExists,
-                        "an actor named '{}' is alive: choose another name, or use get_if_exists=True",
-                        options.name.substr(options.name.find('/') + 1));
+      return base::fail(
+          base::Code::kAlreadyExists,
+          "The name {} (namespace={}) is already taken: an actor named so is alive; choose another name, or "
+          "use get_if_exists=True",
+          options.name.substr(options.name.find('/') + 1), options.name.substr(0, options.name.find('/')));
     }
   }
   if (slot == kMaxActors)
@@ -259,8 +261,9 @@ base::Result<Client::Actor> Client::find_actor(std::string_view name) {
     if (!coming || p_.control().stopping.load() != 0) break;
     p_.sleep(seen, kComingNs);
   }
-  return base::fail(base::Code::kNotFound, "no actor named '{}' is alive in this namespace",
-                    name.substr(name.find('/') + 1));
+  return base::fail(base::Code::kNotFound,
+                    "Failed to look up actor with name '{}': no actor named so is alive in the namespace '{}'",
+                    name.substr(name.find('/') + 1), name.substr(0, name.find('/')));
 }
 
 // `coming`: one of that name is being made, and will be there or not in a moment.
@@ -519,52 +522,6 @@ void Client::cancel_claimed(std::uint32_t index) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-
-static base::Result<std::int64_t> units(std::string_view name, double amount) {
-  if (!(amount >= 0) || amount > 1e9)
-    return base::fail(base::Code::kInvalidArgument, "{}={} is not an amount: it must be a number between 0 and 1e9",
-                      name, amount);
-  double scaled = amount * kResourceUnit;
-  if (std::abs(scaled - std::round(scaled)) > 1e-3)
-    return base::fail(base::Code::kInvalidArgument, "{}={} is finer than 1/{}: round it", name, amount, kResourceUnit);
-  return static_cast<std::int64_t>(std::llround(scaled));
-}
-
-// Names and sets are read without the lock, as many as the counts say: a count goes up when what it counts is written.
-base::Result<std::uint16_t> Client::resource_set(const Resources& resources) {
-  ResourceSet set{};
-  DAYBREAK_ASSIGN(set.cpu, units("num_cpus", resources.cpu));
-  DAYBREAK_ASSIGN(set.gpu, units("num_gpus", resources.gpu));
-  if (resources.custom.size() > kMaxSetResources)
-    return base::fail(base::Code::kInvalidArgument, "{} custom resources asked of one task, at most {} are possible",
-                      resources.custom.size(), kMaxSetResources);
-  ResourceTable& table = p_.control().resources;
-  RobustGuard guard(p_, p_.control().names_lock);
-  for (const auto& [name, amount] : resources.custom) {
-    DAYBREAK_ASSIGN(const std::int64_t value, units(name, amount));
-    if (value == 0) continue;
-    std::uint32_t names = table.names.load(), id = 0;
-    while (id < names && name != table.name[id]) ++id;
-    if (id == names) {
-      if (names == kMaxResourceNames || name.size() >= sizeof table.name[0])
-        return base::fail(base::Code::kInvalidArgument,
-                          "resource '{}': at most {} names of at most {} bytes are possible", name, kMaxResourceNames,
-                          sizeof table.name[0] - 1);
-      std::snprintf(table.name[id], sizeof table.name[id], "%s", name.c_str());
-      table.names.store(names + 1);
-    }
-    set.custom[set.count++] = {id, value};
-  }
-  std::uint32_t sets = table.sets.load();
-  for (std::uint32_t i = 0; i < sets; ++i)
-    if (std::memcmp(&table.set[i], &set, sizeof set) == 0) return static_cast<std::uint16_t>(i);
-  if (sets == kMaxResourceSets)
-    return base::fail(base::Code::kResourceExhausted,
-                      "{} different combinations of resources are in use, more are not possible", kMaxResourceSets);
-  table.set[sets] = set;
-  table.sets.store(sets + 1);
-  return static_cast<std::uint16_t>(sets);
-}
 
 std::string Client::largest_holders(std::size_t count) {
   struct Large {

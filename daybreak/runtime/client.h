@@ -49,6 +49,17 @@ struct Resources {
   double cpu = 1;
   double gpu = 0;
   std::vector<std::pair<std::string, double>> custom;
+  std::uint16_t environment = 0;  // from Client::environment
+  std::uint16_t group = 0;        // of a placement group: its slot + 1
+  std::int32_t bundle = -1;       // of it; -1: any
+  bool capture = false;           // what the task submits is of the group, too
+};
+
+struct GroupOptions {
+  std::vector<std::uint16_t> bundles;  // resource sets
+  std::uint32_t strategy = 0;          // kStrictSpread, or another
+  std::uint32_t creator = 0;           // actor's slot + 1 with which it goes; 0: it goes with the runtime
+  std::string name;                    // "namespace/name", or empty
 };
 
 struct ActorOptions {
@@ -106,6 +117,24 @@ class Client {
   bool cancel(Ref ref, bool force, bool recursive);
 
   base::Result<std::uint16_t> resource_set(const Resources& resources);
+  // The number of the environment that this text describes, the same one for the same text. kInvalidArgument: too long;
+  // kResourceExhausted: too many.
+  base::Result<std::uint16_t> environment(std::string_view text);
+
+  // -- placement groups --
+  // Reserves a slot; the group is not there before start_group(), which gives its entry the value that it has once the
+  // bundles are reserved. Ref: with one local reference.
+  struct Group {
+    Ref ready;
+    std::uint32_t slot = 0;
+  };
+  base::Result<Group> reserve_group(const GroupOptions& options);
+  base::Status start_group(Group group, const Payload& value);  // waits until the scheduler knows it
+  // The one of this name that is not removed; kNotFound. With one local reference, as the next.
+  base::Result<Group> find_group(std::string_view name);
+  // Nothing: it is removed, or was never there.
+  std::optional<Ref> hold_group(Group group);
+  void remove_group(Group group);
 
   // A worker's token and current task, for giving the CPU back while it waits.
   struct Worker {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from .._core import runtime as _native
 from .._core.runtime import ErrorKind as _ErrorKind
 from ..base import errors as _errors
 from ..base.errors import Error
@@ -16,21 +17,44 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "ActorAlreadyExistsError",
     "ActorDiedError",
+    "ActorError",
+    "ActorPlacementGroupRemoved",
     "ActorUnavailableError",
     "ActorUnschedulableError",
+    "AsyncioActorExit",
+    "CrossLanguageError",
     "Error",
     "GetTimeoutError",
+    "LocalRayletDiedError",
+    "NodeDiedError",
+    "ObjectFetchTimedOutError",
+    "ObjectFreedError",
     "ObjectLostError",
+    "ObjectReconstructionFailedError",
+    "ObjectReconstructionFailedLineageEvictedError",
+    "ObjectReconstructionFailedMaxAttemptsExceededError",
+    "ObjectRefStreamEndOfStreamError",
     "ObjectStoreFullError",
+    "OutOfDiskError",
+    "OutOfMemoryError",
     "OwnerDiedError",
     "PendingCallsLimitExceeded",
+    "PlacementGroupRemovedError",
+    "PlasmaObjectNotAvailable",
     "RayActorError",
     "RayError",
+    "RaySystemError",
     "RayTaskError",
+    "ReferenceCountingAssertionError",
+    "RpcError",
+    "RuntimeEnvSetupError",
     "TaskCancelledError",
     "TaskError",
+    "TaskPlacementGroupRemoved",
     "TaskUnschedulableError",
+    "UserCodeException",
     "WorkerCrashedError",
 ]
 
@@ -72,11 +96,15 @@ class WorkerCrashedError(Error, RuntimeError):
     """The worker died while it ran the task, and no retries were left. The text says how and what it printed last."""
 
 
-class ActorDiedError(Error, RuntimeError):
+class ActorError(Error, RuntimeError):
+    """Something is wrong with the actor of the call."""
+
+
+class ActorDiedError(ActorError):
     """The actor is dead: its constructor failed, it was killed, or its process died."""
 
 
-class ActorUnavailableError(Error, RuntimeError):
+class ActorUnavailableError(ActorError):
     """The actor cannot be reached now, and may come back."""
 
 
@@ -98,16 +126,88 @@ class ObjectStoreFullError(Error, MemoryError):
     """The object does not fit into the object store. The text lists the largest objects and who holds them."""
 
 
+class OutOfMemoryError(Error, MemoryError):
+    """A worker was ended because the machine's memory ran out."""
+
+
+class OutOfDiskError(Error, OSError):
+    """There is no room on the disk for what should lie there."""
+
+
 class ObjectLostError(Error, RuntimeError):
     """The object is gone and cannot be made again."""
+
+
+class ObjectFetchTimedOutError(ObjectLostError):
+    """The object could not be fetched in time."""
+
+
+class ObjectFreedError(ObjectLostError):
+    """The object was freed by hand."""
 
 
 class OwnerDiedError(ObjectLostError):
     """The process that submitted the task died before the task had been submitted completely."""
 
 
+class ReferenceCountingAssertionError(ObjectLostError, AssertionError):
+    """The object was freed while a reference was left."""
+
+
+class ObjectReconstructionFailedError(ObjectLostError):
+    """The task that makes the object again failed."""
+
+
+class ObjectReconstructionFailedMaxAttemptsExceededError(ObjectReconstructionFailedError):
+    """It was made again as often as its max_retries allows."""
+
+
+class ObjectReconstructionFailedLineageEvictedError(ObjectReconstructionFailedError):
+    """What is needed to make it again was forgotten."""
+
+
+class ObjectRefStreamEndOfStreamError(Error):
+    """There are no more items."""
+
+
+class PlasmaObjectNotAvailable(Error, RuntimeError):
+    """The object is not in the store."""
+
+
+class NodeDiedError(Error, RuntimeError):
+    """The machine is gone."""
+
+
+class LocalRayletDiedError(Error, RuntimeError):
+    """The scheduler of this machine is gone."""
+
+
+class RaySystemError(Error, RuntimeError):
+    """The runtime itself failed."""
+
+
+class RpcError(Error, RuntimeError):
+    """A message between machines failed."""
+
+
+class CrossLanguageError(Error, RuntimeError):
+    """A task in another language raised what cannot be brought over."""
+
+
+class UserCodeException(Error, RuntimeError):
+    """Code of the user's that the runtime called raised."""
+
+
+class AsyncioActorExit(Error):
+    """Ends a coroutine actor from within."""
+
+
 class PendingCallsLimitExceeded(Error, RuntimeError):
     """The actor has as many calls of this process that are not done as its max_pending_calls allows."""
+
+
+class ActorAlreadyExistsError(Error, ValueError):
+    """The actor's name is taken."""
 
 
 class TaskUnschedulableError(Error, ValueError):
@@ -118,18 +218,34 @@ class ActorUnschedulableError(ActorDiedError, ValueError):
     """The actor asks for more than the runtime has: it could never run."""
 
 
+class PlacementGroupRemovedError(TaskUnschedulableError):
+    """The placement group of the task or actor was removed."""
+
+
+class TaskPlacementGroupRemoved(PlacementGroupRemovedError):
+    """The task's placement group was removed before it could run."""
+
+
+class ActorPlacementGroupRemoved(ActorDiedError):
+    """The actor's placement group was removed."""
+
+
+class RuntimeEnvSetupError(Error, RuntimeError):
+    """A worker with the task's runtime_env could not be started. The text has what it printed."""
+
+
 class InvalidArgumentError(Error, ValueError):
     """An argument is out of its range; the text names the value, the limit and the way out."""
 
 
-class _RuntimeFailure(Error, RuntimeError):
-    """A failure of the runtime itself, or of the machine under it."""
-
+_RuntimeFailure = RaySystemError  # a failure of the runtime itself, or of the machine under it
 
 RayError = Error
 RayTaskError = TaskError
-RayActorError = ActorDiedError
+RayActorError = ActorError
 
+_HEAD = "Traceback (most recent call last):"
+_dual_module = "daybreak.exceptions"  # as which the class of what `get` raises shows itself
 _dual_classes: dict[tuple[type, type], type] = {}
 _MAX_DUAL_CLASSES = 1000  # that are kept: a class that is defined anew in each call would fill the memory
 _MAX_TEXT = 1 << 20  # characters of a traceback: the exception itself has the rest
@@ -165,7 +281,7 @@ def _dual_class(base: type, cause: type) -> type | None:
                 "__str__": base.__str__,
                 "__reduce__": base.__reduce__,
                 "__reduce_ex__": object.__reduce_ex__,
-                "__module__": "daybreak.exceptions",
+                "__module__": _dual_module,
             },
         )
     except Exception:  # a final class, a metaclass with a mind of its own
@@ -279,14 +395,51 @@ def _text_of(error: BaseException) -> str:
     return f"{text[:half]}\n... ({len(text) - 2 * half:,} characters are left out here: see the exception) ...\n{text[-half:]}"
 
 
+def show_as(module: str, task_error: str) -> None:
+    """How the class of what `get` raises is called in texts: under an alias, by the name that its user knows."""
+    global _dual_module
+    _dual_module = TaskError.__module__ = module
+    TaskError.__name__ = TaskError.__qualname__ = task_error
+    _dual_classes.clear()
+
+
+def _title(where: str, callable_: Any) -> tuple[str, str]:
+    """In the worker: what it runs, by name; and a line for the head of its traceback."""
+    from .tasks import name_of
+
+    place = f"pid={os.getpid()}, ip=127.0.0.1"
+    if not where:
+        _, given, _ = _native._running()
+        name = str(given or name_of(callable_))
+        return name, f"ray::{name.rpartition('<locals>.')[2]}() ({place})"
+    instance = _native._actor_instance()
+    cls = callable_ if where == "__init__" else type(instance)
+    if instance is None and cls is type(None):
+        return where, f"ray::{where}() ({place})"
+    name = f"{getattr(cls, '__name__', 'actor')}.{where}"
+    actor = _native._context().get("actor", "")
+    return name, f"ray::{name}() ({place}, actor_id={actor}, repr={_shown(instance, cls)})"
+
+
+def _shown(instance: Any, cls: Any) -> str:
+    """The actor as itself says, or by its class where it says nothing."""
+    if instance is None or getattr(type(instance), "__repr__", None) is object.__repr__:
+        return f"{cls.__module__}.{cls.__qualname__}"
+    try:
+        return repr(instance)[:200]
+    except Exception as error:  # of the user's own
+        return f"<{type(error).__name__} in the actor's own __repr__>"
+
+
 def _to_payload(error: BaseException, where: str, callable_: Any) -> dict[str, Any]:
     """In the worker: what is sent in place of the result. Only text and one pickle, which the receiver may fail to load."""
     from . import crossing
-    from .tasks import name_of
 
-    name = where or name_of(callable_)
+    name, head = _title(where, callable_)
     cause: BaseException | None = error
-    text = _text_of(error)
+    text = "\n".join(head if line == _HEAD else line for line in _text_of(error).split("\n"))
+    if head not in text:  # an exception without frames of its own
+        text = f"{head}\n{text}"
     if isinstance(error, TaskError) and not isinstance(error, TaskCancelledError):  # of a task that this one waited for
         cause = error.cause
         if cause is not None:
@@ -308,8 +461,28 @@ def _to_payload(error: BaseException, where: str, callable_: Any) -> dict[str, A
     return {
         "function": name,
         "pid": os.getpid(),
-        "traceback": f"task {name} failed (pid {os.getpid()})\n{text}",
+        "traceback": text,
         "cause": pickled,
+        "below": below,
+    }
+
+
+def _passed_on(error: BaseException, where: str, callable_: Any) -> dict[str, Any]:
+    """In the worker: what is sent for a task that could not run because one of its arguments failed. It stays the error of the
+    argument's task, or has what befell that as its cause; and the text says whom it has met."""
+    name, head = _title(where, callable_)
+    if isinstance(error, TaskError) and not isinstance(error, TaskCancelledError):
+        inner = f"{_dual_module}.{TaskError.__name__}: {error._text}"
+        origin, own_cause = error._origin, error.cause
+    else:
+        inner = f"{type(error).__module__}.{type(error).__name__}: {error}"
+        origin, own_cause = (name, os.getpid()), error
+    cause, below = _packed(own_cause)
+    return {
+        "function": origin[0],
+        "pid": origin[1],
+        "traceback": f"{head}\n  At least one of the input arguments for this task could not be computed:\n{inner}",
+        "cause": cause,
         "below": below,
     }
 
@@ -349,7 +522,7 @@ def _from_object(kind: int, payload: Any) -> BaseException:
         cause, note = _load_cause(payload)
         text = payload["traceback"] + note
         if kind == _ErrorKind.ACTOR_DIED:
-            return _constructor_error(f"the actor died because its constructor raised:\n{text}", cause)
+            return _constructor_error(f"The actor died because of an error raised in its creation task, {text}", cause)
         return _task_error(payload["function"], text, payload["pid"], cause)
     classes: dict[int, type[Error]] = {
         _ErrorKind.WORKER_CRASHED: WorkerCrashedError,
@@ -359,9 +532,13 @@ def _from_object(kind: int, payload: Any) -> BaseException:
         _ErrorKind.STORE_FULL: ObjectStoreFullError,
         _ErrorKind.OWNER_DIED: OwnerDiedError,
         _ErrorKind.OBJECT_LOST: ObjectLostError,
+        _ErrorKind.GROUP_REMOVED: TaskPlacementGroupRemoved,
+        _ErrorKind.ENVIRONMENT: RuntimeEnvSetupError,
     }
     if kind == _ErrorKind.ACTOR_DIED and "can never run" in payload:
         return ActorUnschedulableError(payload)
+    if kind == _ErrorKind.ACTOR_DIED and "placement group was removed" in payload:
+        return ActorPlacementGroupRemoved(payload)
     return classes.get(kind, _RuntimeFailure)(payload)
 
 

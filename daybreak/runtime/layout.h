@@ -22,6 +22,8 @@ inline constexpr std::uint32_t kRings = 4;
 inline constexpr std::uint32_t kRingCells = 4;
 inline constexpr std::uint32_t kMaxCpuTokens = 32;
 inline constexpr std::uint32_t kMaxResourceSets = 16;
+inline constexpr std::uint32_t kMaxGroups = 4;
+inline constexpr std::uint32_t kMaxEnvironments = 4;
 #else
 inline constexpr std::uint32_t kMaxProcs = 512;  // slots; two are taken, see below
 inline constexpr std::uint32_t kMaxObjects = 1u << 20;
@@ -30,7 +32,9 @@ inline constexpr std::uint32_t kMaxActors = 2048;
 inline constexpr std::uint32_t kRings = 30;  // of the processes 2 to 31, whose rest is told by one word
 inline constexpr std::uint32_t kRingCells = 1u << 12;
 inline constexpr std::uint32_t kMaxCpuTokens = 4096;
-inline constexpr std::uint32_t kMaxResourceSets = 1024;
+inline constexpr std::uint32_t kMaxResourceSets = 4096;
+inline constexpr std::uint32_t kMaxGroups = 256;  // placement groups
+inline constexpr std::uint32_t kMaxEnvironments = 128;
 #endif
 inline constexpr std::uint32_t kDriverProc = 0;     // the driver's application threads
 inline constexpr std::uint32_t kSchedulerProc = 1;  // the driver's scheduler thread: same pid, a bell of its own
@@ -38,9 +42,11 @@ inline constexpr std::uint32_t kFirstProc = 2;      // the first slot of a worke
 inline constexpr std::uint32_t kEntryBlocks = kMaxObjects / kEntriesPerBlock;
 inline constexpr std::uint32_t kInlineBytes = 64;  // a value or an argument blob up to this size lies in its entry
 inline constexpr std::uint32_t kMaxResourceNames = 64;
-inline constexpr std::uint32_t kMaxSetResources = 8;   // custom resources that one task can ask for
-inline constexpr std::uint32_t kNameBytes = 120;       // actor name with namespace, NUL included
-inline constexpr std::int64_t kResourceUnit = 10'000;  // fractions are exact to 1e-4
+inline constexpr std::uint32_t kMaxSetResources = 8;      // custom resources that one task can ask for
+inline constexpr std::uint32_t kMaxBundles = 256;         // of one placement group
+inline constexpr std::uint32_t kEnvironmentBytes = 8192;  // an environment's description, NUL included
+inline constexpr std::uint32_t kNameBytes = 120;          // actor name with namespace, NUL included
+inline constexpr std::int64_t kResourceUnit = 10'000;     // fractions are exact to 1e-4
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Entry state: one word decides everything about an object or task.
@@ -109,6 +115,7 @@ enum class Kind : std::uint8_t {
   kActorCreate = 2,
   kActorCall = 3,
   kReturn = 4,  // the second and further results of a task; `task` names the first
+  kGroup = 5,   // ready when the placement group's bundles are reserved
 };
 
 // Why an entry holds an error; the payload is text for all but kUser, whose payload is an encoded exception.
@@ -123,6 +130,8 @@ enum class ErrorKind : std::uint8_t {
   kOwnerDied = 7,
   kObjectLost = 8,
   kRuntime = 9,
+  kGroupRemoved = 10,
+  kEnvironment = 11,  // a worker of the task's environment could not be made
 };
 
 struct Ref {
@@ -156,7 +165,7 @@ struct TaskPart {
   Ref function;  // entry of the pickled function or class; kActorCall: the task that submitted it, or kNoRef
   union {
     Ref parent = kNoRef;  // kTask: the task that submitted it; kNoRef: the driver did
-    std::uint32_t actor;  // kActorCreate, kActorCall: slot
+    std::uint32_t actor;  // kActorCreate, kActorCall: slot; kGroup: the group's
   };
   union {
     std::uint64_t gpu_mask = 0;   // kTask, kActorCreate: a bit for each GPU id that the scheduler assigned
@@ -251,6 +260,7 @@ struct alignas(64) ProcSlot {
   ProcKind kind;
   std::int32_t pid;
   std::uint32_t actor;                        // kActor: slot
+  std::uint32_t environment;                  // of a worker that takes nothing from the queue; 0: the session's
   base::Atomic<std::uint32_t> blocked;        // threads of it that wait in get or wait
   base::Atomic<std::uint32_t> running;        // entry + 1 of the task on its main thread
   base::Atomic<std::uint32_t> cancel;         // entry + 1 of the task to interrupt
@@ -309,6 +319,10 @@ struct ResourceSet {
   std::int64_t cpu;  // in kResourceUnit
   std::int64_t gpu;
   std::uint32_t count;
+  std::uint16_t environment;  // of the worker, from Client::environment; 0: the session's
+  std::uint16_t group;        // the placement group's slot + 1 that it is taken from; 0: what no group has reserved
+  std::int32_t bundle;        // of that group; -1: whichever has it
+  std::uint32_t capture;      // 1: what the task submits is of the group, too
   struct {
     std::uint32_t name;
     std::int64_t amount;
@@ -322,6 +336,26 @@ struct ResourceTable {
   base::Atomic<std::int64_t> available[kMaxResourceNames];  // CPU: what the scheduler splits; tokens count the rest
   base::Atomic<std::uint32_t> sets;
   ResourceSet set[kMaxResourceSets];
+  base::Atomic<std::uint32_t> environments;
+  char environment[kMaxEnvironments][kEnvironmentBytes];  // number n at n - 1; the language binding's text
+};
+
+inline constexpr std::uint32_t kStrictSpread = 3;  // each bundle on a machine of its own
+
+enum class GroupStatus : std::uint32_t { kFree = 0, kReserved = 1, kPending = 2, kCreated = 3, kRemoved = 4 };
+
+// Resources that are reserved together. Its maker fills it (kReserved); from kPending on it is the scheduler's.
+struct alignas(64) PlacementGroup {
+  base::Atomic<GroupStatus> status;
+  base::Atomic<std::uint32_t> remove;      // 1: asked for
+  base::Atomic<std::uint64_t> removed_ns;  // of slots in kRemoved the oldest is used next
+  Ref ready;                               // its kGroup entry
+  std::uint32_t maker;                     // process that fills it
+  std::uint32_t creator;                   // actor's slot + 1 with which it goes; 0: it goes with the runtime
+  std::uint32_t strategy;                  // kStrictSpread, or another
+  std::uint32_t bundles;
+  std::uint16_t bundle[kMaxBundles];  // resource sets
+  char name[kNameBytes];              // "namespace/name", empty: anonymous
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -381,6 +415,7 @@ struct Control {
   std::uint64_t session;   // random; references from another session are refused
   std::uint32_t num_cpus;  // tokens
   std::uint32_t cores;     // of this machine, for the waiting policy
+  std::uint32_t patient;   // SchedulerOptions
   RobustLock names_lock;   // actor names, resource table
   RobustLock heap_lock;
   base::Atomic<std::uint32_t> stopping;
@@ -409,6 +444,7 @@ struct Control {
   ProcSlot proc[kMaxProcs];
   ActorSlot actor[kMaxActors];
   ResourceTable resources;
+  PlacementGroup group[kMaxGroups];
   Ring ring[kRings];
   IndexSet scheduler_looks;  // done, and the scheduler had asked to be told; or cancelled while kPending
   Entry entry[kMaxObjects];

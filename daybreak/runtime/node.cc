@@ -54,10 +54,12 @@ base::Result<std::unique_ptr<Node>> Node::start(NodeOptions options) {
     node->control_.proc[proc].pid = getpid();
     node->control_.proc[proc].status = ProcStatus::kAlive;
   }
+  node->control_.patient = node->options_.patient ? 1 : 0;
   DAYBREAK_TRY(node->set_up_resources());
   node->scheduler_ = std::make_unique<Scheduler>(
       node->scheduler_process_, node->driver_,
-      SchedulerOptions{.gpus = static_cast<std::uint32_t>(std::ceil(node->options_.num_gpus))},
+      SchedulerOptions{.gpus = static_cast<std::uint32_t>(std::ceil(node->options_.num_gpus)),
+                       .patient = node->options_.patient},
       static_cast<Launcher&>(*node));
 
   node->epoll_.reset(epoll_create1(EPOLL_CLOEXEC));

@@ -27,6 +27,7 @@ struct NodeOptions {
   std::uint64_t object_store_bytes = 1ull << 30;
   std::vector<std::string> command;  // that becomes the zygote; argv
   bool log_to_driver = true;
+  bool patient = false;  // SchedulerOptions
 };
 
 // Owns every process of the runtime and the two segments, and is the scheduler's operating system. Two threads that

@@ -17,9 +17,12 @@ __all__ = [
     "METHOD_OPTIONS",
     "STREAMING",
     "TASK_OPTIONS",
+    "amount",
+    "check_task",
     "checked",
     "code_flags",
     "custom_resources",
+    "names_a_group",
     "num_returns",
     "number",
     "resource_set",
@@ -32,6 +35,11 @@ _MAX_RETRIES = 32_000
 _MAX_CONCURRENCY = 2**31 - 1
 _MAX_GROUPS = 100
 _MAX_WINDOW = 65_535  # items of a stream that its producer may be ahead
+_MAX_AMOUNT = 1e9
+_MAX_MEMORY = 1e14  # bytes
+_UNITS = 10_000  # of a resource
+_WHOLE = ("GPU", "TPU", "neuron_cores", "NPU", "HPU")  # more than one of these is a whole number
+_NAMED = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory", "object_store_memory": "init(object_store_memory=)"}
 
 
 def number(value: Any) -> float | int | None:
@@ -56,39 +64,64 @@ def whole(name: str, value: Any, high: int) -> int:
     return int(found)
 
 
+def amount(name: str, value: Any) -> float:
+    """Of a resource. What is finer than 1e-4 is cut off."""
+    found = number(value)
+    if found is None:
+        raise TypeError(f"The type of keyword '{name}' must be a number, but received type {type(value)}: {value!r}")
+    high = _MAX_MEMORY if name == "memory" else _MAX_AMOUNT
+    if found < 0:
+        raise ValueError(f"{name}={value!r}: The quantity of resource {name} cannot be negative")
+    if not found < high:
+        raise ValueError(f"{name}={value!r}: it must be less than {high:g}")
+    if name == "memory" or isinstance(found, int):
+        return int(found)  # bytes are whole
+    cut = int(found * _UNITS + 1e-6) / _UNITS
+    if found > 0 and cut == 0:
+        raise ValueError(
+            f"{name}={value!r}: The precision of the fractional quantity of resource {name} cannot go beyond 0.0001"
+        )
+    return cut
+
+
 def custom_resources(resources: dict[str, float] | None, where: str) -> list[tuple[str, float]]:
     if resources is None:
         return []
     if not isinstance(resources, dict):
-        raise TypeError(f"resources={resources!r}: {where} takes a dict of names and amounts")
-    for name, amount in resources.items():
-        if name in ("CPU", "GPU"):
-            raise ValueError(f"resources={{{name!r}: ...}}: use num_{name.lower()}s instead")
+        raise TypeError(
+            f"The type of keyword 'resources' must be a dict, but received type {type(resources)}: "
+            f"{where} takes a dict of names and amounts, not {resources!r}"
+        )
+    found = []
+    for name, value in resources.items():
+        if name in _NAMED:
+            raise ValueError(
+                f"resources={{{name!r}: ...}}: use {_NAMED[name]} instead (Use the 'num_cpus' and 'num_gpus' keyword "
+                "instead of 'CPU' and 'GPU' in 'resources' keyword)"
+            )
         if not isinstance(name, str) or not name:
             raise ValueError(f"resource name {name!r}: it must be a string that is not empty")
-        found = number(amount)
-        if found is None or not 0 <= found < 1e9:
-            raise ValueError(f"resources[{name!r}]={amount!r}: it must be a number between 0 and 1e9")
-    return [(name, float(number(amount) or 0)) for name, amount in resources.items()]
-
-
-def _amount(name: str, value: Any) -> float:
-    found = number(value)
-    if found is None:
-        raise TypeError(f"{name}={value!r}: it must be a number")
-    if not 0 <= found < 1e9:
-        raise ValueError(f"{name}={value!r}: it must not be negative")
-    return float(found)
+        try:
+            found.append((name, amount(name, value)))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"resources[{name!r}]={value!r}: {error}") from None
+    return found
 
 
 def _count(low: int, high: int, minus_one: bool = False) -> Callable[[str, Any], int]:
     def check(name: str, value: Any) -> int:
         found = None if isinstance(value, float) and not hasattr(value, "dtype") else number(value)
         if not isinstance(found, int):
-            raise TypeError(f"{name}={value!r}: it must be an integer")
+            raise TypeError(
+                f"The type of keyword '{name}' must be an integer, but received type {type(value)}: {value!r}"
+            )
         if not (low <= found <= high or (minus_one and found == -1)):
             also = ", or -1 for no limit" if minus_one else ""
-            raise ValueError(f"{name}={value}: it must be between {low} and {high}{also}")
+            words = ["None", *(["0"] if low == 0 else []), *(["-1"] if minus_one else [])]
+            accepts = f"{', '.join(words)} or a positive integer"
+            raise ValueError(
+                f"{name}={value}: The keyword '{name}' only accepts {accepts}; here between {low} and {high}{also}"
+            )
         return found
 
     return check
@@ -169,31 +202,132 @@ def _window(name: str, value: Any) -> int:
     return _count(1, _MAX_WINDOW)(name, value)
 
 
+def _text_or_empty(name: str, value: Any) -> Any:
+    """A name. Ray takes an empty one of a task."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r}: it must be a string, but received type {type(value)}")
+    return value or None
+
+
+def _actor_name(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be None or a string, got: '{type(value)}'.")
+    if not value:
+        raise ValueError("Actor name cannot be an empty string.")
+    return value
+
+
+def _namespace(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r}: namespace must be None or a string.")
+    if not value:
+        raise ValueError(f'{name}={value!r}: "" is not a valid namespace. Pass None to not specify a namespace.')
+    return value
+
+
+def _runtime_env(name: str, value: Any) -> Any:
+    from . import env
+
+    return env.checked(name, value)
+
+
+def _strategy(name: str, value: Any) -> Any:
+    if value in ("DEFAULT", "SPREAD"):
+        return value
+    from . import scheduling
+
+    return scheduling.checked(name, value)
+
+
+def _labels(name: str, value: Any) -> Any:
+    from . import labels
+
+    return labels.checked_labels(name, value)
+
+
+def _selector(name: str, value: Any) -> Any:
+    from . import labels
+
+    return labels.checked_selector(name, value)
+
+
+def _fallback(name: str, value: Any) -> Any:
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise TypeError(f"{name}={value!r}: it must be a list of dicts, each with a label_selector")
+    for each in value:
+        if set(each) != {"label_selector"}:
+            raise ValueError(f"{name}={value!r}: each of them has a label_selector, and nothing else")
+        _selector(name, each["label_selector"])
+    return value
+
+
+def _dictionary(name: str, value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise TypeError(f"{name}={value!r}: it must be a dict, but received type {type(value)}")
+    return value
+
+
+def _no_transport(name: str, value: Any) -> bool:
+    if value is False:
+        return False
+    raise ValueError(
+        f"{name}={value!r}: tensors go through the object store here, without a copy on this machine; leave it out"
+    )
+
+
+def _accelerator(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r}: it must be a string, but received type {type(value)}")
+    return value
+
+
+def _group(name: str, value: Any) -> Any:
+    from .placement_group import PlacementGroup
+
+    if value == "default":
+        return None
+    if not isinstance(value, PlacementGroup):
+        raise TypeError(f"{name}={value!r}: it must be a PlacementGroup")
+    return value
+
+
 _COMMON: dict[str, Callable[[str, Any], Any]] = {
-    "num_cpus": _amount,
-    "num_gpus": _amount,
+    "num_cpus": amount,
+    "num_gpus": amount,
+    "memory": amount,
     "resources": lambda name, value: dict(custom_resources(value, "a task")),
-    "name": _text,
+    "accelerator_type": _accelerator,
+    "runtime_env": _runtime_env,
+    "scheduling_strategy": _strategy,
+    "placement_group": _group,
+    "placement_group_bundle_index": _count(0, 255, minus_one=True),
+    "placement_group_capture_child_tasks": _flag,
+    "label_selector": _selector,
+    "fallback_strategy": _fallback,
+    "enable_task_events": _flag,
+    "_labels": _labels,
+    "_metadata": _dictionary,
 }
 TASK_OPTIONS = _COMMON | {
+    "name": _text_or_empty,
     "num_returns": num_returns,
+    "max_calls": _count(0, 2**31 - 1),
     "max_retries": _count(0, _MAX_RETRIES, minus_one=True),
     "retry_exceptions": _retry_exceptions,
-    "max_calls": _count(0, 2**31 - 1),
     "_generator_backpressure_num_objects": _window,
-    "enable_task_events": _flag,
 }
 ACTOR_OPTIONS = _COMMON | {
-    "namespace": _text,
+    "name": _actor_name,
+    "namespace": _namespace,
     "lifetime": _lifetime,
     "get_if_exists": _flag,
     "max_restarts": _count(0, 2**31 - 1, minus_one=True),
     "max_task_retries": _count(0, _MAX_RETRIES, minus_one=True),
     "max_concurrency": _count(1, _MAX_CONCURRENCY),
     "concurrency_groups": _concurrency_groups,
-    "max_pending_calls": _count(-1, 2**31 - 1),
+    "max_pending_calls": _count(1, 2**31 - 1, minus_one=True),
     "allow_out_of_order_execution": _flag,
-    "enable_task_events": _flag,
+    "enable_tensor_transport": _no_transport,
 }
 METHOD_OPTIONS = {
     "num_returns": num_returns,
@@ -206,12 +340,71 @@ METHOD_OPTIONS = {
 }
 
 
-def resource_set(options: dict[str, Any], default_cpus: float) -> int:
+def check_task(options: dict[str, Any]) -> dict[str, Any]:
+    """Of `f.options(...)`, checked by name and value."""
+    if "max_calls" in options:
+        raise ValueError("Setting 'max_calls' is not supported in '.options()': give it to the decorator")
+    return checked(options, TASK_OPTIONS, "a task")
+
+
+def resource_set(options: dict[str, Any], default_cpus: float, what: str = "a task") -> int:
+    """The number of what these options ask for: amounts, environment, placement group."""
     cpus = options.get("num_cpus")
-    return int(
-        _native._resource_set(
-            default_cpus if cpus is None else cpus,
-            options.get("num_gpus") or 0.0,
-            list((options.get("resources") or {}).items()),
-        )
-    )
+    cpus = default_cpus if cpus is None else cpus
+    custom = dict(options.get("resources") or {})
+    if options.get("memory"):
+        custom["memory"] = options["memory"]
+    if options.get("accelerator_type"):
+        custom[f"accelerator_type:{options['accelerator_type']}"] = 0.001
+    environment = _environment_number(options.get("runtime_env"))
+    gpus = options.get("num_gpus") or 0.0
+    for name, wanted in (("GPU", gpus), *custom.items()):
+        if name in _WHOLE and wanted > 1 and wanted != int(wanted):
+            raise ValueError(
+                f"{name} resource quantity must be whole numbers. The specified quantity {wanted} is invalid."
+            )
+    group, bundle, capture = 0, -1, False
+    strategy = _strategy_of(options)
+    if strategy is not None or _native._captured_group() != 0:
+        from . import placement_group
+
+        group, bundle, capture = placement_group.place(strategy, {**options, "num_cpus": cpus}, what)
+    if _native._is_patient() and group == 0:
+        from . import session
+
+        session.warn_of_infeasible(what, {"CPU": cpus, "GPU": gpus, **custom})
+    return int(_native._resource_set(cpus, gpus, list(custom.items()), environment, group, bundle, capture))
+
+
+def _environment_number(environment: Any) -> int:
+    if not environment and not _native._is_worker():
+        return 0
+    from . import env
+
+    return env.number(environment)
+
+
+def names_a_group(options: dict[str, Any]) -> bool:
+    return options.get("placement_group") is not None or hasattr(options.get("scheduling_strategy"), "placement_group")
+
+
+def _strategy_of(options: dict[str, Any]) -> Any:
+    """As given, or made of the old options of a placement group; checked against this node where it is of nodes."""
+    strategy = options.get("scheduling_strategy")
+    group = options.get("placement_group")
+    if group is not None:
+        if strategy is not None:
+            raise ValueError(
+                "Placement groups should be specified via the scheduling_strategy option. "
+                "The placement_group option is deprecated."
+            )
+        from .scheduling import PlacementGroupSchedulingStrategy
+
+        index = options.get("placement_group_bundle_index")
+        capture = options.get("placement_group_capture_child_tasks")
+        return PlacementGroupSchedulingStrategy(group, -1 if index is None else index, capture)
+    if options.get("label_selector") or not (strategy is None or isinstance(strategy, str)):
+        from . import session
+
+        session.check_node(strategy, options.get("label_selector"))
+    return strategy

@@ -14,13 +14,14 @@ namespace {
 constexpr std::uint32_t kPrestarted = 64;    // workers that are made before anybody asks
 constexpr std::uint32_t kExtraWorkers = 64;  // beyond one a CPU, for tasks that want none
 constexpr std::int64_t kSurplusIdleNs = 3'000'000'000;
+constexpr std::int64_t kEnvironmentIdleNs = 30'000'000'000;  // a new worker of one costs 100 ms
 constexpr std::uint32_t kMaxConsecutiveFailures =
     20;  // workers that die before their first task: something is wrong with the set-up
 
 }  // namespace
 
 // kNone: no slot is free, or the launcher cannot now (launch_failed_).
-std::uint32_t Scheduler::spawn(ProcKind kind, std::uint32_t actor) {
+std::uint32_t Scheduler::spawn(ProcKind kind, std::uint32_t actor, std::uint32_t environment) {
   std::uint32_t proc = kNone;
   for (std::uint32_t i = kSchedulerProc + 1; i < kMaxProcs && proc == kNone; ++i)
     if (control_.proc[i].status.load() == ProcStatus::kFree) proc = i;
@@ -28,12 +29,14 @@ std::uint32_t Scheduler::spawn(ProcKind kind, std::uint32_t actor) {
   ProcSlot& slot = control_.proc[proc];
   slot.kind = kind;
   slot.actor = actor;
+  slot.environment = environment;
   slot.pid = 0;
   slot.blocked = 0;
   slot.running = 0;
   slot.cancel = 0;
   slot.asked_to_exit = 0;
   slot.cpu = 0;
+  slot.idle_since_ns = static_cast<std::uint64_t>(Client::now_ns());
   slot.status = ProcStatus::kStarting;  // last: from here on the process may be there
   if (launcher_.launch(proc, kind, actor)) {
     launched_ = true;
@@ -42,6 +45,52 @@ std::uint32_t Scheduler::spawn(ProcKind kind, std::uint32_t actor) {
   slot.status = ProcStatus::kFree;
   launch_failed_ = true;
   return kNone;
+}
+
+std::uint32_t Scheduler::claim_worker(std::uint32_t environment) {
+  return environment == 0 ? claim_idle_worker() : claim_worker_of(environment);
+}
+
+bool Scheduler::runs_something(std::uint32_t proc) const {
+  return std::any_of(running_.begin(), running_.end(), [&](const Running& r) { return r.proc == proc; });
+}
+
+// These have no idle bits, as they take nothing from the queue: what we have not given them they do not run. kNone: all of
+// them are busy, but another is on its way where that is possible.
+std::uint32_t Scheduler::claim_worker_of(std::uint32_t environment) {
+  std::uint32_t workers = 0;
+  bool starting = false;
+  for (std::uint32_t proc = kFirstProc; proc < kMaxProcs; ++proc) {
+    ProcSlot& slot = control_.proc[proc];
+    if (slot.kind != ProcKind::kWorker || slot.environment != environment || slot.asked_to_exit.load() != 0) continue;
+    const ProcStatus status = slot.status.load();
+    if (status == ProcStatus::kAlive && !runs_something(proc)) return proc;
+    starting |= status == ProcStatus::kStarting;
+    workers += status == ProcStatus::kAlive && slot.blocked.load() == 0;
+  }
+  if (!starting && workers < control_.num_cpus + kExtraWorkers) spawn(ProcKind::kWorker, kNone, environment);
+  return kNone;
+}
+
+void Scheduler::end_idle_of_environments() {
+  for (std::uint32_t proc = kFirstProc; proc < kMaxProcs; ++proc) {
+    ProcSlot& slot = control_.proc[proc];
+    if (slot.kind != ProcKind::kWorker || slot.environment == 0 || slot.status.load() != ProcStatus::kAlive) continue;
+    if (slot.asked_to_exit.load() != 0 || runs_something(proc)) continue;
+    surplus_ = true;  // to look again
+    if (Client::now_ns() - static_cast<std::int64_t>(slot.idle_since_ns.load()) < kEnvironmentIdleNs) continue;
+    slot.asked_to_exit.store(1);
+    self_.ring(proc);
+  }
+}
+
+// Its workers end before they can run anything, and the next one would, too.
+void Scheduler::fail_environment(std::uint32_t environment, std::string_view why) {
+  for (auto& [set, line] : waiting_) {
+    if (control_.resources.set[set].environment != environment) continue;
+    for (const Waiter& waiter : std::exchange(line.waiters, {}))
+      if (waits(waiter.task)) fail_ready(waiter.task, ErrorKind::kEnvironment, why);
+  }
 }
 
 // A worker that sleeps idle, taken out of the idle bits: nobody else wakes it for the queue now. kNone: none, but
@@ -53,7 +102,7 @@ std::uint32_t Scheduler::claim_idle_worker() {
     if (self_.is_idle(proc) && self_.claim_idle(proc)) return proc;
   for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc) {
     ProcSlot& slot = control_.proc[proc];
-    if (slot.kind != ProcKind::kWorker) continue;
+    if (slot.kind != ProcKind::kWorker || slot.environment != 0) continue;
     ProcStatus status = slot.status.load();
     if (status == ProcStatus::kStarting) {
       ++starting;
@@ -62,7 +111,7 @@ std::uint32_t Scheduler::claim_idle_worker() {
       blocked += slot.blocked.load() > 0;
     }
   }
-  if (starting == 0 && workers - blocked < control_.num_cpus + kExtraWorkers) spawn(ProcKind::kWorker, kNone);
+  if (starting == 0 && workers - blocked < control_.num_cpus + kExtraWorkers) spawn(ProcKind::kWorker, kNone, 0);
   return kNone;
 }
 
@@ -78,7 +127,7 @@ void Scheduler::keep_workers() {
     ProcSlot& slot = control_.proc[proc];
     ProcStatus status = slot.status.load();
     if (slot.kind != ProcKind::kWorker || (status != ProcStatus::kAlive && status != ProcStatus::kStarting)) continue;
-    if (slot.asked_to_exit.load() != 0) continue;
+    if (slot.asked_to_exit.load() != 0 || slot.environment != 0) continue;
     ++workers;
     started += status == ProcStatus::kAlive;
     blocked += slot.blocked.load() > 0;
@@ -91,6 +140,7 @@ void Scheduler::keep_workers() {
   std::uint32_t free_to_run = workers - std::min(blocked, workers);
   std::uint32_t wanted = control_.num_cpus;
   surplus_ = workers > wanted;  // those that wait in get now are surplus later, and nobody rings then
+  end_idle_of_environments();
   control_.workers_short.store(free_to_run < wanted ? 1 : 0);
   for (std::uint32_t extra = free_to_run > wanted ? free_to_run - wanted : 0; extra > 0 && !long_idle.empty();
        --extra) {
@@ -109,7 +159,7 @@ void Scheduler::keep_workers() {
   std::uint64_t queued = self_.queue_length();
   std::uint32_t spawned = 0;
   while (missing > 0 && (workers + spawned < std::min(wanted, kPrestarted) || (!idle && queued > spawned))) {
-    if (spawn(ProcKind::kWorker, kNone) == kNone) {
+    if (spawn(ProcKind::kWorker, kNone, 0) == kNone) {
       if (!launch_failed_ && spawned == 0 && started == blocked && !idle && queued > 0) break_deadlock();
       break;
     }
@@ -170,11 +220,14 @@ std::string Scheduler::death_note(const Exit& exit, std::string_view what) {
 void Scheduler::bury(const Exit& exit) {
   ProcSlot& slot = control_.proc[exit.proc];
   bool by_hand = exit.status == SIGKILL;  // somebody's or the kernel's: says nothing about the set-up
-  if (!by_hand) failures_ = exit.never_ran && exit.status != 0 ? failures_ + 1 : 0;
+  const bool never_entered = !by_hand && slot.environment != 0 && exit.never_ran && exit.status != 0;
+  if (!by_hand && slot.environment == 0) failures_ = exit.never_ran && exit.status != 0 ? failures_ + 1 : 0;
   std::vector<std::uint32_t> inbox;
   self_.take_all(exit.proc, inbox);  // their entries are in the sweep's list too
   Process::SweepResult swept = self_.sweep(exit.proc);
   free_reserved(exit.proc);
+  free_reserved_groups(exit.proc);
+  end_actors_of(exit.proc, slot.kind == ProcKind::kActor || exit.status != 0);
 
   for (Ref ref : swept.queued)
     if (self_.claim(ref.index, ref.generation)) wait_again(ref.index);
@@ -206,6 +259,7 @@ void Scheduler::bury(const Exit& exit) {
     limbo_calls_.clear();
   } else {
     for (std::uint32_t index : swept.lost) requeue_or_fail(index, exit);
+    if (never_entered) fail_environment(slot.environment, death_note(exit, "a worker of the task's runtime_env"));
   }
   launcher_.buried(exit.proc);
   slot.status = ProcStatus::kFree;
@@ -227,8 +281,9 @@ void Scheduler::fail_everything(std::string_view why) {
   // What is left alive gives its resources back one day.
   for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc)
     if (control_.proc[proc].status.load() == ProcStatus::kAlive) return;
-  for (auto& [set, line] : std::exchange(waiting_, {}))
-    for (const Waiter& waiter : line.waiters) fail_ours(waiter.task);
+  for (auto* lines : {&waiting_, &infeasible_})
+    for (auto& [set, line] : std::exchange(*lines, {}))
+      for (const Waiter& waiter : line.waiters) fail_ours(waiter.task);
   for (std::uint32_t slot : std::exchange(actors_waiting_, {}))
     if (control_.actor[slot].status.load() != ActorStatus::kDead) actor_dies(slot, why);
 }

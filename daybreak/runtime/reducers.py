@@ -25,13 +25,40 @@ if TYPE_CHECKING:
 
     Reducer = Callable[[Any, Any], Any]  # of an object and its pickler: what __reduce_ex__ gives, or NotImplemented
 
-__all__ = ["reducer_of"]
+__all__ = ["deregister_serializer", "reducer_of", "register_serializer"]
 
 _LruCache = type(functools.lru_cache(len))
 _WASTE_BYTES = 4096  # beside what is used itself; less of unused buffers is not worth a copy
 _MAX_KNOWN = 10_000
 _MAX_LISTED = 100_000  # elements
 _known: dict[type, Reducer | None] = {}
+_registered: dict[type, Reducer] = {}
+
+
+def register_serializer(cls: type, *, serializer: Callable[[Any], Any], deserializer: Callable[[Any], Any]) -> None:
+    """From now on objects of this very class leave this process as what `serializer` makes of them, and are made again, in
+    whatever process, by `deserializer`.
+
+    >>> import pickle
+    >>> from daybreak.runtime import serialization
+    >>> class Lock: pass
+    >>> register_serializer(Lock, serializer=lambda lock: "a lock", deserializer=lambda text: text.upper())
+    >>> pickle.loads(serialization.dumps_alone([Lock()]))
+    ['A LOCK']
+    >>> deregister_serializer(Lock)
+    """
+    if not isinstance(cls, type):
+        raise TypeError(f"register_serializer() takes a class, not {cls!r}")
+    for name, function in (("serializer", serializer), ("deserializer", deserializer)):
+        if not callable(function):
+            raise TypeError(f"{name}={function!r}: it must be a function of one argument")
+    _known[cls] = _registered[cls] = lambda value, pickler: (deserializer, (serializer(value),))
+
+
+def deregister_serializer(cls: type) -> None:
+    """The class goes its own way again. Nothing happens when it did."""
+    _registered.pop(cls, None)
+    _known.pop(cls, None)
 
 
 def reducer_of(kind: type) -> Reducer | None:
@@ -42,6 +69,7 @@ def reducer_of(kind: type) -> Reducer | None:
         pass
     if len(_known) >= _MAX_KNOWN:
         _known.clear()
+        _known.update(_registered)
     found = _known[kind] = _find(kind)
     return found
 

@@ -4,6 +4,34 @@
 
 namespace daybreak::runtime {
 
+namespace {
+
+// Whether a bundle that is all free could grant the set.
+bool fits(const ResourceSet& set, const ResourceSet& bundle) {
+  if (set.cpu > bundle.cpu || set.gpu > bundle.gpu) return false;
+  return std::all_of(set.custom, set.custom + set.count, [&](const auto& asked) {
+    return std::any_of(bundle.custom, bundle.custom + bundle.count,
+                       [&](const auto& has) { return has.name == asked.name && has.amount >= asked.amount; });
+  });
+}
+
+// Units of these GPUs: whole ones, and a part of one of them. Empty where they do not have as much.
+std::vector<std::pair<std::uint32_t, std::int64_t>> choose_gpus(
+    std::int64_t wanted, std::span<const std::pair<std::uint32_t, std::int64_t>> free) {
+  std::vector<std::pair<std::uint32_t, std::int64_t>> chosen;
+  for (auto [gpu, units] : free) {
+    const std::int64_t take = std::min(wanted, kResourceUnit);
+    if (take == 0) break;
+    if (units < take) continue;
+    chosen.emplace_back(gpu, take);
+    wanted -= take;
+  }
+  if (wanted > 0) chosen.clear();
+  return chosen;
+}
+
+}  // namespace
+
 std::uint64_t Grant::gpu_mask() const {
   std::uint64_t mask = 0;
   for (auto [gpu, units] : gpus)
@@ -16,6 +44,16 @@ ResourceLedger::ResourceLedger(Process& scheduler, std::uint32_t gpus)
 
 bool ResourceLedger::feasible(const ResourceSet& set, std::string& why) const {
   const ResourceTable& table = control_.resources;
+  if (set.group != 0) {
+    const PlacementGroup& group = control_.group[set.group - 1];
+    for (std::uint32_t i = 0; i < group.bundles; ++i)
+      if ((set.bundle < 0 || set.bundle == static_cast<std::int32_t>(i)) && fits(set, table.set[group.bundle[i]]))
+        return true;
+    why = set.bundle < 0 ? std::string("no bundle of its placement group has what it asks for")
+                         : fmt::format("bundle {} of its placement group has less than it asks for", set.bundle);
+    why += ": it can never run; ask for less, or make the bundles larger";
+    return false;
+  }
   auto check = [&](std::string_view asked_as, std::uint32_t name, std::int64_t amount) {
     if (amount <= table.total[name].load()) return true;
     why = fmt::format("{}={} asked, the runtime has {}: it can never run; lower {}, or give init() more", asked_as,
@@ -33,17 +71,15 @@ bool ResourceLedger::feasible(const ResourceSet& set, std::string& why) const {
 bool ResourceLedger::grant(const ResourceSet& set, Grant& out) {
   ResourceTable& table = control_.resources;
   lacked_cpus_ = false;
+  if (set.group != 0) return grant_reserved(set, out);
   for (std::uint32_t i = 0; i < set.count; ++i)
     if (table.available[set.custom[i].name].load() < set.custom[i].amount) return false;
-  std::vector<std::pair<std::uint32_t, std::int64_t>> gpus;
-  std::int64_t left = set.gpu;
-  for (std::uint32_t gpu = 0; gpu < gpu_free_.size() && left > 0; ++gpu) {
-    std::int64_t wanted = std::min(left, kResourceUnit);
-    if (gpu_free_[gpu] < wanted) continue;
-    gpus.emplace_back(gpu, wanted);
-    left -= wanted;
+  std::vector<std::pair<std::uint32_t, std::int64_t>> free_gpus, gpus;
+  if (set.gpu > 0) {
+    for (std::uint32_t gpu = 0; gpu < gpu_free_.size(); ++gpu) free_gpus.emplace_back(gpu, gpu_free_[gpu]);
+    gpus = choose_gpus(set.gpu, free_gpus);
+    if (gpus.empty()) return false;
   }
-  if (left > 0) return false;
   out.token_owner = scheduler_.id();
   if (!take_cpus(set.cpu, out)) {
     lacked_cpus_ = true;
@@ -100,6 +136,11 @@ std::int64_t ResourceLedger::shared_left() const {
 }
 
 void ResourceLedger::revoke_cpus(Grant& grant) {
+  if (grant.reservation != 0) {
+    if (Bundle* bundle = bundle_of(grant)) bundle->cpu += grant.bundle_cpu;
+    grant.bundle_cpu = 0;
+    return;
+  }
   bool released = false;
   for (std::uint32_t token : grant.tokens) {
     std::uint32_t holder = grant.token_owner + 1;  // gone already where the sweep of a dead holder came first
@@ -121,6 +162,11 @@ void ResourceLedger::revoke_cpus(Grant& grant) {
 }
 
 void ResourceLedger::revoke(Grant& grant) {
+  if (grant.reservation != 0) {
+    if (Bundle* bundle = bundle_of(grant)) bundle->give_back(grant);
+    grant = Grant{};
+    return;
+  }
   revoke_cpus(grant);
   for (auto [name, units] : grant.custom) control_.resources.available[name].fetch_add(units);
   for (auto [gpu, units] : grant.gpus) {
@@ -129,6 +175,93 @@ void ResourceLedger::revoke(Grant& grant) {
   }
   grant.custom.clear();
   grant.gpus.clear();
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Placement groups.
+
+bool ResourceLedger::reserve(std::uint32_t group, std::span<const std::uint16_t> sets) {
+  Reservation made{.number = last_reservation_ + 1, .bundles = {}};
+  for (std::uint16_t set : sets) {
+    Bundle& bundle = made.bundles.emplace_back();
+    if (grant(control_.resources.set[set], bundle.reserved)) {
+      bundle.cpu = control_.resources.set[set].cpu;
+      bundle.gpus = bundle.reserved.gpus;
+      for (auto [name, units] : bundle.reserved.custom) bundle.custom[name] += units;
+      continue;
+    }
+    const bool lacked_cpus = lacked_cpus_;
+    made.bundles.pop_back();
+    for (Bundle& granted : made.bundles) revoke(granted.reserved);
+    lacked_cpus_ = lacked_cpus;
+    return false;
+  }
+  ++last_reservation_;
+  reservations_[group] = std::move(made);
+  return true;
+}
+
+void ResourceLedger::release(std::uint32_t group) {
+  auto found = reservations_.find(group);
+  if (found == reservations_.end()) return;
+  for (Bundle& bundle : found->second.bundles) revoke(bundle.reserved);
+  reservations_.erase(found);
+}
+
+// Nothing of it is in shared memory, and no CPU is ever lacking: a bundle that is busy becomes free by a grant of its own.
+bool ResourceLedger::grant_reserved(const ResourceSet& set, Grant& out) {
+  auto found = reservations_.find(set.group - 1u);
+  if (found == reservations_.end()) return false;
+  std::vector<Bundle>& bundles = found->second.bundles;
+  for (std::uint32_t i = 0; i < bundles.size(); ++i) {
+    if (set.bundle >= 0 && set.bundle != static_cast<std::int32_t>(i)) continue;
+    if (!bundles[i].take(set, out)) continue;
+    out.reservation = found->second.number;
+    out.group = found->first;
+    out.bundle = i;
+    return true;
+  }
+  return false;
+}
+
+bool ResourceLedger::Bundle::take(const ResourceSet& set, Grant& out) {
+  if (set.cpu > cpu) return false;
+  for (std::uint32_t i = 0; i < set.count; ++i) {
+    auto free = custom.find(set.custom[i].name);
+    if (free == custom.end() || free->second < set.custom[i].amount) return false;
+  }
+  std::vector<std::pair<std::uint32_t, std::int64_t>> chosen = choose_gpus(set.gpu, gpus);
+  if (set.gpu > 0 && chosen.empty()) return false;
+  cpu -= set.cpu;
+  out.bundle_cpu = set.cpu;
+  for (std::uint32_t i = 0; i < set.count; ++i) {
+    custom[set.custom[i].name] -= set.custom[i].amount;
+    out.custom.emplace_back(set.custom[i].name, set.custom[i].amount);
+  }
+  for (auto [gpu, units] : chosen)
+    for (auto& [id, free] : gpus)
+      if (id == gpu) free -= units;
+  out.gpus = std::move(chosen);
+  return true;
+}
+
+void ResourceLedger::Bundle::give_back(Grant& grant) {
+  cpu += grant.bundle_cpu;
+  for (auto [name, units] : grant.custom) custom[name] += units;
+  for (auto [gpu, units] : grant.gpus)
+    for (auto& [id, free] : gpus)
+      if (id == gpu) free += units;
+}
+
+bool ResourceLedger::lost_its_group(const Grant& grant) {
+  return grant.reservation != 0 && bundle_of(grant) == nullptr;
+}
+
+// Null: its group has been removed, and what it had is another's.
+ResourceLedger::Bundle* ResourceLedger::bundle_of(const Grant& grant) {
+  auto found = reservations_.find(grant.group);
+  if (found == reservations_.end() || found->second.number != grant.reservation) return nullptr;
+  return &found->second.bundles[grant.bundle];
 }
 
 }  // namespace daybreak::runtime

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +20,10 @@ struct Grant {
   std::int64_t shared_units = 0;                               // of that token, for a fraction of a CPU
   std::vector<std::pair<std::uint32_t, std::int64_t>> gpus;    // id, units
   std::vector<std::pair<std::uint32_t, std::int64_t>> custom;  // name, units
+  std::uint64_t reservation = 0;  // that it was taken from, by its number; 0: none. It has no tokens then
+  std::uint32_t group = kNone;    // whose that is
+  std::uint32_t bundle = 0;
+  std::int64_t bundle_cpu = 0;  // units of the bundle's
 
   std::uint64_t gpu_mask() const;  // bit i: GPU i, of the first 64
 };
@@ -43,16 +48,42 @@ class ResourceLedger {
   void revoke_cpus(Grant& grant);
   void revoke(Grant& grant);
 
+  // For the placement group in this slot: each of the sets becomes a bundle, all or none. Sets that name the group are
+  // granted from its bundles from then on. Cost: as a grant of each.
+  bool reserve(std::uint32_t group, std::span<const std::uint16_t> sets);
+  // What was reserved is free again. Grants that were taken from it give nothing back any more.
+  void release(std::uint32_t group);
+  // Whether what it was taken from has been released since.
+  bool lost_its_group(const Grant& grant);
+
  private:
   std::int64_t shared_left() const;
 
   bool take_cpus(std::int64_t units, Grant& out);
+
+  struct Bundle {
+    Grant reserved;
+    std::int64_t cpu = 0;  // this and the following: units of it that are free
+    std::vector<std::pair<std::uint32_t, std::int64_t>> gpus;
+    std::map<std::uint32_t, std::int64_t> custom;
+
+    bool take(const ResourceSet& set, Grant& out);
+    void give_back(Grant& grant);
+  };
+  struct Reservation {
+    std::uint64_t number = 0;
+    std::vector<Bundle> bundles;
+  };
+  bool grant_reserved(const ResourceSet& set, Grant& out);
+  Bundle* bundle_of(const Grant& grant);
 
   Process& scheduler_;
   Control& control_;
   bool lacked_cpus_ = false;
   std::map<std::uint32_t, std::int64_t> shared_tokens_;  // token that is split into fractions -> units left
   std::vector<std::int64_t> gpu_free_;                   // units, by id
+  std::map<std::uint32_t, Reservation> reservations_;    // by the group's slot
+  std::uint64_t last_reservation_ = 0;
 };
 
 }  // namespace daybreak::runtime

@@ -21,6 +21,7 @@ Scheduler::Scheduler(Process& self, Process& driver, SchedulerOptions options, L
       control_(self.control()),
       launcher_(launcher),
       ledger_(self, options.gpus),
+      patient_(options.patient),
       ours_(kMaxObjects) {}
 
 void Scheduler::run() {
@@ -63,6 +64,7 @@ std::int64_t Scheduler::step() {
   control_.scheduler_looks.take([this](std::uint32_t index) { look_at(index); });
   drain_overflow();
   collect_finished();
+  look_after_groups();
   place_what_waits();
   look_after_actors();
   keep_workers();

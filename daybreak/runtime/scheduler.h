@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -41,6 +42,7 @@ struct Exit {
 
 struct SchedulerOptions {
   std::uint32_t gpus = 0;  // logical ids 0, 1, ...
+  bool patient = false;    // what asks for more than there is waits, and does not fail
 };
 
 // Looks after tasks with unmet dependencies, resources, actors, processes and their deaths. A task whose arguments
@@ -97,6 +99,7 @@ class Scheduler {
   void look_at_all_awaited();
   void ready(Ref task);
   bool queue(Ref task);
+  void fail_ready(Ref task, ErrorKind kind, std::string_view why);
   void drain_overflow();
   void place_what_waits();
   void dispatch_waiting();
@@ -106,8 +109,13 @@ class Scheduler {
   void wait_again(std::uint32_t index);
 
   // processes.cc
-  std::uint32_t spawn(ProcKind kind, std::uint32_t actor);
+  std::uint32_t spawn(ProcKind kind, std::uint32_t actor, std::uint32_t environment);
+  std::uint32_t claim_worker(std::uint32_t environment);
   std::uint32_t claim_idle_worker();
+  std::uint32_t claim_worker_of(std::uint32_t environment);
+  bool runs_something(std::uint32_t proc) const;
+  void end_idle_of_environments();
+  void fail_environment(std::uint32_t environment, std::string_view why);
   void keep_workers();
   void pass_interrupts_on();
   void bury(const Exit& exit);
@@ -126,6 +134,19 @@ class Scheduler {
   void fail_calls(std::uint32_t slot);
   void actor_dies(std::uint32_t slot, std::string_view why);
   void look_after_actors();
+  void end_actors_of(std::uint32_t dead, bool with_it);
+
+  // groups.cc
+  void register_group(std::uint32_t index);
+  void place_groups();
+  void look_after_groups();
+  void remove_group(std::uint32_t slot);
+  const ResourceSet& set_of_actor(std::uint32_t slot);
+  void end_for_group(std::uint32_t actor);
+  bool group_is_gone(const ResourceSet& set) const;
+  void fail_for_group(Ref task);
+  void remove_groups_of(std::uint32_t actor);
+  void free_reserved_groups(std::uint32_t dead);
 
   Process& self_;
   Process& driver_;
@@ -133,6 +154,7 @@ class Scheduler {
   Control& control_;
   Launcher& launcher_;
   ResourceLedger ledger_;
+  const bool patient_;
 
   base::Mutex mutex_;
   std::vector<Exit> exits_ DAYBREAK_GUARDED_BY(mutex_);
@@ -141,20 +163,23 @@ class Scheduler {
   std::vector<bool> ours_;                              // by entry: a task that waits with us, in one of the lines
   std::unordered_map<std::uint32_t, Awaited> awaited_;  // by entry: a dependency that is not done, and who waits for it
   std::map<std::uint16_t, Line> waiting_;               // by resource set: who waits for that
+  std::map<std::uint16_t, Line> infeasible_;            // of `patient_`: who waits for what there is not
   std::uint64_t turns_ = 0;
   std::deque<Ref> overflow_;  // the queue was full
   std::uint32_t wanted_ = 0;  // what was short in this round: bits of Control::wanted
   std::vector<Running> running_;
   std::vector<std::uint32_t> actors_;  // slots that are not free
   std::map<std::uint32_t, Grant> actor_grants_;
-  std::deque<std::uint32_t> actors_waiting_;  // for resources, or for a process
-  std::vector<std::uint32_t> lost_calls_;     // of the actor that is being buried: it was running them
-  std::vector<std::uint32_t> limbo_calls_;    // it had taken them from its inbox
-  bool surplus_ = false;                      // more workers than CPUs: idle ones end after a while
-  bool launch_failed_ = false;                // in this round: no more are tried in it
-  bool launched_ = false;                     // in this round
-  std::uint32_t failed_launches_ = 0;         // rounds in a row in which no process could be started, but should have
-  std::uint32_t failures_ = 0;                // processes in a row that died before they could run anything
+  std::deque<std::uint32_t> actors_waiting_;      // for resources, or for a process
+  std::vector<std::uint32_t> lost_calls_;         // of the actor that is being buried: it was running them
+  std::vector<std::uint32_t> limbo_calls_;        // it had taken them from its inbox
+  std::vector<std::uint32_t> groups_;             // slots of those that are kPending or kCreated
+  std::map<std::uint32_t, std::string> evicted_;  // actors that end because something else has; what
+  bool surplus_ = false;                          // more workers than CPUs: idle ones end after a while
+  bool launch_failed_ = false;                    // in this round: no more are tried in it
+  bool launched_ = false;                         // in this round
+  std::uint32_t failed_launches_ = 0;  // rounds in a row in which no process could be started, but should have
+  std::uint32_t failures_ = 0;         // processes in a row that died before they could run anything
 };
 
 }  // namespace daybreak::runtime

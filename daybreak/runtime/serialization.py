@@ -102,6 +102,9 @@ def enter_world(pickled: bytes) -> None:
     for entry in path:
         if entry not in sys.path:
             sys.path.append(entry)
+    env = sys.modules.get("daybreak.runtime.env")
+    if env is not None and env.own().get("working_dir"):
+        return  # of the runtime_env: the function runs there
     if cwd and cwd != _cwd():
         try:
             os.chdir(cwd)

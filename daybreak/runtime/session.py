@@ -21,12 +21,11 @@ else:
     _Info = dict
 
 __all__ = [
-    "RuntimeContext",
     "RuntimeInfo",
     "available_resources",
     "cluster_resources",
     "get_gpu_ids",
-    "get_runtime_context",
+    "get_node_ip_address",
     "init",
     "is_initialized",
     "nodes",
@@ -37,7 +36,16 @@ _MIN_STORE_BYTES = 1 << 20
 _AWAITED_WORKERS = 1  # runs when init returns; the others follow at one in 2 ms
 _WORKERS_WITHIN_S = 10.0
 _lock = RLock()
-_namespace = "default"
+_DEFAULT_NAMESPACE = "default"
+_namespace = _DEFAULT_NAMESPACE
+_labels: dict[str, str] = {}  # of this node
+_lifetime = "non_detached"  # of actors that do not say
+_visible: list[
+    str
+] = []  # GPUs of this machine that the runtime's are, by CUDA_VISIBLE_DEVICES of the driver; none: 0, 1, ...
+patient = (
+    False  # of the next init: what asks for more than there is waits, as on a cluster that may grow, with a warning
+)
 _retired: list[ObjectRef] = []  # functions whose RemoteFunction is gone, while tasks may still need them
 _exit_hook = False
 worker_setup: list[str] = []  # "module:function" that workers call before anything else; of the next init
@@ -45,16 +53,27 @@ worker_setup: list[str] = []  # "module:function" that workers call before anyth
 # Ray's arguments that have no meaning on one machine without a dashboard: accepted, so that its programs run.
 _IGNORED = {
     "include_dashboard", "include_webui", "dashboard_host", "dashboard_port", "job_config", "configure_logging",
-    "logging_level", "logging_format", "logging_config", "labels", "local_mode", "object_ref_seed",
+    "logging_level", "logging_format", "logging_config", "local_mode", "object_ref_seed", "redis_address", "storage",
+    "redis_password", "redirect_output", "ignore_version", "enable_resource_isolation", "system_reserved_cpu",
+    "system_reserved_memory",
 }  # fmt: skip
+_HOST = "127.0.0.1"
 
 
 class RuntimeInfo(_Info):
-    """What `init` returns: a dict, and a context manager that shuts down."""
+    """What `init` returns: a dict, and a context manager that shuts down. There is no dashboard: its address is empty."""
 
     @property
     def address_info(self) -> dict[str, Any]:
         return self
+
+    @property
+    def dashboard_url(self) -> str:
+        return str(self["webui_url"])
+
+    @property
+    def python_version(self) -> str:
+        return ".".join(map(str, sys.version_info[:3]))
 
     def disconnect(self) -> None:
         shutdown()
@@ -74,6 +93,7 @@ def init(
     resources: dict[str, float] | None = None,
     object_store_memory: int | None = None,
     ignore_reinit_error: bool = False,
+    labels: dict[str, str] | None = None,
     namespace: str | None = None,
     log_to_driver: bool = True,
     runtime_env: dict[str, Any] | None = None,
@@ -84,7 +104,7 @@ def init(
     The other verbs call it when it has not been called. After `shutdown` it may be called again.
 
     Args:
-        address: None or "local"; this machine.
+        address: None, "local" or "auto"; this machine. Without one the variables DAYBREAK_ADDRESS and RAY_ADDRESS are heeded.
         num_cpus: logical CPUs, free of the machine's cores. The default are the cores that this process may use: its
             affinity (`taskset`), at most the CPU quota of its control group (a container's `--cpus`).
         num_gpus: logical GPUs; ids 0, 1, ... are handed out, no hardware is needed.
@@ -94,7 +114,11 @@ def init(
         ignore_reinit_error: return quietly when it is running already.
         namespace: of actor names.
         log_to_driver: print what workers print, with a prefix.
-        runtime_env: {"env_vars": {...}} for the workers.
+        labels: of this node, for a task's label_selector and NodeLabelSchedulingStrategy.
+        runtime_env: the workers' environment, see `daybreak.runtime.env.RuntimeEnv`.
+        **ray_arguments: Ray's others (include_dashboard, logging_level, local_mode, ...) and those that begin with an
+            underscore are taken and have no effect here, but for _memory: bytes that tasks can ask for as memory=; the default
+            is what the object store leaves.
 
     Raises:
         RuntimeError: it is running already.
@@ -106,43 +130,43 @@ def init(
         >>> daybreak.is_initialized()
         True
     """
-    global _namespace, _exit_hook
+    global _exit_hook
     with _lock:
         if _native._is_worker():
-            return RuntimeInfo(address="local", session_id=_native._context()["session"])
+            return _info()
         if is_initialized():
             if ignore_reinit_error:
                 return _info()
             raise RuntimeError(
-                "the runtime is running already: call shutdown() first, or init(ignore_reinit_error=True)"
+                "the runtime is running already. Maybe you called ray.init twice by accident? Call shutdown() first, "
+                "or init(ignore_reinit_error=True)"
             )
-        unknown = set(ray_arguments) - _IGNORED
-        unknown = {name for name in unknown if not name.startswith("_")}
-        if unknown:
-            raise ValueError(
-                f"init() has no argument {sorted(unknown)[0]!r}; valid are {', '.join(sorted(_init_arguments()))}"
-            )
-        if address not in (None, "local", "auto"):
-            raise ValueError(
-                f"address={address!r}: only None and 'local' are possible, this version runs on one machine"
-            )
+        _check_names(ray_arguments)
+        _check_address(address)
         cpus = _native._machine()[0] if num_cpus is None else num_cpus
         cpus = _options.whole("num_cpus", cpus, 4096)
         gpus = float(0 if num_gpus is None else _options.whole("num_gpus", num_gpus, 64))
-        custom = _options.custom_resources(resources, "init")
         store = _store_bytes(object_store_memory)
-        environment = dict((runtime_env or {}).get("env_vars", {}))
-        others = set(runtime_env or {}) - {"env_vars"}
-        if others:
-            raise ValueError(f"runtime_env[{sorted(others)[0]!r}] is not supported; valid is 'env_vars'")
-        _namespace = namespace or "default"
+        custom = _resources_of_node(resources, ray_arguments.get("_memory"), store)
+        job = ray_arguments.get("job_config")
+        environment = _job_environment(runtime_env, job)
+        namespace = getattr(job, "ray_namespace", None) if namespace is None else namespace
+        _enter_session(
+            {
+                "namespace": _options._namespace("namespace", _DEFAULT_NAMESPACE if namespace is None else namespace),
+                "labels": {} if labels is None else _options._labels("labels", labels),
+                "environment": environment,
+                "lifetime": getattr(job, "default_actor_lifetime", "non_detached"),
+                "visible": _visible_gpus(gpus),
+            }
+        )
         _retired.clear()
         preload = ",".join([*(name for name in ("numpy",) if name in sys.modules), *worker_setup])
-        before = {name: os.environ.get(name) for name in [*environment, "DAYBREAK_PRELOAD"]}
+        variables = _variables_of_workers(environment, preload)
+        before = {name: os.environ.get(name) for name in variables}
         try:
-            os.environ.update({str(k): str(v) for k, v in environment.items()})
-            os.environ["DAYBREAK_PRELOAD"] = preload
-            _native._init(int(cpus), gpus, custom, store, _zygote_command(), log_to_driver)
+            os.environ.update(variables)
+            _native._init(int(cpus), gpus, custom, store, _zygote_command(), log_to_driver, patient)
             _load_pickling()  # while they start
             _native._await_workers(min(int(cpus), _AWAITED_WORKERS), _WORKERS_WITHIN_S)
         finally:
@@ -159,6 +183,90 @@ def init(
         return _info()
 
 
+def _check_names(ray_arguments: dict[str, Any]) -> None:
+    unknown = {name for name in set(ray_arguments) - _IGNORED if not name.startswith("_")}
+    if unknown:
+        raise ValueError(
+            f"init() has no argument {sorted(unknown)[0]!r}; valid are {', '.join(sorted(_init_arguments()))}"
+        )
+
+
+def _check_address(address: str | None) -> None:
+    told = address or os.environ.get("DAYBREAK_ADDRESS") or os.environ.get("RAY_ADDRESS") or None
+    if told not in (None, "local", "auto"):
+        where = "" if address else " (of the variable DAYBREAK_ADDRESS or RAY_ADDRESS)"
+        raise ValueError(
+            f"address={told!r}{where}: only None and 'local' are possible, this version runs on one machine"
+        )
+
+
+def _resources_of_node(resources: dict[str, float] | None, memory: int | None, store: int) -> list[tuple[str, float]]:
+    """Custom ones, memory, and a little of the node itself, by which a task can ask for it."""
+    found = _options.custom_resources(resources, "init")
+    total = max(0, _native._machine()[1] - store) if memory is None else memory
+    found.append(("memory", _options.amount("memory", total)))
+    names = [name for name, _ in found]
+    return [*found, *((f"node:{name}", 1.0) for name in (_HOST, "__internal_head__") if f"node:{name}" not in names)]
+
+
+def _job_environment(runtime_env: Any, job_config: Any) -> dict[str, Any]:
+    given = runtime_env
+    if given is None and job_config is not None:
+        given = getattr(job_config, "runtime_env", None)
+    if not given:
+        return {}
+    from . import env
+
+    return env.checked("runtime_env", given).to_dict()
+
+
+def _variables_of_workers(environment: dict[str, Any], preload: str) -> dict[str, str]:
+    """What the zygote, and with it the workers, find in their environment."""
+    found = {"DAYBREAK_PRELOAD": preload}
+    if environment:
+        from . import env
+
+        found |= env.expanded(environment.get("env_vars", {}))
+    told = {
+        "namespace": _namespace,
+        "labels": _labels,
+        "environment": environment,
+        "lifetime": _lifetime,
+        "visible": _visible,
+    }
+    if told != _PLAIN:
+        import json
+
+        found["DAYBREAK_SESSION"] = json.dumps(told)
+    return found
+
+
+_PLAIN = {"namespace": _DEFAULT_NAMESPACE, "labels": {}, "environment": {}, "lifetime": "non_detached", "visible": []}
+
+
+def _visible_gpus(gpus: float) -> list[str]:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if not gpus or not visible:
+        return []
+    found = visible.split(",")
+    if len(found) < gpus:
+        raise ValueError(
+            f"num_gpus={int(gpus)}: CUDA_VISIBLE_DEVICES has {len(found)} ({visible}): lower num_gpus or show it more"
+        )
+    return found
+
+
+def _enter_session(told: dict[str, Any]) -> None:
+    """In the driver, and in each process that works for it."""
+    global _namespace, _labels, _lifetime, _visible
+    _namespace, _labels = told["namespace"], told["labels"]
+    _lifetime, _visible = told["lifetime"], told["visible"]
+    if told["environment"] or "daybreak.runtime.env" in sys.modules:
+        from . import env
+
+        env.set_own(told["environment"])
+
+
 def _load_pickling() -> None:
     from . import serialization
 
@@ -171,7 +279,40 @@ def _init_arguments() -> list[str]:
 
 
 def _info() -> RuntimeInfo:
-    return RuntimeInfo(address="local", session_id=_native._context()["session"], namespace=_namespace)
+    return RuntimeInfo(
+        address="local",
+        session_id=_native._context()["session"],
+        namespace=_namespace,
+        node_ip_address=_HOST,
+        node_id=node_id(),
+        gcs_address="local",
+        webui_url=os.environ.get("RAY_OVERRIDE_DASHBOARD_URL", ""),
+    )
+
+
+def get_node_ip_address() -> str:
+    """Of this machine, as far as the runtime goes."""
+    return _HOST
+
+
+def node_id() -> str:
+    """Of this machine in this runtime, as hexadecimal digits."""
+    from .ids import node_of
+
+    return node_of(_native._context()["session"]).hex()
+
+
+def check_node(strategy: Any, selector: dict[str, str] | None) -> None:
+    """TaskUnschedulableError where one of these asks for another node than this one."""
+    from . import labels, scheduling
+
+    scheduling.check_node(strategy, node_id(), _labels)
+    if selector and not labels.matches(selector, _labels):
+        from .exceptions import TaskUnschedulableError
+
+        raise TaskUnschedulableError(
+            f"label_selector={selector}: no node has such labels, the only one has {_labels}: give init(labels=) those"
+        )
 
 
 def _auto_init() -> None:
@@ -229,24 +370,56 @@ def available_resources() -> dict[str, float]:
 
 
 def nodes() -> list[dict[str, Any]]:
-    """One dict, for this machine: NodeID, Alive, NodeManagerHostname, Resources."""
+    """One dict, for this machine: NodeID, Alive, NodeManagerHostname, Resources, Labels. It has no ports."""
     import platform
 
     return [
         {
-            "NodeID": _native._context()["session"],
+            "NodeID": node_id(),
             "Alive": True,
-            "NodeManagerAddress": "127.0.0.1",
+            "NodeManagerAddress": _HOST,
             "NodeManagerHostname": platform.node(),
+            "NodeName": _HOST,
             "Resources": cluster_resources(),
+            "Labels": {"ray.io/node-id": node_id(), **_labels},
             "alive": True,
         }
     ]
 
 
-def get_gpu_ids() -> list[int]:
-    """The GPU ids that this task or actor was given."""
-    return list(_native._context()["gpu_ids"])
+def get_gpu_ids() -> list[int | str]:
+    """The GPU ids that this task or actor was given. Where the driver had CUDA_VISIBLE_DEVICES, they are of that."""
+    found: list[int | str] = [visible_gpu(i) for i in _native._context()["gpu_ids"]]
+    return [int(each) if isinstance(each, str) and each.isdigit() else each for each in found]
+
+
+def visible_gpu(number: int) -> int | str:
+    """How CUDA knows the runtime's GPU of this number."""
+    return _visible[number] if number < len(_visible) else number
+
+
+def default_lifetime() -> str:
+    """Of an actor that does not say."""
+    return _lifetime
+
+
+def default_cpus_of_actor() -> int:
+    """An actor that does not say holds no CPU. Where what cannot be waits it wants one to be there, as in Ray."""
+    return 1 if _native._is_patient() and not _native._resources(False).get("CPU") else 0
+
+
+_warned: set[str] = set()
+
+
+def warn_of_infeasible(what: str, asked: dict[str, float]) -> None:
+    """On the standard error, once, for what will wait because there is not as much."""
+    there = _native._resources(False)
+    for name, amount in asked.items():
+        has = there.get(name, 0)
+        text = f"daybreak: {what} asks for {name}={amount:g}, the runtime has {has:g}: it waits until there is more"
+        if amount > has and text not in _warned:
+            _warned.add(text)
+            print(text, file=sys.stderr)
 
 
 def full_name(name: str, namespace: str | None) -> str:
@@ -258,54 +431,3 @@ def from_json(text: str) -> Any:
     import json
 
     return json.loads(text)
-
-
-class RuntimeContext:
-    """Where this code runs."""
-
-    def __init__(self) -> None:
-        self._context = _native._context()
-
-    def get_job_id(self) -> str:
-        return str(self._context["session"])
-
-    def get_node_id(self) -> str:
-        return str(self._context["session"])
-
-    def get_worker_id(self) -> str:
-        return str(self._context["worker"])
-
-    def get_task_id(self) -> str | None:
-        """None outside of a task."""
-        return self._context["task"]  # type: ignore[no-any-return]
-
-    def get_actor_id(self) -> str | None:
-        """None outside of an actor."""
-        return self._context.get("actor")  # type: ignore[no-any-return]
-
-    def get_actor_name(self) -> str | None:
-        name = str(self._context.get("actor_name") or "")
-        return name.split("/", 1)[1] if name else None
-
-    def get_assigned_resources(self) -> dict[str, float]:
-        return dict(self._context["assigned"])
-
-    def get_accelerator_ids(self) -> dict[str, list[str]]:
-        return {"GPU": [str(i) for i in self._context["gpu_ids"]]}
-
-    @property
-    def namespace(self) -> str:
-        return _namespace
-
-    @property
-    def was_current_actor_reconstructed(self) -> bool:
-        return bool(self._context.get("restarted", False))
-
-    @property
-    def current_actor(self) -> Any:
-        return _native._current_actor(from_json)
-
-
-def get_runtime_context() -> RuntimeContext:
-    """Ids and resources of the task, actor or driver that asks."""
-    return RuntimeContext()

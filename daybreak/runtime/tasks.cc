@@ -48,6 +48,10 @@ void Scheduler::line_up(Line& line, Waiter waiter) {
 void Scheduler::intake(std::uint32_t index) {
   Entry& e = self_.entry(index);
   const Ref task{index, e.load().generation()};
+  if (e.kind == Kind::kGroup) {
+    register_group(index);
+    return;
+  }
   if (e.kind == Kind::kActorCreate)
     register_actor(index);
   else if (!take_over(index))
@@ -107,13 +111,21 @@ void Scheduler::ready(Ref task) {
     queue(task);
     return;
   }
+  const ResourceSet& set = control_.resources.set[e.part.resources];
   std::string why;
-  if (ledger_.feasible(control_.resources.set[e.part.resources], why)) {
+  if (group_is_gone(set))
+    fail_for_group(task);
+  else if (ledger_.feasible(set, why))
     line_up(waiting_[e.part.resources], {task, 0, ++turns_});
-    return;
-  }
+  else if (patient_)
+    line_up(infeasible_[e.part.resources], {task, 0, ++turns_});
+  else
+    fail_ready(task, ErrorKind::kUnschedulable, why);
+}
+
+void Scheduler::fail_ready(Ref task, ErrorKind kind, std::string_view why) {
   ours_[task.index] = false;
-  if (self_.claim_pending(task)) client_.fail(task.index, ErrorKind::kUnschedulable, why);
+  if (self_.claim_pending(task)) client_.fail(task.index, kind, why);
 }
 
 // A task of ours into the queue that all workers take from, or into the overflow until there is room. False: there is
@@ -146,6 +158,7 @@ void Scheduler::drain_overflow() {
 void Scheduler::place_what_waits() {
   for (;;) {
     wanted_ = 0;
+    place_groups();
     dispatch_waiting();
     start_waiting_actors();
     const std::uint32_t announced = control_.wanted.load();
@@ -167,20 +180,24 @@ void Scheduler::dispatch_waiting() {
     if (!line.waiters.empty()) turns.emplace(line.waiters.front().turn, set);
   };
   for (auto& [set, line] : waiting_) next_of(set, line);
+  std::set<std::uint32_t> no_worker;  // environments
   while (!turns.empty()) {
     const std::uint16_t set = turns.top().second;
     turns.pop();
     Line& line = waiting_[set];
+    const std::uint32_t environment = control_.resources.set[set].environment;
+    if (no_worker.contains(environment)) continue;
     Grant granted;
     if (!ledger_.grant(control_.resources.set[set], granted)) {
       if (ledger_.lacked_cpus()) wanted_ |= Control::kCpuWanted;
       continue;
     }
-    std::uint32_t proc = claim_idle_worker();
+    std::uint32_t proc = claim_worker(environment);
     if (proc == kNone) {
       ledger_.revoke(granted);
       wanted_ |= Control::kWorkerWanted;
-      break;
+      no_worker.insert(environment);
+      continue;
     }
     direct(line.waiters.front().task, proc, std::move(granted));
     line.waiters.pop_front();

@@ -27,7 +27,9 @@ class Exported:
         self.session = ""
         self.lock = RLock()
 
-    def get(self, function: Any, retry_on: tuple[type, ...] | None = None, max_calls: int = 0) -> ObjectRef:
+    def get(
+        self, function: Any, retry_on: tuple[type, ...] | None = None, max_calls: int = 0, name: str | None = None
+    ) -> ObjectRef:
         """The reference. Pickling the function may ask for it again, when the function refers to itself."""
         with self.lock:
             session = _native._session()
@@ -38,7 +40,7 @@ class Exported:
             try:
                 from . import serialization
 
-                _native._fill(ref, serialization.world(), (function, retry_on, max_calls))
+                _native._fill(ref, serialization.world(), (function, retry_on, max_calls, name))
             except BaseException:
                 _native._abandon(ref)
                 self.ref = None
@@ -110,13 +112,15 @@ class RemoteFunction(_native.RemoteFunctionBase):
 
     def options(self, **options: Any) -> RemoteFunction:
         """The same function with other options, for the calls through what is returned."""
-        if "max_calls" in options:
-            raise ValueError("max_calls is an option of the function, not of a call: give it to @remote")
-        checked = _options.checked(options, _options.TASK_OPTIONS, "a task")
+        checked = _options.check_task(options)
         other = RemoteFunction(self._function, self._options | checked)
-        if "retry_exceptions" not in checked:
+        if "retry_exceptions" not in checked and "name" not in checked:
             other._exported = self._exported  # the same bytes
         return other
+
+    def _remote(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """`options(**options).remote(*args, **kwargs)`, in Ray's older form."""
+        return (self.options(**options) if options else self).remote(*(args or ()), **(kwargs or {}))
 
     def _export(self) -> None:
         """Called by the native `remote` once in each session."""
@@ -126,15 +130,17 @@ class RemoteFunction(_native.RemoteFunctionBase):
         retries = options.get("max_retries")
         self._bind(
             self._exported_function(retry_on),
-            _options.resource_set(options, 1.0),
+            _options.resource_set(options, 1, self.__qualname__),
             _options.returns_of(self._function, options.get("num_returns")),
             3 if retries is None else retries,
             bool(retry),
             options.get("_generator_backpressure_num_objects") or 0,
+            _options.names_a_group(options),  # which may be removed before the next call
         )
 
     def _exported_function(self, retry_on: tuple[type, ...] | None) -> ObjectRef:
-        return self._exported.get(self._function, retry_on, self._options.get("max_calls") or 0)
+        options = self._options
+        return self._exported.get(self._function, retry_on, options.get("max_calls") or 0, options.get("name"))
 
     def __reduce__(self) -> Any:
         # With its reference, so that the process that unpickles it need not pickle the function again.

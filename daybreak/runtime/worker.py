@@ -18,14 +18,18 @@ __all__ = ["assign_gpus", "main", "prepare_class", "retry_on", "special_method",
 
 
 def main() -> None:
-    """Is the zygote; in each fork of it, a worker. Never returns."""
+    """Is the zygote; in each fork of it, a worker. A worker with an environment of its own is this again, in a fresh
+    interpreter, which knows its slot from the start. Never returns."""
     import pickle  # noqa: F401 - loaded once here, shared by all workers
 
     import cloudpickle  # noqa: F401
 
     from . import crossing, exceptions, reducers, serialization  # noqa: F401
 
-    for name in filter(None, os.environ.pop("DAYBREAK_PRELOAD", "").split(",")):
+    known = os.environ.pop("DAYBREAK_SLOT", None)
+    told = {name: os.environ.pop(name, "") for name in ("DAYBREAK_PRELOAD", "DAYBREAK_SESSION")}
+    _enter_session(told["DAYBREAK_SESSION"])
+    for name in filter(None, told["DAYBREAK_PRELOAD"].split(",")):
         module, _, function = name.partition(":")
         try:
             loaded = importlib.import_module(module)
@@ -34,13 +38,18 @@ def main() -> None:
         except Exception:
             if function:  # a module alone saves time, and its task says what is wrong with it
                 raise
-    import gc
-
-    gc.collect()
-    gc.freeze()  # so that collections in workers do not touch, and copy, the shared pages
-    slot = _native._zygote()
+    _native._attach()
+    if _fresh:
+        for descriptor in _SEGMENT_DESCRIPTORS:  # of no process that a task starts
+            os.set_inheritable(descriptor, False)
+    slot = _forked() if known is None else int(known)
     code = 1
     try:
+        text = _native._environment_text(slot)
+        if text and not _fresh:
+            from . import env
+
+            env.start_afresh(slot, text, told)
         code = _work(slot)
     except BaseException:
         import traceback
@@ -49,6 +58,38 @@ def main() -> None:
     finally:
         _flush()
         os._exit(code)
+
+
+_SEGMENT_DESCRIPTORS = (3, 4)  # kZygoteControlFd, kZygoteDataFd
+_fresh = "DAYBREAK_SLOT" in os.environ  # the interpreter was started for this worker
+
+
+def _forked() -> int:
+    """Is the zygote; the slot, in each fork of it."""
+    import gc
+
+    gc.collect()
+    gc.freeze()  # so that collections in workers do not touch, and copy, the shared pages
+    return int(_native._zygote())
+
+
+def _own_variables() -> Any:
+    env = sys.modules.get("daybreak.runtime.env")
+    return env.own().get("env_vars", {}) if env is not None else {}
+
+
+def _enter_session(text: str) -> None:
+    """What `init` told all processes, and then what this one's environment has beside variables."""
+    if text:
+        import json
+
+        from . import session
+
+        session._enter_session(json.loads(text))
+    if text or _fresh:
+        from . import env
+
+        env.enter()
 
 
 def _flush() -> None:
@@ -86,6 +127,8 @@ def _work(slot: int) -> int:
     signal.signal(signal.SIGINT, _on_interrupt)
     _reseed()
     actor = _native._enter_worker(slot)
+    if _native._resources(False).get("GPU") and "CUDA_VISIBLE_DEVICES" not in _own_variables():
+        assign_gpus(0)  # it has none yet, where the runtime hands them out
     if actor is None:
         _native._serve(0)
         return 0
@@ -215,4 +258,7 @@ def special_method(instance: Any, name: str) -> Any:
 
 def assign_gpus(mask: int) -> None:
     """Shows the task the GPUs that it was given, and no others."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(str(i) for i in range(64) if mask >> i & 1)
+    from .session import visible_gpu
+
+    if "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES" not in os.environ:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(str(visible_gpu(i)) for i in range(64) if mask >> i & 1)

@@ -5,10 +5,15 @@
 
 namespace daybreak::runtime {
 
+static std::int64_t time_left(std::int64_t deadline) {
+  return deadline < 0 ? -1 : std::max<std::int64_t>(0, deadline - Client::now_ns());
+}
+
 WorkerLoop::WorkerLoop(Client& client, std::uint32_t actor) : client_(client), p_(client.process()), actor_(actor) {
   if (actor_ != kNone) return;
   client_.set_worker(&worker_);
-  p_.join_queue();
+  directed_only_ = p_.slot().environment != 0;
+  if (!directed_only_) p_.join_queue();
 }
 
 void WorkerLoop::set_groups(std::size_t groups, Concurrency concurrency, bool in_order) {
@@ -17,8 +22,37 @@ void WorkerLoop::set_groups(std::size_t groups, Concurrency concurrency, bool in
   in_order_ = in_order;
 }
 
+// What a worker of an environment runs: what the scheduler has given to it. A CPU that it has got back after a wait is not
+// its own.
+WorkerLoop::Next WorkerLoop::poll_directed(std::uint32_t& index) {
+  if (p_.control().stopping.load(std::memory_order_relaxed) != 0) return Next::kExit;
+  give_token_back();
+  take(p_.id(), 0);
+  std::deque<Call>& calls = groups_.front();
+  while (!calls.empty()) {
+    Ref ref = calls.front().ref;
+    calls.pop_front();
+    directed_ = true;
+    if (!claim(ref)) {
+      finished();
+      continue;
+    }
+    index = ref.index;
+    return Next::kTask;
+  }
+  return p_.slot().asked_to_exit.load(std::memory_order_relaxed) != 0 ? Next::kExit : Next::kIdle;
+}
+
+int WorkerLoop::sleep_directed(std::uint32_t seen, std::int64_t deadline) {
+  p_.slot().idle_since_ns.store(static_cast<std::uint64_t>(Client::now_ns()));
+  if (p_.control().wanted.load() != 0) p_.ring(kSchedulerProc);
+  const std::int64_t left = time_left(deadline);
+  return left == 0 ? ETIMEDOUT : p_.sleep(seen, left);
+}
+
 WorkerLoop::Next WorkerLoop::poll(std::uint32_t& index, std::size_t group) {
-  return actor_ == kNone ? poll_worker(index) : poll_actor(&index, group);
+  if (actor_ != kNone) return poll_actor(&index, group);
+  return directed_only_ ? poll_directed(index) : poll_worker(index);
 }
 
 WorkerLoop::Next WorkerLoop::look(std::size_t group) {
@@ -173,13 +207,15 @@ WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns,
     std::uint32_t seen = p_.bell();
     Next next = poll(index, group);
     if (next != Next::kIdle) return next;
-    if (spin(seen)) continue;
+    if (!directed_only_ && spin(seen)) continue;
 
-    int error = actor_ == kNone ? sleep_idle(seen, index, deadline, next) : sleep_actor(seen, deadline);
+    int error = directed_only_    ? sleep_directed(seen, deadline)
+                : actor_ == kNone ? sleep_idle(seen, index, deadline, next)
+                                  : sleep_actor(seen, deadline);
     if (next != Next::kIdle) return next;
     const bool interrupted = error == EINTR, late = error == ETIMEDOUT && deadline >= 0;
     if (!interrupted && !late) continue;
-    if (actor_ == kNone) p_.stop_searching();
+    if (actor_ == kNone && !directed_only_) p_.stop_searching();
     return interrupted ? Next::kInterrupted : Next::kIdle;
   }
 }
@@ -199,10 +235,6 @@ bool WorkerLoop::spin(std::uint32_t seen) {
   } while (!come && Client::now_ns() < until);
   if (worker) p_.stop_spinning();
   return come;
-}
-
-static std::int64_t time_left(std::int64_t deadline) {
-  return deadline < 0 ? -1 : std::max<std::int64_t>(0, deadline - Client::now_ns());
 }
 
 int WorkerLoop::sleep_actor(std::uint32_t seen, std::int64_t deadline) {

@@ -48,6 +48,7 @@ class WorkerLoop {
   };
   Next poll_worker(std::uint32_t& index);
   Next poll_actor(std::uint32_t* index, std::size_t group);
+  Next poll_directed(std::uint32_t& index);
   bool next_call(std::deque<Call>& calls, std::uint32_t& index);
   void drop_cancelled();
   bool take(std::uint32_t list, std::size_t group);
@@ -55,6 +56,7 @@ class WorkerLoop {
   bool no_calls();
   bool spin(std::uint32_t seen);
   int sleep_actor(std::uint32_t seen, std::int64_t deadline);
+  int sleep_directed(std::uint32_t seen, std::int64_t deadline);
   int sleep_idle(std::uint32_t seen, std::uint32_t& index, std::int64_t deadline, Next& next);
   bool give_token_back();  // true: it had one
 
@@ -65,7 +67,8 @@ class WorkerLoop {
   base::Mutex mutex_;                        // groups_, taken_: an actor may have many threads
   std::vector<std::deque<Call>> groups_{1};  // taken from the inbox, not begun; a worker has one
   std::vector<std::uint32_t> taken_;
-  bool directed_ = false;  // the task in hand came from the scheduler, with its own CPUs
+  bool directed_only_ = false;  // a worker of an environment, which takes nothing from the queue
+  bool directed_ = false;       // the task in hand came from the scheduler, with its own CPUs
   Concurrency concurrency_ = Concurrency::kNone;
   bool in_order_ = true;
   base::Atomic<std::uint32_t> running_{0};  // calls, unless they run one after the other

@@ -216,7 +216,8 @@ PyObject* handle_itself(PyObject* object, PyObject*) {
 
 PyObject* handle_id(PyObject* object, void*) {
   auto* self = reinterpret_cast<ActorHandleObject*>(object);
-  return PyUnicode_FromFormat("%08x%08x", self->creation.generation, self->creation.index);
+  PyObject* make = python_object("ids", "actor_of_handle");
+  return make == nullptr ? nullptr : PyObject_CallFunction(make, "II", self->creation.generation, self->creation.index);
 }
 PyObject* handle_slot(PyObject* object, void*) {
   return PyLong_FromUnsignedLong(reinterpret_cast<ActorHandleObject*>(object)->slot);
@@ -258,7 +259,7 @@ bool init_handle_type(PyObject* module) {
                                          {"__deepcopy__", handle_itself, METH_O, nullptr},
                                          {"__reduce__", reduce_actor, METH_NOARGS, nullptr},
                                          {nullptr, nullptr, 0, nullptr}};
-  static PyGetSetDef handle_getset[] = {{"_actor_id", handle_id, nullptr, "16 hexadecimal digits", nullptr},
+  static PyGetSetDef handle_getset[] = {{"_actor_id", handle_id, nullptr, "an ActorID", nullptr},
                                         {"_slot", handle_slot, nullptr, nullptr, nullptr},
                                         {"_info", handle_info, nullptr, nullptr, nullptr},
                                         {nullptr, nullptr, nullptr, nullptr, nullptr}};

@@ -42,7 +42,7 @@ PyObject* delegate(const char* verb, PyObject* self, PyObject* const* args, Py_s
 // RemoteFunction: the native half; tasks.py derives from it.
 
 struct RemoteFunctionObject {
-  PyObject_HEAD std::uint64_t session;  // of the runtime that knows the function; another: it is exported again
+  PyObject_HEAD std::uint64_t session;  // State::binding that it was exported for; another: it is exported again
   TaskSpec spec;
 };
 
@@ -51,7 +51,7 @@ PyObject* function_remote(PyObject* object, PyObject* const* args, Py_ssize_t na
   Client* client = client_or_init();
   if (client == nullptr) return nullptr;
   auto* self = reinterpret_cast<RemoteFunctionObject*>(object);
-  if (self->session != state().session) {
+  if (self->session != state().binding) {
     Owned exported(PyObject_CallMethod(object, "_export", nullptr));
     if (!exported) return nullptr;
   }
@@ -60,12 +60,13 @@ PyObject* function_remote(PyObject* object, PyObject* const* args, Py_ssize_t na
   return submit_encoded(*client, self->spec, encoder.finish(kCodecArgs));
 }
 
-// _bind(function ref, resources, num_returns, max_retries, retry_exceptions, window)
+// _bind(function ref, resources, num_returns, max_retries, retry_exceptions, window, once): once: the next call binds anew.
 PyObject* function_bind(PyObject* object, PyObject* args) {
   auto* self = reinterpret_cast<RemoteFunctionObject*>(object);
   PyObject* ref;
-  int resources, num_returns, max_retries, retry_exceptions, window;
-  if (!PyArg_ParseTuple(args, "Oiiipi", &ref, &resources, &num_returns, &max_retries, &retry_exceptions, &window))
+  int resources, num_returns, max_retries, retry_exceptions, window, once;
+  if (!PyArg_ParseTuple(args, "Oiiipip", &ref, &resources, &num_returns, &max_retries, &retry_exceptions, &window,
+                        &once))
     return nullptr;
   const Ref* function = checked_ref(ref, "_bind");
   if (function == nullptr) return nullptr;
@@ -76,7 +77,7 @@ PyObject* function_bind(PyObject* object, PyObject* args) {
                         .options = retry_exceptions ? kRetryExceptions : std::uint8_t{0},
                         .window = static_cast<std::uint16_t>(window)};
   set_num_returns(self->spec, num_returns);
-  self->session = state().session;
+  self->session = once ? 0 : state().binding;
   Py_RETURN_NONE;
 }
 
@@ -224,7 +225,14 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
 
 PyObject* verb_put(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   if (state().engine != nullptr) return delegate("put", nullptr, args, nargs, kwnames);
-  if (nargs != 1 || kwnames != nullptr) return PyErr_Format(PyExc_TypeError, "put() takes one value");
+  for (Py_ssize_t i = 0; kwnames != nullptr && i < PyTuple_GET_SIZE(kwnames); ++i) {
+    PyObject *name = PyTuple_GET_ITEM(kwnames, i), *owner = args[nargs + i];
+    // Taken without an effect: an object lives as long as somebody has a reference, whoever put it.
+    if (PyUnicode_CompareWithASCIIString(name, "_owner") != 0 ||
+        (owner != Py_None && Py_TYPE(owner) != actor_handle_type))
+      return PyErr_Format(PyExc_TypeError, "put() takes a value and _owner, an actor's handle; not %U=%R", name, owner);
+  }
+  if (nargs != 1) return PyErr_Format(PyExc_TypeError, "put() takes one value, %zd given", nargs);
   if (is_object_ref(args[0]))
     return PyErr_Format(PyExc_TypeError, "put() takes a value, not an ObjectRef: put a list that holds it");
   Client* client = client_or_init();

@@ -55,7 +55,9 @@ struct State {
   std::unique_ptr<WorkerLoop> loop;    // worker
   Client* client = nullptr;            // null: not initialised
   std::uint64_t session = 0;           // 0: not initialised
-  PyObject* engine = nullptr;          // another engine than the embedded one (runtime/engine.py); the verbs go there
+  std::uint64_t binding = 0;   // what remote functions are bound for: the session; in a placement group that its
+                               // tasks' tasks are of, another number
+  PyObject* engine = nullptr;  // another engine than the embedded one (runtime/engine.py); the verbs go there
   bool is_worker = false;
   bool in_actor = false;
   PyObject* current_call = nullptr;  // coroutine actor: the context variable that says whose call runs

@@ -127,8 +127,8 @@ PyObject* ref_is_nil(PyObject* object, PyObject*) {
   return PyBool_FromLong(reinterpret_cast<ObjectRefObject*>(object)->ref == kNoRef);
 }
 
-PyObject* id_of(const char* type, const std::string& text) {
-  PyObject* make = python_object("ids", type);
+PyObject* id_of(const char* maker, const std::string& text) {
+  PyObject* make = python_object("ids", maker);
   return make == nullptr ? nullptr : PyObject_CallFunction(make, "s", text.c_str());
 }
 
@@ -137,11 +137,11 @@ PyObject* ref_task_id(PyObject* object, PyObject*) {
   if (ref == nullptr) return nullptr;
   Entry& e = state().client->process().entry(ref->index);
   const Ref task = e.kind == Kind::kReturn ? e.task : *ref;
-  return id_of("TaskID", fmt::format("{:016x}{:08x}{:08x}", state().session, task.generation, task.index));
+  return id_of("task_of", fmt::format("{:016x}{:08x}{:08x}", state().session, task.generation, task.index));
 }
 
 PyObject* ref_job_id(PyObject* object, PyObject*) {
-  return id_of("JobID", fmt::format("{:016x}", reinterpret_cast<ObjectRefObject*>(object)->session));
+  return id_of("job_of", fmt::format("{:016x}", reinterpret_cast<ObjectRefObject*>(object)->session));
 }
 
 PyObject* ref_as_future(PyObject* self, PyObject*) {

@@ -15,10 +15,32 @@ void for_each_result(Process& p, std::uint32_t index, F&& f) {
   f(index);
 }
 
+// What is sent for a task whose dependency failed: that error, with a line that names this task. Null: it could not be
+// made, and the dependency's is passed on as it is.
+Owned failed_dependency(Client& client, Ref from, const char* where, PyObject* callable) {
+  raise_object_error(client, from);
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  Owned own_type(type), own_value(value), own_trace(trace);
+  PyObject* describe = python_object("exceptions", "_passed_on");
+  Owned payload(describe == nullptr || value == nullptr
+                    ? nullptr
+                    : PyObject_CallFunction(describe, "OsO", value, where, callable == nullptr ? Py_None : callable));
+  if (!payload) PyErr_Clear();
+  return payload;
+}
+
 // The task fails as its dependency did.
-void pass_error_on(Client& client, std::uint32_t index, Ref from) {
+void pass_error_on(Client& client, std::uint32_t index, Ref from, const char* where, PyObject* callable) {
   Process& p = client.process();
+  Owned described = failed_dependency(client, from, where, callable);
   for_each_result(p, index, [&](std::uint32_t at) {
+    if (described && set_exception(client, at, described.get())) {
+      p.entry(at).error = ErrorKind::kUser;
+      p.publish(at, true);
+      return;
+    }
     Entry& source = p.entry(from.index);
     Payload payload;
     auto bytes = p.value(from.index);
@@ -236,7 +258,7 @@ void end_without_result(Client& client, std::uint32_t index, const Function* fun
                         PyObject* callable, const Arguments& arguments) {
   Entry& e = client.process().entry(index);
   if (arguments.dependency_failed) {
-    pass_error_on(client, index, arguments.failed);
+    pass_error_on(client, index, arguments.failed, where, callable);
   } else if (e.load().has(runtime::State::kCancelled) && is_cancellation()) {
     PyErr_Clear();
     client.cancel_claimed(index);

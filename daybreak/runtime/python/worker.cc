@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kFunctionCache = 4096;  // functions that a worker keeps loaded
 
+thread_local const Function* current_function = nullptr;  // of the task that this thread runs
 PyObject* actor_instance = nullptr;
 bool forked_by_task = false;            // a task has forked, and this is its child
 thread_local bool main_thread = false;  // which a cancellation interrupts
@@ -35,6 +36,7 @@ Function* load_function(Client& client, Ref ref) {
     for (auto& [k, f] : cache) {
       Py_XDECREF(f.callable);
       Py_XDECREF(f.retry_on);
+      Py_XDECREF(f.name);
     }
     cache.clear();
   }
@@ -55,11 +57,14 @@ Function* load_function(Client& client, Ref ref) {
     PyObject* enter = python_object("serialization", "enter_world");
     Owned pair(enter == nullptr ? nullptr : decode_function(client, ref, enter));
     if (!pair) return nullptr;
-    if (!PyArg_ParseTuple(pair.get(), "OOI", &function.callable, &function.retry_on, &function.calls_left))
+    function.name = Py_None;
+    if (!PyArg_ParseTuple(pair.get(), "OOI|O", &function.callable, &function.retry_on, &function.calls_left,
+                          &function.name))
       return nullptr;
     function.limited = function.calls_left > 0;
     Py_INCREF(function.callable);
     Py_INCREF(function.retry_on);
+    Py_INCREF(function.name);
   }
   return &(cache[key] = function);
 }
@@ -105,7 +110,9 @@ void run_native(Client& client, std::uint32_t index, NativeFunction function) {
 
 // The environment of a task or actor that was given GPUs says which; false with an exception set.
 bool assign_gpus(std::uint64_t mask) {
-  if (mask == 0) return true;
+  static std::uint64_t said = 0;  // what it says now: none, where the runtime has GPUs
+  if (mask == said) return true;
+  said = mask;
   PyObject* assign = python_object("worker", "assign_gpus");
   Owned assigned(assign == nullptr ? nullptr
                                    : PyObject_CallFunction(assign, "K", static_cast<unsigned long long>(mask)));
@@ -152,6 +159,13 @@ void run_python(Client& client, std::uint32_t index, const Function* function, b
     publish_exception(client, index, where, callable);
 }
 
+// State::binding for what asks for this set: in a placement group that captures, remote functions are bound anew.
+std::uint64_t binding_of(Process& p, std::uint16_t resources) {
+  if (resources == 0) return state().session;
+  const ResourceSet& set = p.control().resources.set[resources];
+  return set.capture != 0 ? state().session ^ set.group : state().session;
+}
+
 void run_task(Client& client, std::uint32_t index) {
   Process& p = client.process();
   Entry& e = p.entry(index);
@@ -160,9 +174,11 @@ void run_task(Client& client, std::uint32_t index) {
   Function* function = nullptr;
   bool ready = true;
   if (e.kind != Kind::kActorCall) {
+    state().binding = binding_of(p, e.part.resources);
     function = load_function(client, e.part.function);
     ready = function != nullptr && assign_gpus(e.part.gpu_mask);
   }
+  current_function = function;
   if (function != nullptr && function->native != nullptr)
     run_native(client, index, function->native);
   else
@@ -180,6 +196,7 @@ bool construct_actor(Client& client, std::uint32_t slot) {
   std::uint32_t index = actor.creation.index;
   Entry& e = p.entry(index);
   if (!assign_gpus(e.part.gpu_mask)) PyErr_Clear();
+  state().binding = binding_of(p, e.part.resources);
   std::string name;
   std::vector<PyObject*> values;
   PyObject* kwnames = nullptr;
@@ -261,14 +278,22 @@ PyObject* method_of_actor(const std::string& name) {
   return attribute == nullptr ? nullptr : PyObject_GetAttr(actor_instance, attribute);
 }
 
-// In the zygote; returns in a worker, with its slot.
+// (function or None, name or None, method or "") of what this thread runs.
+PyObject* running(PyObject*, PyObject*) {
+  if (current_task() == 0) return Py_BuildValue("OOs", Py_None, Py_None, "");
+  const Function* function = current_function;
+  const bool known = function != nullptr && function->callable != nullptr;
+  const std::string method = function == nullptr ? method_that_runs(*state().client) : "";
+  return Py_BuildValue("OOs", known ? function->callable : Py_None, known ? function->name : Py_None, method.c_str());
+}
+
+// The actor of this process, None before it is made and in other processes.
+PyObject* the_actor(PyObject*, PyObject*) {
+  return Py_NewRef(actor_instance == nullptr ? Py_None : actor_instance);
+}
+
+// In the zygote, after _attach; returns in a worker, with its slot.
 PyObject* zygote(PyObject*, PyObject*) {
-  auto segment = Segment::attach(kZygoteControlFd, kZygoteDataFd);
-  if (!segment) {
-    raise(segment.error());
-    return nullptr;
-  }
-  state().segment = std::move(*segment);
   std::uint32_t proc = run_zygote({PyOS_BeforeFork, PyOS_AfterFork_Parent, PyOS_AfterFork_Child});
   return PyLong_FromUnsignedLong(proc);
 }
@@ -287,7 +312,7 @@ PyObject* enter_worker(PyObject*, PyObject* argument) {
   s.loop = std::make_unique<WorkerLoop>(*s.own_client, actor ? slot.actor : kNone);
   s.client = s.own_client.get();
   set_current_client(s.client);
-  s.session = s.segment->control().session;
+  s.session = s.binding = s.segment->control().session;
   s.is_worker = true;
   s.in_actor = actor;
   s.actor_slot = actor ? slot.actor : 0;
@@ -355,7 +380,9 @@ PyObject* cancel_requested(PyObject*, PyObject*) {
 }
 
 bool init_worker(PyObject* module) {
-  static PyMethodDef functions[] = {{"_zygote", zygote, METH_NOARGS, nullptr},
+  static PyMethodDef functions[] = {{"_running", running, METH_NOARGS, nullptr},
+                                    {"_actor_instance", the_actor, METH_NOARGS, nullptr},
+                                    {"_zygote", zygote, METH_NOARGS, nullptr},
                                     {"_enter_worker", enter_worker, METH_O, nullptr},
                                     {"_construct", construct, METH_NOARGS, nullptr},
                                     {"_set_groups", set_groups, METH_VARARGS, nullptr},

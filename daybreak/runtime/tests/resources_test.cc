@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "daybreak/runtime/client.h"
 
@@ -46,6 +48,12 @@ class LedgerTest : public ::testing::Test {
     EXPECT_EQ(table_.available[0].load(), 0);
     EXPECT_EQ(table_.available[1].load(), 2 * kResourceUnit);
     EXPECT_EQ(table_.available[2].load(), 3 * kResourceUnit);
+  }
+
+  void control_group(std::uint32_t slot, std::span<const std::uint16_t> bundles) {
+    PlacementGroup& group = segment_->control().group[slot];
+    group.bundles = static_cast<std::uint32_t>(bundles.size());
+    std::copy(bundles.begin(), bundles.end(), group.bundle);
   }
 
   std::unique_ptr<Segment> segment_;
@@ -111,6 +119,78 @@ TEST_F(LedgerTest, what_can_never_be_granted_is_named) {
   EXPECT_NE(why.find("license=4"), std::string::npos) << why;
   EXPECT_FALSE(ledger_.feasible(set(5, 0, 0), why));
   EXPECT_NE(why.find("num_cpus=5"), std::string::npos) << why;
+}
+
+// The set as one of the table, as bundles are given.
+std::uint16_t listed(ResourceTable& table, const ResourceSet& set) {
+  const std::uint32_t at = table.sets.load();
+  table.set[at] = set;
+  table.sets = at + 1;
+  return static_cast<std::uint16_t>(at);
+}
+
+TEST_F(LedgerTest, a_group_reserves_all_of_its_bundles_or_none) {
+  const std::uint16_t bundles[] = {listed(table_, set(1, 1, 1)), listed(table_, set(3, 0, 1))};
+  Grant other;
+  ASSERT_TRUE(ledger_.grant(set(1, 0, 0), other));
+  EXPECT_FALSE(ledger_.reserve(7, bundles));  // the second finds two CPUs of three
+  EXPECT_TRUE(ledger_.lacked_cpus());
+  ledger_.revoke(other);
+  expect_all_free();
+
+  ASSERT_TRUE(ledger_.reserve(7, bundles));
+  EXPECT_EQ(tokens_of(kSchedulerProc + 1), 4);
+  EXPECT_EQ(table_.available[1].load(), kResourceUnit);
+  EXPECT_EQ(table_.available[2].load(), kResourceUnit);
+  ledger_.release(7);
+  expect_all_free();
+}
+
+TEST_F(LedgerTest, who_names_a_group_is_granted_from_its_bundles_alone) {
+  const std::uint16_t bundles[] = {listed(table_, set(1, 0, 0)), listed(table_, set(2, 2, 1))};
+  control_group(3, bundles);
+  ASSERT_TRUE(ledger_.reserve(3, bundles));
+  ResourceSet in_first = set(1, 0, 0), in_any = set(2, 1.5, 0.5);
+  in_first.group = in_any.group = 3 + 1;
+  in_first.bundle = 0;
+  in_any.bundle = -1;
+
+  Grant first, any, again;
+  ASSERT_TRUE(ledger_.grant(in_first, first));
+  EXPECT_TRUE(first.tokens.empty());
+  EXPECT_FALSE(ledger_.grant(in_first, again));  // the other bundle has CPUs, and is not asked
+  ASSERT_TRUE(ledger_.grant(in_any, any));
+  EXPECT_EQ(any.bundle, 1u);
+  EXPECT_EQ(any.gpu_mask(), 3u);
+  EXPECT_FALSE(ledger_.grant(in_any, again));
+  ledger_.revoke_cpus(first);  // it waits for something: another may run in its bundle
+  ASSERT_TRUE(ledger_.grant(in_first, again));
+  ledger_.revoke(first);
+  ledger_.revoke(again);
+  ledger_.revoke(any);
+  ASSERT_TRUE(ledger_.grant(in_any, any));
+
+  std::string why;
+  EXPECT_TRUE(ledger_.feasible(in_any, why));
+  in_any.bundle = 0;
+  EXPECT_FALSE(ledger_.feasible(in_any, why));
+  EXPECT_NE(why.find("bundle 0"), std::string::npos);
+}
+
+TEST_F(LedgerTest, a_grant_of_a_group_that_is_gone_gives_nothing_back) {
+  const std::uint16_t bundles[] = {listed(table_, set(4, 2, 3))};
+  ASSERT_TRUE(ledger_.reserve(0, bundles));
+  ResourceSet inside = set(2, 1, 1);
+  inside.group = 1;
+  Grant old, next, next_again;
+  ASSERT_TRUE(ledger_.grant(inside, old));
+  ledger_.release(0);
+  expect_all_free();
+  ASSERT_TRUE(ledger_.reserve(0, bundles));  // another group in the same slot
+  ASSERT_TRUE(ledger_.grant(inside, next));
+  ledger_.revoke(old);
+  ASSERT_TRUE(ledger_.grant(inside, next_again));  // two of four CPUs each, and no more
+  EXPECT_FALSE(ledger_.grant(inside, old));
 }
 
 }  // namespace

@@ -1,0 +1,197 @@
+"""Environments of tasks and actors: theirs alone, inherited by what they submit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import daybreak
+from daybreak import exceptions as ex
+
+from .conftest import eventually
+
+
+@daybreak.remote
+def look(*names: str) -> list[str | None]:
+    return [os.environ.get(name) for name in names]
+
+
+@daybreak.remote
+def process_of(name: str) -> tuple[str | None, int]:
+    return os.environ.get(name), os.getpid()
+
+
+@daybreak.remote
+class Looker:
+    def look(self, *names: str) -> list[str | None]:
+        return [os.environ.get(name) for name in names]
+
+    def child(self, *names: str) -> Any:
+        return daybreak.get(look.remote(*names))
+
+    def other(self, *names: str) -> Any:
+        return daybreak.get(look.options(runtime_env={"env_vars": {"SURFACE_B": "child"}}).remote(*names))
+
+
+def test_variables_are_those_of_the_task_and_of_no_other(ray: Any) -> None:
+    assert "SURFACE_A" not in os.environ
+    with_a = look.options(runtime_env={"env_vars": {"SURFACE_A": "1"}})
+    with_b = look.options(runtime_env={"env_vars": {"SURFACE_A": "2"}})
+    plain = look
+    for _ in range(2):
+        assert ray.get([plain.remote("SURFACE_A"), with_a.remote("SURFACE_A"), with_b.remote("SURFACE_A")]) == [
+            [None],
+            ["1"],
+            ["2"],
+        ]
+    assert ray.get([plain.remote("SURFACE_A") for _ in range(20)]) == [[None]] * 20
+
+
+def test_a_worker_is_used_again_for_the_same_environment_alone(ray: Any) -> None:
+    def run(value: str) -> tuple[str | None, int]:
+        env = {"env_vars": {"SURFACE_PID": value}}
+        return ray.get(process_of.options(runtime_env=env).remote("SURFACE_PID"))  # type: ignore[no-any-return]
+
+    first, second, third, fourth = run("1"), run("2"), run("1"), run("2")
+    assert [first[0], second[0]] == ["1", "2"] and first == third and second == fourth and first[1] != second[1]
+    assert ray.get(process_of.remote("SURFACE_PID"))[1] not in (first[1], second[1])
+
+
+def test_a_fresh_interpreter_sees_its_variables_from_the_start(ray: Any) -> None:
+    @ray.remote(runtime_env={"env_vars": {"PYTHONHASHSEED": "7", "SURFACE_PATH": "here:${PATH}"}})
+    def seeded() -> tuple[int, str]:
+        return hash("a text"), os.environ["SURFACE_PATH"]
+
+    hashed, path = ray.get(seeded.remote())
+    import subprocess
+    import sys
+
+    told = subprocess.run(
+        [sys.executable, "-c", "print(hash('a text'))"], env={"PYTHONHASHSEED": "7"}, capture_output=True, text=True
+    )
+    assert hashed == int(told.stdout) and path == f"here:{os.environ['PATH']}"
+
+
+def test_actors_have_environments_and_children_inherit_and_change_them(ray: Any) -> None:
+    actor = Looker.options(runtime_env={"env_vars": {"SURFACE_A": "a", "SURFACE_B": "b"}}).remote()
+    names = ("SURFACE_A", "SURFACE_B")
+    assert ray.get(actor.look.remote(*names)) == ["a", "b"]
+    assert ray.get(actor.child.remote(*names)) == ["a", "b"]
+    assert ray.get(actor.other.remote(*names)) == ["a", "child"]
+
+
+def test_tasks_of_an_environment_fail_retry_and_nest_as_others(ray: Any) -> None:
+    env = {"env_vars": {"SURFACE_N": "1"}}
+
+    @ray.remote(runtime_env=env)
+    def down(n: int) -> int:
+        return 0 if n == 0 else 1 + daybreak.get(down.remote(n - 1))  # type: ignore[no-any-return]
+
+    @ray.remote(runtime_env=env, max_retries=1)
+    def dies(path: str) -> str | None:
+        if not os.path.exists(path):
+            open(path, "w").close()
+            os.kill(os.getpid(), 9)
+        return os.environ.get("SURFACE_N")
+
+    assert ray.get(down.remote(4), timeout=60) == 4
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        assert ray.get(dies.remote(os.path.join(folder, "ran")), timeout=60) == "1"
+    with pytest.raises(ex.WorkerCrashedError, match="signal 9"):
+        ray.get(look.options(runtime_env=env, max_retries=0).remote(Killer()), timeout=60)
+
+
+class Killer:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return _end, ()
+
+
+def _end() -> None:
+    os.kill(os.getpid(), 9)
+
+
+def test_an_environment_that_cannot_be_entered_fails_its_tasks_with_what_was_printed(ray: Any) -> None:
+    def hook() -> None:
+        raise LookupError("no such licence")
+
+    env = {"worker_process_setup_hook": hook}
+    with pytest.raises(ex.RuntimeEnvSetupError, match="no such licence"):
+        ray.get(look.options(runtime_env=env).remote("A"), timeout=60)
+    with pytest.raises(ex.ActorDiedError, match="no such licence"):
+        ray.get(Looker.options(runtime_env=env).remote().look.remote("A"), timeout=60)
+    assert ray.get(look.remote("SURFACE_A")) == [None]
+
+
+def test_a_working_folder_and_modules_are_those_of_the_workers(tmp_path: Path) -> None:
+    daybreak.shutdown()
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "surface_here.py").write_text("VALUE = 1\n")
+    (tmp_path / "surface_module").mkdir()
+    (tmp_path / "surface_module" / "__init__.py").write_text("VALUE = 2\n")
+    daybreak.init(
+        num_cpus=1,
+        object_store_memory=64 << 20,
+        runtime_env={
+            "working_dir": str(tmp_path / "work"),
+            "py_modules": [str(tmp_path / "surface_module")],
+            "env_vars": {"SURFACE_JOB": "job"},
+        },
+    )
+    try:
+
+        @daybreak.remote
+        def values() -> tuple[Any, ...]:
+            import surface_here  # type: ignore[import-not-found]
+            import surface_module  # type: ignore[import-not-found]
+
+            context = daybreak.get_runtime_context()
+            return surface_here.VALUE, surface_module.VALUE, os.getcwd(), context.runtime_env["env_vars"]
+
+        assert daybreak.get(values.remote()) == (1, 2, str(tmp_path / "work"), {"SURFACE_JOB": "job"})
+        other = values.options(runtime_env={"env_vars": {"SURFACE_TASK": "task"}}).remote()
+        joined = {"SURFACE_JOB": "job", "SURFACE_TASK": "task"}
+        assert daybreak.get(other) == (1, 2, str(tmp_path / "work"), joined)
+        assert daybreak.get_runtime_context().runtime_env["env_vars"] == {"SURFACE_JOB": "job"}
+        assert "SURFACE_JOB" not in os.environ
+    finally:
+        daybreak.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("env", "kind", "text"),
+    [
+        ("env", TypeError, "runtime_env must be a dict"),
+        ({"env_vars": ["A"]}, TypeError, "Dict"),
+        ({"env_vars": {"A": 1}}, TypeError, "Dict"),
+        ({"env_vars": {"A=B": "1"}}, ValueError, "no variable"),
+        ({"working_dir": "/nonexistent/folder"}, ValueError, "does not exist"),
+        ({"working_dir": "s3://bucket/a.zip"}, ValueError, "copy it here"),
+        ({"py_modules": "folder"}, TypeError, "must be a list"),
+        ({"pip": ["numpy"]}, ValueError, "'pip'.* is not supported"),
+        ({"nonsense": 1}, ValueError, "'nonsense'.* valid are env_vars"),
+        ({"worker_process_setup_hook": 3}, TypeError, "function without arguments"),
+        ({"env_vars": {"A": "x" * 9000}}, ValueError, "at most 8191"),
+    ],
+)
+def test_a_bad_environment_is_refused_by_name(ray: Any, env: Any, kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=text):
+        look.options(runtime_env=env).remote("A")
+    with pytest.raises(kind, match=text):
+        Looker.options(runtime_env=env).remote()
+
+
+def test_workers_of_an_environment_end_with_the_runtime() -> None:
+    daybreak.shutdown()
+    daybreak.init(num_cpus=1, object_store_memory=64 << 20)
+    pid = daybreak.get(process_of.options(runtime_env={"env_vars": {"A": "1"}}).remote("A"))[1]
+    daybreak.shutdown()
+    from .conftest import ended
+
+    assert eventually(lambda: ended(pid))
