@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -30,14 +31,24 @@ class _Alias(ModuleType):
     def __getattr__(self, name: str) -> object:
         full = f"{self.__name__}.{name}"
         aliases: Aliases = self.__dict__["_aliases"]
-        if full in aliases.modules:
-            return importlib.import_module(full)
         if full in aliases.names:
             module, _, attribute = aliases.names[full].partition(":")
             return getattr(importlib.import_module(module), attribute)
+        if full in aliases.modules or aliases.room_of(full) is not None:
+            return importlib.import_module(full)
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        room = aliases.room_of(self.__name__)
+        if room is not None and hasattr(found := importlib.import_module(room), name):
+            return getattr(found, name)
+        if aliases.lenient and aliases.is_foreign(self.__name__):
+            return Absent(full)
         raise AttributeError(aliases.why_not(full))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """A name wins over the module of the same name, which `import` would set here (`ray.util.placement_group`)."""
+        if not (isinstance(value, _Alias) and f"{self.__name__}.{name}" in self.__dict__["_aliases"].names):
+            super().__setattr__(name, value)
 
     def __reduce__(self) -> tuple[object, ...]:
         aliases: Aliases = self.__dict__["_aliases"]
@@ -50,20 +61,57 @@ class _Alias(ModuleType):
         return sorted({*super().__dir__(), *self.__dict__["_aliases"].of(self.__name__)})
 
 
+class Absent:
+    """What a worker has in place of a name that the package's own has and we do not: it complains when it is used.
+
+    A worker imports the modules of its tasks, and the program that could import them had help (import hooks of a test, say) that
+    the worker has not. The task itself may never use what is missing.
+
+    >>> Absent("ray._private.x").y
+    <Absent ray._private.x.y>
+    >>> Absent("ray._private.x")()
+    Traceback (most recent call last):
+        ...
+    RuntimeError: Daybreak has no ray._private.x
+    """
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __getattr__(self, name: str) -> Absent:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Absent(f"{self.__name__}.{name}")
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        raise RuntimeError(f"Daybreak has no {self.__name__}")
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        return ()
+
+    def __repr__(self) -> str:
+        return f"<Absent {self.__name__}>"
+
+
 class Aliases(MetaPathFinder, Loader):
     """The names of one package.
 
     names: "package.module.name" -> "daybreak.module:name". Modules are what names are in. refused: a name, or a module with all
-    below it, and what to do instead.
+    below it, and what to do instead. rooms: a module -> one of ours that has the same names and modules below it.
     """
 
-    def __init__(self, package: str, names: Mapping[str, str], refused: Mapping[str, str]) -> None:
+    lenient = False  # in a worker: see Absent
+
+    def __init__(
+        self, package: str, names: Mapping[str, str], refused: Mapping[str, str], rooms: Mapping[str, str] | None = None
+    ) -> None:
         self.package = package
         self.table = f"{__package__}.{package}"  # the module with `install` and `uninstall` of this
         self.names = dict(names)
         self.refused = dict(refused)
+        self.rooms = dict(rooms or {})
         self.modules = {package}
-        for name in [*names, *refused]:
+        for name in [*names, *refused, *(f"{room}." for room in self.rooms)]:
             while (name := name.rpartition(".")[0]) != package:
                 self.modules.add(name)
 
@@ -71,6 +119,26 @@ class Aliases(MetaPathFinder, Loader):
         """What the module holds: the names for `from module import *`, and the modules below it."""
         everything = [*self.names, *self.modules]
         return [name.rpartition(".")[2] for name in everything if name.rpartition(".")[0] == module]
+
+    def room_of(self, module: str) -> str | None:
+        """Our module that stands behind this one, which may be below one of `rooms`."""
+        for theirs, ours in self.rooms.items():
+            if module == theirs or module.startswith(f"{theirs}."):
+                room = ours + module.removeprefix(theirs)
+                try:
+                    there = importlib.util.find_spec(room) is not None
+                except ModuleNotFoundError:  # of a module above it
+                    there = False
+                return room if there else None
+        return None
+
+    def is_foreign(self, module: str) -> bool:
+        """Whether it is a module of the package that is not here."""
+        return module not in self.modules and self.room_of(module) is None and not self.is_refused(module)
+
+    def is_refused(self, name: str) -> bool:
+        parts = name.split(".")
+        return any(".".join(parts[:end]) in self.refused for end in range(1, len(parts) + 1))
 
     def why_not(self, name: str) -> str:
         """The sentence for a name that is not here."""
@@ -93,15 +161,15 @@ class Aliases(MetaPathFinder, Loader):
             )
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)  # before an installation of the package
-            session.worker_setup.append(f"{self.table}:install")
+            session.worker_setup.append(f"{self.table}:install_in_worker")
 
     def uninstall(self) -> None:
         """`import` finds the package's own modules again; names that were imported stay ours."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)
-            session.worker_setup.remove(f"{self.table}:install")
-        for name in [name for name, module in sys.modules.items() if isinstance(module, _Alias)]:
-            if name in self.modules:
+            session.worker_setup.remove(f"{self.table}:install_in_worker")
+        for name, module in list(sys.modules.items()):
+            if isinstance(module, _Alias) and module.__dict__["_aliases"] is self:
                 del sys.modules[name]
 
     # What `import` calls.
@@ -109,11 +177,18 @@ class Aliases(MetaPathFinder, Loader):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name in self.modules:
+        if not name.startswith(f"{self.package}.") and name != self.package:
+            return None
+        if name in self.modules or (self.room_of(name) is not None and not self.is_refused(name)):
             return ModuleSpec(name, self, is_package=True)
-        if name.startswith(f"{self.package}."):
-            raise ImportError(self.why_not(name), name=name)
-        return None
+        if not self.is_refused(name):
+            for finder in sys.meta_path:  # somebody else's may know it
+                found = None if isinstance(finder, Aliases) else finder.find_spec(name, path, target)
+                if found is not None:
+                    return found
+            if self.lenient:
+                return ModuleSpec(name, self, is_package=True)
+        raise ImportError(self.why_not(name), name=name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Alias(spec.name, self)

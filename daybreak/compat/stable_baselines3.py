@@ -3,7 +3,7 @@ themselves, in room rl."""
 
 from .aliases import Aliases
 
-__all__ = ["ALIASES", "install", "uninstall"]
+__all__ = ["ALIASES", "install", "install_in_worker", "uninstall"]
 
 _CONTINUOUS = "of the algorithms for continuous actions PPO and A2C are here"
 
@@ -29,5 +29,5 @@ ALIASES = Aliases(
     },
 )
 
-install = ALIASES.install
+install = install_in_worker = ALIASES.install
 uninstall = ALIASES.uninstall
