@@ -8,8 +8,8 @@ from .aliases import Aliases
 __all__ = ["ALIASES", "install", "install_in_worker", "uninstall"]
 
 _VERBS = """
-    ObjectID ObjectRef available_resources cancel cluster_resources cpp_function get get_actor get_gpu_ids get_runtime_context init
-    is_initialized kill method nodes put remote shutdown wait
+    DynamicObjectRefGenerator ObjectID ObjectRef ObjectRefGenerator available_resources cancel cluster_resources cpp_function
+    get get_actor get_gpu_ids get_runtime_context init is_initialized kill method nodes put remote shutdown wait
 """
 _IDS = "ActorClassID ActorID FunctionID JobID NodeID PlacementGroupID TaskID UniqueID WorkerID"
 _MODES = "LOCAL_MODE RESTORE_WORKER_MODE SCRIPT_MODE SPILL_WORKER_MODE WORKER_MODE"

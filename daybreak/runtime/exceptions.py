@@ -210,6 +210,10 @@ class ActorAlreadyExistsError(Error, ValueError):
     """The actor's name is taken."""
 
 
+class ActorAlreadyExistsError(Error, ValueError):
+    """The actor's name is taken."""
+
+
 class TaskUnschedulableError(Error, ValueError):
     """The task asks for more than the runtime has: it could never run."""
 
@@ -471,7 +475,7 @@ def _passed_on(error: BaseException, where: str, callable_: Any) -> dict[str, An
     """In the worker: what is sent for a task that could not run because one of its arguments failed. It stays the error of the
     argument's task, or has what befell that as its cause; and the text says whom it has met."""
     name, head = _title(where, callable_)
-    if isinstance(error, TaskError):
+    if isinstance(error, TaskError) and not isinstance(error, TaskCancelledError):
         inner = f"{_dual_module}.{TaskError.__name__}: {error._text}"
         origin, own_cause = error._origin, error.cause
     else:

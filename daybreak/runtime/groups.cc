@@ -153,17 +153,29 @@ void Scheduler::look_after_groups() {
     groups_.erase(groups_.begin() + static_cast<std::ptrdiff_t>(--i));
     remove_group(slot);
   }
+  // What no worker has begun fails; what runs is killed, again until it has ended: of a process that has just started the
+  // launcher may not know yet where to send it.
+  for (const Running& running : running_) {
+    if (!ledger_.lost_its_group(running.grant)) continue;
+    if (self_.claim(running.ref.index, running.ref.generation)) {
+      client_.fail(running.ref.index, ErrorKind::kGroupRemoved, kRemovedText);
+      continue;
+    }
+    const State s = self_.entry(running.ref.index).load();
+    if (s.generation() == running.ref.generation && s.phase() == Phase::kRunning &&
+        s.proc_plus_one() == running.proc + 1)
+      launcher_.signal(running.proc, SIGKILL);
+  }
 }
 
 // kRemoved first: what waits for the group, or tries again below, finds it so and fails. What it had reserved is free
 // before those that use it have ended, as nobody can tell how long they take; the grants that they have give nothing back.
+// Tasks that run in it end by look_after_groups().
 void Scheduler::remove_group(std::uint32_t slot) {
   PlacementGroup& group = control_.group[slot];
   group.removed_ns.store(static_cast<std::uint64_t>(Client::now_ns()));
   group.status.store(GroupStatus::kRemoved);
   ledger_.release(slot);
-  for (const Running& running : running_)
-    if (running.grant.group == slot) launcher_.signal(running.proc, SIGKILL);
   for (const auto& [actor, grant] : actor_grants_)
     if (grant.group == slot) end_for_group(actor);
   std::vector<std::uint32_t> actors(actors_waiting_.begin(), actors_waiting_.end());

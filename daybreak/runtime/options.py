@@ -117,7 +117,8 @@ def _count(low: int, high: int, minus_one: bool = False) -> Callable[[str, Any],
             )
         if not (low <= found <= high or (minus_one and found == -1)):
             also = ", or -1 for no limit" if minus_one else ""
-            accepts = "None, 0, -1 or a positive integer" if minus_one else "None, 0 or a positive integer"
+            words = ["None", *(["0"] if low == 0 else []), *(["-1"] if minus_one else [])]
+            accepts = f"{', '.join(words)} or a positive integer"
             raise ValueError(
                 f"{name}={value}: The keyword '{name}' only accepts {accepts}; here between {low} and {high}{also}"
             )

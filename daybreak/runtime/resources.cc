@@ -253,6 +253,10 @@ void ResourceLedger::Bundle::give_back(Grant& grant) {
       if (id == gpu) free += units;
 }
 
+bool ResourceLedger::lost_its_group(const Grant& grant) {
+  return grant.reservation != 0 && bundle_of(grant) == nullptr;
+}
+
 // Null: its group has been removed, and what it had is another's.
 ResourceLedger::Bundle* ResourceLedger::bundle_of(const Grant& grant) {
   auto found = reservations_.find(grant.group);

@@ -53,6 +53,8 @@ class ResourceLedger {
   bool reserve(std::uint32_t group, std::span<const std::uint16_t> sets);
   // What was reserved is free again. Grants that were taken from it give nothing back any more.
   void release(std::uint32_t group);
+  // Whether what it was taken from has been released since.
+  bool lost_its_group(const Grant& grant);
 
  private:
   std::int64_t shared_left() const;

@@ -28,7 +28,7 @@ WorkerLoop::Next WorkerLoop::poll_directed(std::uint32_t& index) {
   if (p_.control().stopping.load(std::memory_order_relaxed) != 0) return Next::kExit;
   give_token_back();
   take(p_.id(), 0);
-  std::deque<Call>& calls = groups_[0];
+  std::deque<Call>& calls = groups_.front();
   while (!calls.empty()) {
     Ref ref = calls.front().ref;
     calls.pop_front();

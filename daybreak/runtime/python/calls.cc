@@ -60,13 +60,12 @@ PyObject* function_remote(PyObject* object, PyObject* const* args, Py_ssize_t na
   return submit_encoded(*client, self->spec, encoder.finish(kCodecArgs));
 }
 
-// _bind(function ref, resources, num_returns, max_retries, retry_exceptions, window, once): once: the next call binds
-// anew.
+// _bind(function ref, resources, num_returns, max_retries, retry_exceptions, window, once): once: the next call binds anew.
 PyObject* function_bind(PyObject* object, PyObject* args) {
   auto* self = reinterpret_cast<RemoteFunctionObject*>(object);
   PyObject* ref;
-  int resources, num_returns, max_retries, retry_exceptions, window, once = 0;
-  if (!PyArg_ParseTuple(args, "Oiiipi|p", &ref, &resources, &num_returns, &max_retries, &retry_exceptions, &window,
+  int resources, num_returns, max_retries, retry_exceptions, window, once;
+  if (!PyArg_ParseTuple(args, "Oiiipip", &ref, &resources, &num_returns, &max_retries, &retry_exceptions, &window,
                         &once))
     return nullptr;
   const Ref* function = checked_ref(ref, "_bind");

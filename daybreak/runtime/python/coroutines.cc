@@ -182,6 +182,12 @@ std::uint32_t call_of(PyObject* token) {
   return kNone;
 }
 
+std::string method_that_runs(Client& client) {
+  const std::uint32_t task = current_task();
+  if (task == 0 || client.process().entry(task - 1).kind != Kind::kActorCall) return "";
+  return method_of(client, task - 1);
+}
+
 // Code that a call has left behind (a callback, a task of its own) may run after its end: then no task runs.
 std::uint32_t current_task() {
   PyObject* variable = state().current_call;

@@ -16,8 +16,6 @@ namespace {
 constexpr std::size_t kFunctionCache = 4096;  // functions that a worker keeps loaded
 
 thread_local const Function* current_function = nullptr;  // of the task that this thread runs
-thread_local std::string current_method;                  // or of the call to the actor
-
 PyObject* actor_instance = nullptr;
 bool forked_by_task = false;            // a task has forked, and this is its child
 thread_local bool main_thread = false;  // which a cancellation interrupts
@@ -282,10 +280,11 @@ PyObject* method_of_actor(const std::string& name) {
 
 // (function or None, name or None, method or "") of what this thread runs.
 PyObject* running(PyObject*, PyObject*) {
+  if (current_task() == 0) return Py_BuildValue("OOs", Py_None, Py_None, "");
   const Function* function = current_function;
   const bool known = function != nullptr && function->callable != nullptr;
-  return Py_BuildValue("OOs", known ? function->callable : Py_None, known ? function->name : Py_None,
-                       function == nullptr ? current_method.c_str() : "");
+  const std::string method = function == nullptr ? method_that_runs(*state().client) : "";
+  return Py_BuildValue("OOs", known ? function->callable : Py_None, known ? function->name : Py_None, method.c_str());
 }
 
 // The actor of this process, None before it is made and in other processes.

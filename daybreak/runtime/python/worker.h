@@ -89,6 +89,8 @@ void forget_stream(std::uint32_t index);  // of a coroutine call that ends other
 bool init_generators(PyObject* module);
 
 // -- coroutines.cc ---------------------------------------------------------------------------------------------------
+// Of the call that current_task() names; empty: it is none of an actor.
+std::string method_that_runs(Client& client);
 // asyncio.CancelledError, borrowed, in a coroutine actor; null elsewhere.
 PyObject* cancelled_error();
 // The entry of the call that a token names, which runs here; kNone with an exception set.

@@ -357,4 +357,4 @@ def test_ids_of_references_are_those_of_their_tasks(ray: Any) -> None:
     assert first.task_id().hex() == second.task_id().hex() == task
     assert first.job_id().hex() == job
     assert not first.is_nil() and ray.ObjectRef.nil().is_nil() and ray.ObjectRef.nil() == ray.ObjectRef.nil()
-    assert len(first.task_id().binary()) == 24
+    assert len(first.task_id().binary()) == 24 and first.task_id().job_id() == first.job_id()

@@ -109,7 +109,7 @@ def test_a_bad_option_is_refused_for_tasks_and_actors(
         ({"namespace": ""}, ValueError, "not a valid namespace"),
         ({"namespace": 3}, TypeError, "None or a string"),
         ({"lifetime": "long"}, ValueError, "lifetime='long'"),
-        ({"concurrency_groups": {"io": 0}}, ValueError, "'io'.*between 1"),
+        ({"concurrency_groups": {"io": 0}}, ValueError, "'io'.*None or a positive integer"),
         ({"enable_tensor_transport": True}, ValueError, "object store"),
         ({"max_restarts": -2}, ValueError, "None, 0, -1 or a positive integer"),
         ({"max_calls": 1}, ValueError, "no option 'max_calls'"),

@@ -1,0 +1,88 @@
+// What a task asks for, as a number that it carries: amounts, its environment, its placement group.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+#include "daybreak/runtime/client.h"
+#include "daybreak/runtime/robust_guard.h"
+
+namespace daybreak::runtime {
+
+namespace {
+
+constexpr double kMaxAmount = 1e9, kMaxMemoryBytes = 1e14;  // in kResourceUnit it fits 63 bits
+
+base::Result<std::int64_t> units(std::string_view name, double amount) {
+  const double most = name == "memory" ? kMaxMemoryBytes : kMaxAmount;
+  if (!(amount >= 0) || amount > most)
+    return base::fail(base::Code::kInvalidArgument, "{}={} is not an amount: it must be a number between 0 and {:g}",
+                      name, amount, most);
+  double scaled = amount * kResourceUnit;
+  if (std::abs(scaled - std::round(scaled)) > 1e-3)
+    return base::fail(base::Code::kInvalidArgument, "{}={} is finer than 1/{}: round it", name, amount, kResourceUnit);
+  return static_cast<std::int64_t>(std::llround(scaled));
+}
+
+}  // namespace
+
+base::Result<std::uint16_t> Client::environment(std::string_view text) {
+  if (text.size() >= kEnvironmentBytes)
+    return base::fail(base::Code::kInvalidArgument,
+                      "runtime_env: its description takes {} bytes, at most {} are possible: shorten the variables",
+                      text.size(), kEnvironmentBytes - 1);
+  ResourceTable& table = p_.control().resources;
+  RobustGuard guard(p_, p_.control().names_lock);
+  const std::uint32_t count = table.environments.load();
+  for (std::uint32_t i = 0; i < count; ++i)
+    if (text == table.environment[i]) return static_cast<std::uint16_t>(i + 1);
+  if (count == kMaxEnvironments)
+    return base::fail(base::Code::kResourceExhausted,
+                      "{} different runtime_envs are in use, more are not possible in one runtime", kMaxEnvironments);
+  std::memcpy(table.environment[count], text.data(), text.size());
+  table.environment[count][text.size()] = 0;
+  table.environments.store(count + 1);
+  return static_cast<std::uint16_t>(count + 1);
+}
+
+// Names and sets are read without the lock, as many as the counts say: a count goes up when what it counts is written.
+base::Result<std::uint16_t> Client::resource_set(const Resources& resources) {
+  ResourceSet set{};
+  set.environment = resources.environment;
+  set.group = resources.group;
+  set.bundle = resources.group != 0 ? resources.bundle : 0;
+  set.capture = resources.capture ? 1 : 0;
+  DAYBREAK_ASSIGN(set.cpu, units("num_cpus", resources.cpu));
+  DAYBREAK_ASSIGN(set.gpu, units("num_gpus", resources.gpu));
+  if (resources.custom.size() > kMaxSetResources)
+    return base::fail(base::Code::kInvalidArgument, "{} custom resources asked of one task, at most {} are possible",
+                      resources.custom.size(), kMaxSetResources);
+  ResourceTable& table = p_.control().resources;
+  RobustGuard guard(p_, p_.control().names_lock);
+  for (const auto& [name, amount] : resources.custom) {
+    DAYBREAK_ASSIGN(const std::int64_t value, units(name, amount));
+    if (value == 0) continue;
+    std::uint32_t names = table.names.load(), id = 0;
+    while (id < names && name != table.name[id]) ++id;
+    if (id == names) {
+      if (names == kMaxResourceNames || name.size() >= sizeof table.name[0])
+        return base::fail(base::Code::kInvalidArgument,
+                          "resource '{}': at most {} names of at most {} bytes are possible", name, kMaxResourceNames,
+                          sizeof table.name[0] - 1);
+      std::snprintf(table.name[id], sizeof table.name[id], "%s", name.c_str());
+      table.names.store(names + 1);
+    }
+    set.custom[set.count++] = {id, value};
+  }
+  std::uint32_t sets = table.sets.load();
+  for (std::uint32_t i = 0; i < sets; ++i)
+    if (std::memcmp(&table.set[i], &set, sizeof set) == 0) return static_cast<std::uint16_t>(i);
+  if (sets == kMaxResourceSets)
+    return base::fail(base::Code::kResourceExhausted,
+                      "{} different combinations of resources are in use, more are not possible", kMaxResourceSets);
+  table.set[sets] = set;
+  table.sets.store(sets + 1);
+  return static_cast<std::uint16_t>(sets);
+}
+
+}  // namespace daybreak::runtime
