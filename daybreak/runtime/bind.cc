@@ -469,7 +469,6 @@ void bind_runtime(nb::module_& m) {
   m.def("_resources", resources, nb::arg("available"));
   m.def("_context", context);
   m.def("_usage", usage);
-  m.def("_actors", actors);
   m.def("_processes", processes);
   m.def("_door", door);
   m.def("_contention", contention);

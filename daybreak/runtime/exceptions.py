@@ -210,10 +210,6 @@ class ActorAlreadyExistsError(Error, ValueError):
     """The actor's name is taken."""
 
 
-class ActorAlreadyExistsError(Error, ValueError):
-    """The actor's name is taken."""
-
-
 class TaskUnschedulableError(Error, ValueError):
     """The task asks for more than the runtime has: it could never run."""
 

@@ -144,7 +144,7 @@ PyObject* run_call(Client& client, std::uint32_t index, std::string& method, PyO
 
 void run_python(Client& client, std::uint32_t index, const Function* function, bool ready) {
   const bool actor_call = client.process().entry(index).kind == Kind::kActorCall;
-  std::string& method = current_method;
+  thread_local std::string method;
   Arguments arguments;
   PyObject* callable = function == nullptr ? nullptr : function->callable;
   Owned result(ready ? run_call(client, index, method, callable, arguments) : nullptr);
