@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["ActorClass", "exit_actor", "get_actor", "kill", "method", "remote"]
 
 _COROUTINES = 1000  # calls of a coroutine actor that run at once, if nobody says otherwise
+_MAX_PACKED = 254  # arguments of a method that fit with its num_returns into one number
+_BY_PLACE = (0, 1)  # kinds of inspect.Parameter: POSITIONAL_ONLY, POSITIONAL_OR_KEYWORD
 _ACTORS_RETRIES = -2  # max_task_retries of a method: those of its actor
 _FIND_TRIES = 10  # of get_if_exists, where actors of that name come and go
 
@@ -37,6 +39,7 @@ class ActorClass:
         self._class = cls
         self._options = options
         self._exported = Exported()
+        self._takes: dict[str, tuple[int, int]] = {}  # of methods, how many arguments
         self.__name__ = cls.__name__
         self.__qualname__ = cls.__qualname__
         self.__doc__ = cls.__doc__
@@ -72,6 +75,7 @@ class ActorClass:
         """The same class with other options, for the actors made through what is returned."""
         other = ActorClass(self._class, self._options | _options.checked(options, _options.ACTOR_OPTIONS, "an actor"))
         other._exported = self._exported
+        other._takes = self._takes
         return other
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
@@ -137,7 +141,10 @@ class ActorClass:
         shape: dict[str, Any] = {}
         methods: dict[str, Any] = {"__ray_ready__": 1, "__ray_terminate__": 1, "__ray_call__": 1}
         for name, function in self._methods():
-            methods[name] = _described(f"{self.__name__}.{name}", function, names)
+            takes = self._takes.get(name)
+            if takes is None:
+                takes = self._takes[name] = _positional(self._class, name, function)
+            methods[name] = _described(f"{self.__name__}.{name}", function, names, takes)
         info["methods"] = methods
         if self._is_async():
             shape["coroutines"] = True
@@ -197,14 +204,35 @@ class ActorClass:
         return f"ActorClass({self.__name__})"
 
 
-def _described(method: str, function: Any, groups: list[str]) -> int | list[int]:
-    """How the method is called: num_returns alone, or that and the rest of what `method` has said, as the native half takes
-    it."""
+def _positional(cls: type, name: str, function: Any) -> tuple[int, int]:
+    """How many arguments a call of the method without names may have, at least and at most; (0, -1): it does not say, or takes
+    any number."""
+    import inspect
+
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (ValueError, TypeError):
+        return 0, -1
+    own = inspect.getattr_static(cls, name, None)
+    if not isinstance(own, (staticmethod, classmethod)) and parameters and parameters[0].kind in _BY_PLACE:
+        del parameters[0]  # self
+    if any(p.kind is p.VAR_POSITIONAL or (p.kind is p.KEYWORD_ONLY and p.default is p.empty) for p in parameters):
+        return 0, -1
+    places = [p for p in parameters if p.kind in _BY_PLACE]
+    return sum(p.default is p.empty for p in places), len(places)
+
+
+def _described(method: str, function: Any, groups: list[str], takes: tuple[int, int]) -> int | list[int]:
+    """How the method is called: num_returns and how many arguments it takes in one number, or these and the rest of what `method`
+    has said, as the native half takes it."""
     options = getattr(function, "__daybreak_method__", {})
     returns = _options.returns_of(function, options.get("num_returns"))
-    described = [returns, 0, _ACTORS_RETRIES, 0, 0]
+    least, most = takes
+    described = [returns, 0, _ACTORS_RETRIES, 0, 0, least, most]
     _apply(described, options, groups, method)
-    return returns if described[1:] == [0, _ACTORS_RETRIES, 0, 0] else described
+    if described[1:5] == [0, _ACTORS_RETRIES, 0, 0] and 0 <= least <= _MAX_PACKED and most < _MAX_PACKED:
+        return (described[0] & 0xFFFF) | least << 16 | (most + 1) << 24
+    return described
 
 
 def _apply(described: list[int], options: dict[str, Any], groups: list[str], method: str) -> None:

@@ -524,12 +524,13 @@ def _from_object(kind: int, payload: Any) -> BaseException:
         if kind == _ErrorKind.ACTOR_DIED:
             return _constructor_error(f"The actor died because of an error raised in its creation task, {text}", cause)
         return _task_error(payload["function"], text, payload["pid"], cause)
+    if kind == _ErrorKind.STORE_FULL:  # of a task's result
+        return _task_error("", payload, 0, ObjectStoreFullError(payload))
     classes: dict[int, type[Error]] = {
         _ErrorKind.WORKER_CRASHED: WorkerCrashedError,
         _ErrorKind.ACTOR_DIED: ActorDiedError,
         _ErrorKind.CANCELLED: TaskCancelledError,
         _ErrorKind.UNSCHEDULABLE: TaskUnschedulableError,
-        _ErrorKind.STORE_FULL: ObjectStoreFullError,
         _ErrorKind.OWNER_DIED: OwnerDiedError,
         _ErrorKind.OBJECT_LOST: ObjectLostError,
         _ErrorKind.GROUP_REMOVED: TaskPlacementGroupRemoved,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from _thread import RLock
 
 from .._core import runtime as _native
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["RemoteFunction", "cancel", "cpp_function", "name_of"]
 
 _MAX_RETIRED = 1000
+_MAX_FIT = 100  # kinds of calls of one function that are known to fit
+_ANY_NUMBER = sys.maxsize
 
 
 class Exported:
@@ -93,6 +96,8 @@ class RemoteFunction(_native.RemoteFunctionBase):
     _function: Any
     _options: dict[str, Any]
     _exported: Exported
+    _fit: set[tuple[int, tuple[str, ...] | None]]
+    _fit_names: tuple[str, ...] | None
 
     def __new__(cls, function: Any, options: dict[str, Any]) -> RemoteFunction:
         _refuse_coroutine(function)
@@ -100,6 +105,7 @@ class RemoteFunction(_native.RemoteFunctionBase):
         self._function = function
         self._options = options
         self._exported = Exported()
+        self._fit = set()
         self.__qualname__ = name_of(function)
         name = getattr(function, "__name__", None)
         self.__name__ = name if isinstance(name, str) else self.__qualname__
@@ -137,7 +143,48 @@ class RemoteFunction(_native.RemoteFunctionBase):
             bool(retry),
             options.get("_generator_backpressure_num_objects") or 0,
             _options.names_a_group(options),  # which may be removed before the next call
+            *self._positional(),
         )
+
+    def _positional(self) -> tuple[int, int]:
+        """How many arguments a call without names may have, at least and at most."""
+        signature = self._signature()
+        if signature is None:
+            return 0, _ANY_NUMBER
+        least = most = 0
+        for parameter in signature.parameters.values():
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                most += 1
+                least += parameter.default is parameter.empty
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                most = _ANY_NUMBER
+            elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+                return _ANY_NUMBER, 0  # none fits
+        return least, most
+
+    def _signature(self) -> Any:
+        """None: the function does not say what it takes."""
+        import inspect
+
+        try:
+            return inspect.signature(self._function)
+        except (ValueError, TypeError):
+            return None
+
+    def _check_call(self, positional: int, names: tuple[str, ...] | None) -> None:
+        """Called by the native `remote` for a call of a kind that it has not seen. TypeError: it does not fit the function."""
+        kind = (positional, names)
+        if kind not in self._fit:
+            signature = self._signature()
+            if signature is not None:
+                try:
+                    signature.bind(*([None] * positional), **dict.fromkeys(names or ()))
+                except TypeError as error:
+                    raise TypeError(f"{self.__name__}.remote(): {error}") from None
+            if len(self._fit) >= _MAX_FIT:
+                self._fit.clear()
+            self._fit.add(kind)
+        self._fit_names = names  # alive for the native half, which knows it by its address
 
     def _exported_function(self, retry_on: tuple[type, ...] | None) -> ObjectRef:
         options = self._options
@@ -166,6 +213,9 @@ def _rebuild_remote(function: Any, options: dict[str, Any], ref: ObjectRef | Non
 
 
 class _CppFunction(RemoteFunction):
+    def _signature(self) -> Any:
+        return None
+
     def _exported_function(self, retry_on: tuple[type, ...] | None) -> ObjectRef:
         if self._exported.ref is None or self._exported.session != _native._session():
             self._exported.adopt(_native._native_function(self._function.__name__))

@@ -20,6 +20,7 @@ struct MethodOptions {
   int max_retries = kActorsRetries;
   int retry_exceptions = 0;
   int window = 0;
+  int least = 0, most = -1;                  // positional arguments of a call without names; most: -1 is not known
   static constexpr int kActorsRetries = -2;  // as many as the actor says
 };
 
@@ -39,15 +40,19 @@ PyObject* make_actor_method(PyObject* handle, PyObject* name, const MethodOption
   return reinterpret_cast<PyObject*>(self);
 }
 
-// Of a number, which is num_returns, or a list of five; false with an exception set.
+// Of a number, as actors.py packs num_returns and how many arguments fit, or a list of them all; false with an exception
+// set.
 bool method_options_of(PyObject* object, MethodOptions& options) {
   if (PyLong_Check(object)) {
-    options.num_returns = static_cast<int>(PyLong_AsLong(object));
+    const long packed = PyLong_AsLong(object);
+    options.num_returns = static_cast<std::int16_t>(packed & 0xffff);
+    options.least = static_cast<int>(packed >> 16 & 0xff);
+    options.most = static_cast<int>(packed >> 24) - 1;
     return !PyErr_Occurred();
   }
   Owned tuple(PySequence_Tuple(object));
-  return tuple && PyArg_ParseTuple(tuple.get(), "iiiii", &options.num_returns, &options.group, &options.max_retries,
-                                   &options.retry_exceptions, &options.window);
+  return tuple && PyArg_ParseTuple(tuple.get(), "iiiiiii", &options.num_returns, &options.group, &options.max_retries,
+                                   &options.retry_exceptions, &options.window, &options.least, &options.most);
 }
 
 void actor_method_dealloc(PyObject* object) {
@@ -78,6 +83,18 @@ bool may_call(Client& client, ActorHandleObject* handle, long limit, std::size_t
   return false;
 }
 
+// Whether a call with so many arguments fits the method; false with a TypeError set. What has names is looked at where it
+// arrives.
+bool fits_method(const ActorMethodObject* self, Py_ssize_t nargs, PyObject* kwnames) {
+  const MethodOptions& o = self->options;
+  if (o.most < 0 || (nargs <= o.most && (nargs >= o.least || kwnames != nullptr))) return true;
+  PyObject* info = reinterpret_cast<ActorHandleObject*>(self->handle)->info;
+  const char* problem = nargs < o.least ? "missing a required argument" : "too many positional arguments";
+  PyErr_Format(PyExc_TypeError, "%U.%U.remote(): %s: it takes %d to %d, %zd given",
+               PyDict_GetItemString(info, "class_name"), self->name, problem, o.least, o.most, nargs);
+  return false;
+}
+
 PyObject* actor_method_remote(PyObject* object, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   auto* self = reinterpret_cast<ActorMethodObject*>(object);
   auto* handle = reinterpret_cast<ActorHandleObject*>(self->handle);
@@ -89,7 +106,7 @@ PyObject* actor_method_remote(PyObject* object, PyObject* const* args, Py_ssize_
   }
   Py_ssize_t size = 0;
   const char* name = PyUnicode_AsUTF8AndSize(self->name, &size);
-  if (name == nullptr) return nullptr;
+  if (name == nullptr || !fits_method(self, nargs, kwnames)) return nullptr;
   Encoder encoder;
   if (!encoder.call(name, size, args, nargs, kwnames)) return nullptr;
   const MethodOptions& options = self->options;
@@ -113,7 +130,8 @@ PyObject* actor_method_remote(PyObject* object, PyObject* const* args, Py_ssize_
 }
 
 PyObject* options_list(const MethodOptions& o) {
-  return Py_BuildValue("[iiiii]", o.num_returns, o.group, o.max_retries, o.retry_exceptions, o.window);
+  return Py_BuildValue("[iiiiiii]", o.num_returns, o.group, o.max_retries, o.retry_exceptions, o.window, o.least,
+                       o.most);
 }
 
 PyObject* actor_method_options(PyObject* object, PyObject* args, PyObject* kwargs) {

@@ -44,7 +44,24 @@ PyObject* delegate(const char* verb, PyObject* self, PyObject* const* args, Py_s
 struct RemoteFunctionObject {
   PyObject_HEAD std::uint64_t session;  // State::binding that it was exported for; another: it is exported again
   TaskSpec spec;
+  Py_ssize_t least, most;  // positional arguments that fit its signature, where there are no others
+  // Of the last call with others that was found to fit: its names, which tasks.py keeps, and how many others it had.
+  PyObject* fit_names;
+  Py_ssize_t fit_nargs;
 };
+
+// Whether the call fits the function's signature; false with a TypeError set.
+bool fits(RemoteFunctionObject* self, Py_ssize_t nargs, PyObject* kwnames) {
+  if (kwnames == nullptr ? nargs >= self->least && nargs <= self->most
+                         : kwnames == self->fit_names && nargs == self->fit_nargs)
+    return true;
+  Owned checked(PyObject_CallMethod(reinterpret_cast<PyObject*>(self), "_check_call", "nO", nargs,
+                                    kwnames == nullptr ? Py_None : kwnames));
+  if (!checked) return false;
+  self->fit_names = kwnames;
+  self->fit_nargs = nargs;
+  return true;
+}
 
 PyObject* function_remote(PyObject* object, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   if (state().engine != nullptr) return delegate("submit", object, args, nargs, kwnames);
@@ -55,18 +72,20 @@ PyObject* function_remote(PyObject* object, PyObject* const* args, Py_ssize_t na
     Owned exported(PyObject_CallMethod(object, "_export", nullptr));
     if (!exported) return nullptr;
   }
+  if (!fits(self, nargs, kwnames)) return nullptr;
   Encoder encoder;
   if (!encoder.call(nullptr, 0, args, nargs, kwnames)) return nullptr;
   return submit_encoded(*client, self->spec, encoder.finish(kCodecArgs));
 }
 
-// _bind(function ref, resources, num_returns, max_retries, retry_exceptions, window, once): once: the next call binds anew.
+// _bind(function ref, resources, num_returns, max_retries, retry_exceptions, window, once, least, most): once: the next call
+// binds anew; least, most: RemoteFunctionObject.
 PyObject* function_bind(PyObject* object, PyObject* args) {
   auto* self = reinterpret_cast<RemoteFunctionObject*>(object);
   PyObject* ref;
   int resources, num_returns, max_retries, retry_exceptions, window, once;
-  if (!PyArg_ParseTuple(args, "Oiiipip", &ref, &resources, &num_returns, &max_retries, &retry_exceptions, &window,
-                        &once))
+  if (!PyArg_ParseTuple(args, "Oiiipipnn", &ref, &resources, &num_returns, &max_retries, &retry_exceptions, &window,
+                        &once, &self->least, &self->most))
     return nullptr;
   const Ref* function = checked_ref(ref, "_bind");
   if (function == nullptr) return nullptr;
@@ -87,6 +106,7 @@ PyObject* function_new(PyTypeObject* type, PyObject*, PyObject*) {
     auto* self = reinterpret_cast<RemoteFunctionObject*>(object);
     self->session = 0;
     new (&self->spec) TaskSpec();
+    self->fit_names = nullptr;
   }
   return object;
 }

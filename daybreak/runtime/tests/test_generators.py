@@ -314,7 +314,7 @@ def test_a_stream_is_cancelled(ray: Any, asynchronous: bool) -> None:
 
 def test_a_stream_stays_in_its_process_and_get_gives_it_back(ray: Any) -> None:
     @ray.remote
-    def one() -> Any:
+    def one(*given: Any) -> Any:
         yield 1
 
     stream = one.remote()

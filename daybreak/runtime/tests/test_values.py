@@ -20,7 +20,6 @@ import pyarrow as pa
 import pytest
 
 import daybreak
-from daybreak import exceptions as ex
 from daybreak._core import runtime as native
 from daybreak.runtime.serialization import dumps
 
@@ -261,7 +260,7 @@ def test_whatever_can_be_called_is_a_task_with_a_name(ray: Any, function: Any, n
     if wanted is not None:
         assert ray.get(task.remote(7)) == wanted
         assert ray.get(task.options(num_cpus=0.5).remote(7)) == wanted
-    with pytest.raises(ex.TaskError, match=r"^ray::"):
+    with pytest.raises(TypeError):  # here, or there where it does not say what it takes
         ray.get(task.remote(*range(9)))
 
 
