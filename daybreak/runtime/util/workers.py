@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+import time
 import traceback
 from collections import deque
-from queue import SimpleQueue
 
 from daybreak._core import runtime as _native
+from daybreak.runtime import engine as _engine
 from daybreak.runtime import exceptions, get, init, is_initialized, kill, put, remote, wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
     from typing import Any
 
 __all__ = ["Call", "Unreadable", "Workers", "ensure_runtime", "logical_cpus", "rebuilt"]
 
 _MAX_GONE = 64  # ended workers whose references are kept until somebody looks
+_LOOK_EVERY_S = 0.01  # for what is new, on an engine whose waits cannot be ended
 _LEAVE_S = 5.0  # for a worker that has been told to end; then it is killed
-_CANCEL = object()  # an event
+_SHUT_DOWN = "the runtime was shut down, and its workers with it: make new ones"
 _DONE, _RAISED, _UNREADABLE = range(3)
 
 
@@ -166,14 +167,17 @@ class Workers:
         self._eager = eager
         self._make_broken = broken
         self._session = _native._session()
-        self._lock = threading.Lock()  # of the next three
+        self._lock = threading.Lock()  # of what follows, to `_stopped`
         self._pending: deque[Call] = deque()
+        self._full = False  # no worker can take another call before one is done
+        self._news = False  # something changed since the thread looked
+        self._bell: Any = None  # what the thread waits for beside its calls; ready when something is new
+        self._cancel = False
         self._closed = False
         self._stopped: Callable[[], BaseException] | None = None  # set: what waits and what runs fails with it
         self._seats: list[_Seat] = []  # these are the thread's
-        self._running: set[Call] = set()
+        self._running: dict[Any, tuple[_Seat, Call]] = {}  # by the reference of the result
         self._gone: list[Any] = []  # references of workers that were told to end
-        self._events: SimpleQueue[Any] = SimpleQueue()
         self._thread: threading.Thread | None = None
         if eager:
             self._fill()
@@ -193,8 +197,20 @@ class Workers:
                 return False
             self._pending.append(call)
             self.start_thread()
-        self._events.put(None)
+            full = self._full
+        if not full:
+            self._wake()
         return True
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._news = True
+            bell, self._bell = self._bell, None
+        if bell is not None:
+            try:
+                _native._abandon(bell)
+            except Exception:  # of a runtime that has been shut down meanwhile: the wait has ended
+                pass
 
     @property
     def stopped(self) -> Callable[[], BaseException] | None:
@@ -209,18 +225,20 @@ class Workers:
         """What was submitted is still done; then the workers end."""
         with self._lock:
             self._closed = True
-        self._events.put(None)
+        self._wake()
 
     def cancel_pending(self) -> None:
         """The calls that find no idle worker are told that they are cancelled."""
-        self._events.put(_CANCEL)
+        with self._lock:
+            self._cancel = True
+        self._wake()
 
     def stop(self, error: Callable[[], BaseException]) -> None:
         """Kills the workers. Every call that is not done fails."""
         with self._lock:
             self._closed = True
             self._stopped = self._stopped or error
-        self._events.put(None)
+        self._wake()
 
     def join(self, timeout: float | None = None) -> None:
         """Waits until all calls are done and all workers have ended, after `close` or `stop`."""
@@ -241,23 +259,37 @@ class Workers:
         try:
             while True:
                 self._dispatch()
-                if self._over():
-                    break
-                event = self._events.get()
-                if event is _CANCEL:
+                if self._cancel:
+                    self._cancel = False
                     for call in self._take_pending():
                         call.cancel()
-                elif event is not None:
-                    self._settle(*event)
-                del event  # while this thread sleeps it holds no result
+                if self._over():
+                    break
+                self._settle_what_comes()
         except BaseException as error:
-            text = f"the workers cannot go on: {type(error).__name__}: {error}"
+            text = (
+                f"the workers cannot go on: {type(error).__name__}: {error}" if self._runtime_is_there() else _SHUT_DOWN
+            )
             self.stop(lambda: RuntimeError(text))
             self._abort()
-            for call in self._running:
+            for _, call in self._running.values():
                 self._tell(call.fail, RuntimeError(text))
         finally:
             self._release()
+
+    def _settle_what_comes(self) -> None:
+        """Waits until a call is done or something is new."""
+        with self._lock:
+            if not self._news and self._bell is None and _engine.current() is None:
+                self._bell = _native._reserve()
+            news, self._news, bell = self._news, False, self._bell
+        refs = list(self._running)
+        if not news and bell is not None:
+            wait([*refs, bell], num_returns=1)
+        elif not news:
+            wait(refs, timeout=_LOOK_EVERY_S) if refs else time.sleep(_LOOK_EVERY_S)
+        for ref in wait(refs, num_returns=len(refs), timeout=0)[0] if refs else ():
+            self._settle(ref)
 
     def _over(self) -> bool:
         with self._lock:
@@ -272,7 +304,7 @@ class Workers:
 
     def _dispatch(self) -> None:
         if not self._runtime_is_there():
-            self.stop(lambda: RuntimeError("the runtime was shut down, and its workers with it: make another pool"))
+            self.stop(lambda: RuntimeError(_SHUT_DOWN))
         with self._lock:
             stopped, closed = self._stopped, self._closed
         if stopped is not None:
@@ -282,10 +314,12 @@ class Workers:
             self._fill()
         while True:
             with self._lock:
+                self._full = False
                 if not self._pending:
                     return
                 seat = self._seat_for(self._pending[0])
                 if seat is None:
+                    self._full = True
                     return
                 call = self._pending.popleft()
             if call.start():
@@ -310,20 +344,18 @@ class Workers:
         call.task = None  # what it was called with may be freed
         seat.calls.append(call)
         seat.taken += 1
-        self._running.add(call)
-        future = seat.actor.run.remote([payload]).future()
-        future.add_done_callback(lambda done: self._events.put((seat, call, done)))
+        self._running[seat.actor.run.remote([payload])] = (seat, call)
 
-    def _settle(self, seat: _Seat, call: Call, future: Future[Any]) -> None:
+    def _settle(self, ref: Any) -> None:
+        seat, call = self._running.pop(ref)
         seat.calls.remove(call)
-        self._running.discard(call)
-        lost = future.exception()
-        if lost is not None:
+        try:
+            kind, content = get(ref)
+        except BaseException as lost:
             if seat in self._seats:
                 self._seats.remove(seat)  # its other calls come here, too
             self._tell(call.fail, self._broken_by(lost))
             return
-        kind, content = future.result()
         if kind == _DONE:
             try:
                 value = get(content)
@@ -389,6 +421,7 @@ class Workers:
                 pass
         self._seats.clear()
         self._gone.clear()
+        self._wake()  # the bell is not left waiting
 
     @staticmethod
     def _tell(hook: Callable[[Any], None], content: Any) -> None:
