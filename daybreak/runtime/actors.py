@@ -7,7 +7,7 @@ from .._core.runtime import ActorHandle, ObjectRef
 from . import engine as _engine
 from . import options as _options
 from . import session as _session
-from .tasks import Exported, RemoteFunction
+from .tasks import Exported, RemoteFunction, no_graphs
 
 TYPE_CHECKING = False  # typing costs 5 ms of what `import daybreak` may
 if TYPE_CHECKING:
@@ -77,6 +77,10 @@ class ActorClass:
         other._exported = self._exported
         other._takes = self._takes
         return other
+
+    def bind(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: see `tasks.no_graphs`."""
+        return no_graphs(self.__name__)
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         """Makes an actor. An exception of its constructor surfaces at the first call.

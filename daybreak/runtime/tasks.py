@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # typing costs 5 ms of what `import daybreak` may
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["RemoteFunction", "cancel", "cpp_function", "name_of"]
+__all__ = ["RemoteFunction", "cancel", "cpp_function", "name_of", "no_graphs"]
 
 _MAX_RETIRED = 1000
 _MAX_FIT = 100  # kinds of calls of one function that are known to fit
@@ -79,6 +79,14 @@ def name_of(function: Any) -> str:
     return type(function).__qualname__
 
 
+def no_graphs(name: str) -> Any:
+    """What `.bind()` says of a function or class."""
+    raise NotImplementedError(
+        f"{name}.bind(): graphs of calls are not supported; call it with .remote(), whose references may be arguments of "
+        "other calls"
+    )
+
+
 def _refuse_coroutine(function: Any) -> None:
     if _options.code_flags(function) & (_options.CO_COROUTINE | _options.CO_ASYNC_GENERATOR):
         from .exceptions import InvalidArgumentError
@@ -128,6 +136,10 @@ class RemoteFunction(_native.RemoteFunctionBase):
     def _remote(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """`options(**options).remote(*args, **kwargs)`, in Ray's older form."""
         return (self.options(**options) if options else self).remote(*(args or ()), **(kwargs or {}))
+
+    def bind(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: see `no_graphs`."""
+        return no_graphs(self.__name__)
 
     def _export(self) -> None:
         """Called by the native `remote` once in each session."""

@@ -340,8 +340,9 @@ def test_options_of_methods_are_looked_at(ray: Any) -> None:
         ray.method()
     with pytest.raises(ValueError, match="no option 'num_return'"):
         ray.method(num_return=2)
-    with pytest.raises(NotImplementedError, match="graphs of calls"):
-        method.bind()
+    for bound in (method, Plain, ray.remote(len)):
+        with pytest.raises(NotImplementedError, match="graphs of calls"):
+            bound.bind()
     with pytest.raises(TypeError):
         method()
 
