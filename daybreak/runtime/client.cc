@@ -26,8 +26,8 @@ constexpr std::int64_t kSpinNs = 20'000;
 // One that we have just woken may have been put on this very CPU, which it cannot have while we spin.
 constexpr std::int64_t kSpinAfterWakeNs = 3'000;
 constexpr std::uint64_t kFreshBytes = 16ull << 20;  // from here on where a value lies is looked at before it is written
-constexpr std::int64_t kComingNs = 100'000;                 // how soon an actor is looked for again that is being made
-thread_local std::uint32_t woken_for = 0;  // entry + 1 of this thread's newest task, if it took a wake-up
+constexpr std::int64_t kComingNs = 100'000;         // how soon an actor is looked for again that is being made
+thread_local std::uint32_t woken_for = 0;           // entry + 1 of this thread's newest task, if it took a wake-up
 DAYBREAK_FIBER_LOCAL(woken_for);
 
 }  // namespace
