@@ -12,6 +12,7 @@ namespace daybreak::runtime {
 
 namespace {
 
+constexpr std::string_view kOwnNamespace = "_daybreak/";  // of actors of our own, which live by their handles alone
 constexpr std::string_view kGroupGone = "the actor died because its placement group was removed";
 
 }  // namespace
@@ -190,6 +191,7 @@ void Scheduler::end_actors_of(std::uint32_t dead, bool with_it) {
     if (actor.reserver != dead) continue;
     actor.reserver = kNone;
     if (!with_it || actor.detached != 0 || actor.status.load() == ActorStatus::kDead) continue;
+    if (std::string_view(actor.name).starts_with(kOwnNamespace)) continue;  // of all who have met there
     evicted_[slot] = fmt::format(
         "the actor {} died because the process that had created it has: lifetime=\"detached\" "
         "would keep it",
