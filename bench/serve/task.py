@@ -9,7 +9,7 @@ ROWS = [
         "higher",
         "POST of 8 doubles through one Python replica, wrk with 64 connections",
         must=12,
-        rounds=3,
+        rounds=5,
     ),
     Row(
         "noop_http_2",
@@ -19,16 +19,16 @@ ROWS = [
         rounds=3,
     ),
     Row(
-        "noop_http_cpu", "ms/1000", "lower", "CPU of all server processes for 1,000 of these requests", must=8, rounds=3
+        "noop_http_cpu", "ms/1000", "lower", "CPU of all server processes for 1,000 of these requests", must=8, rounds=5
     ),
-    Row("noop_http_p50_c1", "us", "lower", "median latency of one connection", must=3, rounds=3),
+    Row("noop_http_p50_c1", "us", "lower", "median latency of one connection", must=3, rounds=5),
     Row(
         "noop_native",
         "1/s",
         "higher",
         "a policy of 4 doubles in the server's process (theirs: no model at all)",
         must=15,
-        rounds=3,
+        rounds=5,
     ),
     Row(
         "slo_at_2x_overload",
