@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
         "daybreak.runtime.commands:summary", "How many tasks, actors or objects of each kind there are."
     ),
     "memory": Command("daybreak.runtime.commands:memory", "The largest objects of an engine, and who holds them."),
+    "ray": Command("daybreak.compat.commands:ray", "What of a Ray program is the same here, differs or is refused."),
     "runs": Command("daybreak.track.commands", "Look at what was recorded: list, show, diff, plot, export."),
     "track": Command("daybreak.track.root_commands", "Check, clean and measure what was recorded."),
     "serve": Command("daybreak.serve.commands", "Serve models under a deadline: start, deploy, list, roll back."),
