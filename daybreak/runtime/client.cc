@@ -75,8 +75,8 @@ std::int64_t Client::now_ns() {
 
 base::Status Client::set_value(std::uint32_t index, const Payload& payload) {
   const std::uint64_t size = payload.size();
-  // References behind it are written by place(), through the mapping. Pages of 2 MB are cleared fast enough.
-  if (size < kFreshBytes || !payload.refs.empty() || p_.segment().huge_pages()) {
+  // References behind it are written by place(), through the mapping.
+  if (size < kFreshBytes || !payload.refs.empty()) {
     DAYBREAK_ASSIGN(std::byte * at, p_.set_value(index, size, payload.refs, payload.codec, payload.deps));
     payload.write(at);
     return {};

@@ -4,7 +4,6 @@
 #include <linux/mount.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -67,7 +66,8 @@ base::Result<std::unique_ptr<Segment>> Segment::create(const SegmentOptions& opt
   const std::uint64_t control_bytes = control_bytes_for(capacity);
   DAYBREAK_ASSIGN(segment->own_control_fd_, os::create_memory("daybreak-control", control_bytes));
   segment->own_data_fd_ = open_huge_file(capacity);
-  if (!segment->own_data_fd_) {
+  segment->huge_pages_ = static_cast<bool>(segment->own_data_fd_);
+  if (!segment->huge_pages_) {
     DAYBREAK_ASSIGN(segment->own_data_fd_, os::create_memory("daybreak-data", capacity));
   }
   segment->control_fd_ = segment->own_control_fd_.get();
@@ -108,9 +108,6 @@ base::Status Segment::map(std::uint64_t control_bytes) {
   // Aligned to a huge page, so that the kernel can map whole ones.
   DAYBREAK_ASSIGN(data_memory_, os::map_shared(data_fd_, control_->data_capacity, {.align_bytes = kHugePage}));
   data_ = data_memory_.data();
-  // Of a tmpfs with 2 MB pages the kernel says so here.
-  struct stat found{};
-  huge_pages_ = fstat(data_fd_, &found) == 0 && static_cast<std::uint64_t>(found.st_blksize) >= kHugePage;
   return {};
 }
 

@@ -1,6 +1,8 @@
 // Large values that come to lie where nothing has been written before.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <cstring>
 #include <numeric>
 #include <string>
@@ -65,16 +67,21 @@ TEST_F(Fresh, memory_that_was_used_is_used_again) {
 }
 
 TEST_F(Fresh, one_that_cannot_be_written_leaves_nothing_taken) {
-  std::uint64_t word = 1;
-  Payload payload;
-  payload.pieces = {{&word, 8, 1}, {reinterpret_cast<const void*>(64), 20 * kMiB, 1}};  // no memory there
+  const auto all = numbers(20 * kMiB);
   const std::uint64_t used = process_.bytes_used(), before = committed();
-  const auto failed = client_.put(payload);
+  // No file may grow beyond what half of it needs.
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  const rlimit low{.rlim_cur = before + 10 * kMiB, .rlim_max = limit.rlim_max};
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+  const auto failed = put(3, all);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  std::signal(SIGXFSZ, handler);
   ASSERT_FALSE(failed);
   EXPECT_NE(failed.error().to_string().find("write the object store"), std::string::npos) << failed.error().to_string();
   EXPECT_EQ(process_.bytes_used(), used);
   EXPECT_EQ(committed(), before);
-  const auto all = numbers(20 * kMiB);
   expect_value(put(3, all).value(), 3, all);
 }
 

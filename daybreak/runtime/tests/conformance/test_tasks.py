@@ -226,6 +226,9 @@ def test_a_cancelled_task_is_a_task_cancelled_error(tmp_path: Any, eventually: A
         daybreak.get(running, timeout=30)
     holder = sleeping.remote(60)
     waiting = add.remote(holder)
+    daybreak.wait(
+        [waiting], timeout=1
+    )  # Ray 2.60 aborts the driver where a task is cancelled while its arguments are looked up
     daybreak.cancel(waiting)
     with pytest.raises(exceptions.TaskCancelledError):
         daybreak.get(waiting, timeout=30)
