@@ -214,7 +214,7 @@ std::vector<WorkerView> View::workers() const {
     const std::uint32_t running = proc.running.load(std::memory_order_relaxed);
     if (running != 0 && running <= kMaxObjects)
       view.task = Ref{running - 1, segment_->entry(running - 1).load().generation()};
-    found.push_back(std::move(view));
+    found.push_back(view);
   }
   return found;
 }

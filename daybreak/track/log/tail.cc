@@ -11,7 +11,7 @@ using base::fail;
 namespace {
 
 constexpr std::uint32_t kNoSeries = UINT32_MAX;
-constexpr int kLooks = 4;  // a copy of what is being written may be of two moments
+constexpr int kTailLooks = 4;  // a copy of what is being written may be of two moments
 
 // Reads parts of the file into `buffer`, which is where they then are.
 SegmentSource source_of(const FileHandle& file, std::vector<char>& buffer) {
@@ -41,7 +41,7 @@ base::Result<std::shared_ptr<TailFile>> TailFile::open(const std::string& direct
     const Tail tail = lives ? Tail::kLive : header->boot_id == boot ? Tail::kKilled : Tail::kPowerLost;
     DAYBREAK_TRY(made->scan(size_bytes, tail));
     // Damage is what is still there when one looks again.
-    if (lives && !made->problems_.empty() && look < kLooks) continue;
+    if (lives && !made->problems_.empty() && look < kTailLooks) continue;
     if (!keep_open) DAYBREAK_TRY(made->group());
     return made;
   }
