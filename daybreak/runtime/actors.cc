@@ -13,6 +13,7 @@ namespace daybreak::runtime {
 namespace {
 
 constexpr std::string_view kOwnNamespace = "_daybreak/";  // of actors of our own, which live by their handles alone
+constexpr char kComesBack[] = "; the actor is being restarted";  // Python's ActorUnavailableError, by these words
 constexpr std::string_view kGroupGone = "the actor died because its placement group was removed";
 
 }  // namespace
@@ -96,7 +97,7 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   std::uint32_t terminate = actor.terminate.load();
   bool constructor_failed = creation.error == ErrorKind::kUser;
   bool may_restart = actor.max_restarts < 0 || actor.restarts < actor.max_restarts;
-  bool left = exit.status == 0;  // exit_actor(), or the last handle is gone
+  bool left = exit.status == 0 && terminate == 1;  // exit_actor(), or the last handle is gone
   bool restart = may_restart && !left && !constructor_failed && terminate != 1 && terminate != 2;
   std::string note = death_note(exit, fmt::format("the process of actor {}", actor.class_name));
   if (auto evicted = evicted_.extract(slot))
@@ -119,7 +120,7 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
     } else if (e.load().has(State::kCancelled)) {
       client_.cancel_claimed(index);
     } else {
-      client_.fail(index, ErrorKind::kActorDied, note);
+      client_.fail(index, ErrorKind::kActorDied, restart ? note + kComesBack : note);
     }
   }
   if (!restart) {

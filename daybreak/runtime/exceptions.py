@@ -536,6 +536,8 @@ def _from_object(kind: int, payload: Any) -> BaseException:
         _ErrorKind.GROUP_REMOVED: TaskPlacementGroupRemoved,
         _ErrorKind.ENVIRONMENT: RuntimeEnvSetupError,
     }
+    if kind == _ErrorKind.ACTOR_DIED and payload.endswith("is being restarted"):
+        return ActorUnavailableError(payload)
     if kind == _ErrorKind.ACTOR_DIED and "can never run" in payload:
         return ActorUnschedulableError(payload)
     if kind == _ErrorKind.ACTOR_DIED and "placement group was removed" in payload:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-__all__ = ["assign_gpus", "main", "prepare_class", "retry_on", "special_method", "start_thread"]
+__all__ = ["assign_gpus", "die_of_exit", "main", "prepare_class", "retry_on", "special_method", "start_thread"]
 
 
 def main() -> None:
@@ -98,6 +98,16 @@ def _flush() -> None:
             stream.flush()
         except Exception:
             pass
+
+
+def die_of_exit(code: int, text: str) -> None:
+    """The actor's method raised SystemExit with a code that is not 0."""
+    try:
+        print(f"a method of the actor raised SystemExit({text}): its process ends", file=sys.stderr)
+    except Exception:
+        pass
+    _flush()
+    os._exit(code)
 
 
 def _reseed() -> None:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 namespace daybreak::runtime {
 
@@ -78,7 +79,12 @@ bool WorkerLoop::take(std::uint32_t list, std::size_t group) {
     if (actor_ != kNone && s.has(State::kCancelled) && !claim({i, s.generation()})) continue;
     const std::size_t to = groups_.size() > 1 && e.number < groups_.size() ? e.number : 0;
     others = others || to != group;
-    groups_[to].push_back({{i, s.generation()}, e.part.submitter});
+    // One that is tried again goes before those that were called after it: they may wait for what it gives.
+    std::deque<Call>& calls = groups_[to];
+    const std::uint64_t sequence = actor_ == kNone ? 0 : e.part.call_sequence;
+    auto at = calls.end();
+    while (at != calls.begin() && sequence < std::prev(at)->sequence) --at;
+    calls.insert(at, {{i, s.generation()}, e.part.submitter, sequence});
   }
   return others;
 }

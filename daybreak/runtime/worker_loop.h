@@ -45,6 +45,7 @@ class WorkerLoop {
   struct Call {
     Ref ref;
     std::uint16_t submitter;
+    std::uint64_t sequence;  // of an actor's calls
   };
   Next poll_worker(std::uint32_t& index);
   Next poll_actor(std::uint32_t* index, std::size_t group);

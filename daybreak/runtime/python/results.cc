@@ -1,5 +1,6 @@
 // What a call leaves: its results, or the error that stands in their place.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "daybreak/runtime/python/worker.h"
 
@@ -83,8 +84,12 @@ bool should_retry(Client& client, std::uint32_t index, const Function* function,
   return retry_on && (retry_on.get() == Py_None || PyErr_ExceptionMatches(retry_on.get()));
 }
 
-// repr() of the code of the pending SystemExit, which is cleared.
-std::string exit_code_text() {
+// How a pending SystemExit, which is cleared, would end a program: its exit code, and repr() of what it was given.
+struct ExitCode {
+  int code = 0;
+  std::string text;
+};
+ExitCode take_exit_code() {
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
   PyErr_NormalizeException(&type, &value, &trace);
@@ -92,20 +97,31 @@ std::string exit_code_text() {
   Owned code(PyObject_GetAttrString(value, "code"));
   Owned text(code ? PyObject_Repr(code.get()) : nullptr);
   const char* utf8 = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
-  std::string result = utf8 == nullptr ? "" : std::string(utf8).substr(0, 200);
+  ExitCode result{.code = 1, .text = utf8 == nullptr ? "" : std::string(utf8).substr(0, 200)};
+  if (!code || code.get() == Py_None)
+    result.code = 0;
+  else if (PyLong_Check(code.get()))
+    result.code = static_cast<int>(PyLong_AsUnsignedLongMask(code.get()) & 0xff);
   PyErr_Clear();
   return result;
 }
 
-// SystemExit is set.
+// SystemExit is set. An actor that ends with another code than 0 has failed: its process ends at once, with the call in
+// hand, which is tried again, and the actor restarted, as after any death.
 void end_by_exit(Client& client, std::uint32_t index, bool actor_call) {
-  const std::string code = exit_code_text();
+  const ExitCode exit = take_exit_code();
   if (!actor_call)
     return client.fail(
         index, ErrorKind::kWorkerCrashed,
         fmt::format("the task raised SystemExit({}): a task ends by returning (the worker was kept); raise "
                     "another exception to report a failure",
-                    code));
+                    exit.text));
+  if (exit.code != 0) {
+    PyObject* die = python_object("worker", "die_of_exit");
+    Owned died(die == nullptr ? nullptr : PyObject_CallFunction(die, "is", exit.code, exit.text.c_str()));
+    PyErr_Clear();
+    _exit(exit.code);
+  }
   // The scheduler must know that it is over before the caller does: a call that follows must not wait.
   state().loop->leave();
   std::uint32_t none = 0;

@@ -261,7 +261,7 @@ def test_killed_actor_restarts_up_to_max_restarts(ray: Any) -> None:
     counter = Counter.options(max_restarts=2).remote(10)
     for _ in range(2):
         assert ray.get(counter.add.remote(), timeout=10) == 11
-        with pytest.raises(ex.ActorDiedError, match="exit code 7"):
+        with pytest.raises(ex.ActorUnavailableError, match="exit code 7"):
             ray.get(counter.die.remote(), timeout=10)
     assert ray.get(counter.add.remote(), timeout=10) == 11
     os.kill(ray.get(counter.pid.remote()), 9)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from daybreak import exceptions
 from daybreak.runtime.tests.conftest import ended, eventually
 
 
@@ -359,3 +360,92 @@ def test_ids_of_references_are_those_of_their_tasks(ray: Any) -> None:
     assert first.job_id().hex() == job
     assert not first.is_nil() and ray.ObjectRef.nil().is_nil() and ray.ObjectRef.nil() == ray.ObjectRef.nil()
     assert len(first.task_id().binary()) == 24 and first.task_id().job_id() == first.job_id()
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(1)", "sys.exit('why')", "os._exit(0)", "os._exit(3)"])
+@pytest.mark.parametrize("kind", ["plain", "coroutine", "threaded"])
+def test_an_actor_that_ends_otherwise_than_by_leaving_is_restarted_and_its_call_tried_again(
+    ray: Any, kind: str, ending: str, tmp_path: Any
+) -> None:
+    path = str(tmp_path / "tries")
+
+    def once() -> int:
+        import os
+        import sys  # noqa: F401 - in `ending`
+
+        with open(path, "a") as f:
+            f.write("x")
+        if os.path.getsize(path) == 1:
+            exec(ending)
+        return os.path.getsize(path)
+
+    class Plain:
+        def call(self) -> int:
+            return once()
+
+    class Coroutine:
+        async def call(self) -> int:
+            return once()
+
+    cls = ray.remote(max_restarts=1, max_task_retries=1)(Coroutine if kind == "coroutine" else Plain)
+    actor = cls.options(max_concurrency=2).remote() if kind == "threaded" else cls.remote()
+    assert ray.get(actor.call.remote(), timeout=60) == 2
+
+
+def test_a_call_that_is_not_tried_again_says_that_its_actor_comes_back(ray: Any) -> None:
+    @ray.remote(max_restarts=1)
+    class Ends:
+        def end(self, code: int) -> None:
+            import sys
+
+            sys.exit(code)
+
+        def hello(self) -> str:
+            return "hello"
+
+    ends = Ends.remote()
+    with pytest.raises(exceptions.ActorUnavailableError, match="is being restarted"):
+        ray.get(ends.end.remote(1), timeout=60)
+    assert ray.get(ends.hello.remote(), timeout=60) == "hello"
+    with pytest.raises(exceptions.ActorDiedError):
+        ray.get(ends.end.remote(2), timeout=60)
+    leaves = Ends.remote()
+    with pytest.raises(exceptions.ActorDiedError, match="has left"):
+        ray.get(leaves.end.remote(0), timeout=60)
+
+
+def test_a_call_that_is_tried_again_goes_before_those_that_wait_for_its_result(ray: Any) -> None:
+    @ray.remote
+    class Actor:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        @ray.method(max_task_retries=1, retry_exceptions=True)
+        def one(self, gate: Any) -> int:
+            self.calls += 1
+            if self.calls == 1:
+                ray.get(gate.wait.remote())
+                raise ValueError("once")
+            return 1
+
+        def two(self, one: int) -> int:
+            return one + 1
+
+    @ray.remote(max_concurrency=2)
+    class Gate:
+        def __init__(self) -> None:
+            import threading
+
+            self.event = threading.Event()
+
+        def wait(self) -> None:
+            self.event.wait(30)
+
+        def open(self) -> None:
+            self.event.set()
+
+    gate, actor = Gate.remote(), Actor.remote()
+    one = actor.one.remote(gate)
+    two = actor.two.remote(one)
+    ray.get(gate.open.remote())
+    assert ray.get(two, timeout=30) == 2
