@@ -232,9 +232,9 @@ def _with_ray_methods(ray: Any, cls: type) -> type:
     """Options that `daybreak.method` gave a method are where Ray looks for them."""
     for base in cls.__mro__:
         for member in list(vars(base).values()):
-            num_returns = getattr(member, "__daybreak_num_returns__", None)
-            if num_returns is not None:
-                ray.method(num_returns=num_returns)(member)
+            options = _options(ray, getattr(member, "__daybreak_method__", {}))
+            if options:
+                ray.method(**options)(member)
     return cls
 
 

