@@ -12,9 +12,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["asyncio_future_of", "await_ref", "call_when_done", "future_of"]
+__all__ = ["asyncio_future_of", "await_ref", "call_when_done", "future_of", "ring"]
 
 _IDLE_S = 1.0  # then the thread ends: a new one costs 50 us
+
+
+def ring(bell: ObjectRef | None) -> None:
+    """Ends the wait of a thread that waits for this reserved reference with others."""
+    if bell is not None:
+        try:
+            _native._abandon(bell)
+        except Exception:  # of a runtime that has been shut down meanwhile: the wait has ended
+            pass
 
 
 class _Waiter:
@@ -50,11 +59,7 @@ class _Waiter:
     def _ring(self) -> None:
         self._more.notify()
         bell, self._bell = self._bell, None
-        if bell is not None:
-            try:
-                _native._abandon(bell)
-            except Exception:  # of a runtime that has been shut down meanwhile: the wait has ended
-                pass
+        ring(bell)
 
     def _run(self) -> None:
         while True:

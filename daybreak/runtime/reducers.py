@@ -43,7 +43,6 @@ def reducer_of(kind: type) -> Reducer | None:
         pass
     if len(_known) >= _MAX_KNOWN:
         _known.clear()
-        _known.update(_registered)
     found = _known[kind] = _find(kind)
     return found
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "daybreak/runtime/python/calls.h"
 #include "daybreak/runtime/python/worker.h"
 
 namespace daybreak::runtime::python {
@@ -162,11 +163,6 @@ PyObject* wait_for_bell(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
   Py_RETURN_NONE;
 }
 
-template <typename F>
-PyCFunction with_fastcall(F f) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
-}
-
 }  // namespace
 
 PyObject* cancelled_error() {
@@ -213,9 +209,9 @@ void warn_if_on_loop(const char* verb) {
 }
 
 bool init_coroutines(PyObject* module) {
-  static PyMethodDef functions[] = {{"_take_call", with_fastcall(take_call), METH_FASTCALL, nullptr},
-                                    {"_finish_call", with_fastcall(finish_call), METH_FASTCALL, nullptr},
-                                    {"_fail_call", with_fastcall(fail_call), METH_FASTCALL, nullptr},
+  static PyMethodDef functions[] = {{"_take_call", fastcall(take_call), METH_FASTCALL, nullptr},
+                                    {"_finish_call", fastcall(finish_call), METH_FASTCALL, nullptr},
+                                    {"_fail_call", fastcall(fail_call), METH_FASTCALL, nullptr},
                                     {"_cancellations", cancellations, METH_NOARGS, nullptr},
                                     {"_is_cancelled", is_cancelled, METH_O, nullptr},
                                     {"_enter_loop", enter_loop, METH_O, nullptr},
@@ -223,7 +219,7 @@ bool init_coroutines(PyObject* module) {
                                     {"_leave", leave, METH_NOARGS, nullptr},
                                     {"_bell", bell, METH_NOARGS, nullptr},
                                     {"_ring_bell", ring_bell, METH_NOARGS, nullptr},
-                                    {"_wait_for_bell", with_fastcall(wait_for_bell), METH_FASTCALL, nullptr},
+                                    {"_wait_for_bell", fastcall(wait_for_bell), METH_FASTCALL, nullptr},
                                     {nullptr, nullptr, 0, nullptr}};
   return PyModule_AddFunctions(module, functions) == 0 && init_generators(module);
 }

@@ -15,6 +15,7 @@ from collections import deque
 from daybreak._core import runtime as _native
 from daybreak.runtime import engine as _engine
 from daybreak.runtime import exceptions, get, init, is_initialized, kill, put, remote, wait
+from daybreak.runtime.futures import ring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -206,11 +207,7 @@ class Workers:
         with self._lock:
             self._news = True
             bell, self._bell = self._bell, None
-        if bell is not None:
-            try:
-                _native._abandon(bell)
-            except Exception:  # of a runtime that has been shut down meanwhile: the wait has ended
-                pass
+        ring(bell)
 
     @property
     def stopped(self) -> Callable[[], BaseException] | None:
