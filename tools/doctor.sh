@@ -95,7 +95,7 @@ doctor() {
   doctor_program node "for the page's tests and lint; apt-get install ${APT_NODE[*]}" node npm
   doctor_program chromium "for the page's tests; apt-get install ${APT_BROWSER[*]}" chromium
   doctor_packages lint optional "./dev lint and ./dev fmt" "${APT_LINT[@]}"
-  doctor_packages fuzz optional "./dev test --fuzz" "${APT_FUZZ[@]}"
+  doctor_packages clang optional "./dev test --sanitize, --fuzz" "${APT_CLANG[@]}"
   doctor_machine
   return $doctor_missing
 }

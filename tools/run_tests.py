@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,8 +27,10 @@ PROGRAM_TIMEOUT_S = 1800
 CORES = len(os.sched_getaffinity(0))
 # Rooms whose Python tests neither use all cores nor hold anything against a clock.
 SIDE_BY_SIDE = ("base", "cli", "crypto", "grant", "net", "store", "tensor", "track")
+SYMBOLIZER = shutil.which("addr2line") or ""  # binutils', which comes with gcc
 SANITIZER_OPTIONS = {
-    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1",
+    "ASAN_OPTIONS": f"external_symbolizer_path={SYMBOLIZER}:detect_stack_use_after_return=1:strict_string_checks=1:"
+    "check_initialization_order=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "TSAN_OPTIONS": "second_deadlock_stack=1:halt_on_error=1",
 }

@@ -59,10 +59,11 @@ TEST(Mutex, waiting_ends_at_its_timeout) {
 TEST(Mutex, try_lock_fails_while_another_holds_it) {
   Mutex mutex;
   mutex.lock();
-  bool got = true;
+  bool got = false;
   std::thread([&mutex, &got] {
-    got = mutex.try_lock();
-    if (got) mutex.unlock();
+    if (!mutex.try_lock()) return;
+    got = true;
+    mutex.unlock();
   }).join();
   EXPECT_FALSE(got);
   mutex.unlock();

@@ -136,8 +136,8 @@ TEST_F(GateTest, a_signed_request_with_a_proof_seen_before_allocates_nothing) {
 }
 
 TEST_F(GateTest, lives_until_its_last_reference_and_is_for_all_threads) {
-  std::vector<std::jthread> threads;
   const auto asked = request();
+  std::vector<std::jthread> threads;  // they end before what they ask does
   for (int i = 0; i < 4; ++i) {
     gate->retain(gate->context);
     threads.emplace_back([this, &asked] {

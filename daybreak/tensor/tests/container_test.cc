@@ -257,8 +257,7 @@ TEST(ContainerReader, refuses_wrong_contents_behind_a_right_checksum) {
       R"("x":{"dtype":"F64","shape":[9223372036854775807],"data_offsets":[0,2]})",
       R"("":{"dtype":"U8","shape":[2],"data_offsets":[0,2]})",
       R"("x":7)",
-      R"("x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]})"
-      ",",  // no JSON
+      R"("x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)",  // no JSON
   };
   for (const char* tensors : cases) {
     const auto read = Container::parse(sealed(with_tensors(tensors), "ab"));
