@@ -13,7 +13,7 @@
 #include "daybreak/base/failpoint.h"
 #include "daybreak/base/machine.h"
 #include "daybreak/runtime/native.h"
-#include "daybreak/runtime/python/common.h"
+#include "daybreak/runtime/python/calls.h"
 
 namespace nb = nanobind;
 
@@ -472,6 +472,9 @@ void bind_runtime(nb::module_& m) {
   m.def("_processes", processes);
   m.def("_door", door);
   m.def("_contention", contention);
+  m.def(
+      "_say_stalled_after", [](double seconds) { stalled_after_ns = static_cast<std::int64_t>(seconds * 1e9); },
+      nb::arg("seconds"));
   m.def("_machine", [] {
     const daybreak::base::Machine machine = daybreak::base::this_machine();
     return nb::make_tuple(machine.cores, machine.memory_bytes, machine.memory_limit_file);

@@ -7,7 +7,11 @@
 
 namespace daybreak::runtime::python {
 
+std::int64_t stalled_after_ns = 10'000'000'000;
+
 namespace {
+
+constexpr Py_ssize_t kReferencesSaid = 5;
 
 // The refs of a finished submission as what .remote() returns: None, one ObjectRef, or a list.
 PyObject* wrap_results(const std::vector<Ref>& results) {
@@ -132,19 +136,40 @@ bool deadline_of(PyObject* timeout, std::int64_t& deadline) {
   return true;
 }
 
+// What the wait is for, for people (stalled.py); true: it was said, or must not be. What goes wrong in that is not the
+// program's: it is written as an error that nobody could catch.
+bool say_what_for(Client& client, std::span<const Ref> refs, const char* verb) {
+  Owned waited(PyList_New(0));
+  for (std::size_t i = 0; waited && i < refs.size() && PyList_GET_SIZE(waited.get()) < kReferencesSaid; ++i) {
+    if (client.process().done(refs[i])) continue;
+    Owned id(PyUnicode_FromString(fmt::format("{:08x}{:08x}", refs[i].generation, refs[i].index).c_str()));
+    if (!id || PyList_Append(waited.get(), id.get()) != 0) break;
+  }
+  PyObject* say = PyErr_Occurred() == nullptr ? python_object("stalled", "say") : nullptr;
+  Owned said(say == nullptr
+                 ? nullptr
+                 : PyObject_CallFunction(say, "sdO", verb, static_cast<double>(stalled_after_ns) / 1e9, waited.get()));
+  if (said) return said.get() == Py_True;
+  PyErr_WriteUnraisable(nullptr);
+  return true;
+}
+
 // Waits without the GIL; Python's signal handlers run in between. False: exception set, kTimeout included as
 // `timed_out`.
 bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::int64_t deadline, bool& timed_out,
            const char* verb) {
   timed_out = false;
   if (state().current_call != nullptr && (deadline < 0 || deadline > Client::now_ns())) warn_if_on_loop(verb);
+  std::int64_t say_at =
+      state().is_worker ? -1 : Client::now_ns() + stalled_after_ns;  // the driver speaks for its tasks
   for (;;) {
     WaitResult result;
     bool stopping;
     const std::uint32_t seen = client.process().bell();
     if (PyErr_CheckSignals() != 0) return false;
     ++state().waiting;
-    Py_BEGIN_ALLOW_THREADS result = client.wait(refs, count, deadline, seen);
+    const bool says = say_at >= 0 && (deadline < 0 || say_at < deadline);
+    Py_BEGIN_ALLOW_THREADS result = client.wait(refs, count, says ? say_at : deadline, seen);
     stopping = client.process().control().stopping.load() != 0;
     --state().waiting;
     Py_END_ALLOW_THREADS if (PyErr_CheckSignals() != 0) return false;
@@ -153,6 +178,10 @@ bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::in
       return false;
     }
     if (result == WaitResult::kInterrupted) continue;
+    if (result == WaitResult::kTimeout && says) {
+      say_at = say_what_for(client, refs, verb) ? -1 : Client::now_ns() + stalled_after_ns;
+      continue;
+    }
     timed_out = result == WaitResult::kTimeout;
     return true;
   }

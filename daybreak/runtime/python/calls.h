@@ -10,6 +10,9 @@ PyCFunction fastcall(F f) {
   return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
 }
 
+// After this time a driver's get or wait says what it waits for. Tests change it.
+extern std::int64_t stalled_after_ns;
+
 // num_returns as options.py checks it: a number, or what stands for a stream or a list of references.
 void set_num_returns(TaskSpec& spec, int num_returns);
 // What .remote() returns: None, an ObjectRef, a list of them, an ObjectRefGenerator; null with an exception set.
