@@ -144,6 +144,7 @@ def run(suite: Suite, whole: bool, options: list[str]) -> Outcome:
         }
         command = [
             python,
+            "-P",  # their folder may have a module of the library's name
             "-m",
             "pytest",
             "-p",

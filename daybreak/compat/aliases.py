@@ -36,6 +36,8 @@ class _Alias(ModuleType):
             return getattr(importlib.import_module(module), attribute)
         if full in aliases.modules or aliases.room_of(full) is not None:
             return importlib.import_module(full)
+        if full in aliases.expected:
+            return Absent(full, aliases.why_not(full))
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         room = aliases.room_of(self.__name__)
@@ -75,8 +77,9 @@ class Absent:
     RuntimeError: Daybreak has no ray._private.x
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, why_not: str = "") -> None:
         self.__name__ = name
+        self._why_not = why_not or f"Daybreak has no {name}"
 
     def __getattr__(self, name: str) -> Absent:
         if name.startswith("__"):
@@ -84,7 +87,7 @@ class Absent:
         return Absent(f"{self.__name__}.{name}")
 
     def __call__(self, *args: object, **kwargs: object) -> object:
-        raise RuntimeError(f"Daybreak has no {self.__name__}")
+        raise RuntimeError(self._why_not)
 
     def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
         return ()
@@ -97,7 +100,8 @@ class Aliases(MetaPathFinder, Loader):
     """The names of one package.
 
     names: "package.module.name" -> "daybreak.module:name". Modules are what names are in. refused: a name, or a module with all
-    below it, and what to do instead. rooms: a module -> one of ours that has the same names and modules below it.
+    below it, and what to do instead. rooms: a module -> one of ours that has the same names and modules below it. expected: a
+    refused name -> a library that imports it with its own modules, and may never use it: where that library is, it is Absent.
     """
 
     lenient = False  # in a worker: see Absent
@@ -106,13 +110,19 @@ class Aliases(MetaPathFinder, Loader):
     )  # in a worker: modules of which some names are here, and the others are Absent
 
     def __init__(
-        self, package: str, names: Mapping[str, str], refused: Mapping[str, str], rooms: Mapping[str, str] | None = None
+        self,
+        package: str,
+        names: Mapping[str, str],
+        refused: Mapping[str, str],
+        rooms: Mapping[str, str] | None = None,
+        expected: Mapping[str, str] | None = None,
     ) -> None:
         self.package = package
         self.table = f"{__package__}.{package}"  # the module with `install` and `uninstall` of this
         self.names = dict(names)
         self.refused = dict(refused)
         self.rooms = dict(rooms or {})
+        self.expected = dict(expected or {})
         self.modules = {package}
         for name in [*names, *refused, *(f"{room}." for room in self.rooms)]:
             while (name := name.rpartition(".")[0]) != package:
@@ -181,8 +191,9 @@ class Aliases(MetaPathFinder, Loader):
         """In a worker: names of the package's private modules. The program's own process may have stand-ins for those."""
         self.names.update(names)
         modules = {name.rpartition(".")[0] for name in names}
-        modules |= {module.rpartition(".")[0] for module in modules} - self.modules
-        self.private |= modules
+        modules |= {module.rpartition(".")[0] for module in modules} - {self.package}
+        below = tuple(f"{module}." for module in modules)
+        self.private |= modules | {module for module in self.modules if module.startswith(below)}
         self.modules |= modules
 
     # What `import` calls.
@@ -193,6 +204,8 @@ class Aliases(MetaPathFinder, Loader):
         if not name.startswith(f"{self.package}.") and name != self.package:
             return None
         if name in self.modules or (self.room_of(name) is not None and not self.is_refused(name)):
+            return ModuleSpec(name, self, is_package=True)
+        if any(full.startswith(f"{name}.") and library in sys.modules for full, library in self.expected.items()):
             return ModuleSpec(name, self, is_package=True)
         if not self.is_refused(name):
             for finder in sys.meta_path:  # somebody else's may know it

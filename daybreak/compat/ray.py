@@ -71,6 +71,7 @@ ALIASES = Aliases(
         "ray.runtime_env.RuntimeEnvConfig": "daybreak.runtime.env:RuntimeEnvConfig",
         "ray.types.ObjectRef": "daybreak:ObjectRef",
         "ray.util.get_node_ip_address": "daybreak.runtime.session:get_node_ip_address",
+        "ray._private.services.get_node_ip_address": "daybreak.runtime.session:get_node_ip_address",
         "ray.util.list_named_actors": "daybreak.runtime.state:list_named_actors",
         "ray.util.serialization.deregister_serializer": "daybreak.runtime.util.serialization:deregister_serializer",
         "ray.util.serialization.register_serializer": "daybreak.runtime.util.serialization:register_serializer",
@@ -92,6 +93,7 @@ ALIASES = Aliases(
         "ray.workflow": "keep what must survive with daybreak.track",
     },
     rooms={"ray.util": "daybreak.runtime.util", "ray.experimental.shuffle": "daybreak.runtime.util.shuffle"},
+    expected={"ray.data.from_pandas_refs": "modin"},
 )
 
 

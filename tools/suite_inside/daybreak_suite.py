@@ -8,12 +8,19 @@ import os
 import pytest
 
 
-def pytest_configure(config):
+def loaded():
     """The suite's file under a name of ours: its own may be that of the package that it tests."""
     spec = importlib.util.spec_from_file_location("_daybreak_suite_plugin", os.environ["DAYBREAK_SUITE"])
     plugin = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(plugin)
-    config.pluginmanager.register(plugin, "_daybreak_suite_plugin")
+    return plugin
+
+
+_plugin = loaded()  # now: their conftest.py, which comes before pytest_configure, is to find Daybreak
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(_plugin, "_daybreak_suite_plugin")
 
 
 def chosen(name, sample):

@@ -10,7 +10,7 @@ import pytest
 from daybreak.util.joblib.ray_backend import RayBackend
 
 PACKAGE = "joblib"
-TESTS = ["-c", "/dev/null", "--rootdir=.", "test/test_parallel.py"]
+TESTS = ["-c", "/dev/null", "--rootdir=.", "--confcutdir=.", "test/test_parallel.py"]
 SAMPLE = 12
 
 
