@@ -44,6 +44,7 @@ __all__ = [
 Array = npt.NDArray[Any]
 _KIND = "track.kind"  # in a container's metadata, so that a dict and the file that holds the same tensors differ
 _TURNED = "track.bigendian"  # the arrays, as JSON, whose numbers were in the other byte order than the file's
+_ORDER = "track.order"  # of a dict that was not in the order of its names: for each array its name's place in that
 _SAFETENSORS = {
     "BOOL": "|b1", "U8": "|u1", "I8": "|i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4",
     "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8", "BF16": "<u2",
@@ -189,6 +190,8 @@ class Store:
         if isinstance(value, os.PathLike):
             return Stored(*self._native.put_file(paths.given(value), "file", name, "", parent, sniff))
         if isinstance(value, bytes | bytearray | memoryview):
+            if isinstance(value, memoryview) and not value.c_contiguous:
+                value = value.tobytes()
             view = np.frombuffer(value, np.uint8)
             return Stored(*self._native.put_bytes(view, "bytes", name, "", parent, sniff))
         if kind == "bytes":
@@ -212,6 +215,9 @@ class Store:
         about = {_KIND: kind} | ({"track.table": meta} if meta else {})
         if kind != "table" and (turned := [key for key, value in arrays.items() if _is_turned(value)]):
             about[_TURNED] = json.dumps(sorted(turned))
+        if kind == "dict" and list(arrays) != (names := sorted(arrays)):
+            places = {key: place for place, key in enumerate(names)}
+            about[_ORDER] = json.dumps([places[key] for key in arrays], separators=(",", ":"))
         data = np.frombuffer(tensor.dumps(arrays, about), np.uint8)
         return Stored(*self._native.put_bytes(data, kind, name, meta, parent, True))
 
@@ -233,6 +239,9 @@ class Store:
             turned = json.loads(container.metadata.get(_TURNED, "[]"))
             arrays = {name: container[name] for name in container}
             arrays |= {name: arrays[name].astype(arrays[name].dtype.newbyteorder(">")) for name in turned}
+            if order := json.loads(container.metadata.get(_ORDER, "[]")):
+                names = sorted(arrays)
+                arrays = {names[place]: arrays[names[place]] for place in order}
             return arrays["array"] if info["kind"] == "array" else arrays
         return tables.from_arrays(container, json.loads(info["meta"]))
 
