@@ -178,8 +178,10 @@ def redact(name: str, value: Any) -> Any:
         return {key: redact(str(key), item) for key, item in value.items()}
     if isinstance(value, str):
         return redact_text(value)
+    if isinstance(value, tuple) and (fields := getattr(value, "_fields", None)):  # a NamedTuple: its fields have names
+        return [redact(str(field), item) for field, item in zip(fields, value, strict=False)]
     if isinstance(value, (list, tuple)):
-        return type(value)(redact("", item) for item in value) if type(value) in (list, tuple) else value
+        return [redact("", item) for item in value]
     return value
 
 

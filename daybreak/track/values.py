@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
 from daybreak.base import numbers
@@ -18,6 +19,8 @@ def metric(name: str, value: Any) -> float | None:
     >>> metric("loss", np.array([[0.5]])), metric("loss", np.arange(2)), metric("note", "text")
     (0.5, None, None)
     """
+    if isinstance(value, enum.Enum):  # its value counts
+        return metric(name, value.value)
     if value is None or isinstance(value, (str, bytes, bytearray, memoryview, list, tuple, set, frozenset, dict)):
         return None
     if hasattr(value, "as_py"):  # an Arrow scalar
@@ -25,12 +28,10 @@ def metric(name: str, value: Any) -> float | None:
     if hasattr(value, "dtype") and hasattr(value, "tolist"):
         kind = getattr(value.dtype, "kind", "?")
         size = value.numel() if callable(getattr(value, "numel", None)) else getattr(value, "size", 1)
-        if size != 1 or kind in "SUMmV" or isinstance(value.item(), str):
+        if size != 1 or kind in "SUMmV" or (kind == "O" and isinstance(value.item(), str)):
             return None
         return numbers.real(value, name)
     kind_of = type(value)
     if isinstance(value, complex) or hasattr(kind_of, "__float__") or hasattr(kind_of, "__index__"):
         return numbers.real(value, name)
-    if hasattr(kind_of, "value") and hasattr(kind_of, "name"):  # an enum: its value counts
-        return metric(name, value.value)
     return None

@@ -6,12 +6,14 @@ import atexit
 import builtins
 import contextlib
 import datetime
+import enum
 import json
 import os
 import sys
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
+from numbers import Number
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -88,36 +90,56 @@ def _unchanged(known: Mapping[str, str], texts: Mapping[str, str]) -> None:
 
 
 def _json(name: str, value: object) -> str:
+    what = f"parameter {name!r}"
+
     def plain(other: object) -> object:
         if (
             hasattr(other, "dtype") and hasattr(other, "tolist") or hasattr(other, "as_py")
         ):  # of numpy, torch, Arrow, ...
-            return numbers.plain(other, f"parameter {name!r}", nan=True, wide=True)
+            return numbers.plain(other, what, nan=True, wide=True)
+        if isinstance(other, Number):  # a Decimal, a Fraction: a number where JSON has the very one
+            with contextlib.suppress(ValueError):
+                return numbers.plain(other, what, nan=True, wide=True)
         return redact_text(str(other))
 
     try:
-        _check_keys(value, f"parameter {name!r}", 0)
-        return json.dumps(redact(name, value), default=plain, separators=(",", ":"), sort_keys=isinstance(value, dict))
+        kept = _with_text_keys(redact(name, value), what, 0)
+        return json.dumps(kept, default=plain, separators=(",", ":"), sort_keys=isinstance(value, dict))
     except errors.InvalidArgumentError:
         raise
     except (TypeError, ValueError, RecursionError) as error:
         raise errors.InvalidArgumentError(f"parameter {name!r}: {error}") from None
 
 
-def _check_keys(value: object, what: str, depth: int) -> None:
-    """Of two keys that are one in JSON (1 and "1") a value would be lost."""
+def _with_text_keys(value: object, what: str, depth: int) -> object:
+    """The same with keys as JSON has them. Of two that are one there (1 and "1") a value would be lost."""
     if depth > 100:
         raise errors.InvalidArgumentError(f"{what} is nested more than 100 deep, or holds itself")
     if isinstance(value, Mapping):
-        texts = [key if isinstance(key, str) else json.dumps(key) for key in value if not isinstance(key, tuple)]
-        if len(set(texts)) < len(texts):
-            double = next(text for text in texts if texts.count(text) > 1)
-            raise errors.InvalidArgumentError(f"{what} has two keys that are {double!r} in JSON: rename one")
-        for item in value.values():
-            _check_keys(item, what, depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _check_keys(item, what, depth + 1)
+        kept: dict[str, object] = {}
+        for key, item in value.items():
+            text = _text_key(key, what)
+            if text in kept:
+                raise errors.InvalidArgumentError(f"{what} has two keys that are {text!r} in JSON: rename one")
+            kept[text] = _with_text_keys(item, what, depth + 1)
+        return kept
+    if isinstance(value, (list, tuple)):
+        return [_with_text_keys(item, what, depth + 1) for item in value]
+    return value
+
+
+def _text_key(key: Any, what: str) -> str:
+    if isinstance(key, enum.Enum):
+        key = key.value
+    if hasattr(key, "dtype") and hasattr(key, "tolist"):
+        key = numbers.plain(key, f"a key of {what}", nan=True, wide=True)
+    if isinstance(key, str):
+        return str.__str__(key)
+    if key is None or isinstance(key, (bool, int, float)):
+        return json.dumps(key)
+    raise errors.InvalidArgumentError(
+        f"{what} has the key {key!r} (a {type(key).__name__}): keys are text or numbers in JSON: give str(...) of it"
+    )
 
 
 def _param_texts(values: object) -> dict[str, str]:
