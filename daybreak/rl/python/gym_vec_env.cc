@@ -88,6 +88,8 @@ GymVecEnv::PySpace GymVecEnv::space_of(nb::handle space, const char* role) {
     throw nb::value_error(fmt::format("the {} space {} has no components", role, text_of(space)).c_str());
   }
   result.shape = space.attr("shape");
+  const auto shape = nb::cast<std::vector<std::int64_t>>(result.shape);
+  if (shape.size() != 1) result.space.shape = shape;
   result.dtype = space.attr("dtype");
   return result;
 }
