@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import functools
 import pickle
 import sys
@@ -57,6 +58,37 @@ class NoSetter(Exception):
     args = property(lambda self: (self.number, self.text))  # type: ignore[assignment]
 
 
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    """Of which nothing can be set, its traceback neither."""
+
+    code: int
+
+
+class LockFileTimeout(TimeoutError):
+    """As filelock's: what __init__ needs is not in args."""
+
+    def __init__(self, lock_file: str) -> None:
+        super().__init__()
+        self.lock_file = lock_file
+
+    def __str__(self) -> str:
+        return f"the lock {self.lock_file} is held"
+
+
+class HoldsLock(Exception):
+    def __init__(self) -> None:
+        super().__init__("two requests")
+        self.lock = threading.Lock()
+
+
+class Traced(Exception):
+    """As jax's: __init__ asks its argument, of which args has the text alone."""
+
+    def __init__(self, tracer: Any) -> None:
+        super().__init__(f"traced {tracer.real}")
+
+
 class RaisesInGetstate:
     def __getstate__(self) -> Any:
         raise RuntimeError("no state")
@@ -66,6 +98,15 @@ def with_such_an_attribute() -> Exception:
     error = ValueError("v")
     error.held = RaisesInGetstate()  # type: ignore[attr-defined]
     return error
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self) -> int:
+        self.count += 1
+        return self.count
 
 
 async def group() -> None:
@@ -89,6 +130,10 @@ REPORTED: dict[str, tuple[Callable[[], BaseException], type[BaseException], dict
     "ray-project/ray#5862 str() needs an attribute": (lambda: SaysItsObject(b"\x01"), SaysItsObject, {"object_id": b"\x01"}),
     "agronholm/pythonfutures#30 two arguments": (lambda: TwoArguments("1", "2"), TwoArguments, {}),
     "python/cpython#74734 an attribute raises in __getstate__": (with_such_an_attribute, ValueError, {"args": ("v",)}),
+    "python/cpython#99856, hgrecco/pint#1766 a frozen dataclass": (lambda: Frozen(3), Frozen, {"code": 3}),
+    "ray-project/ray#17936 filelock's timeout": (lambda: LockFileTimeout("f"), LockFileTimeout, {"lock_file": "f"}),
+    "ray-project/ray#36893, #44878 an attribute that cannot be pickled": (HoldsLock, HoldsLock, {"args": ("two requests",)}),
+    "ray-project/ray#49885 an argument that is gone": (lambda: Traced(1.5), Traced, {"args": ("traced 1.5",)}),
 }  # fmt: skip
 
 
@@ -107,6 +152,47 @@ def test_exception_that_others_lost_arrives(ray: Any, report: str) -> None:
         assert getattr(caught.value, name) == value
     again = pickle.loads(pickle.dumps(caught.value))  # ray-project/ray#14172
     assert isinstance(again, kind) and str(again) == str(caught.value)
+
+
+@pytest.mark.parametrize("report", REPORTED)
+@pytest.mark.parametrize("waits", [False, True], ids=["method", "async method"])
+def test_exception_that_others_lost_arrives_from_an_actor_which_lives_on(ray: Any, report: str, waits: bool) -> None:
+    make, kind, wanted = REPORTED[report]
+
+    class Fails:
+        def fails(self) -> None:
+            raise make()
+
+        def here(self) -> str:
+            return "here"
+
+    class Waits(Fails):
+        async def fails(self) -> None:  # type: ignore[override]
+            raise make()
+
+    actor = ray.remote(Waits if waits else Fails).remote()
+    with pytest.raises(kind) as caught:
+        ray.get(actor.fails.remote(), timeout=30)
+    assert all(getattr(caught.value, name) == value for name, value in wanted.items())
+    assert ray.get(actor.here.remote(), timeout=30) == "here"
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, StopAsyncIteration, SystemExit]
+)
+def test_what_is_no_exception_of_a_program_ends_the_call_and_neither_worker_nor_caller(ray: Any, error: Any) -> None:
+    """dask/distributed#5958 (a call that never completes), ray-project/ray#1049 (get hangs), #40358 (run again and again)"""
+    runs: Any = ray.remote(Counter).remote()
+
+    @ray.remote(max_retries=3)
+    def ends() -> None:
+        ray.get(runs.add.remote())
+        raise error
+
+    with pytest.raises(ex.RayError) as caught:
+        ray.get(ends.remote(), timeout=30)
+    assert error.__name__ in str(caught.value) and ray.get(runs.add.remote()) == 2
+    assert ray.get(ray.remote(lambda: 1).remote(), timeout=30) == 1
 
 
 def test_group_of_asyncio_arrives_from_a_task(ray: Any) -> None:
