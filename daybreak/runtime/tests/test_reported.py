@@ -22,6 +22,7 @@ import pytest
 import daybreak
 from daybreak import exceptions as ex
 from daybreak._core import runtime as native
+from daybreak.runtime.placement_group import placement_group
 from daybreak.runtime.serialization import dumps
 
 
@@ -450,3 +451,43 @@ def test_no_future_is_left_when_its_loop_has_ended(no_leak: Any) -> None:
     asyncio.run(main())  # which cancels them
     assert native._usage()["objects"] >= 0
     concurrent.futures.wait([slow.remote().future()], timeout=20)
+
+
+class Named:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def say(self) -> str:
+        return self.text
+
+
+@pytest.mark.parametrize("name", ["a/b", "é", "😀", "a b", "%2F", "a:b", "..", "'", "a\nb", "x" * 40])
+def test_actor_of_any_name_is_found_by_it_alone(ray: Any, name: str) -> None:
+    """ray-project/ray#17152, #17178: "namespace/name" as a name."""
+    actor = ray.remote(Named).options(name=name, namespace=name).remote("this")
+    other = ray.remote(Named).options(name="c", namespace=f"{name}/b").remote("other")
+    assert ray.get([actor.say.remote(), other.say.remote()]) == ["this", "other"]
+    assert ray.get(ray.get_actor(name, namespace=name).say.remote()) == "this"
+    assert {"name": name, "namespace": name} in daybreak.util.list_named_actors(all_namespaces=True)
+    for wrong, namespace in (("b/c", name), ("c", name), (name, "default")):
+        with pytest.raises(ValueError, match="Failed to look up actor"):
+            ray.get_actor(wrong, namespace=namespace)
+    for each in (actor, other):
+        ray.kill(each)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "a\0"])
+def test_name_that_would_become_another_is_refused(ray: Any, name: str) -> None:
+    actor = ray.remote(Named).options(name="a", get_if_exists=True).remote("a")
+    assert ray.get(actor.say.remote()) == "a"
+    for asks in (
+        lambda: ray.remote(Named).options(name=name).remote("b"),
+        lambda: ray.remote(Named).options(name="n", namespace=name).remote("b"),
+        lambda: ray.get_actor(name),
+        lambda: ray.get_actor("a", namespace=name),
+        lambda: ray.remote(resources={name: 1})(Named),
+        lambda: ray.remote(name=name)(lambda: 1).remote(),
+        lambda: placement_group([{"CPU": 1}], name=name),
+    ):
+        with pytest.raises(ValueError, match=r"=.*: it (has a zero byte|is no Unicode)"):
+            asks()
