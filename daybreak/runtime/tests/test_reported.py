@@ -18,6 +18,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from daybreak.util import Executor
+from daybreak.util.multiprocessing import Pool
+from daybreak.util.queue import Queue
 
 import daybreak
 from daybreak import exceptions as ex
@@ -451,6 +454,44 @@ def test_no_future_is_left_when_its_loop_has_ended(no_leak: Any) -> None:
     asyncio.run(main())  # which cancels them
     assert native._usage()["objects"] >= 0
     concurrent.futures.wait([slow.remote().future()], timeout=20)
+
+
+@pytest.mark.parametrize("number", [np.int64(2), np.array(2), 2.0])
+def test_pools_and_queues_take_whole_numbers_of_any_kind(two_cpus: Any, number: Any) -> None:
+    with Pool(number, maxtasksperchild=number) as pool:
+        assert pool.map(abs, range(3), chunksize=number) == [0, 1, 2]
+    with Executor(max_workers=number) as executor:
+        assert list(executor.map(abs, range(3), chunksize=number)) == [0, 1, 2]
+    queue = Queue(number)
+    queue.put_nowait_batch([1, 2])
+    assert queue.full() and queue.get(timeout=np.float32(5)) == 1 and queue.get_nowait_batch(np.int64(1)) == [2]
+    queue.shutdown()
+
+
+@pytest.mark.parametrize("number", [1.5, "2", float("nan"), True, None])
+def test_pools_and_queues_refuse_what_is_no_whole_number_by_name(two_cpus: Any, number: Any) -> None:
+    """A pool of 1.5 processes was one of 1, a queue of maxsize "2" had no end."""
+    with Pool(1) as pool, Executor(max_workers=1) as executor:
+        queue = Queue(1)
+        asks = [
+            lambda: Queue(number),
+            lambda: queue.get_nowait_batch(number),
+            lambda: executor.map(abs, [1], chunksize=number),
+        ]
+        if number is not None:
+            asks += [
+                lambda: Pool(number),
+                lambda: Executor(max_workers=number),
+                lambda: pool.map(abs, [1], chunksize=number),
+                lambda: pool.imap(abs, [1], chunksize=number),
+            ]
+        for ask in asks:
+            with pytest.raises(ValueError, match=r"^\w+=.* is no whole number"):
+                ask()
+        for timeout in ("1", float("nan"), -1):
+            with pytest.raises(ValueError, match="^timeout="):
+                queue.get(timeout=timeout)
+        queue.shutdown()
 
 
 class Named:
