@@ -196,7 +196,7 @@ class Run:
         return _attach, (self._root, self.id, self.name)
 
     def _event(self, kind: int, *fields: str | bytes) -> None:
-        self._log.event(kind, [f if isinstance(f, bytes) else f.encode("utf-8", "replace") for f in fields])
+        self._log.event(kind, [f if isinstance(f, bytes) else f.encode("utf-8", "backslashreplace") for f in fields])
 
     def _capture(self, session: int) -> None:
         """Writes down what the run comes from and begins to copy the output. Never in the run's way."""
@@ -345,7 +345,9 @@ class Run:
             if self._owner_pid == os.getpid():
                 if self._output is not None:
                     self._output.stop()
-                self._event(EventKind.STATUS, status, redact_text(reason).encode("utf-8", "replace")[:MAX_REASON_BYTES])
+                self._event(
+                    EventKind.STATUS, status, redact_text(reason).encode("utf-8", "backslashreplace")[:MAX_REASON_BYTES]
+                )
         finally:  # also when the disk is full: or the run would seem to run until the process ends
             with _handles_lock:
                 _handles.pop((os.getpid(), self._root, self.id), None)
@@ -358,7 +360,7 @@ class Run:
             self._finished = True
         if self._output is not None:
             self._output.stop()
-        data = redact_text(reason).encode("utf-8", "replace")[:MAX_REASON_BYTES]
+        data = redact_text(reason).encode("utf-8", "backslashreplace")[:MAX_REASON_BYTES]
         self._log.end_with_process(data.decode("utf-8", "ignore"))
 
     def sync(self) -> None:
@@ -374,10 +376,15 @@ class Run:
         if kind is None or _is_good_end(error):
             self.finish()
         elif isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, int) else 1
-            self.finish("failed", f"exit status {code}" if code is error.code else f"exit status 1: {error.code}")
+            code = int(error.code) if isinstance(error.code, int) else 1
+            self.finish(
+                "failed", f"exit status {code}" if isinstance(error.code, int) else f"exit status 1: {error.code}"
+            )
         else:
-            text = str(error)
+            try:
+                text = str(error)
+            except Exception as another:  # which would take the place of the error
+                text = f"its str() raises {type(another).__name__}"
             self.finish("failed", f"{kind.__name__}: {text}" if text else kind.__name__)
 
     # -- reading it while it is written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import decimal
 import enum
@@ -275,6 +276,48 @@ def test_an_exit_without_a_word_is_a_good_end_with_and_without_a_block(folder: P
     program(folder, "from daybreak import track\ntrack.run('r')\nexit()")
     program(folder, "from daybreak import track\nwith track.run('r'):\n    exit()")
     assert [record.status for record in track.runs()] == ["finished", "finished"]
+
+
+class NoWords(Exception):
+    def __str__(self) -> str:
+        raise KeyError("words")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (NoWords(), "NoWords: its str() raises KeyError"),  # the error was lost to that of its words
+        (ValueError("\ud800\0"), "ValueError: \\ud800\0"),
+        (ExceptionGroup("two", [ValueError(), KeyError()]), "ExceptionGroup: two (2 sub-exceptions)"),
+        (
+            KeyboardInterrupt(),
+            "KeyboardInterrupt",
+        ),  # apify-sdk 1048: what is no error of the program's stays what it is
+        (SystemExit(True), "exit status 1"),
+        (SystemExit(5), "exit status 5"),
+        (asyncio.CancelledError(), "CancelledError"),
+    ],
+)
+def test_error_that_leaves_a_block_goes_on_and_is_the_reason(error: BaseException, reason: str) -> None:
+    with pytest.raises(type(error)) as caught, track.run("r") as run:
+        raise error
+    assert caught.value is error and (track.get(run.id).status, track.get(run.id).reason) == ("failed", reason)
+
+
+@pytest.mark.parametrize(
+    ("ends", "status"),
+    [  # ray 18890, 50004, 23566: an end by a signal, or past Python's own, is nobody's success
+        ("os._exit(0)", "killed"),
+        ("os.abort()", "killed"),
+        ("os.execv('/bin/true', ['true'])", "killed"),
+        ("atexit.register(lambda: os._exit(3))", "killed"),
+        ("threading.Thread(target=lambda: sys.exit(3)).start()", "finished"),
+        ("atexit.register(lambda: run.log('x', 1))", "finished"),
+    ],
+)
+def test_run_ends_as_its_process_does_however_that_is(folder: Path, ends: str, status: str) -> None:
+    program(folder, f"import atexit, os, sys, threading\nfrom daybreak import track\nrun = track.run('r')\n{ends}")
+    assert [record.status for record in track.runs()] == [status]
 
 
 def test_sigterm_leaves_a_killed_run(folder: Path) -> None:  # Megatron-Bridge 3822
