@@ -92,6 +92,41 @@ def test_the_last_value_of_a_small_space_is_an_observation_and_an_action(last: A
     assert set(env.actions) == {125, 126, 127} and int(model.predict(last)[0]) in {125, 126, 127}
 
 
+class Boom(Exception):
+    """Whose words raise, and which takes no note."""
+
+    def __str__(self) -> str:
+        raise KeyError("words")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("frozen")
+
+
+# cpython#99856 too: what an environment raises is what its user catches, as in Stable-Baselines3.
+@pytest.mark.parametrize(
+    "error", [KeyError("k"), Boom(), StopIteration(), SystemExit(3), KeyboardInterrupt(), OSError(2, "no", "f")]
+)
+@pytest.mark.parametrize("method", ["reset", "step"])
+def test_what_an_environment_raises_can_be_caught_by_its_class(error: BaseException, method: str) -> None:
+    def raises(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    env = type("Raises", (Plain,), {method: raises})
+    model = rl.PPO("MlpPolicy", env, **FEW)
+    with pytest.raises(type(error)) as caught:
+        model.learn(64)
+    assert caught.value is error and caught.traceback[-1].name == "raises"
+    if not isinstance(error, Boom):
+        assert f"{method} of environment 0 raised" in error.__notes__[-1]
+
+
+# stable-baselines3 takes None and fails later, or makes no environment.
+def test_no_environment_is_refused_with_the_way_out() -> None:
+    for make in (lambda: rl.PPO("MlpPolicy", None), lambda: rl.PPO(None), lambda: rl.PPO(env=None)):
+        with pytest.raises(ValueError, match=r"without an environment: give one, PPO\('MlpPolicy', env\)"):
+            make()
+
+
 # stable-baselines3#971, #970, stable-baselines3-contrib#317: a Box of other than one dimension.
 @pytest.mark.parametrize("shape", [(2, 2), (), (1,), (1, 3, 2), (3, 1)])
 def test_predict_gives_actions_in_the_shape_of_their_space(shape: tuple[int, ...]) -> None:
