@@ -301,7 +301,12 @@ class Store:
             offset, shape = offset + rows[0] * width, (rows[1] - rows[0], *shape[1:])
         out = np.empty(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize, np.uint8)
         self._native.read_into(id, offset, out)
-        return out.view(dtype).reshape(shape)
+        try:
+            return out.view(dtype).reshape(shape)
+        except ValueError as error:  # of a file from outside
+            raise errors.InvalidArgumentError(
+                f"tensor {name!r} of artifact {id} has the shape {shape}, of which numpy makes no array: {error}"
+            ) from None
 
     def rows(self, id: str, start: int, stop: int) -> Any:
         """Rows ``[start, stop)`` of a table, as a data frame or an Arrow table; the others are not read."""

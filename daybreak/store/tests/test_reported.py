@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import safetensors
 
 from daybreak import tensor
 from daybreak.store import Store
@@ -168,3 +171,54 @@ def test_step_of_an_index_that_has_no_name_is_refused(store: Store, report: str)
     index.freq = None
     frame = pd.DataFrame({"a": [1, 2, 3]}, index=index)
     pd.testing.assert_frame_equal(store.load(store.put(frame).id), frame)
+
+
+def entry(dtype: str = "F32", shape: Any = (2,), offsets: Any = (0, 8)) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}
+
+
+# Files of tensors from elsewhere that others believed. None is one to us, nor to the package that owns the format.
+FORGED: dict[str, tuple[Any, bytes, int | None]] = {
+    "safetensors/safetensors#401: one name twice": (
+        b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}',
+        bytes(8),
+        None,
+    ),
+    "safetensors/safetensors#668: a header of more than there is": ({"a": entry()}, bytes(8), 0x07DF9D40),
+    "ztxz16/fastllm#713: the header's length wraps": ({"a": entry()}, bytes(8), 2**64 - 5),
+    "QuintinShaw/openasr#73: a header's length of the whole address space": ({"a": entry()}, bytes(8), 2**63),
+    "leejet/stable-diffusion.cpp#1754: begins behind its end": ({"a": entry(offsets=(8, 0))}, bytes(8), None),
+    "leejet/stable-diffusion.cpp#1754: ends behind the file": ({"a": entry(shape=(4,), offsets=(0, 16))}, bytes(8), None),
+    "antirez/h3.c#48: two over each other": ({"a": entry(), "b": entry()}, bytes(8), None),
+    "antirez/h3.c#48: bytes that are nobody's": ({"a": entry(), "b": entry(offsets=(12, 20))}, bytes(20), None),
+    "antirez/h3.c#48: bytes behind the last": ({"a": entry()}, bytes(9), None),
+    "kekzl/imp#1603: an unknown type, far behind the file": ({"a": entry("X7", offsets=(0, 2**40))}, bytes(8), None),
+    "Comfy-Org/ComfyUI#14657: offsets that are no pair": ({"a": entry(offsets=(0, 8, 8))}, bytes(8), None),
+    "Comfy-Org/ComfyUI#14657: a negative offset": ({"a": entry(offsets=(-8, 0))}, bytes(8), None),
+    "Comfy-Org/ComfyUI#15722: a shape of other bytes": ({"a": entry(shape=(3,))}, bytes(8), None),
+    "a shape whose product wraps to none": ({"a": entry(shape=(2**32, 2**32), offsets=(0, 0))}, b"", None),
+    "a shape of 2.0": ({"a": entry(shape=(2.0,))}, bytes(8), None),
+    "a list for a header": ([], bytes(8), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("report", FORGED)
+def test_file_of_tensors_that_others_believed_is_bytes(store: Store, tmp_path: Path, report: str) -> None:
+    header, body, size = FORGED[report]
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    file = struct.pack("<Q", len(text) if size is None else size) + text + body
+    (tmp_path / "file").write_bytes(file)
+    with pytest.raises(safetensors.SafetensorError):
+        safetensors.safe_open(tmp_path / "file", "np")
+    with pytest.raises(ValueError):
+        tensor.loads(file)
+    ids = [store.put(given).id for given in (tmp_path / "file", file + b"x")]
+    assert store.tensors(ids[0]) == () and store.load(ids[0]) == file and not store.diff(*ids).equal
+
+
+def test_tensor_of_a_shape_that_numpy_cannot_make_is_refused_by_name(store: Store) -> None:
+    text = json.dumps({"w": entry(shape=(0, 2**62, 2**62), offsets=(0, 0))}).encode()
+    id = store.put(struct.pack("<Q", len(text)) + text).id
+    assert store.tensors(id)[0].shape == (0, 2**62, 2**62)
+    with pytest.raises(ValueError, match=r"tensor 'w' .* has the shape \(0, 4611686018427387904, .* numpy"):
+        store.tensor(id, "w")
