@@ -154,6 +154,20 @@ void bind_verifier_sessions(nb::class_<Verifier>& cls) {
           nb::arg("token"));
 }
 
+// Of arguments as Python gives them.
+auto create_verifier(const std::string& namespace_id, const std::string& server,
+                     std::shared_ptr<DirectoryStore> revocations, WholeGiven max_staleness_s, std::size_t max_sessions,
+                     std::size_t max_nonces) {
+  VerifierOptions options;
+  options.namespace_id = id_of(namespace_id, "namespace");
+  options.server_id = server;
+  options.revocations = std::move(revocations);
+  options.max_staleness_s = whole_of(max_staleness_s, "max_staleness_s");
+  options.max_sessions = max_sessions;
+  options.max_nonces = max_nonces;
+  return base::value_or_raise(Verifier::create(std::move(options)));
+}
+
 void release_gate(void* capsule_pointer) noexcept {
   auto* gate = static_cast<daybreak_gate_v1*>(capsule_pointer);
   gate->release(gate->context);
@@ -171,20 +185,9 @@ void bind_verifier(nb::module_& m) {
       .def_ro("subject", &PyDecision::subject)
       .def_ro("expires", &PyDecision::expires);
   nb::class_<Self> cls(m, "Verifier", "What a server asks before it does something. Any thread may use it.");
-  cls.def(nb::new_([](const std::string& namespace_id, const std::string& server,
-                      std::shared_ptr<DirectoryStore> revocations, WholeGiven max_staleness_s, std::size_t max_sessions,
-                      std::size_t max_nonces) {
-            VerifierOptions options;
-            options.namespace_id = id_of(namespace_id, "namespace");
-            options.server_id = server;
-            options.revocations = std::move(revocations);
-            options.max_staleness_s = whole_of(max_staleness_s, "max_staleness_s");
-            options.max_sessions = max_sessions;
-            options.max_nonces = max_nonces;
-            return base::value_or_raise(Self::create(std::move(options)));
-          }),
-          nb::kw_only(), nb::arg("namespace"), nb::arg("server"), nb::arg("revocations").none(),
-          nb::arg("max_staleness_s") = 60, nb::arg("max_sessions") = 4096, nb::arg("max_nonces") = 65536,
+  cls.def(nb::new_(&create_verifier), nb::kw_only(), nb::arg("namespace"), nb::arg("server"),
+          nb::arg("revocations").none(), nb::arg("max_staleness_s") = 60, nb::arg("max_sessions") = 4096,
+          nb::arg("max_nonces") = 65536,
           "For one namespace, under this server's own name. `revocations=None` looks at none. When the store has not "
           "been read completely "
           "for `max_staleness_s`, all is denied as revocation_stale.");
