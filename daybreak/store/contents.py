@@ -14,6 +14,7 @@ True
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -181,14 +182,18 @@ class Store:
         data frame or a pyarrow table. ``parent`` is the id of the version before: tensors of the same name, dtype and shape become
         differences to it. ``kind="bytes"`` keeps bytes or a file without looking for tensors in it.
 
-        ``TypeError`` for another value, naming the column or array; ``ResourceExhaustedError`` when the disk is full: nothing of
-        the value is there then.
+        ``FileNotFoundError`` where there is no such file, ``TypeError`` for another value, naming the column or array,
+        ``ResourceExhaustedError`` when the disk is full: nothing of the value is there then.
         """
         if kind not in ("auto", "bytes"):
             raise errors.InvalidArgumentError(f"kind={kind!r}: 'auto' or 'bytes'")
         sniff = kind == "auto"
         if isinstance(value, os.PathLike):
-            return Stored(*self._native.put_file(paths.given(value), "file", name, "", parent, sniff))
+            file = paths.given(value)
+            try:
+                return Stored(*self._native.put_file(file, "file", name, "", parent, sniff))
+            except errors.NotFoundError as error:
+                raise paths.MissingFileError(errno.ENOENT, str(error), file) from None
         if isinstance(value, bytes | bytearray | memoryview):
             if isinstance(value, memoryview) and not value.c_contiguous:
                 value = value.tobytes()
@@ -260,7 +265,13 @@ class Store:
 
     def write_to(self, id: str, path: str | bytes | os.PathLike[str]) -> None:
         """Writes the bytes to a file, whole or not at all, in bounded memory; into a pipe or a device as it is."""
-        self._native.write_to(id, paths.given(path))
+        file = paths.given(path)
+        try:
+            self._native.write_to(id, file)
+        except errors.NotFoundError as error:
+            if not os.path.isdir(os.path.dirname(file)):
+                raise paths.MissingFileError(errno.ENOENT, str(error), file) from None
+            raise
 
     def info(self, id: str) -> Info:
         native = self._native.info(id)

@@ -6,7 +6,6 @@ import atexit
 import builtins
 import contextlib
 import datetime
-import enum
 import json
 import os
 import sys
@@ -26,6 +25,7 @@ from daybreak.track.names import checked_artifact_name, checked_name
 from daybreak.track.reading import Artifact, History, Metrics, RunRecord
 from daybreak.track.redact import redact, redact_text
 from daybreak.track.roots import root as _root
+from daybreak.track.values import with_text_keys
 
 __all__ = ["Run", "delete", "restore", "run"]
 
@@ -89,8 +89,8 @@ def _unchanged(known: Mapping[str, str], texts: Mapping[str, str]) -> None:
             )
 
 
-def _json(name: str, value: object) -> str:
-    what = f"parameter {name!r}"
+def _json(what: str, name: str, value: object) -> str:
+    what = f"{what} {name!r}"
 
     def plain(other: object) -> object:
         if (
@@ -103,47 +103,19 @@ def _json(name: str, value: object) -> str:
         return redact_text(str(other))
 
     try:
-        kept = _with_text_keys(redact(name, value), what, 0)
+        kept = with_text_keys(redact(name, value), what, 0)
         return json.dumps(kept, default=plain, separators=(",", ":"), sort_keys=isinstance(value, dict))
     except errors.InvalidArgumentError:
         raise
     except (TypeError, ValueError, RecursionError) as error:
-        raise errors.InvalidArgumentError(f"parameter {name!r}: {error}") from None
-
-
-def _with_text_keys(value: object, what: str, depth: int) -> object:
-    """The same with keys as JSON has them. Of two that are one there (1 and "1") a value would be lost."""
-    if depth > 100:
-        raise errors.InvalidArgumentError(f"{what} is nested more than 100 deep, or holds itself")
-    if isinstance(value, Mapping):
-        kept: dict[str, object] = {}
-        for key, item in value.items():
-            text = _text_key(key, what)
-            if text in kept:
-                raise errors.InvalidArgumentError(f"{what} has two keys that are {text!r} in JSON: rename one")
-            kept[text] = _with_text_keys(item, what, depth + 1)
-        return kept
-    if isinstance(value, (list, tuple)):
-        return [_with_text_keys(item, what, depth + 1) for item in value]
-    return value
-
-
-def _text_key(key: Any, what: str) -> str:
-    if isinstance(key, enum.Enum):
-        key = key.value
-    if hasattr(key, "dtype") and hasattr(key, "tolist"):
-        key = numbers.plain(key, f"a key of {what}", nan=True, wide=True)
-    if isinstance(key, str):
-        return str.__str__(key)
-    if key is None or isinstance(key, (bool, int, float)):
-        return json.dumps(key)
-    raise errors.InvalidArgumentError(
-        f"{what} has the key {key!r} (a {type(key).__name__}): keys are text or numbers in JSON: give str(...) of it"
-    )
+        raise errors.InvalidArgumentError(f"{what}: {error}") from None
 
 
 def _param_texts(values: object) -> dict[str, str]:
-    texts = {checked_name("parameter", name): _json(name, value) for name, value in _mapping("params", values).items()}
+    texts = {
+        checked_name("parameter", name): _json("parameter", name, value)
+        for name, value in _mapping("params", values).items()
+    }
     for name, text in texts.items():
         _checked_text("parameter", name, text)
     return texts
@@ -298,7 +270,9 @@ class Run:
             raise errors.InvalidArgumentError(
                 f"{paths.given(value)} is a folder: keep its files one by one, or an archive"
             )
-        description = _checked_text("meta of artifact", name, _json(name, dict(meta or {})))
+        description = _checked_text(
+            "meta of artifact", name, _json("meta of artifact", name, dict(_mapping("meta", meta)))
+        )
         store = reading.store(self._root)
         stored = store.put(value, name=name, parent=self._parent_object(name))
         try:

@@ -26,7 +26,7 @@ import pytest
 from daybreak import track
 from daybreak.base import errors, paths
 from daybreak.store import Store
-from daybreak.track import capture
+from daybreak.track import capture, reading
 from daybreak.track.redact import redact, redact_text
 from daybreak.track.screen import shown
 
@@ -437,6 +437,39 @@ def test_a_link_out_of_a_folder_that_may_not_be_written_is_followed(tmp_path: Pa
     paths.write(tmp_path / "links" / "settings", b"2")
     assert (tmp_path / "real" / "settings").read_bytes() == b"2"
     assert sorted(os.listdir(tmp_path / "links")) == before and os.listdir(tmp_path / "real") == ["settings"]
+
+
+def test_file_that_is_not_there_is_the_error_that_people_catch(tmp_path: Path) -> None:
+    with track.run("r") as run:
+        for missing in (tmp_path / "none", tmp_path / "none" / "none"):
+            with pytest.raises(FileNotFoundError) as caught:
+                run.artifact("x", missing)
+            assert isinstance(caught.value, errors.NotFoundError)
+            assert (caught.value.errno, caught.value.filename) == (2, str(missing)) and str(missing) in str(
+                caught.value
+            )
+        (tmp_path / "broken").symlink_to("nowhere")
+        with pytest.raises(FileNotFoundError):
+            run.artifact("x", tmp_path / "broken")
+        kept = run.artifact("x", b"x")
+    store = reading.store(str(track.root()))
+    with pytest.raises(FileNotFoundError):
+        store.write_to(kept.id, tmp_path / "none" / "none")
+    with pytest.raises(errors.NotFoundError, match="no artifact") as lost:
+        store.write_to("0" * 64, tmp_path / "out")
+    assert not isinstance(lost.value, FileNotFoundError)
+
+
+def test_what_is_no_mapping_or_no_query_is_refused_by_name() -> None:
+    with track.run("r") as run:
+        for meta in ([1], "text", 5):
+            with pytest.raises(errors.InvalidArgumentError, match="^meta are a dict, not a"):
+                run.artifact("x", b"x", meta=meta)  # type: ignore[arg-type]
+        with pytest.raises(errors.InvalidArgumentError, match=r"^meta of artifact 'x' has the key \(1,\)"):
+            run.artifact("x", b"x", meta={(1,): 2})  # type: ignore[dict-item]
+    for query in (None, 5, "select '\ud800'"):
+        with pytest.raises(errors.InvalidArgumentError, match="^the query (is a str|holds text)"):
+            track.sql(query)  # type: ignore[arg-type]
 
 
 # -- places and code
