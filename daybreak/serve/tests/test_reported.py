@@ -264,3 +264,47 @@ def test_session_of_onnxruntime_is_refused_with_the_way_out(server: serve.Server
     for model in (session, lambda rows: session.run(None, {"x": rows})):
         with pytest.raises(errors.InvalidArgumentError, match="InferenceSession"):
             server.deploy("m", model)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"origins": "http://localhost:3000"},
+            r"origins='http://localhost:3000': a list is meant, such as origins=\['http",
+        ),
+        ({"origins": ["http://localhost:3000/"]}, "matches nothing: what a browser sends is meant"),
+        ({"origins": ["localhost:3000"]}, "matches nothing: what a browser sends is meant"),
+        ({"origins": ["http://Localhost"]}, "in lower case, without a path"),
+        ({"origins": ["https://*.example"]}, r"origins: 'https://\*\.example' matches nothing: .*; '\*' is for all"),
+        ({"origins": [5]}, "origins: 5 matches nothing"),
+        ({"hosts": "models.example"}, r"a list is meant, such as hosts=\['models.example'\]"),
+        ({"hosts": ["https://models.example"]}, "a name or an address is meant"),
+        ({"hosts": None}, "hosts=None: a list is meant"),
+    ],
+)
+def test_page_or_name_that_could_never_match_is_refused(options: Any, words: str) -> None:
+    """AKVorrat/dearmep#340, keycloak/keycloak#25522: a slash at the end; adamchainz/django-cors-headers#339: a text for a list;
+    mailcow/mailcow-dockerized#7346: no scheme. Each was taken, and no page was ever let in."""
+    with pytest.raises(errors.InvalidArgumentError, match=words):
+        serve.start(None, query_port=0, admin_port=0, metrics_port=0, **options)
+
+
+def test_names_and_pages_that_are_meant_are_taken(start: Start) -> None:
+    pages = ["*", "null", "http://localhost:3000", "https://friend.example", "moz-extension://a-b", "http://[::1]:80"]
+    server = start(origins=pages, hosts=("*", "Models.example:8000", "[::1]", "10.0.0.1"))
+    connection = http.client.HTTPConnection(server.query_address, timeout=20)
+    connection.request("GET", "/healthz", headers={"Origin": "http://localhost:3000", "Host": "models.example"})
+    answer = connection.getresponse()
+    assert answer.status == 200 and answer.getheader("Access-Control-Allow-Origin") in ("*", "http://localhost:3000")
+
+
+def test_default_and_lineage_of_no_form_are_refused_by_their_names(server: serve.Server) -> None:
+    for options, words in (
+        ({"default": math.nan}, "^default=nan has no form in JSON"),
+        ({"default": {1}}, "^default={1}"),
+        ({"lineage": {1, 2}}, "^lineage must be a mapping, not set"),
+        ({"lineage": {"a": {1}}}, r"lineage\['a'\]={1}"),
+    ):
+        with pytest.raises(errors.InvalidArgumentError, match=words):
+            server.deploy("m", lambda inputs: inputs, **options)
