@@ -373,6 +373,50 @@ def test_keys_in_configurations_headers_and_queries_are_kept_out() -> None:
     assert "T0" not in redact_text(text) and "documentType" not in redact_text("x=1")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DIFY_KEY",  # CherryHQ cherry-studio 18650
+        "OPENROUTER_KEY",  # gotgenes pi-packages 920
+        "OPENAI_COMPATIBLE_API_KEY",  # langchain-ai openwiki 245
+        "DASHBOARD_AUTH_PW",  # p2pool-starter-stack pithead 1621
+        "SECRET_PASSWORD",  # gitpod 12924
+        "MISTRAL_API_KEY",  # gemini-cli 22225
+        "openai_key", "wandb_key", "sendgridKey", "DB_PW", "admin_pw", "dbpass", "userpass", "privkey", "csrftoken", "SENTRY_DSN",
+        "DISCORD_WEBHOOK",
+    ],
+)  # fmt: skip
+def test_secret_that_others_wrote_down_is_kept_out(name: str) -> None:
+    assert "T0" not in json.dumps(redact("config", {name: "T0", "x": {name: {"y": "T0"}}}))
+    assert "T0" not in redact_text(f"{name}=T0 run") and "T0" not in redact_text(f"{{'{name}': 'T0'}}")
+    for pair in (
+        {"name": name, "value": "T0"},
+        {"key": name, "value": "T0"},
+    ):  # gitpod 12924: the name was hidden, not the value
+        kept = redact("env", [pair, {"name": "SHELL", "value": "zsh"}])
+        assert kept == [{**pair, "value": "[redacted]"}, {"name": "SHELL", "value": "zsh"}]
+
+
+@pytest.mark.parametrize("head", ["Authorization: Bearer T0", "authorization: token T0", "AUTHORIZATION: BASIC T0"])
+def test_header_of_authorization_is_kept_out_in_any_case(head: str) -> None:
+    assert "T0" not in redact_text(f"> {head}\n< 200")
+
+
+def test_what_only_looks_like_a_secret_stays_clear() -> None:
+    clear = {
+        "pw_conv": 3,
+        "low_pass": 1,
+        "google_model": "x",
+        "openai_base": "x",
+        "together": 1,
+        "key": "k",
+        "name": "n",
+        "value": "v",
+    }
+    assert redact("config", clear) == clear
+    assert redact("env", [{"name": "lr", "value": 0.1}, {"key": "tokens", "value": 5}])[1]["value"] == 5
+
+
 class Settings(NamedTuple):
     password: str
     depth: int
