@@ -168,7 +168,9 @@ class Store:
     """
 
     def __init__(self, path: str | bytes | os.PathLike[str], *, threads: int = 2, pin_grace_s: float = 3600.0) -> None:
-        self._native = _core.store.Store.open(paths.given(path, "Store"), threads, pin_grace_s)
+        threads = numbers.integer(threads, "threads", minimum=0, maximum=1024)
+        grace_s = numbers.real(pin_grace_s, "pin_grace_s", minimum=0, finite=True)
+        self._native = _core.store.Store.open(paths.given(path, "Store"), threads, grace_s)
 
     @property
     def path(self) -> Path:
@@ -187,6 +189,14 @@ class Store:
         """
         if kind not in ("auto", "bytes"):
             raise errors.InvalidArgumentError(f"kind={kind!r}: 'auto' or 'bytes'")
+        if not isinstance(name, str):
+            raise errors.InvalidArgumentError(f"the artifact's name is a str, not {type(name).__name__}")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise errors.InvalidArgumentError(
+                f"the artifact's name {name!r} is no Unicode (a lone surrogate)"
+            ) from None
         sniff = kind == "auto"
         if isinstance(value, os.PathLike):
             file = paths.given(value)
@@ -325,6 +335,7 @@ class Store:
         if info["kind"] != "table":
             raise errors.InvalidArgumentError(f"artifact {id} is a {info['kind']}, not a table")
         schema = json.loads(info["meta"])
+        start, stop = numbers.integer(start, "start"), numbers.integer(stop, "stop")
         if not 0 <= start <= stop <= schema["rows"]:
             raise errors.OutOfRangeError(f"rows {start} to {stop}: the table has {schema['rows']}")
         if not self.tensors(id):  # all of them are empty

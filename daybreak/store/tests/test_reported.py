@@ -222,3 +222,22 @@ def test_tensor_of_a_shape_that_numpy_cannot_make_is_refused_by_name(store: Stor
     assert store.tensors(id)[0].shape == (0, 2**62, 2**62)
     with pytest.raises(ValueError, match=r"tensor 'w' .* has the shape \(0, 4611686018427387904, .* numpy"):
         store.tensor(id, "w")
+
+
+def test_numbers_and_names_of_other_kinds_are_taken_or_refused_by_name(store: Store, tmp_path: Path) -> None:
+    id = store.put(pd.DataFrame({"a": [1, 2, 3]})).id
+    assert store.rows(id, np.int64(1), 3.0)["a"].tolist() == [2, 3]
+    Store(tmp_path / "other", threads=np.int8(1), pin_grace_s=np.float32(5))
+    for ask, name in (
+        (lambda: store.rows(id, 0.5, 2), "start"),
+        (lambda: store.rows(id, 0, "2"), "stop"),
+        (lambda: Store(tmp_path / "other", threads=1.5), "threads"),
+        (lambda: Store(tmp_path / "other", threads=-1), "threads"),
+        (lambda: Store(tmp_path / "other", pin_grace_s=float("nan")), "pin_grace_s"),
+        (lambda: Store(tmp_path / "other", pin_grace_s=-1), "pin_grace_s"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name}="):
+            ask()
+    for wrong in ("\ud800", 5, None):
+        with pytest.raises(ValueError, match="^the artifact's name"):
+            store.put(b"x", name=wrong)  # type: ignore[arg-type]
