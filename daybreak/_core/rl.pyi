@@ -149,6 +149,10 @@ class Policy:
         """Values of a Discrete action, components of a Box action."""
 
     @property
+    def action_shape(self) -> list[int] | None:
+        """Of a Box whose actions have other than one dimension: their shape."""
+
+    @property
     def hidden(self) -> list[int]: ...
 
 class Trainer:

@@ -253,7 +253,7 @@ class _Plain:
         index = getattr(value, "index", None)
         if index is not None and not callable(index) and type(index).__name__ != "RangeIndex":
             self.refuse(name, value, "its index would be lost; give tolist() or to_dict()")
-        found = value.tolist()
+        found = _asked(value, value.tolist, name)
         # numpy's longdouble stays what it is under tolist() and item().
         if not isinstance(found, list) and type(found) is type(value):
             number = float(found)
@@ -276,7 +276,12 @@ class _Plain:
             return self.leaf(number, name)
         if hasattr(type(value), "__index__"):
             return self.leaf(int(_scalar(value, name, "a whole number")), name)
-        self.refuse(name, value, _WAYS.get(type(value).__name__, "give numbers, text, lists and dicts"))
+        way = _WAYS.get(type(value).__name__)
+        if way is None and hasattr(value, "model_dump"):  # of pydantic
+            way = "give model_dump()"
+        elif way is None and hasattr(type(value), "__dataclass_fields__"):
+            way = "give dataclasses.asdict(...)"
+        self.refuse(name, value, way or "give numbers, text, lists and dicts")
 
     @staticmethod
     def refuse(name: str, value: Any, way: str) -> NoReturn:
@@ -294,6 +299,10 @@ _WAYS = {
     "set": "a set has no order; give sorted(...)",
     "frozenset": "a set has no order; give sorted(...)",
     "datetime": "give isoformat()",
+    "Timestamp": "give isoformat()",
+    "NAType": "give None",
+    "NaTType": "give None",
+    "coroutine": "await it",
     "date": "give isoformat()",
     "time": "give isoformat()",
     "timedelta": "give total_seconds()",
@@ -343,7 +352,7 @@ def _scalar(value: Any, name: str, meaning: str) -> Any:
         elif _is_array(value):
             if _size(value) != 1 or _kind(value) not in "biufO?" or _masked(value):
                 _refuse(name, value, meaning)
-            found = value.item()
+            found = _asked(value, value.item, name)
             if type(found) is type(value):  # a longdouble
                 return found
             value = found
@@ -360,6 +369,14 @@ def _scalar(value: Any, name: str, meaning: str) -> Any:
         else:
             _refuse(name, value, meaning)
     _refuse(name, value, meaning)
+
+
+def _asked(value: Any, method: Callable[[], Any], name: str) -> Any:
+    """What an array or tensor gives of its elements. One that has none to give (of the meta device, sparse) says so itself."""
+    try:
+        return method()
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"{name} is a {type(value).__name__} without numbers to read: {error}") from None
 
 
 def _call(method: Callable[[Any], Any], value: Any, name: str, meaning: str) -> Any:
@@ -391,14 +408,14 @@ def _array(values: Any, name: str) -> Any:
     if isinstance(values, np.ma.MaskedArray) and _masked(values):
         raise InvalidArgumentError(f"{name} has masked elements: give filled(...)")
     if hasattr(values, "detach") and hasattr(values, "cpu"):
-        values = values.detach().cpu()
-        if "bfloat16" in str(values.dtype):  # which numpy lacks; a float32 holds it
-            values = values.float()
+        # bfloat16 and the kinds of float8 numpy lacks; a float32 holds them.
+        values = values.float() if any(kind in str(values.dtype) for kind in ("bfloat16", "float8")) else values
+        values = _asked(values, lambda: values.numpy(force=True), name)
     try:
         with np.errstate(all="ignore"):
             # A list of numbers is looked at one by one where numpy would change some to make them alike.
             array = np.asarray(values, None if hasattr(values, "dtype") else object)
-    except ValueError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise InvalidArgumentError(f"{name} is no array: {error}") from None
     if (
         array.dtype == object

@@ -21,6 +21,7 @@ namespace {
 constexpr std::int64_t kPolicyVersion = 2;
 constexpr std::int64_t kMaxStart = std::int64_t{1} << 30;
 constexpr std::string_view kKey = "policy";
+constexpr std::size_t kMaxDimensions = 64;  // as many as numpy's arrays have
 
 std::span<const std::byte> bytes_of(std::span<const float> x) {
   return std::as_bytes(x);
@@ -37,7 +38,29 @@ json space_json(const Space& space) {
   // JSON has no infinity: null.
   for (double x : space.low) low.push_back(std::isfinite(x) ? json(x) : json(nullptr));
   for (double x : space.high) high.push_back(std::isfinite(x) ? json(x) : json(nullptr));
-  return {{"kind", "box"}, {"n", space.n}, {"low", low}, {"high", high}};
+  json box = {{"kind", "box"}, {"n", space.n}, {"low", low}, {"high", high}};
+  if (space.shape) box["shape"] = *space.shape;
+  return box;
+}
+
+// Of a box whose arrays have more or fewer dimensions than one.
+base::Status read_shape(const json& value, Space& space) {
+  const json* const shape = value.contains("shape") ? &value["shape"] : nullptr;
+  if (shape == nullptr) return {};
+  std::int64_t components = 1;
+  bool good = shape->is_array() && shape->size() <= kMaxDimensions;
+  std::vector<std::int64_t> sides;
+  for (std::size_t i = 0; good && i < shape->size(); ++i) {
+    const json& side = (*shape)[i];
+    good = side.is_number_integer() && side > 0 && side <= space.n;
+    if (good) sides.push_back(side.get<std::int64_t>());
+    good = good && (components *= sides.back()) <= space.n;
+  }
+  if (!good || components != space.n) {
+    return fail(Code::kInvalidArgument, "a box of {} components with the shape {}", space.n, shape->dump());
+  }
+  space.shape = std::move(sides);
+  return {};
 }
 
 base::Result<Space> space_of(const json& value) {
@@ -66,6 +89,7 @@ base::Result<Space> space_of(const json& value) {
       return fail(Code::kInvalidArgument, "a box without its bounds");
     for (const json& x : bounds) out->push_back(x.is_number() ? x.get<double>() : unbounded);
   }
+  DAYBREAK_TRY(read_shape(value, space));
   return space;
 }
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from daybreak._core import base as _base
 from daybreak._core import rl as _native
+from daybreak.base import paths
 
 __all__ = ["Policy"]
 
@@ -44,8 +44,7 @@ class Policy:
         """
         if isinstance(source, bytes):
             return cls(_native.Policy.from_bytes(source))
-        with open(source, "rb") as file:
-            return cls(_native.Policy.from_bytes(file.read()))
+        return cls(_native.Policy.from_bytes(paths.read(source)))
 
     def to_bytes(self) -> bytes:
         """The policy file: safetensors with metadata, checksummed, no pickle."""
@@ -53,8 +52,8 @@ class Policy:
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Writes the policy file, whole or not at all; returns the path."""
-        _base.write_file_atomically(os.fsdecode(path), self.to_bytes())
-        return os.fsdecode(path)
+        paths.write(path, self.to_bytes())
+        return paths.given(path)
 
     def to_onnx(self, path: str | os.PathLike[str]) -> str:
         """Writes an ONNX model (opset 13) that any runtime answers with the same greedy actions; returns the path.
@@ -62,15 +61,16 @@ class Policy:
         Input `observation` float32 [batch, n], raw: the filter is inside. Outputs `action`, int64 [batch] or float32 [batch, m]
         within the bounds, and `outputs`, the logits, means or action values [batch, m].
         """
-        _base.write_file_atomically(os.fsdecode(path), self.native.to_onnx())
-        return os.fsdecode(path)
+        paths.write(path, self.native.to_onnx())
+        return paths.given(path)
 
     def predict(
         self, observation: Any, state: None = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[Any, None]:
         """Stable-Baselines3's: (action, None) for one observation, (actions, None) for a batch of them.
 
-        The action of a Discrete space is a numpy int64. There is no recurrent state: another `state` than None is refused.
+        The action of a Discrete space is a numpy int64, that of a Box has its shape. There is no recurrent state: another `state`
+        than None is refused.
         """
         import numpy as np
 
@@ -90,9 +90,13 @@ class Policy:
             many = many or shape[:1] == (0,)
         if many:
             actions = self.compute_actions(observation, deterministic)
-            return actions.astype(np.int64) if self.discrete else actions, None
+            return actions.astype(np.int64) if self.discrete else self._shaped(actions, len(actions)), None
         action = self.compute_action(observation, deterministic)
-        return np.int64(action) if self.discrete else action, None
+        return np.int64(action) if self.discrete else self._shaped(action), None
+
+    def _shaped(self, actions: Any, *rows: int) -> Any:
+        shape = self.native.action_shape
+        return actions if shape is None else actions.reshape((*rows, *shape))
 
     def seed(self, seed: int) -> None:
         """Seeds the draws of deterministic=False."""

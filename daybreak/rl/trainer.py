@@ -7,16 +7,14 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from daybreak._core import base as _base
 from daybreak._core import rl as _native
 from daybreak._core import tensor as _tensor
-from daybreak.base import errors, numbers
+from daybreak.base import errors, numbers, paths
 from daybreak.rl.policy import Policy
 from daybreak.rl.words import Words, from_vector, refuse, split_arguments
 
@@ -284,13 +282,12 @@ class Trainer:
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Writes `to_bytes()` to a file, whole or not at all; returns the path."""
-        _base.write_file_atomically(os.fsdecode(path), self.to_bytes())
-        return os.fsdecode(path)
+        paths.write(path, self.to_bytes())
+        return paths.given(path)
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Goes on from a file that `save` wrote."""
-        with open(path, "rb") as file:
-            self.from_bytes(file.read())
+        self.from_bytes(paths.read(path))
 
     @classmethod
     def load(
@@ -309,7 +306,7 @@ class Trainer:
         >>> PPO.load(data).config["hidden"]
         [8]
         """
-        data = path if isinstance(path, bytes) else Path(os.fspath(path)).read_bytes()
+        data = path if isinstance(path, bytes) else paths.read(path)
         if data[:4] == b"PK\x03\x04":
             raise ValueError(
                 "this is a zip file, such as Stable-Baselines3 saves: its models cannot be read; train anew with the same options"

@@ -120,7 +120,7 @@ def split_arguments(algo: str, args: tuple[Any, ...], options: dict[str, Any]) -
     if arguments or ("env" in options):
         extra = arguments[0] if arguments else options["env"]
         refuse("argument", extra, f"{algo}(env, option=value, ...) takes one environment and options by name")
-    if env is missing and policy is not missing:
+    if env is None or (env is missing and policy is not missing):
         raise ValueError(f"{algo}('MlpPolicy') without an environment: give one, {algo}('MlpPolicy', env)")
     return "CartPole-v1" if env is missing else env, options
 

@@ -110,8 +110,8 @@ class _Selector(selectors.EpollSelector):
                     result = await _collected(result)
         except BaseException as error:
             self._end(token)
-            if error.__traceback__ is not None:
-                error.__traceback__ = error.__traceback__.tb_next  # the user's frames only
+            if error.__traceback__ is not None:  # the user's frames only; set in C: an exception may be frozen
+                error.with_traceback(error.__traceback__.tb_next)
             self._fail(token, error)
         else:
             self._end(token)

@@ -101,6 +101,7 @@ def custom_resources(resources: dict[str, float] | None, where: str) -> list[tup
             )
         if not isinstance(name, str) or not name:
             raise ValueError(f"resource name {name!r}: it must be a string that is not empty")
+        checked_text("resource name", name)
         try:
             found.append((name, amount(name, value)))
         except (TypeError, ValueError) as error:
@@ -178,10 +179,21 @@ def _retry_exceptions(name: str, value: Any) -> Any:
     raise TypeError(f"{name}={value!r}: it must be True, False or a list of exception classes")
 
 
+def checked_text(what: str, text: str) -> str:
+    """A name that is kept as it is: one with a zero byte would end there, and be another's."""
+    if "\0" in text:
+        raise ValueError(f"{what}={text!r}: it has a zero byte, which no name has")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what}={text!r}: it is no Unicode (a lone surrogate)") from None
+    return text
+
+
 def _text(name: str, value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
         raise TypeError(f"{name}={value!r}: it must be a string that is not empty")
-    return value
+    return value and checked_text(name, value)
 
 
 def _lifetime(name: str, value: Any) -> str | None:
@@ -206,7 +218,7 @@ def _text_or_empty(name: str, value: Any) -> Any:
     """A name. Ray takes an empty one of a task."""
     if not isinstance(value, str):
         raise TypeError(f"{name}={value!r}: it must be a string, but received type {type(value)}")
-    return value or None
+    return checked_text(name, value) or None
 
 
 def _actor_name(name: str, value: Any) -> str:
@@ -222,7 +234,7 @@ def _namespace(name: str, value: Any) -> str:
         raise TypeError(f"{name}={value!r}: namespace must be None or a string.")
     if not value:
         raise ValueError(f'{name}={value!r}: "" is not a valid namespace. Pass None to not specify a namespace.')
-    return value
+    return checked_text(name, value)
 
 
 def _runtime_env(name: str, value: Any) -> Any:

@@ -465,8 +465,14 @@ def warn_of_infeasible(what: str, asked: dict[str, float]) -> None:
 
 
 def full_name(name: str, namespace: str | None) -> str:
-    """An actor's, with its namespace or the one of this process."""
-    return f"{namespace or _namespace}/{name}"
+    """An actor's, with its namespace or the one of this process; a "/" of the namespace is not that between the two."""
+    _options.checked_text("name", name)
+    return f"{(namespace or _namespace).replace('%', '%25').replace('/', '%2F')}/{name}"
+
+
+def namespace_of(full_name: str) -> str:
+    """What `full_name` was given, "" where it was none."""
+    return full_name.partition("/")[0].replace("%2F", "/").replace("%25", "%")
 
 
 def from_json(text: str) -> Any:

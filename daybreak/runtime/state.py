@@ -162,7 +162,8 @@ def _actors(address: str | int | None) -> list[ActorState]:
     session = view.session()
     found = []
     for row in view.actors():
-        namespace, _, name = row.pop("full_name").partition("/")
+        full_name = row.pop("full_name")
+        namespace, name = _session.namespace_of(full_name), full_name.partition("/")[2]
         row["actor_id"] = _actor_id(row["actor_id"], session)
         node = node_of(session).hex() if row["pid"] else ""
         found.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from daybreak.base import errors, numbers
@@ -21,10 +21,12 @@ __all__ = [
     "MAX_TEXT",
     "body",
     "checked_batch_size",
+    "checked_hosts",
     "checked_input_type",
     "checked_labels",
     "checked_lineage",
     "checked_name",
+    "checked_origins",
     "checked_replicas",
     "checked_slo_us",
     "checked_text",
@@ -207,3 +209,34 @@ def body(data: bytes, schema: Mapping[str, str]) -> list[Any]:
             raise wrong(f"{name} must be of type {kind}")
         values.append(found[name])
     return values
+
+
+def checked_hosts(values: object) -> list[str]:
+    """Values of the Host header: names or addresses, perhaps with a port; "*" for all."""
+    return _header_values(
+        "hosts", values, _HOST, "a name or an address is meant, such as 'models.example' or 'models.example:8000'"
+    )
+
+
+def checked_origins(values: object) -> list[str]:
+    """Values of the Origin header, as browsers send them; "*" for all."""
+    return _header_values(
+        "origins",
+        values,
+        _ORIGIN,
+        "what a browser sends is meant, such as 'http://localhost:3000': in lower case, without a path",
+    )
+
+
+def _header_values(what: str, values: object, form: re.Pattern[str], meant: str) -> list[str]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise errors.InvalidArgumentError(f"{what}={shown(values)}: a list is meant, such as {what}=[{shown(values)}]")
+    found = list(values)
+    for value in found:
+        if not isinstance(value, str) or (value != "*" and not form.fullmatch(value)):
+            raise errors.InvalidArgumentError(f"{what}: {shown(value)} matches nothing: {meant}; '*' is for all")
+    return found
+
+
+_HOST = re.compile(r"[^\s/@?#*,]+")
+_ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*:/{2}[^\s/@?#*,A-Z]+")

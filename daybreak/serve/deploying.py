@@ -58,7 +58,7 @@ def new_app(input_type: str, slo_ms: float, default: Any, overload: str) -> App:
         )
     if overload not in ("default", "503"):
         raise errors.InvalidArgumentError(f"overload={checks.shown(overload)}: 'default' or '503' expected")
-    text = default if default is None or isinstance(default, str) else results.json_of(default)
+    text = default if default is None or isinstance(default, str) else results.json_of(default, "default")
     if text is not None:
         checks.checked_text(text, "the default output")
     return App(
@@ -90,7 +90,7 @@ class Deploys:
                     )
                 if options.live:
                     self._mirror.check_types(name, app.input_type)
-            about = {**(payload.lineage or {}), **(options.lineage or {})}
+            about = {**(payload.lineage or {}), **(checks.checked_lineage(options.lineage) or {})}
             made = Version(
                 app.input_type,
                 batch_size=checks.checked_batch_size(options.batch_size),

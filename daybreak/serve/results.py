@@ -84,7 +84,7 @@ def _results(count: int) -> str:
     return f"{count} result{'' if count == 1 else 's'}"
 
 
-def json_of(item: Any) -> str:
+def json_of(item: Any, name: str = "result") -> str:
     """One result as JSON: numpy, Arrow, Decimal and enums wherever they are in it, whole numbers of any size.
 
     >>> import numpy as np
@@ -93,7 +93,7 @@ def json_of(item: Any) -> str:
     """
     digits = sys.get_int_max_str_digits()
     try:
-        return json.dumps(numbers.plain(item, "result", wide=True), allow_nan=False)
+        return json.dumps(numbers.plain(item, name, wide=True), allow_nan=False)
     except ValueError as error:
         if isinstance(error, errors.Error):
             raise

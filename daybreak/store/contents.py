@@ -14,6 +14,7 @@ True
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +45,7 @@ __all__ = [
 Array = npt.NDArray[Any]
 _KIND = "track.kind"  # in a container's metadata, so that a dict and the file that holds the same tensors differ
 _TURNED = "track.bigendian"  # the arrays, as JSON, whose numbers were in the other byte order than the file's
+_ORDER = "track.order"  # of a dict that was not in the order of its names: for each array its name's place in that
 _SAFETENSORS = {
     "BOOL": "|b1", "U8": "|u1", "I8": "|i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4",
     "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8", "BF16": "<u2",
@@ -166,7 +168,9 @@ class Store:
     """
 
     def __init__(self, path: str | bytes | os.PathLike[str], *, threads: int = 2, pin_grace_s: float = 3600.0) -> None:
-        self._native = _core.store.Store.open(paths.given(path, "Store"), threads, pin_grace_s)
+        threads = numbers.integer(threads, "threads", minimum=0, maximum=1024)
+        grace_s = numbers.real(pin_grace_s, "pin_grace_s", minimum=0, finite=True)
+        self._native = _core.store.Store.open(paths.given(path, "Store"), threads, grace_s)
 
     @property
     def path(self) -> Path:
@@ -180,15 +184,29 @@ class Store:
         data frame or a pyarrow table. ``parent`` is the id of the version before: tensors of the same name, dtype and shape become
         differences to it. ``kind="bytes"`` keeps bytes or a file without looking for tensors in it.
 
-        ``TypeError`` for another value, naming the column or array; ``ResourceExhaustedError`` when the disk is full: nothing of
-        the value is there then.
+        ``FileNotFoundError`` where there is no such file, ``TypeError`` for another value, naming the column or array,
+        ``ResourceExhaustedError`` when the disk is full: nothing of the value is there then.
         """
         if kind not in ("auto", "bytes"):
             raise errors.InvalidArgumentError(f"kind={kind!r}: 'auto' or 'bytes'")
+        if not isinstance(name, str):
+            raise errors.InvalidArgumentError(f"the artifact's name is a str, not {type(name).__name__}")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise errors.InvalidArgumentError(
+                f"the artifact's name {name!r} is no Unicode (a lone surrogate)"
+            ) from None
         sniff = kind == "auto"
         if isinstance(value, os.PathLike):
-            return Stored(*self._native.put_file(paths.given(value), "file", name, "", parent, sniff))
+            file = paths.given(value)
+            try:
+                return Stored(*self._native.put_file(file, "file", name, "", parent, sniff))
+            except errors.NotFoundError as error:
+                raise paths.MissingFileError(errno.ENOENT, str(error), file) from None
         if isinstance(value, bytes | bytearray | memoryview):
+            if isinstance(value, memoryview) and not value.c_contiguous:
+                value = value.tobytes()
             view = np.frombuffer(value, np.uint8)
             return Stored(*self._native.put_bytes(view, "bytes", name, "", parent, sniff))
         if kind == "bytes":
@@ -212,6 +230,9 @@ class Store:
         about = {_KIND: kind} | ({"track.table": meta} if meta else {})
         if kind != "table" and (turned := [key for key, value in arrays.items() if _is_turned(value)]):
             about[_TURNED] = json.dumps(sorted(turned))
+        if kind == "dict" and list(arrays) != (names := sorted(arrays)):
+            places = {key: place for place, key in enumerate(names)}
+            about[_ORDER] = json.dumps([places[key] for key in arrays], separators=(",", ":"))
         data = np.frombuffer(tensor.dumps(arrays, about), np.uint8)
         return Stored(*self._native.put_bytes(data, kind, name, meta, parent, True))
 
@@ -233,6 +254,9 @@ class Store:
             turned = json.loads(container.metadata.get(_TURNED, "[]"))
             arrays = {name: container[name] for name in container}
             arrays |= {name: arrays[name].astype(arrays[name].dtype.newbyteorder(">")) for name in turned}
+            if order := json.loads(container.metadata.get(_ORDER, "[]")):
+                names = sorted(arrays)
+                arrays = {names[place]: arrays[names[place]] for place in order}
             return arrays["array"] if info["kind"] == "array" else arrays
         return tables.from_arrays(container, json.loads(info["meta"]))
 
@@ -251,7 +275,13 @@ class Store:
 
     def write_to(self, id: str, path: str | bytes | os.PathLike[str]) -> None:
         """Writes the bytes to a file, whole or not at all, in bounded memory; into a pipe or a device as it is."""
-        self._native.write_to(id, paths.given(path))
+        file = paths.given(path)
+        try:
+            self._native.write_to(id, file)
+        except errors.NotFoundError as error:
+            if not os.path.isdir(os.path.dirname(file)):
+                raise paths.MissingFileError(errno.ENOENT, str(error), file) from None
+            raise
 
     def info(self, id: str) -> Info:
         native = self._native.info(id)
@@ -292,7 +322,12 @@ class Store:
             offset, shape = offset + rows[0] * width, (rows[1] - rows[0], *shape[1:])
         out = np.empty(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize, np.uint8)
         self._native.read_into(id, offset, out)
-        return out.view(dtype).reshape(shape)
+        try:
+            return out.view(dtype).reshape(shape)
+        except ValueError as error:  # of a file from outside
+            raise errors.InvalidArgumentError(
+                f"tensor {name!r} of artifact {id} has the shape {shape}, of which numpy makes no array: {error}"
+            ) from None
 
     def rows(self, id: str, start: int, stop: int) -> Any:
         """Rows ``[start, stop)`` of a table, as a data frame or an Arrow table; the others are not read."""
@@ -300,6 +335,7 @@ class Store:
         if info["kind"] != "table":
             raise errors.InvalidArgumentError(f"artifact {id} is a {info['kind']}, not a table")
         schema = json.loads(info["meta"])
+        start, stop = numbers.integer(start, "start"), numbers.integer(stop, "stop")
         if not 0 <= start <= stop <= schema["rows"]:
             raise errors.OutOfRangeError(f"rows {start} to {stop}: the table has {schema['rows']}")
         if not self.tensors(id):  # all of them are empty

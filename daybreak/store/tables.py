@@ -109,9 +109,25 @@ def _encode_index(index: Any, arrays: dict[str, Array]) -> dict[str, Any]:
     if type(index).__name__ == "RangeIndex":
         return {"type": "range", "start": index.start, "stop": index.stop, "step": index.step, "name": name}
     about = {**_encode(_series(index), "index", arrays, "the index"), "name": name}
-    if getattr(index, "freq", None) is not None:
-        about["freq"] = index.freq.freqstr
-    return about
+    return about | _frequency(index, "the index")
+
+
+def _frequency(index: Any, what: str) -> dict[str, str]:
+    """The step of dates or times, where its name says all of it."""
+    frequency = getattr(index, "freq", None)
+    if frequency is None:
+        return {}
+    import pandas as pd
+
+    try:
+        found = pd.tseries.frequencies.to_offset(frequency.freqstr)
+    except ValueError:
+        found = None
+    if found != frequency:
+        raise TypeError(
+            f"{what} has the frequency {frequency!r}, which has no name to be found by: set its freq to None"
+        )
+    return {"freq": frequency.freqstr}
 
 
 def _series(index: Any) -> Any:
@@ -143,7 +159,9 @@ def _encode(series: Any, name: str, arrays: dict[str, Array], what: str) -> dict
         return {
             "type": "category",
             "tensor": name,
-            "categories": categories | {"name": _index_name(kinds, f"the categories of {what} have")},
+            "categories": categories
+            | {"name": _index_name(kinds, f"the categories of {what} have")}
+            | _frequency(kinds, f"the categories of {what}"),
             "size": len(kinds),
             "ordered": bool(dtype.ordered),
         }
@@ -235,8 +253,6 @@ def slice_rows(read: Read, schema: Mapping[str, Any], start: int, stop: int) -> 
         index = pd.RangeIndex(about["start"] + start * step, about["start"] + stop * step, step, name=about["name"])
     else:
         index = _as_index(pd, _decode(pd, read, about, (start, stop)), about)
-        if "freq" in about:
-            index.freq = about["freq"]
     series = [pd.Series(column, index=index, dtype=_own_dtype(column)) for column in columns]
     frame = pd.concat(series, axis=1, keys=range(len(series))) if series else pd.DataFrame(index=index)
     frame.columns = _labels(pd, schema)
@@ -261,7 +277,10 @@ def _own_dtype(values: Any) -> Any:
 
 
 def _as_index(pd: Any, values: Any, about: Mapping[str, Any]) -> Any:
-    return pd.Index(values, dtype=_own_dtype(values), name=about.get("name"))
+    index = pd.Index(values, dtype=_own_dtype(values), name=about.get("name"))
+    if "freq" in about:
+        index.freq = about["freq"]
+    return index
 
 
 def _decode(pd: Any, read: Read, about: Mapping[str, Any], rows: tuple[int, int]) -> Any:

@@ -9,6 +9,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,20 +69,18 @@ def dumps(arrays: Mapping[str, npt.ArrayLike], metadata: Mapping[str, str] | Non
     """The bytes of a container file.
 
     Deterministic: equal arrays and metadata give equal bytes. ``ValueError`` when a name, a shape or the header breaks a limit
-    of the format, ``TypeError`` for an array whose dtype it does not hold.
+    of the format, ``TypeError`` for an array whose dtype it does not hold, and for what is more than an array: what a mask, an
+    index, units or a missing value say would be lost.
     """
     tensors = []
     for name, value in arrays.items():
         if not isinstance(name, str):
             raise TypeError(f"an array is named by {name!r} (a {type(name).__name__}): names are text")
-        if isinstance(value, np.ma.MaskedArray):
-            raise TypeError(
-                f"array {name!r} is masked, and its mask would be lost: give filled(...), and the mask beside it"
-            )
         try:
-            array = np.asarray(value.detach().cpu() if hasattr(value, "detach") and hasattr(value, "cpu") else value)
-        except TypeError as error:  # torch's bfloat16
-            raise TypeError(f"array {name!r}: {error}: convert it, as by .float()") from None
+            name.encode()
+        except UnicodeEncodeError:
+            raise TypeError(f"array {name!r} has a name that is no Unicode (a lone surrogate): rename it") from None
+        array = _array(name, value)
         dtype = array.dtype.newbyteorder("<") if array.dtype.byteorder == ">" else array.dtype
         if dtype not in _NAMES:
             raise TypeError(
@@ -90,6 +89,45 @@ def dumps(arrays: Mapping[str, npt.ArrayLike], metadata: Mapping[str, str] | Non
         dense = np.ascontiguousarray(array, dtype=dtype).reshape(-1).view(np.uint8)
         tensors.append((name, _NAMES[dtype], list(array.shape), dense))
     return _core.tensor.write_container(tensors, dict(metadata or {}))
+
+
+def _array(name: str, value: Any) -> npt.NDArray[Any]:
+    kind = type(value).__name__
+    if lost := _lost(value):
+        raise TypeError(f"array {name!r} is {lost}")
+    try:
+        # Of torch: also one that needs a gradient, lies on a device, is conjugated.
+        array = value.numpy(force=True) if hasattr(value, "detach") and hasattr(value, "cpu") else np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        way = ": convert it, as by .float()" if "ScalarType" in str(error) else ""
+        raise TypeError(f"array {name!r} (a {kind}) cannot be stored: {error}{way}") from None
+    if isinstance(value, (list, tuple)) and array.dtype.kind == "f":
+        for given, kept in zip(np.asarray(value, object).flat, array.ravel().tolist(), strict=True):
+            if isinstance(given, (int, np.integer)) and int(given) != kept:
+                raise TypeError(
+                    f"array {name!r}: {given} would be rounded to {kept}: give an array of the type that you mean"
+                )
+    return array
+
+
+def _lost(value: Any) -> str | None:
+    """What there is beside the numbers, which an array has no place for."""
+    kind = f"a {type(value).__name__}, and"
+    if isinstance(value, np.ma.MaskedArray):
+        return "masked, and its mask would be lost: give filled(...), and the mask beside it"
+    if isinstance(value, np.ndarray) and type(value) not in (np.ndarray, np.memmap):  # a matrix, a quantity with units
+        return f"{kind} would come back as a plain array: give np.asarray(it)"
+    if hasattr(value, "columns") and not isinstance(value, np.ndarray):
+        return f"{kind} the names of its columns would be lost: store it as it is, outside of a dict"
+    index = getattr(value, "index", None)
+    if type(index).__name__.endswith("Index") and type(index).__name__ != "RangeIndex":
+        return f"{kind} its index would be lost: give to_numpy(), or store a data frame"
+    missing = getattr(value, "null_count", 0)  # of Arrow
+    if hasattr(value, "isna") and not isinstance(value.dtype, np.dtype):  # of pandas: NaN of a numpy type is a number
+        missing = int(value.isna().sum())
+    if isinstance(missing, int) and missing:
+        return f"{kind} {missing} of its values are missing, which no array can say: fill them"
+    return None
 
 
 def loads(data: bytes) -> Container:

@@ -62,7 +62,13 @@ def sql(
     """
     if as_ not in ("pandas", "arrow"):
         raise errors.InvalidArgumentError(f"as_={as_!r}: 'pandas' or 'arrow' expected")
-    if len(query.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+    if not isinstance(query, str):
+        raise errors.InvalidArgumentError(f"the query is a str, not {type(query).__name__}")
+    try:
+        size = len(query.encode())
+    except UnicodeEncodeError:
+        raise errors.InvalidArgumentError("the query holds text that is no Unicode (a lone surrogate)") from None
+    if size > MAX_BYTES:
         raise errors.InvalidArgumentError(f"the query has more than {MAX_BYTES:,} bytes")
     try:
         import duckdb

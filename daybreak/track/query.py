@@ -18,7 +18,8 @@
 
 Words are lower or upper case alike. Numbers are compared as numbers (whole ones exactly, however long they are) and text as
 text: a parameter 0.01 is a number, a parameter "0.01" is not. A comparison with something that a run does not have (or with a
-metric that is NaN) is neither true nor false, as in SQL: the run is not selected, and by ``not`` neither. ``start`` and ``end``
+metric that is NaN, or a parameter that is None) is neither true nor false, as in SQL: the run is not selected, and by ``not``
+neither; ``is null`` finds all of these. ``start`` and ``end``
 compare with seconds since 1970 or with ISO 8601 text (UTC when it names no zone). Nothing of the text becomes part of the SQL:
 names and values are parameters.
 """
@@ -69,6 +70,7 @@ _METRIC_COLUMNS = {"last", "best", "min", "max", "count"}
 _COMPARISONS = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
+_IN_BACKTICKS = ": a name of other characters stands in backticks, {}.`such a name`"
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -82,6 +84,10 @@ class _Token:
 
     def __init__(self, kind: str, text: str, at: int) -> None:
         self.kind, self.text, self.at = kind, text, at
+
+    @property
+    def end(self) -> int:
+        return self.at + len(self.text)
 
     @property
     def word(self) -> str:
@@ -114,13 +120,16 @@ class _Parser:
         )
 
     def _split(self) -> list[_Token]:
-        tokens, at = [], 0
+        tokens: list[_Token] = []
+        at = 0
         while self.source[at:].strip():
             found = _TOKEN.match(self.source, at)
             if found is None or found.lastgroup is None:
                 at += len(self.source[at:]) - len(self.source[at:].lstrip())
                 rest = self.source[at]
                 hint = "this quote is never closed" if rest in "'\"`" else f"{rest!r} means nothing here"
+                if tokens and tokens[-1].end == at and re.match(r"(?i)(params|tags|metrics)\.", tokens[-1].text):
+                    hint += _IN_BACKTICKS.format(tokens[-1].text.partition(".")[0])
                 raise self.fail(_Token("", "", at), hint)
             tokens.append(_Token(found.lastgroup, found[found.lastgroup], found.start(found.lastgroup)))
             at = found.end()
@@ -181,6 +190,7 @@ class _Parser:
         self.terms += 1
         if self.terms > MAX_TERMS:
             raise self.fail(self.token, f"more than {MAX_TERMS} comparisons")
+        named = self.token
         field = self.field()
         if self.take("is"):
             negated = self.take("not")
@@ -200,7 +210,12 @@ class _Parser:
             return f"({sql} {word}LIKE ?)", [*values, value]
         operator = self.token
         if negated or operator.kind != "op" or operator.text not in _COMPARISONS:
-            raise self.fail(operator, "an operator expected: = != < <= > >= in, like, is")
+            hint = (
+                _IN_BACKTICKS.format(named.text.partition(".")[0])
+                if "." in named.text and operator.kind == "word"
+                else ""
+            )
+            raise self.fail(operator, f"an operator expected: = != < <= > >= in, like, is{hint}")
         self.at += 1
         token = self.token
         side = self._side(field, token, value := self.value())
@@ -333,6 +348,8 @@ class _Parser:
             attribute: Sql = (_ATTRIBUTES[kind], [])
             time = kind in ("start", "end")
             return _Field(attribute if time else None, None if time else attribute, attribute, time)
+        if kind in ("params", "tags", "metrics") and dot and not name and following.kind == "string":
+            raise self.fail(following, f"a text{_IN_BACKTICKS.format(kind)}")
         if not name or kind not in ("params", "tags", "metrics"):
             elsewhere = _ELSEWHERE.get(name if kind == "attributes" else kind)
             if elsewhere:
@@ -344,7 +361,7 @@ class _Parser:
             return _Field(
                 (f"(SELECT number {table})", where),
                 (f"(SELECT text {table})", where),
-                (f"(SELECT kind {table})", where),
+                (f"(SELECT kind {table} AND kind <> 'null')", where),  # None is missing
                 exact=(f"(SELECT exact {table})", where),
             )
         if kind == "tags":

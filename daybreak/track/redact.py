@@ -28,20 +28,27 @@ _KEYS = _set(
     "access account admin aes api app auth client crypto decryption deploy dsa ecdsa ed25519 encryption encrypt fernet gpg"
     " hmac jwt kaggle license licence master pgp private root rsa secret service session shared sign signing ssh ssl storage"
     " subscription tls wallet"
+    # and the services whose keys programs of this kind hold
+    " anthropic aws azure brave cohere comet deepgram deepl deepseek dify elevenlabs fireworks gcp gemini google groq hf"
+    " huggingface kaggle langchain langsmith mailgun mistral neptune nvidia openai openrouter perplexity pinecone qdrant replicate"
+    " runpod sendgrid serpapi stripe supabase tavily together twilio voyage wandb weaviate xai"
 )
 _PAIRS = frozenset(
     {
         ("connection", "string"),
         ("conn", "str"),
         ("webhook", "url"),
+        ("discord", "webhook"),
+        ("slack", "webhook"),
+        ("sentry", "dsn"),
         ("seed", "phrase"),
         ("recovery", "code"),
         ("backup", "code"),
     }
 )
-# Before "pass": it may be a number of passes, or whether something passed.
+# Before "pass" and "pw": it may be a number of passes, or whether something passed.
 _PASS = _set(
-    "account admin basic database db email ftp http imap ldap login mail mongo mysql pg pop3 postgres proxy rabbitmq redis"
+    "account admin auth basic database db email ftp http imap ldap login mail mongo mysql pg pop3 postgres proxy rabbitmq redis"
     " root service sftp smtp ssh sudo user vnc wifi"
 )
 # Behind "auth": it may be a method, an address.
@@ -74,14 +81,17 @@ _AUTH_TOKENS = _set(
     " secret security service session slack user xsrf"
 )
 _GLUED = re.compile(
-    r"(password|passwd|passphrase|apikey|apisecret|clientsecret|secretkey|privatekey|accesskey|authkey)s?$"
+    r"(password|passwd|passphrase|apikey|apisecret|clientsecret|secretkey|privatekey|privkey|accesskey|authkey)s?$"
+    r"|^(admin|database|db|ldap|mail|mongo|mysql|postgres|redis|root|smtp|ssh|sudo|user)(pass|pw)$"
 )
-_GLUED_TOKEN = re.compile(r"(access|api|auth|bearer|bot|github|gitlab|hf|id|oauth|refresh|session|user)token$")
+_GLUED_TOKEN = re.compile(
+    r"(access|api|auth|bearer|bot|csrf|github|gitlab|hf|id|oauth|refresh|session|user|xsrf)token$"
+)
 
 _PARTS = re.compile(r"[./\\:\[\]'\"]+")
 _SPLIT = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # name=value, name: value, "name": "value", as programs print them.
-_HEAD = re.compile(r"""["']?(?P<name>[A-Za-z][A-Za-z0-9_.\-]{0,63})["']?\s?(?:=|:)\s?(?:(?:Bearer|Basic|Token)\s)?""")
+_HEAD = re.compile(r"""["']?(?P<name>[A-Za-z][A-Za-z0-9_.\-]{0,63})["']?\s?(?:=|:)\s?(?:(?i:Bearer|Basic|Token)\s)?""")
 _VALUE = re.compile(r""""[^"]*"|'[^']*'|[^\s,;}\])]+""")
 _NUMBER = re.compile(r"[-+]?\d[\d_,]*(\.\d+)?(e[-+]?\d+)?[kMGTB]?$")
 _URL_PASSWORD = re.compile(
@@ -130,7 +140,7 @@ def _of_part(part: str) -> int:
             return YES
         if word == "auth" and (not behind or following in _AUTH):
             return YES
-        if word == "pass" and not behind and (before in _PASS or not before):
+        if word in ("pass", "pw") and not behind and (before in _PASS or not before):
             if before:
                 return YES
             found = TEXT
@@ -175,11 +185,18 @@ def redact(name: str, value: Any) -> Any:
     if secrecy := _secrecy(name):
         return _hidden(value, secrecy)
     if isinstance(value, Mapping):
-        return {key: redact(str(key), item) for key, item in value.items()}
+        said = value.get("name", value.get("key"))  # as Kubernetes writes variables: {"name": "HF_TOKEN", "value": ...}
+        named = _secrecy(said) if isinstance(said, str) and "value" in value else NO
+        return {
+            key: _hidden(item, named) if named and key == "value" else redact(str(key), item)
+            for key, item in value.items()
+        }
     if isinstance(value, str):
         return redact_text(value)
+    if isinstance(value, tuple) and (fields := getattr(value, "_fields", None)):  # a NamedTuple: its fields have names
+        return [redact(str(field), item) for field, item in zip(fields, value, strict=False)]
     if isinstance(value, (list, tuple)):
-        return type(value)(redact("", item) for item in value) if type(value) in (list, tuple) else value
+        return [redact("", item) for item in value]
     return value
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
+from numbers import Number
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from daybreak.track.names import checked_artifact_name, checked_name
 from daybreak.track.reading import Artifact, History, Metrics, RunRecord
 from daybreak.track.redact import redact, redact_text
 from daybreak.track.roots import root as _root
+from daybreak.track.values import with_text_keys
 
 __all__ = ["Run", "delete", "restore", "run"]
 
@@ -87,41 +89,33 @@ def _unchanged(known: Mapping[str, str], texts: Mapping[str, str]) -> None:
             )
 
 
-def _json(name: str, value: object) -> str:
+def _json(what: str, name: str, value: object) -> str:
+    what = f"{what} {name!r}"
+
     def plain(other: object) -> object:
         if (
             hasattr(other, "dtype") and hasattr(other, "tolist") or hasattr(other, "as_py")
         ):  # of numpy, torch, Arrow, ...
-            return numbers.plain(other, f"parameter {name!r}", nan=True, wide=True)
+            return numbers.plain(other, what, nan=True, wide=True)
+        if isinstance(other, Number):  # a Decimal, a Fraction: a number where JSON has the very one
+            with contextlib.suppress(ValueError):
+                return numbers.plain(other, what, nan=True, wide=True)
         return redact_text(str(other))
 
     try:
-        _check_keys(value, f"parameter {name!r}", 0)
-        return json.dumps(redact(name, value), default=plain, separators=(",", ":"), sort_keys=isinstance(value, dict))
+        kept = with_text_keys(redact(name, value), what, 0)
+        return json.dumps(kept, default=plain, separators=(",", ":"), sort_keys=isinstance(value, dict))
     except errors.InvalidArgumentError:
         raise
     except (TypeError, ValueError, RecursionError) as error:
-        raise errors.InvalidArgumentError(f"parameter {name!r}: {error}") from None
-
-
-def _check_keys(value: object, what: str, depth: int) -> None:
-    """Of two keys that are one in JSON (1 and "1") a value would be lost."""
-    if depth > 100:
-        raise errors.InvalidArgumentError(f"{what} is nested more than 100 deep, or holds itself")
-    if isinstance(value, Mapping):
-        texts = [key if isinstance(key, str) else json.dumps(key) for key in value if not isinstance(key, tuple)]
-        if len(set(texts)) < len(texts):
-            double = next(text for text in texts if texts.count(text) > 1)
-            raise errors.InvalidArgumentError(f"{what} has two keys that are {double!r} in JSON: rename one")
-        for item in value.values():
-            _check_keys(item, what, depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _check_keys(item, what, depth + 1)
+        raise errors.InvalidArgumentError(f"{what}: {error}") from None
 
 
 def _param_texts(values: object) -> dict[str, str]:
-    texts = {checked_name("parameter", name): _json(name, value) for name, value in _mapping("params", values).items()}
+    texts = {
+        checked_name("parameter", name): _json("parameter", name, value)
+        for name, value in _mapping("params", values).items()
+    }
     for name, text in texts.items():
         _checked_text("parameter", name, text)
     return texts
@@ -174,7 +168,7 @@ class Run:
         return _attach, (self._root, self.id, self.name)
 
     def _event(self, kind: int, *fields: str | bytes) -> None:
-        self._log.event(kind, [f if isinstance(f, bytes) else f.encode("utf-8", "replace") for f in fields])
+        self._log.event(kind, [f if isinstance(f, bytes) else f.encode("utf-8", "backslashreplace") for f in fields])
 
     def _capture(self, session: int) -> None:
         """Writes down what the run comes from and begins to copy the output. Never in the run's way."""
@@ -276,7 +270,9 @@ class Run:
             raise errors.InvalidArgumentError(
                 f"{paths.given(value)} is a folder: keep its files one by one, or an archive"
             )
-        description = _checked_text("meta of artifact", name, _json(name, dict(meta or {})))
+        description = _checked_text(
+            "meta of artifact", name, _json("meta of artifact", name, dict(_mapping("meta", meta)))
+        )
         store = reading.store(self._root)
         stored = store.put(value, name=name, parent=self._parent_object(name))
         try:
@@ -323,7 +319,9 @@ class Run:
             if self._owner_pid == os.getpid():
                 if self._output is not None:
                     self._output.stop()
-                self._event(EventKind.STATUS, status, redact_text(reason).encode("utf-8", "replace")[:MAX_REASON_BYTES])
+                self._event(
+                    EventKind.STATUS, status, redact_text(reason).encode("utf-8", "backslashreplace")[:MAX_REASON_BYTES]
+                )
         finally:  # also when the disk is full: or the run would seem to run until the process ends
             with _handles_lock:
                 _handles.pop((os.getpid(), self._root, self.id), None)
@@ -336,7 +334,7 @@ class Run:
             self._finished = True
         if self._output is not None:
             self._output.stop()
-        data = redact_text(reason).encode("utf-8", "replace")[:MAX_REASON_BYTES]
+        data = redact_text(reason).encode("utf-8", "backslashreplace")[:MAX_REASON_BYTES]
         self._log.end_with_process(data.decode("utf-8", "ignore"))
 
     def sync(self) -> None:
@@ -352,10 +350,15 @@ class Run:
         if kind is None or _is_good_end(error):
             self.finish()
         elif isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, int) else 1
-            self.finish("failed", f"exit status {code}" if code is error.code else f"exit status 1: {error.code}")
+            code = int(error.code) if isinstance(error.code, int) else 1
+            self.finish(
+                "failed", f"exit status {code}" if isinstance(error.code, int) else f"exit status 1: {error.code}"
+            )
         else:
-            text = str(error)
+            try:
+                text = str(error)
+            except Exception as another:  # which would take the place of the error
+                text = f"its str() raises {type(another).__name__}"
             self.finish("failed", f"{kind.__name__}: {text}" if text else kind.__name__)
 
     # -- reading it while it is written

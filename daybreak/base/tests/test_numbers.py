@@ -2,6 +2,7 @@
 
 import array
 import collections
+import dataclasses
 import enum
 import math
 import pathlib
@@ -15,6 +16,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from daybreak.base.numbers import flag, integer, integers, plain, real, reals
@@ -328,3 +330,43 @@ def test_tensors_of_torch_are_taken_where_it_is_installed() -> None:
 def test_the_module_loads_without_numpy() -> None:
     code = "import sys, daybreak.base.numbers; sys.exit('numpy' in sys.modules or 'typing' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class NoNumbers:
+    """As tensors of torch's meta device, and sparse ones: a type and a shape, and nothing to read."""
+
+    dtype, shape, size = "float32", (), 1
+
+    def item(self) -> float:
+        raise RuntimeError("cannot be called on meta tensors")
+
+    def tolist(self) -> float:
+        raise NotImplementedError("cannot be called on meta tensors")
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise TypeError("cannot be called on meta tensors")
+
+
+@pytest.mark.parametrize("taken", [flag, integer, real, plain, integers, reals])
+def test_a_tensor_without_numbers_is_refused_by_name(taken: Any) -> None:
+    with pytest.raises(ValueError, match="^reward .*cannot be called on meta tensors"):
+        taken(NoNumbers(), "reward")
+
+
+@dataclasses.dataclass
+class Point:
+    x: int = 1
+
+
+class Model:
+    def model_dump(self) -> dict[str, int]:
+        return {"x": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "way"), [(Point(), r"dataclasses\.asdict"), (Model(), r"model_dump\(\)"), (pd.NaT, "None"), (pd.NA, "None"),
+                       (pd.Timestamp(0), r"isoformat\(\)")]
+)  # fmt: skip
+def test_an_object_without_a_form_in_json_says_how_to_get_one(value: Any, way: str) -> None:
+    with pytest.raises(ValueError, match=rf"result\['p'\]=.* has no form in JSON: give {way}"):
+        plain({"p": value}, "result")

@@ -70,8 +70,11 @@ void bind_possession(nb::module_& m) {
                    "What goes beside a request: the proof, and the subject's signature over this very request.")
       .def(
           "__init__",
-          [](Self* self, const nb::bytes& proof, std::int64_t issued_at_ns, const nb::bytes& nonce,
-             const nb::bytes& signature) {
+          [](Self* self, BytesGiven given_proof, std::int64_t issued_at_ns, BytesGiven given_nonce,
+             BytesGiven given_signature) {
+            const nb::bytes proof = bytes_of(given_proof, "proof");
+            const nb::bytes nonce = bytes_of(given_nonce, "nonce");
+            const nb::bytes signature = bytes_of(given_signature, "signature");
             new (self) Self{
                 std::string(text_of(proof)),
                 {issued_at_ns, array_of<kRequestNonceBytes>(nonce, "nonce"), array_of<64>(signature, "signature")}};
@@ -83,8 +86,10 @@ void bind_possession(nb::module_& m) {
       .def_prop_ro("signature", [](const Self& self) { return py_bytes(self.signed_part.signature); });
   m.def(
       "sign_request",
-      [](const Entity& entity, const nb::bytes& proof, const std::string& server, const std::string& method,
-         const std::string& path, const nb::bytes& body, const std::string& origin, const std::string& app) {
+      [](const Entity& entity, BytesGiven given_proof, const std::string& server, const std::string& method,
+         const std::string& path, BytesGiven given_body, const std::string& origin, const std::string& app) {
+        const nb::bytes proof = bytes_of(given_proof, "proof");
+        const nb::bytes body = bytes_of(given_body, "body");
         const Hash body_hash = crypto::sha256(text_of(body));
         return Self{
             std::string(text_of(proof)),
@@ -95,8 +100,10 @@ void bind_possession(nb::module_& m) {
       "Signs one request, good once, within 30 s, and at this server alone. `path` is path and query.");
   m.def(
       "sign_challenge",
-      [](const Entity& entity, const nb::bytes& proof, const nb::bytes& challenge, const std::string& server,
+      [](const Entity& entity, BytesGiven given_proof, BytesGiven given_challenge, const std::string& server,
          const std::string& origin, const std::string& app) {
+        const nb::bytes proof = bytes_of(given_proof, "proof");
+        const nb::bytes challenge = bytes_of(given_challenge, "challenge");
         return py_bytes(base::value_or_raise(
             sign_session(entity, {server, origin, app}, array_of<32>(challenge, "challenge"), text_of(proof))));
       },
@@ -114,8 +121,11 @@ void bind_verifier_sessions(nb::class_<Verifier>& cls) {
          nb::arg("origin") = "", nb::arg("app") = "", "32 bytes, good once and for 30 s.")
       .def(
           "open_session",
-          [](Self& self, const nb::bytes& proof, const nb::bytes& challenge, const nb::bytes& signature,
+          [](Self& self, BytesGiven given_proof, BytesGiven given_challenge, BytesGiven given_signature,
              const PyPairs& required, const std::string& origin, const std::string& app) {
+            const nb::bytes proof = bytes_of(given_proof, "proof");
+            const nb::bytes challenge = bytes_of(given_challenge, "challenge");
+            const nb::bytes signature = bytes_of(given_signature, "signature");
             SessionToken token;
             const auto needs = needs_of(required);
             const auto decision =
@@ -128,15 +138,34 @@ void bind_verifier_sessions(nb::class_<Verifier>& cls) {
           "A token of 32 bytes and its decision: for at most 5 minutes, and never beyond the proof.")
       .def(
           "check_session",
-          [](Self& self, const nb::bytes& token, const PyPairs& required, const std::string& origin,
+          [](Self& self, BytesGiven given_token, const PyPairs& required, const std::string& origin,
              const std::string& app) {
+            const nb::bytes token = bytes_of(given_token, "token");
             return decision_of(self.check_session(text_of(token), needs_of(required), origin, app));
           },
           nb::arg("token"), nb::arg("required"), nb::arg("origin") = "", nb::arg("app") = "",
           "Whether the session may do this: any that its proof gives.")
       .def(
-          "close_session", [](Self& self, const nb::bytes& token) { self.close_session(text_of(token)); },
+          "close_session",
+          [](Self& self, BytesGiven given_token) {
+            const nb::bytes token = bytes_of(given_token, "token");
+            self.close_session(text_of(token));
+          },
           nb::arg("token"));
+}
+
+// Of arguments as Python gives them.
+auto create_verifier(const std::string& namespace_id, const std::string& server,
+                     std::shared_ptr<DirectoryStore> revocations, WholeGiven max_staleness_s, std::size_t max_sessions,
+                     std::size_t max_nonces) {
+  VerifierOptions options;
+  options.namespace_id = id_of(namespace_id, "namespace");
+  options.server_id = server;
+  options.revocations = std::move(revocations);
+  options.max_staleness_s = whole_of(max_staleness_s, "max_staleness_s");
+  options.max_sessions = max_sessions;
+  options.max_nonces = max_nonces;
+  return base::value_or_raise(Verifier::create(std::move(options)));
 }
 
 void release_gate(void* capsule_pointer) noexcept {
@@ -156,27 +185,17 @@ void bind_verifier(nb::module_& m) {
       .def_ro("subject", &PyDecision::subject)
       .def_ro("expires", &PyDecision::expires);
   nb::class_<Self> cls(m, "Verifier", "What a server asks before it does something. Any thread may use it.");
-  cls.def(nb::new_([](const std::string& namespace_id, const std::string& server,
-                      std::shared_ptr<DirectoryStore> revocations, std::int64_t max_staleness_s,
-                      std::size_t max_sessions, std::size_t max_nonces) {
-            VerifierOptions options;
-            options.namespace_id = id_of(namespace_id, "namespace");
-            options.server_id = server;
-            options.revocations = std::move(revocations);
-            options.max_staleness_s = max_staleness_s;
-            options.max_sessions = max_sessions;
-            options.max_nonces = max_nonces;
-            return base::value_or_raise(Self::create(std::move(options)));
-          }),
-          nb::kw_only(), nb::arg("namespace"), nb::arg("server"), nb::arg("revocations").none(),
-          nb::arg("max_staleness_s") = 60, nb::arg("max_sessions") = 4096, nb::arg("max_nonces") = 65536,
+  cls.def(nb::new_(&create_verifier), nb::kw_only(), nb::arg("namespace"), nb::arg("server"),
+          nb::arg("revocations").none(), nb::arg("max_staleness_s") = 60, nb::arg("max_sessions") = 4096,
+          nb::arg("max_nonces") = 65536,
           "For one namespace, under this server's own name. `revocations=None` looks at none. When the store has not "
           "been read completely "
           "for `max_staleness_s`, all is denied as revocation_stale.");
   cls.def(
          "verify",
-         [](Self& self, const nb::bytes& proof, const PyPairs& required, const std::optional<std::string>& subject,
+         [](Self& self, BytesGiven given_proof, const PyPairs& required, const std::optional<std::string>& subject,
             const std::string& origin, const std::string& app) {
+           const nb::bytes proof = bytes_of(given_proof, "proof");
            Hash expected;
            if (subject) expected = id_of(*subject, "subject");
            const auto needs = needs_of(required);
@@ -194,7 +213,8 @@ void bind_verifier(nb::module_& m) {
       .def(
           "check_request",
           [](Self& self, const PySignedRequest& request, const PyPairs& required, const std::string& method,
-             const std::string& path, const nb::bytes& body, const std::string& origin, const std::string& app) {
+             const std::string& path, BytesGiven given_body, const std::string& origin, const std::string& app) {
+            const nb::bytes body = bytes_of(given_body, "body");
             const auto needs = needs_of(required);
             const Verdict verdict = [&] {
               const nb::gil_scoped_release release;

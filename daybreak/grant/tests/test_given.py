@@ -93,3 +93,57 @@ def test_subject_that_is_no_record_is_refused_by_name(subject: Any, says: str) -
 def test_statements_that_are_none_are_shown_with_an_example(statements: Any) -> None:
     with pytest.raises(TypeError, match=r"^statements=.*such as \[\(\['predict'\]"):
         granted(statements=statements)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda b: np.frombuffer(b, np.uint8)])
+def test_what_comes_from_a_server_may_be_in_any_buffer(kind: Any) -> None:
+    wallet = grant.Wallet(ANN)
+    wallet.add(grant.Wallet(LAB).grant(ANN.public, namespace=LAB.id, statements=STATEMENTS).bundle)
+    needs = [("predict", "models/a")]
+    proof = kind(wallet.prove(needs, namespace=LAB.id))
+    verifier = grant.Verifier(namespace=LAB.id, server="s", revocations=None, max_staleness_s=np.int64(60))
+    assert verifier.verify(proof, needs).subject == ANN.id
+    sent = {"method": "POST", "path": "/p", "body": kind(b"{}")}
+    signed = grant.sign_request(ANN, proof, server="s", **sent)
+    carried = grant.SignedRequest(kind(signed.proof), signed.issued_at_ns, kind(signed.nonce), kind(signed.signature))
+    assert verifier.check_request(carried, needs, **sent).subject == ANN.id
+    challenge = verifier.challenge()
+    answer = grant.sign_challenge(ANN, proof, kind(challenge), server="s")
+    token, _ = verifier.open_session(proof, kind(challenge), kind(answer), needs)
+    assert verifier.check_session(kind(token), needs).subject == ANN.id
+    verifier.close_session(kind(token))
+
+
+def test_what_is_no_bytes_is_refused_by_the_arguments_name() -> None:
+    verifier = grant.Verifier(namespace=LAB.id, server="s", revocations=None)
+    for wrong in ("text", 1, [1]):
+        with pytest.raises(TypeError, match="^proof is a .*: bytes are needed"):
+            verifier.verify(wrong, [("predict", "models/a")])  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="^body is a .*: bytes are needed"):
+            grant.sign_request(ANN, b"", server="s", method="POST", path="/", body=wrong)  # type: ignore[arg-type]
+
+
+# What of a request others did not sign: a caught one was sent again, or to another place.
+CHANGED: dict[str, dict[str, Any]] = {
+    "CastosHQ/Seriously-Simple-Podcasting#914: another episode's path": {"path": "/episodes/8"},
+    "httpwg/http-extensions#1776: another query": {"path": "/episodes/7?all=1"},
+    "httpwg/http-extensions#1776: another method": {"method": "DELETE"},
+    "librefang/librefang#3878: another body": {"body": b"{ }"},
+    "a path in other letters": {"path": "/Episodes/7"},
+    "an escaped letter": {"path": "/episode%73/7"},
+}
+
+
+@pytest.mark.parametrize("report", CHANGED)
+def test_request_that_was_signed_is_good_as_it_was_signed_and_once(report: str) -> None:
+    wallet = grant.Wallet(ANN)
+    wallet.add(grant.Wallet(LAB).grant(ANN.public, namespace=LAB.id, statements=STATEMENTS).bundle)
+    needs = [("predict", "models/a")]
+    verifier = grant.Verifier(namespace=LAB.id, server="s", revocations=None)
+    sent: dict[str, Any] = {"method": "POST", "path": "/episodes/7", "body": b"{}"}
+    request = grant.sign_request(ANN, wallet.prove(needs, namespace=LAB.id), server="s", **sent)
+    with pytest.raises(grant.Denied, match="malformed: the request is not signed"):
+        verifier.check_request(request, needs, **{**sent, **CHANGED[report]})
+    verifier.check_request(request, needs, **sent)
+    with pytest.raises(grant.Denied, match="replayed"):  # own-pay/OwnPay#296, #140, jasny/http-signature#1, bunmail#43
+        verifier.check_request(request, needs, **sent)

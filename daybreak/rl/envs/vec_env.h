@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,8 @@ struct Space {
   std::int64_t n = 0;             // kDiscrete: number of values; kBox: number of components
   std::vector<double> low, high;  // kBox only, n each (may be infinite)
   std::int64_t start = 0;         // kDiscrete: the smallest value
+  // kBox: the shape of its arrays where that is not {n}. Everything here is flat; it is for whoever hands arrays out.
+  std::optional<std::vector<std::int64_t>> shape;
 
   static Space discrete(std::int64_t n, std::int64_t start = 0);
   static Space box(std::vector<double> low, std::vector<double> high);

@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -263,5 +264,8 @@ void bind_policy(nb::module_& m) {
       .def_prop_ro(
           "num_actions", [](const PolicyObject& self) { return self.policy().info().action_space.n; },
           "Values of a Discrete action, components of a Box action.")
+      .def_prop_ro(
+          "action_shape", [](const PolicyObject& self) { return self.policy().info().action_space.shape; },
+          "Of a Box whose actions have other than one dimension: their shape.")
       .def_prop_ro("hidden", [](const PolicyObject& self) { return self.policy().info().hidden; });
 }

@@ -88,6 +88,8 @@ GymVecEnv::PySpace GymVecEnv::space_of(nb::handle space, const char* role) {
     throw nb::value_error(fmt::format("the {} space {} has no components", role, text_of(space)).c_str());
   }
   result.shape = space.attr("shape");
+  const auto shape = nb::cast<std::vector<std::int64_t>>(result.shape);
+  if (shape.size() != 1) result.space.shape = shape;
   result.dtype = space.attr("dtype");
   return result;
 }
@@ -162,6 +164,15 @@ void GymVecEnv::clear() {
   started_ = false;
 }
 
+// An exception's words; those of one whose str() raises are not worth losing it.
+std::string words_of(nb::handle exception) {
+  try {
+    return text_of(exception);
+  } catch (nb::python_error&) {
+    return "(its str() raises)";
+  }
+}
+
 // Runs what calls Python; an exception becomes an error and is kept.
 template <typename Function>
 base::Status GymVecEnv::guarded(std::int64_t row, const char* method, Function function) {
@@ -172,7 +183,7 @@ base::Status GymVecEnv::guarded(std::int64_t row, const char* method, Function f
     // An interrupt is the person's and no fault of the environment.
     const Code code = error.matches(PyExc_KeyboardInterrupt) ? Code::kCancelled : Code::kUnknown;
     return fail(code, "{} of environment {} raised {}: {}", method, row, type_of(error.value()),
-                text_of(error.value()));
+                words_of(error.value()));
   } catch (const std::exception& error) {
     return fail(Code::kInvalidArgument, "{} of environment {} answered what cannot be read: {}", method, row,
                 error.what());
@@ -441,17 +452,12 @@ void raise_env_error(VecEnv& env, const base::Error& error) {
   auto* gym = dynamic_cast<GymVecEnv*>(&env);
   const nb::object cause = gym ? gym->take_exception() : nb::none();
   if (cause.is_none()) base::raise(error);
-  if (error.code() == Code::kCancelled) {
-    PyErr_SetObject(cause.type().ptr(), cause.ptr());
-    throw nb::python_error();
-  }
   try {
-    base::raise(error);
-  } catch (nb::python_error& raised) {
-    nb::object value = nb::borrow(raised.value());
-    PyException_SetCause(value.ptr(), nb::object(cause).release().ptr());
-    throw;
+    cause.attr("add_note")(error.to_string());
+  } catch (nb::python_error&) {  // one that is frozen takes none
   }
+  PyErr_SetObject(cause.type().ptr(), cause.ptr());
+  throw nb::python_error();
 }
 
 }  // namespace daybreak::rl

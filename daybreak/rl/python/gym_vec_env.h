@@ -83,7 +83,7 @@ std::unique_ptr<VecEnv> make_env_from_python(nanobind::handle env, std::int64_t 
 // Whether `env` is an environment that exists, not an id, a class or a function.
 bool is_env_instance(nanobind::handle env);
 
-// Throws the exception of `error`, raised from the exception of the Python environment where there was one.
+// Throws the exception that the Python environment raised, with a note of where; of other errors their own.
 [[noreturn]] void raise_env_error(VecEnv& env, const base::Error& error);
 
 }  // namespace daybreak::rl

@@ -94,8 +94,9 @@ nb::object float_array_of(nb::handle array, const char* name) {
   try {
     found = numpy.attr("asarray")(array);
   } catch (nb::python_error& error) {
-    if (!error.matches(PyExc_ValueError)) throw;
-    throw nb::value_error(fmt::format("{} is no array: {}", name, nb::str(error.value()).c_str()).c_str());
+    // A tensor that needs a gradient, of a type that numpy lacks, or that has no numbers: taken, or refused by name.
+    if (!error.matches(PyExc_ValueError) && !nb::hasattr(array, "detach")) throw;
+    found = numbers_module().attr("reals")(array, name);
   }
   // Others would be read as numbers by numpy, without a word of what is lost: text, the imaginary part.
   constexpr std::string_view kNumbers = "biuf";

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box, Discrete
 
-from daybreak import rl
+from daybreak import _core, rl, tensor
 
 FEW: dict[str, Any] = dict(n_envs=2, n_steps=16, batch_size=16, n_epochs=1, seed=0)
 
@@ -56,6 +56,116 @@ def test_a_done_of_numpy_ends_the_episode(kind: Any) -> None:
 @pytest.mark.parametrize("reward", [np.float32(2), np.array([86.03]) * 0 + 2, np.array(2, np.float16), 2])
 def test_a_reward_of_numpy_is_its_number(reward: Any) -> None:
     assert rl.PPO("MlpPolicy", plain(reward=reward), **FEW).learn(64)["episode_reward_mean"] == 12
+
+
+class Tensor:
+    """As torch's: numpy() refuses one that needs a gradient, and types that numpy lacks."""
+
+    dtype, shape = "torch.float32", (3,)
+
+    def detach(self) -> Any:
+        return self
+
+    cpu = detach
+
+    def numpy(self, force: bool = False) -> Any:
+        return np.array([1.0, 2.0, 3.0], np.float32) if force else self.__array__()
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad")
+
+
+# Observations of tensors that are part of a graph.
+def test_an_observation_that_needs_a_gradient_is_its_numbers() -> None:
+    model = rl.PPO("MlpPolicy", plain(observation=Tensor(), observation_space=Box(-9, 9, (3,))), **FEW)
+    assert model.learn(64)["episode_len_mean"] == 6
+    np.testing.assert_array_equal(model.policy.logits(Tensor()), model.policy.logits([1, 2, 3]))
+
+
+# Gymnasium#1616: the end of a small integer type is in no space; MO-Gymnasium#54, openai/gym#1786: a value of numpy.
+@pytest.mark.parametrize("last", [127, np.int8(127), np.array(127), np.array(127, np.uint8), 127.0])
+def test_the_last_value_of_a_small_space_is_an_observation_and_an_action(last: Any) -> None:
+    space = Discrete(3, start=125, dtype=np.int8)
+    env = plain(action_space=space, observation_space=space, observation=last)()
+    model = rl.PPO("MlpPolicy", env, n_steps=64, seed=0)
+    model.learn(64)
+    assert set(env.actions) == {125, 126, 127} and int(model.predict(last)[0]) in {125, 126, 127}
+
+
+class Boom(Exception):
+    """Whose words raise, and which takes no note."""
+
+    def __str__(self) -> str:
+        raise KeyError("words")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("frozen")
+
+
+# cpython#99856 too: what an environment raises is what its user catches, as in Stable-Baselines3.
+@pytest.mark.parametrize(
+    "error", [KeyError("k"), Boom(), StopIteration(), SystemExit(3), KeyboardInterrupt(), OSError(2, "no", "f")]
+)
+@pytest.mark.parametrize("method", ["reset", "step"])
+def test_what_an_environment_raises_can_be_caught_by_its_class(error: BaseException, method: str) -> None:
+    def raises(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    env = type("Raises", (Plain,), {method: raises})
+    model = rl.PPO("MlpPolicy", env, **FEW)
+    with pytest.raises(type(error)) as caught:
+        model.learn(64)
+    assert caught.value is error and caught.traceback[-1].name == "raises"
+    if not isinstance(error, Boom):
+        assert f"{method} of environment 0 raised" in error.__notes__[-1]
+
+
+# stable-baselines3 takes None and fails later, or makes no environment.
+def test_no_environment_is_refused_with_the_way_out() -> None:
+    for make in (lambda: rl.PPO("MlpPolicy", None), lambda: rl.PPO(None), lambda: rl.PPO(env=None)):
+        with pytest.raises(ValueError, match=r"without an environment: give one, PPO\('MlpPolicy', env\)"):
+            make()
+
+
+# stable-baselines3#971, #970, stable-baselines3-contrib#317: a Box of other than one dimension.
+@pytest.mark.parametrize("shape", [(2, 2), (), (1,), (1, 3, 2), (3, 1)])
+def test_predict_gives_actions_in_the_shape_of_their_space(shape: tuple[int, ...]) -> None:
+    space = Box(-1, 1, shape)
+    env = plain(action_space=space)()
+    model = rl.PPO("MlpPolicy", env, n_steps=64, seed=0)
+    model.learn(64)
+    assert all(space.contains(action) for action in env.actions)
+    for one in (model, model.policy, rl.Policy.load(model.to_bytes()), rl.PPO.load(model.to_bytes(), env)):
+        action, _ = one.predict(np.zeros(3))
+        assert space.contains(action) and one.predict(np.zeros((4, 3)))[0].shape == (4, *shape)
+
+
+def test_a_policy_whose_shape_does_not_fit_its_actions_is_refused() -> None:
+    data = rl.PPO("MlpPolicy", plain(action_space=Box(-1, 1, (2, 3)))(), n_steps=64).policy.to_bytes()
+    native = _core.tensor.Container.parse(data)
+    assert '"shape":[2,3]' in native.metadata["policy"]
+    for shape in ("[2,4]", "[6,-1,-1]", "[]", "[2.0,3]", '"6"', "[1099511627776,1099511627776]", "[[6]]", "[0,6]"):
+        about = native.metadata["policy"].replace("[2,3]", shape)
+        arrays = {name: tensor.loads(data)[name] for name in native.names}
+        with pytest.raises(ValueError, match="a box of 6 components with the shape"):
+            rl.Policy.load(tensor.dumps(arrays, {"policy": about}))
+
+
+# apple/turicreate#945, spcl/dace#1578, hyperopt#72, sktime-mcp#526: a folder that is called ~.
+def test_a_model_is_saved_into_the_home_that_is_meant(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "here")
+    model = rl.PPO("MlpPolicy", Plain, **FEW)
+    for save in (model.save, model.policy.save, model.policy.to_onnx):
+        assert save("~/model") == str(tmp_path / "model") and (tmp_path / "model").is_file()
+    model.save("~/model")
+    monkeypatch.chdir(tmp_path)
+    rl.PPO.load("~/model", Plain)
+    model.restore("model")
+    assert rl.Policy.load("~/model").to_bytes() == model.policy.to_bytes() and not (tmp_path / "here" / "~").exists()
+    with pytest.raises(FileNotFoundError):
+        rl.Policy.load("~/none")
 
 
 # stable-baselines3#876: a reward for each of several agents.

@@ -92,6 +92,7 @@ assert left() == before, (left(), before)
 
 
 def test_init_takes_the_cores_that_affinity_allows() -> None:
+    """ray-project/ray#34846, #10507, #8983, skypilot-org/skypilot#8293: the host's cores, in a container of two."""
     script = (
         "import os, daybreak\n"
         "os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])\n"

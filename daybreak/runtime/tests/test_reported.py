@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import functools
 import pickle
 import sys
@@ -17,10 +18,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from daybreak.util import Executor
+from daybreak.util.multiprocessing import Pool
+from daybreak.util.queue import Queue
 
 import daybreak
 from daybreak import exceptions as ex
 from daybreak._core import runtime as native
+from daybreak.runtime.placement_group import placement_group
 from daybreak.runtime.serialization import dumps
 
 
@@ -57,6 +62,37 @@ class NoSetter(Exception):
     args = property(lambda self: (self.number, self.text))  # type: ignore[assignment]
 
 
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    """Of which nothing can be set, its traceback neither."""
+
+    code: int
+
+
+class LockFileTimeout(TimeoutError):
+    """As filelock's: what __init__ needs is not in args."""
+
+    def __init__(self, lock_file: str) -> None:
+        super().__init__()
+        self.lock_file = lock_file
+
+    def __str__(self) -> str:
+        return f"the lock {self.lock_file} is held"
+
+
+class HoldsLock(Exception):
+    def __init__(self) -> None:
+        super().__init__("two requests")
+        self.lock = threading.Lock()
+
+
+class Traced(Exception):
+    """As jax's: __init__ asks its argument, of which args has the text alone."""
+
+    def __init__(self, tracer: Any) -> None:
+        super().__init__(f"traced {tracer.real}")
+
+
 class RaisesInGetstate:
     def __getstate__(self) -> Any:
         raise RuntimeError("no state")
@@ -66,6 +102,15 @@ def with_such_an_attribute() -> Exception:
     error = ValueError("v")
     error.held = RaisesInGetstate()  # type: ignore[attr-defined]
     return error
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self) -> int:
+        self.count += 1
+        return self.count
 
 
 async def group() -> None:
@@ -89,6 +134,10 @@ REPORTED: dict[str, tuple[Callable[[], BaseException], type[BaseException], dict
     "ray-project/ray#5862 str() needs an attribute": (lambda: SaysItsObject(b"\x01"), SaysItsObject, {"object_id": b"\x01"}),
     "agronholm/pythonfutures#30 two arguments": (lambda: TwoArguments("1", "2"), TwoArguments, {}),
     "python/cpython#74734 an attribute raises in __getstate__": (with_such_an_attribute, ValueError, {"args": ("v",)}),
+    "python/cpython#99856, hgrecco/pint#1766 a frozen dataclass": (lambda: Frozen(3), Frozen, {"code": 3}),
+    "ray-project/ray#17936 filelock's timeout": (lambda: LockFileTimeout("f"), LockFileTimeout, {"lock_file": "f"}),
+    "ray-project/ray#36893, #44878 an attribute that cannot be pickled": (HoldsLock, HoldsLock, {"args": ("two requests",)}),
+    "ray-project/ray#49885 an argument that is gone": (lambda: Traced(1.5), Traced, {"args": ("traced 1.5",)}),
 }  # fmt: skip
 
 
@@ -107,6 +156,47 @@ def test_exception_that_others_lost_arrives(ray: Any, report: str) -> None:
         assert getattr(caught.value, name) == value
     again = pickle.loads(pickle.dumps(caught.value))  # ray-project/ray#14172
     assert isinstance(again, kind) and str(again) == str(caught.value)
+
+
+@pytest.mark.parametrize("report", REPORTED)
+@pytest.mark.parametrize("waits", [False, True], ids=["method", "async method"])
+def test_exception_that_others_lost_arrives_from_an_actor_which_lives_on(ray: Any, report: str, waits: bool) -> None:
+    make, kind, wanted = REPORTED[report]
+
+    class Fails:
+        def fails(self) -> None:
+            raise make()
+
+        def here(self) -> str:
+            return "here"
+
+    class Waits(Fails):
+        async def fails(self) -> None:  # type: ignore[override]
+            raise make()
+
+    actor = ray.remote(Waits if waits else Fails).remote()
+    with pytest.raises(kind) as caught:
+        ray.get(actor.fails.remote(), timeout=30)
+    assert all(getattr(caught.value, name) == value for name, value in wanted.items())
+    assert ray.get(actor.here.remote(), timeout=30) == "here"
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, StopAsyncIteration, SystemExit]
+)
+def test_what_is_no_exception_of_a_program_ends_the_call_and_neither_worker_nor_caller(ray: Any, error: Any) -> None:
+    """dask/distributed#5958 (a call that never completes), ray-project/ray#1049 (get hangs), #40358 (run again and again)"""
+    runs: Any = ray.remote(Counter).remote()
+
+    @ray.remote(max_retries=3)
+    def ends() -> None:
+        ray.get(runs.add.remote())
+        raise error
+
+    with pytest.raises(ex.RayError) as caught:
+        ray.get(ends.remote(), timeout=30)
+    assert error.__name__ in str(caught.value) and ray.get(runs.add.remote()) == 2
+    assert ray.get(ray.remote(lambda: 1).remote(), timeout=30) == 1
 
 
 def test_group_of_asyncio_arrives_from_a_task(ray: Any) -> None:
@@ -364,3 +454,81 @@ def test_no_future_is_left_when_its_loop_has_ended(no_leak: Any) -> None:
     asyncio.run(main())  # which cancels them
     assert native._usage()["objects"] >= 0
     concurrent.futures.wait([slow.remote().future()], timeout=20)
+
+
+@pytest.mark.parametrize("number", [np.int64(2), np.array(2), 2.0])
+def test_pools_and_queues_take_whole_numbers_of_any_kind(two_cpus: Any, number: Any) -> None:
+    with Pool(number, maxtasksperchild=number) as pool:
+        assert pool.map(abs, range(3), chunksize=number) == [0, 1, 2]
+    with Executor(max_workers=number) as executor:
+        assert list(executor.map(abs, range(3), chunksize=number)) == [0, 1, 2]
+    queue = Queue(number)
+    queue.put_nowait_batch([1, 2])
+    assert queue.full() and queue.get(timeout=np.float32(5)) == 1 and queue.get_nowait_batch(np.int64(1)) == [2]
+    queue.shutdown()
+
+
+@pytest.mark.parametrize("number", [1.5, "2", float("nan"), True, None])
+def test_pools_and_queues_refuse_what_is_no_whole_number_by_name(two_cpus: Any, number: Any) -> None:
+    """A pool of 1.5 processes was one of 1, a queue of maxsize "2" had no end."""
+    with Pool(1) as pool, Executor(max_workers=1) as executor:
+        queue = Queue(1)
+        asks = [
+            lambda: Queue(number),
+            lambda: queue.get_nowait_batch(number),
+            lambda: executor.map(abs, [1], chunksize=number),
+        ]
+        if number is not None:
+            asks += [
+                lambda: Pool(number),
+                lambda: Executor(max_workers=number),
+                lambda: pool.map(abs, [1], chunksize=number),
+                lambda: pool.imap(abs, [1], chunksize=number),
+            ]
+        for ask in asks:
+            with pytest.raises(ValueError, match=r"^\w+=.* is no whole number"):
+                ask()
+        for timeout in ("1", float("nan"), -1):
+            with pytest.raises(ValueError, match="^timeout="):
+                queue.get(timeout=timeout)
+        queue.shutdown()
+
+
+class Named:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def say(self) -> str:
+        return self.text
+
+
+@pytest.mark.parametrize("name", ["a/b", "é", "😀", "a b", "%2F", "a:b", "..", "'", "a\nb", "x" * 40])
+def test_actor_of_any_name_is_found_by_it_alone(ray: Any, name: str) -> None:
+    """ray-project/ray#17152, #17178: "namespace/name" as a name."""
+    actor = ray.remote(Named).options(name=name, namespace=name).remote("this")
+    other = ray.remote(Named).options(name="c", namespace=f"{name}/b").remote("other")
+    assert ray.get([actor.say.remote(), other.say.remote()]) == ["this", "other"]
+    assert ray.get(ray.get_actor(name, namespace=name).say.remote()) == "this"
+    assert {"name": name, "namespace": name} in daybreak.util.list_named_actors(all_namespaces=True)
+    for wrong, namespace in (("b/c", name), ("c", name), (name, "default")):
+        with pytest.raises(ValueError, match="Failed to look up actor"):
+            ray.get_actor(wrong, namespace=namespace)
+    for each in (actor, other):
+        ray.kill(each)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "a\0"])
+def test_name_that_would_become_another_is_refused(ray: Any, name: str) -> None:
+    actor = ray.remote(Named).options(name="a", get_if_exists=True).remote("a")
+    assert ray.get(actor.say.remote()) == "a"
+    for asks in (
+        lambda: ray.remote(Named).options(name=name).remote("b"),
+        lambda: ray.remote(Named).options(name="n", namespace=name).remote("b"),
+        lambda: ray.get_actor(name),
+        lambda: ray.get_actor("a", namespace=name),
+        lambda: ray.remote(resources={name: 1})(Named),
+        lambda: ray.remote(name=name)(lambda: 1).remote(),
+        lambda: placement_group([{"CPU": 1}], name=name),
+    ):
+        with pytest.raises(ValueError, match=r"=.*: it (has a zero byte|is no Unicode)"):
+            asks()

@@ -10,11 +10,14 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 import weakref
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback
 from itertools import islice
+
+from daybreak.base import numbers
 
 from .workers import Call, Workers, ensure_runtime, logical_cpus, rebuilt
 
@@ -105,13 +108,15 @@ class Executor(futures.Executor):
     ) -> None:
         if mp_context is not None:
             raise ValueError(f"mp_context={mp_context!r}: the workers are the runtime's, leave it out")
-        if max_workers is not None and max_workers <= 0:
+        if max_workers is not None and (max_workers := numbers.integer(max_workers, "max_workers")) <= 0:
             raise ValueError(f"max_workers must be greater than 0, not {max_workers}")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if max_tasks_per_child is not None:
-            if not isinstance(max_tasks_per_child, int):
-                raise TypeError("max_tasks_per_child must be an integer")
+            try:
+                max_tasks_per_child = operator.index(max_tasks_per_child)
+            except TypeError:
+                raise TypeError(f"max_tasks_per_child must be an integer, not {max_tasks_per_child!r}") from None
             if max_tasks_per_child <= 0:
                 raise ValueError(f"max_tasks_per_child must be >= 1, not {max_tasks_per_child}")
         ensure_runtime()
@@ -158,6 +163,7 @@ class Executor(futures.Executor):
             ValueError: chunksize is below 1.
             TimeoutError: from the iterator, where a result was not there `timeout` seconds after this call.
         """
+        chunksize = numbers.integer(chunksize, "chunksize")
         if chunksize < 1:
             raise ValueError(f"chunksize must be >= 1, not {chunksize}")
         arguments = zip(*iterables, strict=False)

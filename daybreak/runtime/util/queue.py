@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 
+from daybreak.base import numbers
 from daybreak.runtime import get, kill, remote
 
 TYPE_CHECKING = False
@@ -39,8 +40,8 @@ class Queue:
     """
 
     def __init__(self, maxsize: int = 0, actor_options: dict[str, Any] | None = None) -> None:
-        self.maxsize = maxsize
-        self.actor: Any = remote(_QueueActor).options(**(actor_options or {})).remote(maxsize)
+        self.maxsize = numbers.integer(maxsize, "maxsize")
+        self.actor: Any = remote(_QueueActor).options(**(actor_options or {})).remote(self.maxsize)
 
     def __len__(self) -> int:
         return self.size()
@@ -108,8 +109,7 @@ class Queue:
             Empty: there were fewer; they are still there.
             ValueError: num_items is no whole number from 0 on.
         """
-        if not isinstance(num_items, int) or num_items < 0:
-            raise ValueError(f"num_items={num_items!r}: it must be a whole number from 0 on")
+        num_items = numbers.integer(num_items, "num_items", minimum=0)
         found = get(self.actor.get_batch.remote(num_items))
         if found is None:
             raise Empty(f"fewer than {num_items} items in the queue")
@@ -185,9 +185,12 @@ def _patience(block: bool, timeout: float | None) -> float | None:
     """Seconds to wait: 0 not at all, None for ever."""
     if not block:
         return 0
-    if timeout is not None and timeout < 0:
+    if timeout is None:
+        return None
+    seconds = numbers.real(timeout, "timeout")
+    if not seconds >= 0:
         raise ValueError(f"timeout={timeout}: it must not be negative")
-    return timeout
+    return seconds
 
 
 def _added(done: bool, maxsize: int) -> None:

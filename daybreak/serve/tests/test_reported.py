@@ -148,6 +148,76 @@ def test_request_that_others_mistook_is_answered_or_refused_by_name(address: str
         assert b"is there twice" in answer
 
 
+# The body of a request to a model that gives back what it gets, and the answer's output, or what the refusal says.
+BODIES: dict[str, tuple[str, bytes, Any]] = {
+    "Rizzo-AI-Academy/rizzo-flow#3, MemMachine#211: NaN": ("doubles", b'{"input":[NaN]}', "no finite number"),
+    "granite-tsfm#238: nan, as Python prints it": ("doubles", b'{"input":[nan,1]}', "no finite number"),
+    "MemMachine#211: Infinity": ("doubles", b'{"input":[-Infinity]}', "no finite number"),
+    "a number beyond doubles": ("doubles", b'{"input":[1e400]}', "no finite number"),
+    "a number beyond 32 bits": ("floats", b'{"input":[1e39]}', "no finite number"),
+    "awslabs/multi-model-server#1022: a quote is missing": ("strings", b'{"input": "I missed}', "the body is no JSON"),
+    "triton-inference-server/server#3119: text for numbers": ("doubles", b'{"input":["1"]}', "no finite number"),
+    "triton-inference-server/server#3119: rows for one": ("doubles", b'{"input":[[1]]}', "no finite number"),
+    "triton-inference-server/server#1649: another's form": ("doubles", b'{"inputs":[{"shape":[-1]}]}', "neither"),
+    "ray-project/ray#47317: no body": ("doubles", b"", "the body is no JSON"),
+    "half of a character beyond 16 bits": ("strings", b'{"input":"\\ud800"}', "the body is no JSON"),
+    "bytes that are no UTF-8": ("strings", b'{"input":"\xe9"}', "not valid UTF-8"),
+    "two documents": ("doubles", b'{"input":[1]}{"input":[2]}', "the body is no JSON"),
+    "a whole number beyond 32 bits": ("integers", b'{"input":[2147483648]}', "no 32-bit integer"),
+    "a truth for a number": ("integers", b'{"input":[true]}', "no 32-bit integer"),
+    "-0": ("doubles", b'{"input":[-0.0, 1e-400]}', [-0.0, 0.0]),
+    "the largest double": ("doubles", b'{"input":[1.7976931348623157e308]}', [1.7976931348623157e308]),
+    "a character beyond 16 bits, as escapes": ("strings", b'{"input":"\\ud83d\\ude00\\u0000"}', "😀\0"),
+    "no numbers at all": ("doubles", b'{"input":[]}', []),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[str]:
+    server = serve.start(None, query_port=0, admin_port=0, metrics_port=0)
+    for kind in ("doubles", "floats", "integers", "strings"):
+        same = (lambda inputs: list(inputs)) if kind == "strings" else (lambda inputs: [x.tolist() for x in inputs])
+        server.deploy(kind, same, input_type=kind, default="null", slo_ms=20_000)
+    yield server.query_address
+    server.stop()
+
+
+@pytest.mark.parametrize("report", BODIES)
+def test_input_that_brought_others_down_is_a_400_or_arrives(echo: str, report: str) -> None:
+    kind, body, wanted = BODIES[report]
+    connection = http.client.HTTPConnection(echo, timeout=30)
+    connection.request("POST", f"/{kind}/predict", body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    found = json.loads(answer.read())
+    if answer.status == 200:
+        assert found["output"] == wanted and repr(found["output"]) == repr(wanted)
+    else:
+        assert answer.status == 400 and isinstance(wanted, str) and wanted in found["cause"], found
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [  # zenml-io/zenml#4816 and ChicagoBoss#132: HEAD of a health check; ray-project/ray#47317: GET of what takes POST alone
+        ("HEAD /healthz HTTP/1.1", 200),
+        ("HEAD /healthz HTTP/1.0", 200),
+        ("GET /healthz?at=1 HTTP/1.1", 200),
+        ("HEAD /m/predict HTTP/1.1", 405),
+        ("GET /m/predict HTTP/1.1", 405),
+        ("GET / HTTP/1.1", 404),
+        ("GET /m/../healthz HTTP/1.1", 404),
+        ("PRI * HTTP/2.0", 505),
+    ],
+)
+def test_health_check_of_any_kind_is_answered_and_closes(address: str, line: str, status: int) -> None:
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"{line}\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
+        head, _, body = b"".join(iter(lambda: connection.recv(65_536), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status) and (not body) == line.startswith("HEAD"), head
+    # javaee/grizzly#985, restlet#317: a head alone, or an answer to HTTP/1.0, that announces chunks
+    assert b"chunked" not in head and (status != 405 or b"Allow: POST" in head)
+
+
 def test_client_that_waits_for_a_word_before_its_body_gets_it(address: str) -> None:
     """curl sends `Expect: 100-continue` with what is large, and waits a second for an answer."""
     host, _, port = address.rpartition(":")
@@ -194,3 +264,47 @@ def test_session_of_onnxruntime_is_refused_with_the_way_out(server: serve.Server
     for model in (session, lambda rows: session.run(None, {"x": rows})):
         with pytest.raises(errors.InvalidArgumentError, match="InferenceSession"):
             server.deploy("m", model)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"origins": "http://localhost:3000"},
+            r"origins='http://localhost:3000': a list is meant, such as origins=\['http",
+        ),
+        ({"origins": ["http://localhost:3000/"]}, "matches nothing: what a browser sends is meant"),
+        ({"origins": ["localhost:3000"]}, "matches nothing: what a browser sends is meant"),
+        ({"origins": ["http://Localhost"]}, "in lower case, without a path"),
+        ({"origins": ["https://*.example"]}, r"origins: 'https://\*\.example' matches nothing: .*; '\*' is for all"),
+        ({"origins": [5]}, "origins: 5 matches nothing"),
+        ({"hosts": "models.example"}, r"a list is meant, such as hosts=\['models.example'\]"),
+        ({"hosts": ["https://models.example"]}, "a name or an address is meant"),
+        ({"hosts": None}, "hosts=None: a list is meant"),
+    ],
+)
+def test_page_or_name_that_could_never_match_is_refused(options: Any, words: str) -> None:
+    """AKVorrat/dearmep#340, keycloak/keycloak#25522: a slash at the end; adamchainz/django-cors-headers#339: a text for a list;
+    mailcow/mailcow-dockerized#7346: no scheme. Each was taken, and no page was ever let in."""
+    with pytest.raises(errors.InvalidArgumentError, match=words):
+        serve.start(None, query_port=0, admin_port=0, metrics_port=0, **options)
+
+
+def test_names_and_pages_that_are_meant_are_taken(start: Start) -> None:
+    pages = ["*", "null", "http://localhost:3000", "https://friend.example", "moz-extension://a-b", "http://[::1]:80"]
+    server = start(origins=pages, hosts=("*", "Models.example:8000", "[::1]", "10.0.0.1"))
+    connection = http.client.HTTPConnection(server.query_address, timeout=20)
+    connection.request("GET", "/healthz", headers={"Origin": "http://localhost:3000", "Host": "models.example"})
+    answer = connection.getresponse()
+    assert answer.status == 200 and answer.getheader("Access-Control-Allow-Origin") in ("*", "http://localhost:3000")
+
+
+def test_default_and_lineage_of_no_form_are_refused_by_their_names(server: serve.Server) -> None:
+    for options, words in (
+        ({"default": math.nan}, "^default=nan has no form in JSON"),
+        ({"default": {1}}, "^default={1}"),
+        ({"lineage": {1, 2}}, "^lineage must be a mapping, not set"),
+        ({"lineage": {"a": {1}}}, r"lineage\['a'\]={1}"),
+    ):
+        with pytest.raises(errors.InvalidArgumentError, match=words):
+            server.deploy("m", lambda inputs: inputs, **options)

@@ -218,6 +218,7 @@ bool RunLog::series_of(PyObject* name, std::uint32_t& id) {
   Py_ssize_t size = 0;
   const char* text = PyUnicode_AsUTF8AndSize(name, &size);
   if (text == nullptr) {
+    PyErr_Clear();
     const nb::object shown = nb::steal(PyObject_ASCII(name));
     return shown.is_valid() && refuse(fmt::format("a metric's name is text, {} is no Unicode", nb::str(shown).c_str()));
   }

@@ -54,7 +54,7 @@ BEGIN = "import sys\nfrom daybreak import track\nrun = track.run('r')\nrun.log('
         ("raise SystemExit(256)", "finished", ""),  # as the system counts them
         ("sys.exit(3)", "failed", "exit status 3"),
         ("sys.exit('no data')", "failed", "exit status 1: no data"),
-        ("raise SystemExit(True)", "failed", "exit status True"),
+        ("raise SystemExit(True)", "failed", "exit status 1"),
         ("import typer; raise typer.Exit()", "finished", ""),
         ("import typer; raise typer.Exit(2)", "failed", "Exit: 2"),
         ("raise KeyboardInterrupt", "failed", "KeyboardInterrupt"),

@@ -21,6 +21,7 @@ from itertools import islice
 from multiprocessing import TimeoutError
 from multiprocessing.pool import RemoteTraceback  # type: ignore[attr-defined]
 
+from daybreak.base import numbers
 from daybreak.runtime import get, put
 from daybreak.runtime.exceptions import ActorDiedError
 from daybreak.runtime.util.annotations import RayDeprecationWarning
@@ -278,9 +279,10 @@ def _chunks_of(iterable: Iterable[Any], size: int) -> Iterator[list[Any]]:
 def _checked_chunksize(chunksize: int | None, default: int) -> int:
     if chunksize is None:
         return max(1, default)
-    if chunksize < 1:
-        raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-    return chunksize
+    size = numbers.integer(chunksize, "chunksize")
+    if size < 1:
+        raise ValueError(f"Chunksize must be 1+, not {size}")
+    return size
 
 
 def _listed(iterable: Any) -> Any:
@@ -325,12 +327,15 @@ class Pool:
         ray_address: str | None = None,
         ray_remote_args: dict[str, Any] | None = None,
     ) -> None:
-        if processes is not None and processes < 1:
+        if processes is not None and (processes := numbers.integer(processes, "processes")) < 1:
             raise ValueError(f"processes={processes}: Number of processes must be at least 1")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
-            raise ValueError("maxtasksperchild must be a positive int or None")
+        if maxtasksperchild is not None:
+            try:
+                maxtasksperchild = numbers.integer(maxtasksperchild, "maxtasksperchild", minimum=1)
+            except ValueError as error:
+                raise ValueError(f"maxtasksperchild must be a positive int or None: {error}") from None
         ensure_runtime(processes, ray_address)
         cpus = logical_cpus()
         if processes is not None and processes > cpus:
