@@ -113,6 +113,18 @@ void shutdown() {
   }
 }
 
+// Writes what nobody reads to disk, oldest first, until so many bytes are free; what became free. For tests and benches:
+// it happens by itself.
+std::uint64_t spill(std::uint64_t size_bytes) {
+  Client& client = running_client();
+  auto freed = [&] {
+    nb::gil_scoped_release released;
+    return client.process().spill(size_bytes);
+  }();
+  if (!freed) throw_error(freed.error());
+  return *freed;
+}
+
 std::uint16_t resource_set(double cpu, double gpu, const std::vector<std::pair<std::string, double>>& custom,
                            std::uint16_t environment, std::uint16_t group, std::int32_t bundle, bool capture) {
   auto set = client_or_throw().resource_set({.cpu = cpu,
@@ -455,6 +467,7 @@ void bind_runtime(nb::module_& m) {
         nb::arg("command"), nb::arg("log_to_driver"), nb::arg("patient") = false, nb::arg("spill_directory") = "",
         nb::arg("spill_is_a_must") = false, nb::arg("spill_threshold") = 0.8);
   m.def("_shutdown", shutdown);
+  m.def("_spill", spill, nb::arg("size_bytes"));
   m.def("_is_initialized", [] { return state().client != nullptr || state().engine != nullptr; });
   m.def("_session", [] { return state().session == 0 ? std::string() : fmt::format("{:016x}", state().session); });
   m.def("_is_worker", [] { return state().is_worker; });

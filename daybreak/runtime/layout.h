@@ -154,6 +154,12 @@ struct Ref {
 inline constexpr std::uint32_t kNone = UINT32_MAX;  // no entry, process, token, actor or class of sizes
 inline constexpr Ref kNoRef{kNone, 0};
 
+inline constexpr std::uint8_t kNowhere = 0;
+inline constexpr std::uint8_t kInline = 1;
+inline constexpr std::uint8_t kBlock = 2;
+inline constexpr std::uint8_t kOnDisk = 3;  // a value alone: in the spill folder, under the object's name
+inline constexpr std::uint8_t kOnBoth = 4;  // read back from there: the file is kept, to be spilled to for nothing
+
 // Where a blob of bytes lies. Behind its payload (from a multiple of 8 on) are its Refs: first those that a task needs
 // before it can run, then those that are merely contained; the entry pins all of them for as long as it holds the blob.
 struct Blob {
@@ -161,14 +167,12 @@ struct Blob {
   std::uint64_t size;    // bytes of the payload
   std::uint32_t refs;    // Refs behind it
   std::uint16_t deps;    // how many of them are dependencies
-  std::uint8_t where;    // kNowhere, kInline, kBlock, kOnDisk
+  std::uint8_t where;    // kNowhere, kInline, kBlock, kOnDisk, kOnBoth
   std::uint8_t codec;    // the language binding's
-};
-inline constexpr std::uint8_t kNowhere = 0;
-inline constexpr std::uint8_t kInline = 1;
-inline constexpr std::uint8_t kBlock = 2;
-inline constexpr std::uint8_t kOnDisk = 3;  // a value alone: in the spill folder, under the object's name
 
+  bool has_block() const { return where == kBlock || where == kOnBoth; }
+  bool has_file() const { return where == kOnDisk || where == kOnBoth; }
+};
 // TaskPart::options.
 inline constexpr std::uint8_t kRetryExceptions = 1;  // an exception of the task counts as a failure to retry
 inline constexpr std::uint8_t kStreaming = 2;        // its results are a stream (stream.h)

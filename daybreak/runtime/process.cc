@@ -277,7 +277,7 @@ base::Result<std::byte*> Process::set_args(std::uint32_t index, std::uint64_t pa
 
 std::span<const std::byte> Process::bytes_of(const Blob& blob, const std::uint8_t* in_place) const {
   if (blob.where == kInline) return {reinterpret_cast<const std::byte*>(in_place), blob.size};
-  if (blob.where == kBlock) return {segment_.data(blob.offset), blob.size};
+  if (blob.has_block()) return {segment_.data(blob.offset), blob.size};
   return {};
 }
 
@@ -303,8 +303,8 @@ std::span<const Ref> Process::args_refs(std::uint32_t index) {
 // The block (or the file) first: its freeing is a compare-and-swap from this entry's tag, which may be repeated. Forgotten
 // first, it would have no owner that a sweep could ask.
 void Process::drop_blob(std::uint32_t index, Blob& blob) {
-  if (blob.where == kBlock) free_block(index, blob.offset);
-  if (blob.where == kOnDisk && spill_files_) spill_files_->remove({index, entry(index).load().generation()});
+  if (blob.has_block()) free_block(index, blob.offset);
+  if (blob.has_file() && spill_files_) spill_files_->remove({index, entry(index).load().generation()});
   DAYBREAK_FAILPOINT("blob.freed");
   blob.where = kNowhere;
 }

@@ -135,8 +135,8 @@ void Process::settle_move(Ref ref) {
     publish(ref.index, true);
     return;
   }
-  const bool here = e.value.where == kBlock;
-  if (here) spill_files_->remove(ref);
+  const bool here = e.value.has_block();
+  if (e.value.where == kBlock) spill_files_->remove(ref);  // it was not written to the end
   DAYBREAK_FAILPOINT("move.cleared");
   const State s = update(e, [&](State now) {
     return now.with_phase(here ? Phase::kReady : Phase::kSpilled).without_proc().with_waiter(0);
@@ -170,8 +170,8 @@ base::Result<bool> Process::spill_one(Ref ref) {
   const std::uint64_t size = e.value.size;
   base::Status written;
   bool moved = false;
-  if (e.value.where == kBlock && may_move(ref.index) && !anyone_reads(ref.index)) {
-    written = spill_files_->write(ref, value(ref.index));
+  if (e.value.has_block() && may_move(ref.index) && !anyone_reads(ref.index)) {
+    if (e.value.where == kBlock) written = spill_files_->write(ref, value(ref.index));
     DAYBREAK_FAILPOINT("spill.written");
     moved = written.has_value();
   }
@@ -206,7 +206,7 @@ base::Status Process::restore(Ref ref, os::Mapping* elsewhere) {
   return read;
 }
 
-// `where` commits here, too; the file goes after it.
+// `where` commits here, too.
 base::Status Process::read_back(Ref ref, os::Mapping* elsewhere) {
   Entry& e = entry(ref.index);
   const std::uint64_t size = e.value.size;
@@ -227,7 +227,7 @@ base::Status Process::read_back(Ref ref, os::Mapping* elsewhere) {
     }
     e.value.offset = *offset;
     std::atomic_signal_fence(std::memory_order_release);
-    e.value.where = kBlock;
+    e.value.where = kOnBoth;
     DAYBREAK_FAILPOINT("restore.moved");
     note_made(ref.index);
   }
@@ -240,6 +240,7 @@ base::Status Process::read_back(Ref ref, os::Mapping* elsewhere) {
 // When.
 
 base::Result<std::uint64_t> Process::spill(std::uint64_t size) {
+  if (!spill_files_) return 0;
   struct Candidate {
     Ref ref;
     std::uint64_t bytes;

@@ -4,20 +4,27 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/magic.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <system_error>
+#include <thread>
 #include <tuple>
+#include <vector>
 
 #include "daybreak/base/crc32c.h"
 #include "daybreak/base/failpoint.h"
+#include "daybreak/base/mutex.h"
 #include "daybreak/os/lock.h"
 #include "daybreak/os/memory.h"
 
@@ -28,6 +35,8 @@ namespace {
 constexpr char kSpillPrefix[] = "daybreak-spill-";
 constexpr char kSpillLock[] = "/lock";
 constexpr std::uint64_t kSpillPiece = 4ull << 20;  // summed while it is in the processor's cache, then written
+constexpr std::size_t kSpillThreads = 4;           // that wait for the disk side by side
+constexpr std::uint64_t kSpillPage = 4096;         // to which reads past the page cache are aligned
 constexpr std::time_t kUnlockedForS = 60;          // a folder without its lock is being made, or its maker has died
 constexpr std::uint64_t kSpillMagic = 0x316c6c6970734244;  // "DBspill1"
 
@@ -44,6 +53,20 @@ std::uint64_t free_bytes(const std::string& path) {
   struct statvfs found{};
   if (statvfs(path.c_str(), &found) != 0) return 0;
   return std::uint64_t{found.f_bavail} * found.f_frsize;
+}
+
+std::size_t spill_pieces(std::uint64_t size) {
+  return static_cast<std::size_t>((size + kSpillPiece - 1) / kSpillPiece);
+}
+
+template <typename T>
+std::span<T> spill_piece(std::span<T> bytes, std::size_t i) {
+  return bytes.subspan(i * kSpillPiece, std::min(kSpillPiece, bytes.size() - i * kSpillPiece));
+}
+
+// Of the pieces' sums, which can be taken side by side.
+std::uint32_t sum_of(const std::vector<std::uint32_t>& sums) {
+  return base::crc32c(std::as_bytes(std::span(sums)));
 }
 
 std::string_view text_of(std::span<const std::byte> bytes) {
@@ -73,6 +96,60 @@ void sweep_spill_folder(const std::string& path) {
   if (held && !*held) remove_spill_folder(path);
 }
 
+// Calls work(piece) for each of so many, on up to kSpillThreads threads, of which the caller is one: while some wait for the
+// disk others sum. The first error.
+template <typename F>
+base::Status for_each_spill_piece(std::size_t pieces, F&& work) {
+  std::atomic<std::size_t> next{0};
+  base::Mutex mutex;
+  base::Status status;
+  auto run = [&] {
+    for (std::size_t piece = next.fetch_add(1); piece < pieces; piece = next.fetch_add(1)) {
+      base::Status done = work(piece);
+      if (done) continue;
+      next.store(pieces);
+      base::MutexLock lock(mutex);
+      if (status) status = std::move(done);
+    }
+  };
+  std::vector<std::thread> helpers;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);  // signals are for the threads that were there
+  try {
+    while (helpers.size() + 1 < std::min(pieces, kSpillThreads)) helpers.emplace_back(run);
+  } catch (const std::system_error&) {  // fewer, then
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  run();
+  for (std::thread& helper : helpers) helper.join();
+  return status;
+}
+
+// Whether most of a file is in memory, as one that was written a moment ago may be.
+bool is_cached(int fd, std::uint64_t size) {
+  auto mapping = os::map_shared(fd, size, {.writable = false});
+  if (!mapping) return true;
+  std::vector<unsigned char> pages((size + kSpillPage - 1) / kSpillPage);
+  if (mincore(mapping->data(), size, pages.data()) != 0) return true;
+  const auto there = std::ranges::count_if(pages, [](unsigned char page) { return (page & 1) != 0; });
+  return static_cast<std::size_t>(there) * 2 > pages.size();
+}
+
+// Past the page cache, straight to its place, where there is a descriptor for that: there is no copy, and no second one of
+// the bytes in memory.
+base::Status read_spill_piece(int fd, int direct_fd, std::span<std::byte> piece, std::uint64_t at,
+                              const std::string& name) {
+  std::uint64_t done = 0;
+  while (direct_fd >= 0 && piece.size() - done >= kSpillPage) {
+    const std::uint64_t pages = (piece.size() - done) / kSpillPage * kSpillPage;
+    const ssize_t got = pread(direct_fd, piece.data() + done, pages, static_cast<off_t>(at + done));
+    if (got < static_cast<ssize_t>(kSpillPage)) break;  // as plainly as can be, then, with its error
+    done += static_cast<std::uint64_t>(got) / kSpillPage * kSpillPage;
+  }
+  return os::read_at(fd, {reinterpret_cast<char*>(piece.data()) + done, piece.size() - done}, at + done, name);
+}
+
 }  // namespace
 
 std::string SpillFolder::file_of(Ref ref) const {
@@ -94,21 +171,24 @@ base::Status SpillFolder::write(Ref ref, std::span<const std::byte> bytes) {
       bytes.size(), path_, free_bytes(path_), written.error().to_string());
 }
 
-// The room first, so that a full disk is known before anything is written. A piece on its way to the disk while the next
-// is summed; all of it there at the end: from then on it is the only one.
+// The room first, so that a full disk is known before anything is written. Pieces on their way to the disk while others
+// are summed; all of it there at the end: from then on it is the only one.
 base::Status SpillFolder::write_file(int fd, std::span<const std::byte> bytes, Ref ref) const {
   if (auto room = os::allocate(fd, 0, bytes.size() + sizeof(SpillTrailer));
       !room && room.error().code() != base::Code::kUnimplemented)
     return room;
-  std::uint32_t crc = 0;
-  for (std::uint64_t at = 0; at < bytes.size(); at += kSpillPiece) {
-    const auto piece = bytes.subspan(at, std::min(kSpillPiece, bytes.size() - at));
-    crc = base::crc32c(piece, crc);
+  std::vector<std::uint32_t> sums(spill_pieces(bytes.size()));
+  DAYBREAK_TRY(for_each_spill_piece(sums.size(), [&](std::size_t i) -> base::Status {
+    const std::uint64_t at = i * kSpillPiece;
+    const auto piece = spill_piece(bytes, i);
+    sums[i] = base::crc32c(piece);
     DAYBREAK_TRY(os::write_at(fd, text_of(piece), at, "a spilled object"));
     DAYBREAK_FAILPOINT("spill.piece");
     sync_file_range(fd, static_cast<off_t>(at), static_cast<off_t>(piece.size()), SYNC_FILE_RANGE_WRITE);
-  }
-  const SpillTrailer trailer{.magic = kSpillMagic, .size = bytes.size(), .ref = ref, .crc = crc, .reserved = 0};
+    return {};
+  }));
+  const SpillTrailer trailer{
+      .magic = kSpillMagic, .size = bytes.size(), .ref = ref, .crc = sum_of(sums), .reserved = 0};
   DAYBREAK_TRY(os::write_at(fd, text_of(std::as_bytes(std::span(&trailer, 1))), bytes.size(), "a spilled object"));
   if (fdatasync(fd) != 0) return base::fail_errno("write a spilled object to disk", errno);
   return {};
@@ -118,7 +198,6 @@ base::Result<os::Fd> SpillFolder::open_to_read(Ref ref) const {
   auto fd = os::open_file(file_of(ref), O_RDONLY | O_NOFOLLOW);
   if (!fd && fd.error().code() == base::Code::kNotFound)
     return base::fail(base::Code::kDataLoss, "{} is not there any more", file_of(ref));
-  if (fd) std::ignore = posix_fadvise(fd->get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   return fd;
 }
 
@@ -132,13 +211,17 @@ base::Status SpillFolder::check_trailer(int fd, Ref ref, std::uint64_t size, std
 
 base::Status SpillFolder::read(Ref ref, std::span<std::byte> bytes) {
   DAYBREAK_ASSIGN(const os::Fd fd, open_to_read(ref));
-  std::uint32_t crc = 0;
-  for (std::uint64_t at = 0; at < bytes.size(); at += kSpillPiece) {
-    const auto piece = bytes.subspan(at, std::min(kSpillPiece, bytes.size() - at));
-    DAYBREAK_TRY(os::read_at(fd.get(), {reinterpret_cast<char*>(piece.data()), piece.size()}, at, file_of(ref)));
-    crc = base::crc32c(piece, crc);
-  }
-  return check_trailer(fd.get(), ref, bytes.size(), crc);
+  os::Fd direct;  // none: the file system does not know it, or there is no need
+  if (!is_cached(fd.get(), bytes.size()))
+    if (auto opened = os::open_file(file_of(ref), O_RDONLY | O_NOFOLLOW | O_DIRECT)) direct = std::move(*opened);
+  std::vector<std::uint32_t> sums(spill_pieces(bytes.size()));
+  DAYBREAK_TRY(for_each_spill_piece(sums.size(), [&](std::size_t i) -> base::Status {
+    const auto piece = spill_piece(bytes, i);
+    DAYBREAK_TRY(read_spill_piece(fd.get(), direct.get(), piece, i * kSpillPiece, file_of(ref)));
+    sums[i] = base::crc32c(piece);
+    return {};
+  }));
+  return check_trailer(fd.get(), ref, bytes.size(), sum_of(sums));
 }
 
 base::Result<os::Mapping> SpillFolder::map(Ref ref, std::uint64_t size) {
@@ -148,7 +231,12 @@ base::Result<os::Mapping> SpillFolder::map(Ref ref, std::uint64_t size) {
     return base::fail(base::Code::kDataLoss, "{} has {} bytes, {} were written", file_of(ref), found,
                       size + sizeof(SpillTrailer));
   DAYBREAK_ASSIGN(os::Mapping mapping, os::map_shared(fd.get(), found, {.writable = false}));
-  DAYBREAK_TRY(check_trailer(fd.get(), ref, size, base::crc32c(mapping.bytes().first(size))));
+  std::vector<std::uint32_t> sums(spill_pieces(size));
+  DAYBREAK_TRY(for_each_spill_piece(sums.size(), [&](std::size_t i) -> base::Status {
+    sums[i] = base::crc32c(spill_piece(mapping.bytes().first(size), i));
+    return {};
+  }));
+  DAYBREAK_TRY(check_trailer(fd.get(), ref, size, sum_of(sums)));
   return mapping;
 }
 

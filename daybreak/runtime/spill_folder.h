@@ -1,5 +1,5 @@
 // The folder that an engine's values are spilled to: one file for each, named by its object, of mode 0600 in a folder of
-// mode 0700 which is this engine's alone. A file is the value's bytes and a trailer with their CRC-32C
+// mode 0700 which is this engine's alone. A file is the value's bytes and a trailer with a checksum
 // (docs/formats/spilled-values.md).
 #pragma once
 

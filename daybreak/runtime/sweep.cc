@@ -34,8 +34,7 @@ void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& fil
     std::uint32_t index = tag - 1;
     if (index >= filling.size() || !filling[index]) return false;
     Entry& e = entry(index);
-    return !(e.value.where == kBlock && e.value.offset == offset) &&
-           !(e.args.where == kBlock && e.args.offset == offset);
+    return !(e.value.has_block() && e.value.offset == offset) && !(e.args.where == kBlock && e.args.offset == offset);
   };
   // A reclaimer may be about to take an empty chunk of the dead, or have given it to another.
   RobustGuard guard(*this, control_.heap_lock);

@@ -74,7 +74,7 @@ std::string View::bytes_of(const Blob& blob, const std::uint8_t* in_place, std::
   if (read.where == kInline) {
     if (from > kInlineBytes || size > kInlineBytes - from) return {};
     std::memcpy(bytes.data(), in_place + from, size);
-  } else if (read.where == kBlock) {
+  } else if (read.has_block()) {
     const std::uint64_t end = segment_->control().committed.load();
     if (read.offset > end || from > end - read.offset || size > end - read.offset - from) return {};
     std::memcpy(bytes.data(), segment_->data(read.offset + from), size);

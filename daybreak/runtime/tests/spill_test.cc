@@ -13,6 +13,7 @@
 #include <fstream>
 #include <set>
 
+#include "daybreak/base/crc32c.h"
 #include "daybreak/base/failpoint.h"
 #include "daybreak/base/temp_dir.h"
 #include "daybreak/runtime/process.h"
@@ -127,6 +128,29 @@ TEST_F(Spill, what_lies_on_disk_is_in_a_file_that_only_this_user_reads) {
   ASSERT_EQ(stat(folder_->path().c_str(), &found), 0);
   EXPECT_EQ(found.st_mode & 0777, 0700u);
   EXPECT_EQ(p_->bytes_used(), 0u);
+  p_->release(ref);
+  expect_nothing_left();
+}
+
+TEST_F(Spill, a_file_is_the_value_and_the_trailer_of_the_format) {
+  const Ref ref = put(*p_, kValueBytes).value();
+  ASSERT_EQ(p_->spill(1).value(), kValueBytes);
+  std::ifstream stream(file_of(ref), std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  ASSERT_EQ(bytes.size(), kValueBytes + 32);
+  for (std::uint64_t i = 0; i < kValueBytes; ++i) ASSERT_EQ(static_cast<std::byte>(bytes[i]), pattern_at(ref, i));
+  constexpr std::uint64_t kPiece = 4ull << 20;
+  const std::uint32_t sums[] = {
+      base::crc32c_portable(std::as_bytes(std::span(bytes)).first(kPiece)),
+      base::crc32c_portable(std::as_bytes(std::span(bytes)).subspan(kPiece, kValueBytes - kPiece))};
+  std::string trailer("DBspill1");
+  auto add = [&](auto number) { trailer.append(reinterpret_cast<const char*>(&number), sizeof number); };
+  add(kValueBytes);
+  add(ref.index);
+  add(ref.generation);
+  add(base::crc32c_portable(std::as_bytes(std::span(sums))));
+  add(std::uint32_t{0});
+  EXPECT_EQ(bytes.substr(kValueBytes), trailer);
   p_->release(ref);
   expect_nothing_left();
 }
@@ -249,6 +273,24 @@ TEST_F(Spill, the_threshold_keeps_the_store_from_filling_up) {
     EXPECT_TRUE(is_whole(*p_, ref));
     p_->release(ref);
   }
+  expect_nothing_left();
+}
+
+TEST_F(Spill, what_was_read_back_is_spilled_again_without_being_written) {
+  const Ref ref = put(*p_, kValueBytes).value();
+  ASSERT_EQ(p_->spill(1).value(), kValueBytes);
+  const auto inode = [&] {
+    struct stat found{};
+    EXPECT_EQ(stat(file_of(ref).c_str(), &found), 0);
+    return std::pair(found.st_ino, found.st_mtim.tv_nsec);
+  };
+  const auto first = inode();
+  EXPECT_TRUE(is_whole(*p_, ref));
+  ASSERT_EQ(p_->spill(1).value(), kValueBytes);
+  EXPECT_EQ(inode(), first);
+  EXPECT_TRUE(is_whole(*p_, ref));
+  EXPECT_EQ(inode(), first);
+  p_->release(ref);
   expect_nothing_left();
 }
 
