@@ -270,22 +270,35 @@ std::unique_ptr<Segment> small_segment() {
   return Segment::create({.data_capacity = 24u << 20, .num_cpus = 3}).value();
 }
 
+// From here on large values go to disk, and come back, all the time.
+std::unique_ptr<OwnedSpillFolder> spill_early(Segment& segment, const std::string& parent) {
+  auto folder = OwnedSpillFolder::create(parent, 1).value();
+  std::snprintf(segment.control().spill_folder, kSpillPathBytes, "%s", folder->path().c_str());
+  segment.control().spill_above = 4u << 20;
+  return folder;
+}
+
+void expect_moved_and_gone(Segment& segment, const std::string& folder) {
+  Control& control = segment.control();
+  std::printf("spilled %llu, restored %llu\n", static_cast<unsigned long long>(control.spilled_objects.load()),
+              static_cast<unsigned long long>(control.restored_objects.load()));
+  EXPECT_GT(control.restored_objects.load(), 0u);
+  const std::filesystem::directory_iterator files(folder);
+  EXPECT_EQ(std::distance(begin(files), end(files)), 1) << "the lock alone";
+}
+
+constexpr std::uint32_t kFirst = 2, kWorkers = 3;
+
 // Lives of processes that are killed at random points of the protocol. `spilling`: in a store of which little is to be in
 // use, so that large values go to disk and come back all the time.
 void kill_at_random_points(int lives_to_live, bool spilling) {
   std::mt19937_64 random(test_seed());
   auto segment = small_segment();
   const base::TempDir parent = base::TempDir::create().value();
-  std::unique_ptr<OwnedSpillFolder> folder;
-  if (spilling) {
-    folder = OwnedSpillFolder::create(parent.path(), 1).value();
-    std::snprintf(segment->control().spill_folder, kSpillPathBytes, "%s", folder->path().c_str());
-    segment->control().spill_above = 4u << 20;
-  }
+  const auto folder = spilling ? spill_early(*segment, parent.path()) : nullptr;
   Process monitor(*segment, kSchedulerProc);
   use_spill_folder(monitor);
   TestScheduler scheduler(monitor);
-  constexpr std::uint32_t kFirst = 2, kWorkers = 3;
   pid_t pids[kWorkers] = {};
   int lives = 0, killed = 0, clean = 0, failed = 0;
   auto spawn = [&](std::uint32_t w) {
@@ -368,19 +381,13 @@ void kill_at_random_points(int lives_to_live, bool spilling) {
   EXPECT_EQ(failed, 0);
   EXPECT_GT(killed, lives / 2);
   expect_nothing_left(monitor);
-  if (!spilling) return;
-  EXPECT_GT(segment->control().restored_objects.load(), 0u);
-  std::printf("spilled %llu, restored %llu\n",
-              static_cast<unsigned long long>(segment->control().spilled_objects.load()),
-              static_cast<unsigned long long>(segment->control().restored_objects.load()));
-  const std::filesystem::directory_iterator files(folder->path());
-  EXPECT_EQ(std::distance(begin(files), end(files)), 1) << "the lock alone";
+  if (spilling) expect_moved_and_gone(*segment, folder->path());
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr int kLives = 60, kSpillingLives = 20;
 #else
-constexpr int kLives = 600, kSpillingLives = 60;
+constexpr int kLives = 600, kSpillingLives = 200;
 #endif
 
 TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
