@@ -128,7 +128,7 @@ def init(
         object_spilling_threshold: the part of the store in use from which on that begins, 0.8 by default.
         **ray_arguments: Ray's others (include_dashboard, logging_level, local_mode, ...) and those that begin with an
             underscore are taken and have no effect here, but for _memory: bytes that tasks can ask for as memory=; the default
-            is what the object store leaves.
+            is what the object store leaves; and _system_config, of which what it says of spilling is heeded.
 
     Raises:
         RuntimeError: it is running already.
@@ -157,6 +157,7 @@ def init(
 
             given = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources}
             given |= {"object_store_memory": object_store_memory, "log_to_driver": log_to_driver}
+            given |= _spilling.for_ray(object_spilling_directory, object_spilling_threshold)
             return RuntimeInfo(
                 ray_engine.connect(address, namespace=namespace, runtime_env=runtime_env, **given, **ray_arguments)
             )

@@ -43,6 +43,16 @@ def settings(
     return _checked_folder(directory), True, found
 
 
+def for_ray(directory: str | os.PathLike[str] | None, threshold: float | None) -> dict[str, Any]:
+    """The same for the init of a Ray cluster, which has its own name for the threshold."""
+    if threshold is not None:
+        raise ValueError(
+            f"object_spilling_threshold={threshold!r}: with the engine 'ray' it is a part of _system_config, "
+            f"{{'object_spilling_threshold': {threshold!r}}}, where the cluster is started"
+        )
+    return {"object_spilling_directory": None if directory is None else _checked_folder(directory)}
+
+
 def _checked_threshold(threshold: Any) -> float:
     from . import options
 

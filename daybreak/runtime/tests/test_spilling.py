@@ -307,3 +307,11 @@ def test_a_folder_in_memory_is_warned_of() -> None:
     code = "import daybreak; daybreak.init(num_cpus=1, object_spilling_directory='/dev/shm'); daybreak.shutdown()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert "/dev/shm" in done.stderr and "tmpfs" in done.stderr
+
+
+def test_a_cluster_is_told_the_folder_and_has_its_own_name_for_the_threshold(tmp_path: Path) -> None:
+    assert spilling.for_ray(tmp_path, None) == {"object_spilling_directory": str(tmp_path)}
+    assert spilling.for_ray(None, None) == {"object_spilling_directory": None}
+    daybreak.shutdown()
+    with pytest.raises(ValueError, match="object_spilling_threshold=0.5.*_system_config"):
+        daybreak.init(engine="ray", object_spilling_threshold=0.5)
