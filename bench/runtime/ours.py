@@ -1,9 +1,9 @@
 import daybreak
-from bench.runtime.program import Program
+from bench.runtime.spilling import Spilling
 from daybreak import _core
 
 QUICK = False
-program = Program(daybreak)
+program = Spilling(daybreak)
 program.contention = _core.runtime._contention
 teardown = program.stop
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.rows import Row
 from bench.runtime.metg import PATTERNS
 
-PEERS = ["ray", "pool", "loky", "monarch", "mpi4py"]
+PEERS = ["ray", "pool", "loky", "monarch", "mpi4py", "disk"]
 
 ROUNDS = 3
 
@@ -43,6 +43,22 @@ ROWS = [
         fresh=True,
     ),
     Row("put_800mib", "GB/s", "higher", "warm puts of an 800 MiB array", 1.2, rounds=ROUNDS, theirs="best"),
+    Row(
+        "spill_gbps",
+        "GB/s",
+        "higher",
+        "a 512 MiB object is written to disk, with a checksum; the peer: the same bytes, write and fdatasync",
+        0.8,
+        rounds=ROUNDS,
+    ),
+    Row(
+        "restore_gbps",
+        "GB/s",
+        "higher",
+        "get of that object from disk, nothing of its file in memory; the peer: a read of such a file",
+        0.8,
+        rounds=ROUNDS,
+    ),
     Row("wait_1k", "rounds/s", "higher", "wait one by one over 1,000 references", 100, 250, rounds=ROUNDS),
     Row("get_10k_refs", "gets/s", "higher", "get of an object that holds 10,000 references", 30, 150, rounds=ROUNDS),
     Row(

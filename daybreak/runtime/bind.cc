@@ -61,12 +61,16 @@ void forget_runtime() {
 }
 
 void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<std::string, double>>& resources,
-          std::uint64_t object_store_bytes, const std::vector<std::string>& command, bool log_to_driver, bool patient) {
+          std::uint64_t object_store_bytes, const std::vector<std::string>& command, bool log_to_driver, bool patient,
+          const std::string& spill_directory, bool spill_is_a_must, double spill_threshold) {
   State& s = state();
   NodeOptions options{.num_cpus = num_cpus,
                       .num_gpus = num_gpus,
                       .resources = resources,
                       .object_store_bytes = object_store_bytes,
+                      .spill_directory = spill_directory,
+                      .spill_is_a_must = spill_is_a_must,
+                      .spill_threshold = spill_threshold,
                       .command = command,
                       .log_to_driver = log_to_driver,
                       .patient = patient};
@@ -107,6 +111,18 @@ void shutdown() {
     if (views) (void)node.release();  // arrays still look at the store: it stays mapped until the process ends
     node.reset();
   }
+}
+
+// Writes what nobody reads to disk, oldest first, until so many bytes are free; what became free. For tests and benches:
+// it happens by itself.
+std::uint64_t spill(std::uint64_t size_bytes) {
+  Client& client = running_client();
+  auto freed = [&] {
+    nb::gil_scoped_release released;
+    return client.process().spill(size_bytes);
+  }();
+  if (!freed) throw_error(freed.error());
+  return *freed;
 }
 
 std::uint16_t resource_set(double cpu, double gpu, const std::vector<std::pair<std::string, double>>& custom,
@@ -448,8 +464,10 @@ void bind_runtime(nb::module_& m) {
   pthread_atfork(nullptr, nullptr, forget_runtime);
   bind_view(m);
   m.def("_init", init, nb::arg("num_cpus"), nb::arg("num_gpus"), nb::arg("resources"), nb::arg("object_store_bytes"),
-        nb::arg("command"), nb::arg("log_to_driver"), nb::arg("patient") = false);
+        nb::arg("command"), nb::arg("log_to_driver"), nb::arg("patient") = false, nb::arg("spill_directory") = "",
+        nb::arg("spill_is_a_must") = false, nb::arg("spill_threshold") = 0.8);
   m.def("_shutdown", shutdown);
+  m.def("_spill", spill, nb::arg("size_bytes"));
   m.def("_is_initialized", [] { return state().client != nullptr || state().engine != nullptr; });
   m.def("_session", [] { return state().session == 0 ? std::string() : fmt::format("{:016x}", state().session); });
   m.def("_is_worker", [] { return state().is_worker; });

@@ -557,7 +557,7 @@ std::string Client::largest_holders(std::size_t count) {
   std::vector<Large> large;
   p_.for_each_entry([&](std::uint32_t i) {
     Entry& e = p_.entry(i);
-    std::uint64_t size = (e.value.where == kBlock ? e.value.size : 0) + (e.args.where == kBlock ? e.args.size : 0);
+    std::uint64_t size = (e.value.has_block() ? e.value.size : 0) + (e.args.where == kBlock ? e.args.size : 0);
     if (size > 0) large.push_back({size, i});
   });
   std::sort(large.begin(), large.end(), [](Large a, Large b) { return a.size > b.size; });

@@ -74,6 +74,15 @@ def _bytes(size: int) -> str:
     return f"{amount:.1f} GiB"
 
 
+def _spilled(spilled: dict[str, Any]) -> str:
+    if not spilled["folder"]:
+        return "nothing: there is no folder for it"
+    return (
+        f"{_bytes(spilled['bytes'])} of {spilled['objects']} objects in {spilled['folder']} "
+        f"(so far written {_bytes(spilled['spilled_bytes_total'])}, read back {_bytes(spilled['restored_bytes_total'])})"
+    )
+
+
 @status.command()
 def show_status(address: Address = None, as_json: Json = False) -> None:
     """What an engine has and does, at a glance. Without --address: of every engine that runs here."""
@@ -90,6 +99,7 @@ def show_status(address: Address = None, as_json: Json = False) -> None:
         for name, (total, free) in row.resources.items():
             print(f"  {name:10} {total - free:g} of {total:g} in use")
         print(f"  store      {_bytes(used)} of {_bytes(size)} in use")
+        print(f"  spilled    {_spilled(row.spilled)}")
         for kind in ("workers", "actors", "tasks"):
             print(f"  {kind:10} {_counts(row[kind])}")
 
@@ -129,7 +139,7 @@ def show_summary(what: Summed, address: Address = None, as_json: Json = False) -
     for name, counts in sorted(found.items()):
         of_state = counts.get("state_counts")
         said = _counts(of_state) if of_state is not None else (
-            f"{counts['total_objects']} objects, {_bytes(counts['total_size_bytes'])}"
+            f"{counts['total_objects']} objects, {_bytes(counts['total_size_bytes'])}, {counts['spilled_objects']} of them on disk"
         )  # fmt: skip
         print(f"{name or '(unnamed)'}: {said}")
     if not found:
@@ -143,12 +153,20 @@ def show_memory(address: Address = None, as_json: Json = False) -> None:
     if as_json:
         json_out(rows)
         return
-    used, size = state.status(address).store
-    print(f"{_bytes(used)} of {_bytes(size)} in use")
-    heads = ("object_id", "type", "size", "pins", "held by")
+    glance = state.status(address)
+    used, size = glance.store
+    print(f"{_bytes(used)} of {_bytes(size)} in use; spilled: {_spilled(glance.spilled)}")
+    heads = ("object_id", "type", "size", "where", "pins", "held by")
     table(
         [
-            [row.object_id, row.type, _bytes(row.object_size), str(row.pins), _text(row.pids)]
+            [
+                row.object_id,
+                row.type,
+                _bytes(row.object_size),
+                "disk" if row.spilled else "memory",
+                str(row.pins),
+                _text(row.pids),
+            ]
             for row in rows
             if row.object_size
         ],

@@ -12,9 +12,19 @@ namespace daybreak::runtime {
 
 namespace {
 
-constexpr std::uint32_t kLargestClass = 18;   // 64 KiB
+constexpr std::uint32_t kLargestClass = 18;   // of kLargestBlock
 constexpr std::size_t kChunksPerRefill = 16;  // own chunks looked through before a fresh one is taken
 constexpr std::uint64_t kNoGranule = UINT64_MAX;
+// How long who finds no room waits for others to finish with what they read, and how often he looks. Smaller things are
+// allocated by threads that others wait for.
+constexpr std::uint64_t kPatientBytes = 256 * 1024;
+#if defined(DAYBREAK_INTERLEAVE)
+constexpr std::int64_t kRoomPatienceNs = 2'000'000;
+constexpr std::int64_t kRoomLookNs = 1'000'000;
+#else
+constexpr std::int64_t kRoomPatienceNs = 5'000'000'000;
+constexpr std::int64_t kRoomLookNs = 2'000'000;
+#endif
 
 std::uint32_t chunk_tag(std::uint32_t size_class, std::uint32_t proc_plus_one) {
   return Run::kChunkTag | (size_class << 16) | proc_plus_one;
@@ -42,7 +52,7 @@ std::uint32_t size_class_of(std::uint64_t size) {
 // the chunk's owner takes blocks of it, so that one can fail only when the chunk is not ours any more: somebody short of
 // memory may reclaim it, if it looks empty, at any moment. Hence `taking`, said before and taken back after: a death in
 // between leaves a tag in what may be another's chunk by then, and the sweep knows which.
-base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t size, FreshWriter* fresh) {
+base::Result<std::uint64_t> Process::try_allocate(std::uint32_t index, std::uint64_t size, FreshWriter* fresh) {
   std::uint32_t size_class = size_class_of(size);
   if (size_class == kNone) {
     std::uint64_t granules = (size + kGranule - 1) / kGranule;
@@ -90,6 +100,28 @@ base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t
     }
     slot().taking.store(0, std::memory_order_release);
     if (mine) return offset;
+  }
+}
+
+// What does not fit has room made for it (spill.cc), with no lock held: that takes as long as the disk does.
+base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t size, FreshWriter* fresh,
+                                              bool patient) {
+  std::int64_t until = 0;
+  for (;;) {
+    auto offset = try_allocate(index, size, fresh);
+    if (offset) {
+      if (size > kLargestBlock) spill_above_threshold(size);
+      return offset;
+    }
+    if (offset.error().code() != base::Code::kResourceExhausted || size > control_.data_capacity) return offset;
+    auto room = make_room(std::max(size, kChunkBytes));
+    if (!room) return std::unexpected(std::move(room).error().wrap(offset.error().to_string()));
+    if (*room) continue;
+    if (!patient || size < kPatientBytes || id_ == kSchedulerProc || !others_use_store()) return offset;
+    const std::int64_t now = base::monotonic_ns();
+    if (until == 0) until = now + kRoomPatienceNs;
+    if (now >= until || control_.stopping.load() != 0) return offset;
+    sleep(bell(), kRoomLookNs);
   }
 }
 

@@ -46,6 +46,7 @@ inline constexpr std::uint32_t kMaxSetResources = 8;      // custom resources th
 inline constexpr std::uint32_t kMaxBundles = 256;         // of one placement group
 inline constexpr std::uint32_t kEnvironmentBytes = 8192;  // an environment's description, NUL included
 inline constexpr std::uint32_t kNameBytes = 120;          // actor name with namespace, NUL included
+inline constexpr std::uint32_t kSpillPathBytes = 1024;    // of the spill folder, NUL included
 inline constexpr std::int64_t kResourceUnit = 10'000;     // fractions are exact to 1e-4
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -60,6 +61,10 @@ enum class Phase : std::uint64_t {
   kReady = 5,    // value in place
   kError = 6,    // error value in place
   kDying = 7,    // being freed by `proc`
+  // Done, as kReady, but for where the value lies (spill.cc):
+  kSpilling = 8,    // `proc` writes it to disk
+  kSpilled = 9,     // it is on disk
+  kRestoring = 10,  // `proc` reads it back
 };
 
 // [63:32] generation | [31] in flight | [30] cancelled | [29] dying entry held an error | [28] cancelled by force
@@ -72,17 +77,24 @@ struct State {
   static constexpr std::uint64_t kNoHandles = kCancelled;  // of an actor's creation: the last handle is gone
   static constexpr std::uint64_t kWasError = 1ull << 29;
   static constexpr std::uint64_t kForced = 1ull << 28;
+  static constexpr std::uint64_t kWasSpilled = kForced;  // of a dying entry: its value is on disk
   static constexpr std::uint64_t kWaiterMask = 0xfffull << 16;
   static constexpr std::uint64_t kProcMask = 0xfffull << 4;
   static constexpr std::uint64_t kPhaseMask = 0xf;
   static constexpr std::uint32_t kManyWaiters = 0xfff;
+  static constexpr std::uint32_t kDonePhases =
+      1u << static_cast<unsigned>(Phase::kReady) | 1u << static_cast<unsigned>(Phase::kError) |
+      1u << static_cast<unsigned>(Phase::kSpilling) | 1u << static_cast<unsigned>(Phase::kSpilled) |
+      1u << static_cast<unsigned>(Phase::kRestoring);
 
   Phase phase() const { return static_cast<Phase>(word & kPhaseMask); }
   std::uint32_t generation() const { return static_cast<std::uint32_t>(word >> 32); }
   std::uint32_t proc_plus_one() const { return static_cast<std::uint32_t>((word & kProcMask) >> 4); }
   std::uint32_t waiter() const { return static_cast<std::uint32_t>((word & kWaiterMask) >> 16); }
   bool has(std::uint64_t flag) const { return (word & flag) != 0; }
-  bool done() const { return phase() == Phase::kReady || phase() == Phase::kError; }
+  bool done() const { return (kDonePhases >> (word & kPhaseMask) & 1) != 0; }
+  // Between memory and disk: nobody else touches its value, nor frees it.
+  bool moving() const { return phase() == Phase::kSpilling || phase() == Phase::kRestoring; }
 
   State with_phase(Phase p) const { return {(word & ~kPhaseMask) | static_cast<std::uint64_t>(p)}; }
   State with_proc(std::uint32_t proc) const { return {(word & ~kProcMask) | (std::uint64_t{proc + 1} << 4)}; }
@@ -142,6 +154,12 @@ struct Ref {
 inline constexpr std::uint32_t kNone = UINT32_MAX;  // no entry, process, token, actor or class of sizes
 inline constexpr Ref kNoRef{kNone, 0};
 
+inline constexpr std::uint8_t kNowhere = 0;
+inline constexpr std::uint8_t kInline = 1;
+inline constexpr std::uint8_t kBlock = 2;
+inline constexpr std::uint8_t kOnDisk = 3;  // a value alone: in the spill folder, under the object's name
+inline constexpr std::uint8_t kOnBoth = 4;  // read back from there: the file is kept, to be spilled to for nothing
+
 // Where a blob of bytes lies. Behind its payload (from a multiple of 8 on) are its Refs: first those that a task needs
 // before it can run, then those that are merely contained; the entry pins all of them for as long as it holds the blob.
 struct Blob {
@@ -149,13 +167,12 @@ struct Blob {
   std::uint64_t size;    // bytes of the payload
   std::uint32_t refs;    // Refs behind it
   std::uint16_t deps;    // how many of them are dependencies
-  std::uint8_t where;    // kNowhere, kInline, kBlock
+  std::uint8_t where;    // kNowhere, kInline, kBlock, kOnDisk, kOnBoth
   std::uint8_t codec;    // the language binding's
-};
-inline constexpr std::uint8_t kNowhere = 0;
-inline constexpr std::uint8_t kInline = 1;
-inline constexpr std::uint8_t kBlock = 2;
 
+  bool has_block() const { return where == kBlock || where == kOnBoth; }
+  bool has_file() const { return where == kOnDisk || where == kOnBoth; }
+};
 // TaskPart::options.
 inline constexpr std::uint8_t kRetryExceptions = 1;  // an exception of the task counts as a failure to retry
 inline constexpr std::uint8_t kStreaming = 2;        // its results are a stream (stream.h)
@@ -425,8 +442,17 @@ struct Control {
   base::Atomic<std::uint32_t> wanted;
   base::Atomic<std::uint32_t>
       workers_short;  // fewer workers than CPUs are free to run: who finds no idle one rings the scheduler
-  base::Atomic<std::uint32_t> reclaims;           // chunks that were taken from a process because they were empty
-  base::Atomic<std::uint64_t> committed;          // bytes of the data segment that are backed
+  base::Atomic<std::uint32_t> reclaims;   // chunks that were taken from a process because they were empty
+  base::Atomic<std::uint64_t> committed;  // bytes of the data segment that are backed
+  // Spilling, all constant once the engine runs but for the counts, which only people read.
+  std::uint64_t spill_above;                    // bytes of the store in use from which on it begins
+  char spill_folder[kSpillPathBytes];           // "": there is none, and nothing is spilled
+  base::Atomic<std::uint32_t> spill_warned;     // that the folder lies in memory, too
+  base::Atomic<std::uint32_t> makings;          // large values so far
+  base::Atomic<std::uint64_t> spilled_objects;  // since the engine began, as the next three
+  base::Atomic<std::uint64_t> spilled_bytes;
+  base::Atomic<std::uint64_t> restored_objects;
+  base::Atomic<std::uint64_t> restored_bytes;
   alignas(64) base::Atomic<std::uint32_t> rings;  // the queue's rings that are or were in use: the first so many
   base::Atomic<std::uint32_t> rest_words;         // the same of `rest`
   base::Atomic<std::uint64_t> workers;            // processes below 64 that take from the queue
@@ -448,6 +474,12 @@ struct Control {
   Ring ring[kRings];
   IndexSet scheduler_looks;  // done, and the scheduler had asked to be told; or cancelled while kPending
   Entry entry[kMaxObjects];
+  // Of large values alone, so that memory is touched for no other. By entry: the processes that read it where it lies,
+  // a bit for each; and when it was made, as `makings` counts (0: never was large).
+  struct alignas(kMaxProcs / 8) Readers {
+    base::Atomic<std::uint64_t> word[kMaxProcs / 64];
+  } readers[kMaxObjects];
+  base::Atomic<std::uint32_t> made[kMaxObjects];
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -460,6 +492,7 @@ inline constexpr std::uint32_t kChunkGranules = 4;
 inline constexpr std::uint64_t kChunkBytes = kGranule * kChunkGranules;
 inline constexpr std::uint64_t kMinBlock = 128;
 inline constexpr std::uint32_t kBlocksPerChunk = kChunkBytes / kMinBlock;
+inline constexpr std::uint64_t kLargestBlock = kGranule;  // a larger one is a run of its own
 
 // [63:32] tag: entry + 1, or kChunkTag | class << 16 | process + 1 | [31:0] granules
 struct Run {

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "daybreak/base/mutex.h"
+#include "daybreak/runtime/spill_folder.h"
 #include "daybreak/runtime/worker_loop.h"
 
 namespace daybreak::runtime {
@@ -91,13 +92,20 @@ base::Result<NativeValue> native_value(Client& client, Ref ref) {
   Entry& e = p.entry(ref.index);
   const State state = p.settled(ref.index);
   if (!state.done()) return base::fail(base::Code::kUnavailable, "the object is not ready: wait for it first");
+  if (state.phase() != Phase::kError && p.may_move(ref.index)) DAYBREAK_TRY(p.keep_while_held(ref));
   std::span<const std::byte> bytes = p.value(ref.index);
-  if (state.phase() == Phase::kError) {
+  if (p.settled(ref.index).phase() == Phase::kError) {
+    if (e.error == ErrorKind::kObjectLost && e.value.where == kNowhere)
+      return base::fail(base::Code::kDataLoss, "{}", lost_value_text(p, ref));
     if (e.value.codec != 0) return base::fail(base::Code::kUnknown, "the task raised a Python exception");
     return base::fail(base::Code::kAborted, "{}",
                       std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   }
   return parse_value(bytes);
+}
+
+NativeCall::~NativeCall() {
+  for (Ref ref : held_) client_.process().release(ref);
 }
 
 base::Status NativeCall::prepare() {
@@ -108,6 +116,10 @@ base::Status NativeCall::prepare() {
     return base::fail(base::Code::kInvalidArgument, "a C++ function takes positional arguments only");
   for (std::uint16_t i = 0; i < call->positional; ++i) {
     const std::optional<Ref> dependency = reader.dependency();
+    if (dependency) {  // its views last as long as the call
+      p.hold(*dependency);
+      held_.push_back(*dependency);
+    }
     auto value = dependency ? native_value(client_, *dependency) : reader.item(NativeValues{});
     if (!value) return std::unexpected(std::move(value).error());
     arguments_.push_back(std::move(*value));
@@ -126,6 +138,7 @@ base::Status NativeCall::store() {
 
 void run_native_worker(Segment& segment, std::uint32_t proc) {
   Process process(segment, proc);
+  use_spill_folder(process);
   Client client(process);
   WorkerLoop loop(client, kNone);
   set_current_client(&client);

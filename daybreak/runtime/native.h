@@ -51,6 +51,8 @@ base::Result<NativeValue> native_value(Client& client, Ref ref);
 class NativeCall {
  public:
   NativeCall(Client& client, std::uint32_t index) : client_(client), index_(index) {}
+  NativeCall(const NativeCall&) = delete;
+  ~NativeCall();
   base::Status prepare();
   const std::vector<NativeValue>& arguments() const { return arguments_; }
   // To submit and await from inside the function.
@@ -64,6 +66,7 @@ class NativeCall {
   std::uint32_t index_;
   std::vector<NativeValue> arguments_;
   NativeValue result_;
+  std::vector<Ref> held_;  // its arguments' objects
 };
 
 using NativeFunction = base::Status (*)(NativeCall& call);

@@ -69,6 +69,7 @@ base::Result<std::unique_ptr<Node>> Node::start(NodeOptions options) {
   if (epoll_ctl(node->epoll_.get(), EPOLL_CTL_ADD, node->wake_.get(), &event) != 0)
     return base::fail_errno("watch the monitor's eventfd", errno);
   node->open_door();
+  DAYBREAK_TRY(node->open_spill_folder());
   DAYBREAK_TRY(node->start_zygote());
   DAYBREAK_TRY(node->start_threads());
   return node;
@@ -83,6 +84,20 @@ void Node::open_door() {
   door_ = std::move(*door);
   epoll_event event{EPOLLIN, {.u64 = kDoorEvent}};
   epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, door_->fd(), &event);
+}
+
+base::Status Node::open_spill_folder() {
+  if (options_.spill_directory.empty()) return {};
+  auto folder = OwnedSpillFolder::create(options_.spill_directory, control_.session);
+  if (!folder) return options_.spill_is_a_must ? base::Status(std::unexpected(folder.error())) : base::Status();
+  spill_folder_ = std::move(*folder);
+  control_.spill_above =
+      static_cast<std::uint64_t>(options_.spill_threshold * static_cast<double>(control_.data_capacity));
+  std::snprintf(control_.spill_folder, sizeof control_.spill_folder, "%s", spill_folder_->path().c_str());
+  if (options_.spill_is_a_must) warn_of_memory_folder(control_, spill_folder_->path());
+  use_spill_folder(driver_);
+  use_spill_folder(scheduler_process_);
+  return {};
 }
 
 base::Status Node::set_up_resources() {
@@ -244,6 +259,7 @@ void Node::stop() {
   }
   if (zygote_) std::ignore = zygote_->wait(kZygotePatienceNs);
   zygote_.reset();  // one that still runs is killed
+  spill_folder_.reset();
   for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc) {
     for (int which = 0; which < 2; ++which) read_output(proc, which, true);
     close_output(proc);

@@ -17,6 +17,7 @@
 #include "daybreak/runtime/client.h"
 #include "daybreak/runtime/door.h"
 #include "daybreak/runtime/scheduler.h"
+#include "daybreak/runtime/spill_folder.h"
 #include "daybreak/runtime/zygote.h"
 
 namespace daybreak::runtime {
@@ -26,6 +27,9 @@ struct NodeOptions {
   double num_gpus = 0;                                    // logical ids 0, 1, ...
   std::vector<std::pair<std::string, double>> resources;  // custom
   std::uint64_t object_store_bytes = 1ull << 30;
+  std::string spill_directory;       // where the folder of what is spilled is made; "": nothing is spilled
+  bool spill_is_a_must = false;      // an error where that cannot be; else nothing is spilled then
+  double spill_threshold = 0.8;      // part of the store in use from which on it begins
   std::vector<std::string> command;  // that becomes the zygote; argv
   bool log_to_driver = true;
   bool patient = false;  // SchedulerOptions
@@ -83,6 +87,7 @@ class Node final : private Launcher {
   // node.cc
   base::Status set_up_resources();
   void open_door();
+  base::Status open_spill_folder();
   base::Status start_zygote() DAYBREAK_EXCLUDES(mutex_);
   base::Status start_threads();
   void warm_up();
@@ -112,6 +117,7 @@ class Node final : private Launcher {
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<Door> door_;  // the monitor's, once it runs
   std::string no_door_;
+  std::unique_ptr<OwnedSpillFolder> spill_folder_;
   std::atomic<bool> stopping_{false};
   bool stopped_ = false;
   bool disowned_ = false;

@@ -35,10 +35,11 @@ DAYBREAK_FIBER_LOCAL(draining);
 
 Process::Process(Segment& segment, std::uint32_t id) : segment_(segment), control_(segment.control()), id_(id) {
   DAYBREAK_CHECK(id < kMaxProcs);
-  auto local = os::map_zeros(sizeof(std::uint32_t) * kMaxObjects);
+  auto local = os::map_zeros(sizeof(std::uint32_t) * kMaxObjects * 2);
   DAYBREAK_CHECK(local);
   local_memory_ = std::move(*local);
   local_ = reinterpret_cast<base::Atomic<std::uint32_t>*>(local_memory_.data());
+  reads_ = local_ + kMaxObjects;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -244,6 +245,7 @@ base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::ui
     DAYBREAK_ASSIGN(blob.offset, allocate(index, total, fresh));
     DAYBREAK_FAILPOINT("place.allocated");
     at = segment_.data(blob.offset);
+    if (payload_size > kLargestBlock && field == Operation::kValue) note_made(index);
   }
   blob.size = payload_size;
   blob.refs = static_cast<std::uint32_t>(refs.size());
@@ -275,7 +277,7 @@ base::Result<std::byte*> Process::set_args(std::uint32_t index, std::uint64_t pa
 
 std::span<const std::byte> Process::bytes_of(const Blob& blob, const std::uint8_t* in_place) const {
   if (blob.where == kInline) return {reinterpret_cast<const std::byte*>(in_place), blob.size};
-  if (blob.where == kBlock) return {segment_.data(blob.offset), blob.size};
+  if (blob.has_block()) return {segment_.data(blob.offset), blob.size};
   return {};
 }
 
@@ -298,10 +300,11 @@ std::span<const Ref> Process::args_refs(std::uint32_t index) {
   return refs_of(entry(index).args, args(index));
 }
 
-// The block first: its freeing is a compare-and-swap from this entry's tag, which may be repeated. Forgotten first, it
-// would have no owner that a sweep could ask.
+// The block (or the file) first: its freeing is a compare-and-swap from this entry's tag, which may be repeated. Forgotten
+// first, it would have no owner that a sweep could ask.
 void Process::drop_blob(std::uint32_t index, Blob& blob) {
-  if (blob.where == kBlock) free_block(index, blob.offset);
+  if (blob.has_block()) free_block(index, blob.offset);
+  if (blob.has_file() && spill_files_) spill_files_->remove({index, entry(index).load().generation()});
   DAYBREAK_FAILPOINT("blob.freed");
   blob.where = kNowhere;
 }
@@ -354,8 +357,10 @@ bool Process::undo_dead_free(std::uint32_t index, State s) {
 // kDying -> what it was. Not a plain store: whoever waits may have marked the word since.
 void Process::give_up_free(std::uint32_t index) {
   update(entry(index), [](State s) {
-    const Phase before = s.has(State::kWasError) ? Phase::kError : Phase::kReady;
-    return s.with_phase(before).without_proc().without(State::kWasError);
+    const Phase before = s.has(State::kWasError)     ? Phase::kError
+                         : s.has(State::kWasSpilled) ? Phase::kSpilled
+                                                     : Phase::kReady;
+    return s.with_phase(before).without_proc().without(State::kWasError | State::kWasSpilled);
   });
 }
 
@@ -369,6 +374,7 @@ void Process::release(Ref ref) {
     std::lock_guard guard(hold_lock_[ref.index % 64]);
     if (count.fetch_sub(1) > 1) return;
     DAYBREAK_FAILPOINT("release.last");
+    if (kept_count_.load(std::memory_order_relaxed) != 0) forget_kept(ref.index);
     e.holders[id_ / 64].fetch_and(~(1ull << (id_ % 64)));
   }
   DAYBREAK_FAILPOINT("release.cleared");
@@ -396,10 +402,11 @@ void Process::try_free(Ref ref) {
   Entry& e = entry(ref.index);
   for (;;) {
     State s = e.load();
-    if (s.generation() != ref.generation || !s.done() || s.has(State::kInFlight)) return;
+    if (s.generation() != ref.generation || !s.done() || s.has(State::kInFlight) || s.moving()) return;
     if (anyone_left(e)) return;
     State dying = s.with_phase(Phase::kDying).with_proc(id_);
     if (s.phase() == Phase::kError) dying = dying.with(State::kWasError);
+    if (s.phase() == Phase::kSpilled) dying = dying.with(State::kWasSpilled);
     if (!e.state.compare_exchange_strong(s.word, dying.word)) continue;
     DAYBREAK_FAILPOINT("free.dying");
     if (anyone_left(e)) {

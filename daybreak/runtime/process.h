@@ -8,6 +8,7 @@
 //   - a block of memory carries the index of the entry it belongs to, from the instant that it is taken;
 //   - whoever sees that nobody is left frees the object: it becomes kDying, the check is repeated, and only then is it
 //     taken apart;
+//   - a large value is moved to disk and back by who has claimed that, and only while nobody's bit says that he reads it;
 //   - when a process dies, sweep() undoes or completes whatever its half-done operations were.
 #pragma once
 
@@ -21,6 +22,7 @@
 #include "daybreak/os/memory.h"
 #include "daybreak/runtime/layout.h"
 #include "daybreak/runtime/segment.h"
+#include "daybreak/runtime/spill.h"
 #include "daybreak/runtime/spinlock.h"
 
 namespace daybreak::runtime {
@@ -157,10 +159,39 @@ class Process {
 
   // -- memory -------------------------------------------------------------------------------------------------------
   // An offset; tagged with the entry.
-  base::Result<std::uint64_t> allocate(std::uint32_t index, std::uint64_t size, FreshWriter* fresh = nullptr);
+  // What does not fit has room made for it; while others use what lies there that may take kRoomPatienceNs, unless not
+  // `patient`.
+  base::Result<std::uint64_t> allocate(std::uint32_t index, std::uint64_t size, FreshWriter* fresh = nullptr,
+                                       bool patient = true);
   void free_block(std::uint32_t index, std::uint64_t offset);
   std::uint64_t bytes_used();      // granules that are taken, in bytes
   std::uint64_t reclaim_chunks();  // returns empty chunks of all processes; bytes won
+
+  // -- values on disk (spill.cc) ------------------------------------------------------------------------------------
+  // Where this process writes and finds them. Before it is used; without, it spills nothing.
+  void keep_spilled_in(std::unique_ptr<SpillFiles> files) { spill_files_ = std::move(files); }
+  // Whether the value of an object that is done may be moved to disk when room is short: who reads it says so. It is
+  // large, and has no references behind it.
+  bool may_move(std::uint32_t index) {
+    const Blob& value = entry(index).value;
+    return value.size > kLargestBlock && value.refs == 0;
+  }
+  // This process, which holds the object, reads its value: from the time that bring_back() has given no error it stays
+  // where it is until as many calls of let_move() have followed. The object may have become an error: it was lost.
+  void keep_in_place(Ref ref);
+  bool in_place(Ref ref) {
+    const Phase phase = settled(ref.index).phase();
+    return phase == Phase::kReady || phase == Phase::kError;
+  }
+  // Waits for who moves it, reads it from disk. Where there is no room for it, the value is on disk still: its file is
+  // mapped in `elsewhere` and is to be read there; without that it is kResourceExhausted.
+  base::Status bring_back(Ref ref, os::Mapping* elsewhere = nullptr);
+  void let_move(Ref ref);
+  // The same for as long as this process holds the object, for who has views of it and nothing that ends them.
+  base::Status keep_while_held(Ref ref);
+  // Writes values that nobody reads to disk, oldest first, until so many bytes are free. What became free; an error when
+  // nothing did because the disk has no room.
+  base::Result<std::uint64_t> spill(std::uint64_t size);
 
   // -- after a death; only the driver's monitor calls these -----------------------------------------------------------
   struct SweepResult {
@@ -222,6 +253,19 @@ class Process {
   base::Result<std::uint64_t> take_run(std::uint32_t tag, std::uint32_t granules, bool aligned, FreshWriter* fresh);
   base::Result<std::uint64_t> allocate_run(std::uint32_t tag, std::uint32_t granules, bool aligned,
                                            FreshWriter* fresh = nullptr);
+  base::Result<std::uint64_t> try_allocate(std::uint32_t index, std::uint64_t size, FreshWriter* fresh);
+  base::Result<bool> make_room(std::uint64_t size);
+  void spill_above_threshold(std::uint64_t allocated);
+  bool anyone_reads(std::uint32_t index) const;
+  bool others_use_store();
+  base::Result<bool> spill_one(Ref ref);
+  base::Status restore(Ref ref, os::Mapping* elsewhere);
+  base::Status read_back(Ref ref, os::Mapping* elsewhere);
+  void settle_move(Ref ref);
+  void await_move(Ref ref);
+  void note_made(std::uint32_t index);
+  void let_move_locked(std::uint32_t index);
+  void forget_kept(std::uint32_t index);
   std::uint64_t find_run(std::uint32_t granules, bool aligned, std::uint64_t limit);
   bool refill_class(std::uint32_t size_class);
   base::Result<std::uint64_t> take_chunk(std::uint32_t size_class);
@@ -233,6 +277,7 @@ class Process {
   struct Unfinished {                                      // what a dead process was in the middle of: entries
     std::vector<std::uint32_t> created, dying, finishing;  // being filled, freed, relieved of their arguments
     std::vector<std::uint32_t> submitted;                  // kQueued by it
+    std::vector<std::uint32_t> moving;                     // to disk or back
     std::vector<bool> filling;  // by entry: memory may be tagged for it that it does not show
   };
   Unfinished find_unfinished(std::uint32_t dead, SweepResult& result);
@@ -246,6 +291,7 @@ class Process {
   const std::uint32_t id_;
   os::Mapping local_memory_;
   base::Atomic<std::uint32_t>* local_ = nullptr;  // in it: references that this process has to each entry
+  base::Atomic<std::uint32_t>* reads_ = nullptr;  // behind them: how often each is kept in place
 
   SpinLock hold_lock_[64];
   SpinLock operation_lock_;
@@ -256,6 +302,11 @@ class Process {
   SpinLock heap_lock_;
   ClassCache classes_[32];
   std::uint32_t reclaims_seen_ = 0;
+  std::unique_ptr<SpillFiles> spill_files_;
+  base::Atomic<std::uint64_t> allocated_{0};  // bytes of large values since the threshold was looked at
+  SpinLock kept_lock_;
+  std::vector<Ref> kept_;  // while this process holds them
+  base::Atomic<std::uint32_t> kept_count_{0};
   base::Atomic<std::uint32_t> token_hint_{0};
   base::Atomic<std::uint32_t> push_cursor_{0};
   base::Atomic<std::uint32_t> dequeues_{0};

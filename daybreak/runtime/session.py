@@ -9,6 +9,7 @@ from _thread import RLock
 from .._core import runtime as _native
 from . import engine as _engine
 from . import options as _options
+from . import spilling as _spilling
 
 TYPE_CHECKING = False  # typing and json cost 25 ms, nearly all of what `import daybreak` may
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def init(
     namespace: str | None = None,
     log_to_driver: bool = True,
     runtime_env: dict[str, Any] | None = None,
+    object_spilling_directory: str | os.PathLike[str] | None = None,
+    object_spilling_threshold: float | None = None,
     **ray_arguments: Any,
 ) -> RuntimeInfo:
     """Starts the runtime of this process: a zygote, workers, an object store in shared memory.
@@ -120,9 +123,12 @@ def init(
         log_to_driver: print what workers print, with a prefix.
         labels: of this node, for a task's label_selector and NodeLabelSchedulingStrategy.
         runtime_env: the workers' environment, see `daybreak.runtime.env.RuntimeEnv`.
+        object_spilling_directory: where large objects are written that do not fit into the store any more; the default is the
+            temporary folder (TMPDIR). A folder of the engine's own is made there, and removed at the end.
+        object_spilling_threshold: the part of the store in use from which on that begins, 0.8 by default.
         **ray_arguments: Ray's others (include_dashboard, logging_level, local_mode, ...) and those that begin with an
             underscore are taken and have no effect here, but for _memory: bytes that tasks can ask for as memory=; the default
-            is what the object store leaves.
+            is what the object store leaves; and _system_config, of which what it says of spilling is heeded.
 
     Raises:
         RuntimeError: it is running already.
@@ -151,6 +157,7 @@ def init(
 
             given = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources}
             given |= {"object_store_memory": object_store_memory, "log_to_driver": log_to_driver}
+            given |= _spilling.for_ray(object_spilling_directory, object_spilling_threshold)
             return RuntimeInfo(
                 ray_engine.connect(address, namespace=namespace, runtime_env=runtime_env, **given, **ray_arguments)
             )
@@ -160,6 +167,9 @@ def init(
         cpus = _options.whole("num_cpus", cpus, 4096)
         gpus = float(0 if num_gpus is None else _options.whole("num_gpus", num_gpus, 64))
         store = _store_bytes(object_store_memory)
+        spill = _spilling.settings(
+            object_spilling_directory, object_spilling_threshold, ray_arguments.get("_system_config")
+        )
         custom = _resources_of_node(resources, ray_arguments.get("_memory"), store)
         job = ray_arguments.get("job_config")
         environment = _job_environment(runtime_env, job)
@@ -174,7 +184,7 @@ def init(
             }
         )
         _retired.clear()
-        _start(int(cpus), gpus, custom, store, environment, log_to_driver)
+        _start(int(cpus), gpus, custom, store, environment, log_to_driver, spill)
         if not _exit_hook:
             import atexit
 
@@ -190,13 +200,14 @@ def _start(
     store: int,
     environment: dict[str, Any],
     log_to_driver: bool,
+    spill: tuple[str, bool, float],
 ) -> None:
     preload = ",".join([*(name for name in ("numpy",) if name in sys.modules), *worker_setup])
     variables = _variables_of_workers(environment, preload)
     before = {name: os.environ.get(name) for name in variables}
     try:
         os.environ.update(variables)
-        _native._init(cpus, gpus, custom, store, _zygote_command(), log_to_driver, patient)
+        _native._init(cpus, gpus, custom, store, _zygote_command(), log_to_driver, patient, *spill)
         _load_pickling()  # while they start
         _native._await_workers(min(cpus, _AWAITED_WORKERS), _WORKERS_WITHIN_S)
     finally:

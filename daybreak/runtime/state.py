@@ -205,7 +205,7 @@ def list_objects(
     raise_on_missing_output: bool = True,
 ) -> list[Row]:  # fmt: skip
     """The objects, the largest first: object_id, object_size (bytes), type (PUT or the task's), state, pins (tasks and other
-    objects that refer to it), pids (processes that hold references). Arguments: see list_tasks."""
+    objects that refer to it), pids (processes that hold references), spilled (its value is on disk). Arguments: see list_tasks."""
     rows, _ = _view(address).objects(_SCANNED)
     return _filtered(sorted(map(ObjectState, rows), key=lambda row: -row["object_size"]), filters, limit)
 
@@ -312,25 +312,30 @@ def summarize_actors(address: str | int | None = None, timeout: float = 30) -> d
 
 
 def summarize_objects(address: str | int | None = None, timeout: float = 30) -> dict[str, Any]:
-    """How many objects of each kind there are, and their bytes."""
+    """How many objects of each kind there are, and their bytes; of how many the value is on disk."""
     summary: dict[str, dict[str, int]] = {}
     rows, _ = _view(address).objects(_SCANNED)
     for row in rows:
-        of_type = summary.setdefault(row["type"], {"total_objects": 0, "total_size_bytes": 0})
+        of_type = summary.setdefault(
+            row["type"], {"total_objects": 0, "total_size_bytes": 0, "spilled_objects": 0, "spilled_size_bytes": 0}
+        )
         of_type["total_objects"] += 1
         of_type["total_size_bytes"] += row["object_size"]
+        of_type["spilled_objects"] += row["spilled"]
+        of_type["spilled_size_bytes"] += row["object_size"] if row["spilled"] else 0
     return summary
 
 
 def status(address: str | int | None = None) -> Row:
-    """An engine at a glance: session, resources (name -> (total, free)), store (used, all bytes), and how many workers, actors
-    and tasks are in which state."""
+    """An engine at a glance: session, resources (name -> (total, free)), store (used, all bytes), what is spilled (folder,
+    objects and bytes on disk now, and totals), and how many workers, actors and tasks are in which state."""
     view = _view(address)
     tasks, _ = view.tasks(_SCANNED)
     return Row(
         session=view.session(),
         resources=dict(view.resources()),
         store=tuple(view.store()),
+        spilled=dict(view.spilled()),
         workers=dict(Counter(row["worker_type"] for row in view.workers())),
         actors=dict(Counter(row["state"] for row in view.actors())),
         tasks=dict(Counter(row["state"] for row in tasks)),

@@ -34,8 +34,7 @@ void Process::free_stray_blocks(std::uint32_t dead, const std::vector<bool>& fil
     std::uint32_t index = tag - 1;
     if (index >= filling.size() || !filling[index]) return false;
     Entry& e = entry(index);
-    return !(e.value.where == kBlock && e.value.offset == offset) &&
-           !(e.args.where == kBlock && e.args.offset == offset);
+    return !(e.value.has_block() && e.value.offset == offset) && !(e.args.where == kBlock && e.args.offset == offset);
   };
   // A reclaimer may be about to take an empty chunk of the dead, or have given it to another.
   RobustGuard guard(*this, control_.heap_lock);
@@ -73,6 +72,9 @@ Process::Unfinished Process::find_unfinished(std::uint32_t dead, SweepResult& re
   found.filling.resize(std::size_t{control_.entry_blocks_used.load()} * kEntriesPerBlock);
   for_each_entry([&](std::uint32_t i) {
     Entry& e = entry(i);
+    // What he read where it lay may move again.
+    if (control_.made[i].load(std::memory_order_relaxed) != 0)
+      control_.readers[i].word[dead / 64].fetch_and(~(1ull << (dead % 64)));
     e.holders[dead / 64].fetch_and(~(1ull << (dead % 64)));
     State s = e.load();
     bool his = s.proc_plus_one() == dead + 1;
@@ -85,6 +87,10 @@ Process::Unfinished Process::find_unfinished(std::uint32_t dead, SweepResult& re
         break;
       case Phase::kDying:
         if (his) found.dying.push_back(i);
+        break;
+      case Phase::kSpilling:
+      case Phase::kRestoring:
+        if (his) found.moving.push_back(i), found.filling[i] = true;
         break;
       case Phase::kReady:
       case Phase::kError:
@@ -160,6 +166,7 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
     give_up_free(i);
     try_free({i, generation});
   }
+  for (std::uint32_t i : unfinished.moving) settle_move({i, entry(i).load().generation()});
   for (std::uint32_t i : unfinished.finishing) finish(i, entry(i).load().generation());
   // Perhaps in no ring; a second copy does no harm.
   for (std::uint32_t i : unfinished.submitted)

@@ -74,7 +74,7 @@ std::string View::bytes_of(const Blob& blob, const std::uint8_t* in_place, std::
   if (read.where == kInline) {
     if (from > kInlineBytes || size > kInlineBytes - from) return {};
     std::memcpy(bytes.data(), in_place + from, size);
-  } else if (read.where == kBlock) {
+  } else if (read.has_block()) {
     const std::uint64_t end = segment_->control().committed.load();
     if (read.offset > end || from > end - read.offset || size > end - read.offset - from) return {};
     std::memcpy(bytes.data(), segment_->data(read.offset + from), size);
@@ -163,7 +163,9 @@ std::vector<ObjectView> View::objects(std::size_t limit, std::size_t& left_out) 
                       .kind = entry.kind_now(),
                       .phase = state.phase(),
                       .size_bytes = value.where == kNowhere || !state.done() ? 0 : value.size,
+                      .done = state.done(),
                       .in_entry = value.where == kInline,
+                      .spilled = state.phase() == Phase::kSpilled,
                       .pins = entry.pins.load()};
     for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc)
       if ((entry.holders[proc / 64].load(std::memory_order_relaxed) >> (proc % 64) & 1) != 0)
@@ -247,6 +249,23 @@ std::vector<std::pair<std::string, double>> View::amounts(std::uint16_t set) con
     if (asked.custom[i].name < kMaxResourceNames)
       found.emplace_back(bounded_text(table.name[asked.custom[i].name]),
                          static_cast<double>(asked.custom[i].amount) / kResourceUnit);
+  return found;
+}
+
+SpilledView View::spilled() const {
+  const Control& control = segment_->control();
+  SpilledView found{.folder = bounded_text(control.spill_folder),
+                    .spilled_objects_total = control.spilled_objects.load(),
+                    .spilled_bytes_total = control.spilled_bytes.load(),
+                    .restored_objects_total = control.restored_objects.load(),
+                    .restored_bytes_total = control.restored_bytes.load()};
+  for_each([&](std::uint32_t, State state, Entry& entry) {
+    const std::uint64_t size = state.phase() == Phase::kSpilled ? entry.value.size : 0;
+    return [&found, size] {
+      found.objects += size > 0;
+      found.bytes += size;
+    };
+  });
   return found;
 }
 

@@ -36,7 +36,9 @@ struct ObjectView {
   Kind kind;
   Phase phase;
   std::uint64_t size_bytes = 0;
+  bool done = false;
   bool in_entry = false;           // small, within its entry
+  bool spilled = false;            // on disk
   std::uint32_t pins = 0;          // arguments of tasks and other objects that refer to it
   std::vector<std::int32_t> pids;  // processes that hold references
 };
@@ -59,6 +61,13 @@ struct WorkerView {
   bool blocked = false;                // waits in get or wait
   std::optional<std::uint32_t> actor;  // slot
   std::optional<Ref> task;             // on its main thread
+};
+
+struct SpilledView {
+  std::string folder;                    // "": nothing is spilled
+  std::uint64_t objects = 0, bytes = 0;  // on disk now
+  std::uint64_t spilled_objects_total = 0, spilled_bytes_total = 0;
+  std::uint64_t restored_objects_total = 0, restored_bytes_total = 0;
 };
 
 struct AmountView {
@@ -85,6 +94,7 @@ class View {
   std::vector<std::pair<std::string, double>> amounts(std::uint16_t set) const;
   std::uint64_t store_bytes() const { return segment_->control().data_capacity; }
   std::uint64_t store_bytes_used() const;
+  SpilledView spilled() const;
 
  private:
   View() = default;

@@ -78,7 +78,8 @@ def connect(
         own_hook = environment.get("worker_process_setup_hook")
         environment["worker_process_setup_hook"] = _hook(own_hook)
         given = {name: value for name, value in arguments.items() if value is not None}
-        if not started and (fixed := {"num_cpus", "num_gpus", "resources", "object_store_memory"} & set(given)):
+        of_a_start = {"num_cpus", "num_gpus", "resources", "object_store_memory", "object_spilling_directory"}
+        if not started and (fixed := of_a_start & set(given)):
             raise ValueError(f"{sorted(fixed)[0]}: the cluster at {address!r} has what it has; leave it out")
         context = ray.init(address, namespace=namespace, runtime_env=environment, **given)
         info = dict(context.address_info) if hasattr(context, "address_info") else {}

@@ -29,6 +29,7 @@ std::vector<std::unique_ptr<base::interleave::Program>> all_programs() {
   add_passing_program(programs);
   add_sharing_program(programs);
   add_task_programs(programs);
+  add_spill_programs(programs);
   return programs;
 }
 

@@ -8,7 +8,8 @@ namespace daybreak::runtime {
 
 namespace {
 const char* phase_name(Phase phase) {
-  static const char* names[] = {"free", "created", "pending", "queued", "running", "ready", "error", "dying"};
+  static const char* names[] = {"free",  "created", "pending",  "queued",  "running",  "ready",
+                                "error", "dying",   "spilling", "spilled", "restoring"};
   return names[static_cast<std::size_t>(phase)];
 }
 }  // namespace
@@ -126,6 +127,7 @@ std::string World::describe(const void* at) {
                         : inside(&e.next, 4)                   ? "next"
                         : inside(&e.holders, sizeof e.holders) ? "holders"
                         : inside(&e.kind, 1)                   ? "kind"
+                        : inside(&e.value, sizeof e.value)     ? "value"
                                                                : "part";
     return fmt::format("entry[{}].{}", i, field);
   }
@@ -162,6 +164,10 @@ std::string World::describe(const void* at) {
                                                       : "calls";
     return fmt::format("actor[{}].{}", i, field);
   }
+  if (inside(&c.readers, sizeof c.readers))
+    return fmt::format("readers[{}]", (byte - reinterpret_cast<const char*>(&c.readers)) / sizeof c.readers[0]);
+  if (inside(&c.made, sizeof c.made))
+    return fmt::format("made[{}]", (byte - reinterpret_cast<const char*>(&c.made)) / 4);
   if (inside(&c.rest, sizeof c.rest)) return "rest";
   if (inside(&c.workers, 8)) return "workers";
   if (inside(&c.rings, 4)) return "rings";

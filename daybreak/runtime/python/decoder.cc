@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "daybreak/runtime/python/common.h"
+#include "daybreak/runtime/spill_folder.h"
 
 namespace daybreak::runtime::python {
 
@@ -34,12 +35,14 @@ PyObject* dtype_of(char format) {
   return cached;
 }
 
-// A read-only view of bytes in the segment that keeps their object alive.
+// A read-only view of bytes in the segment that keeps their object alive; or of a spilled object's file, which it maps.
 struct SharedBytesObject {
   PyObject_HEAD std::uint64_t session;
   Ref ref;
   const std::byte* data;
   Py_ssize_t size;
+  bool kept;                             // in place, until this goes
+  std::shared_ptr<os::Mapping>* mapped;  // where the bytes lie if not in the segment, or null
 };
 PyTypeObject* shared_bytes_type = nullptr;
 
@@ -50,7 +53,12 @@ int shared_bytes_buffer(PyObject* object, Py_buffer* view, int flags) {
 
 void shared_bytes_dealloc(PyObject* object) {
   auto* self = reinterpret_cast<SharedBytesObject*>(object);
-  if (state().client != nullptr && self->session == state().session) state().client->process().release(self->ref);
+  if (state().client != nullptr && self->session == state().session) {
+    Process& p = state().client->process();
+    if (self->kept) p.let_move(self->ref);
+    if (self->mapped == nullptr) p.release(self->ref);
+  }
+  delete self->mapped;
   --state().views;
   PyTypeObject* type = Py_TYPE(object);
   PyObject_Free(object);
@@ -60,10 +68,11 @@ void shared_bytes_dealloc(PyObject* object) {
 // Makes Python objects of what a ValueReader finds: a new reference each, or null with an exception set.
 class Decoder {
  public:
-  // `keep`: the object that the bytes belong to, for views; none: everything is copied.
+  // `keep`: the object that the bytes belong to, for views; none: everything is copied. `kept`: it is kept in place, and
+  // each view has to do so too; unless the bytes are `mapped`.
   Decoder(Client& client, std::span<const std::byte> bytes, std::span<const Ref> refs, std::uint16_t deps,
-          const Ref* keep)
-      : client_(client), reader_(bytes, refs, deps), keep_(keep) {}
+          const Ref* keep, bool kept = false, std::shared_ptr<os::Mapping> mapped = nullptr)
+      : client_(client), reader_(bytes, refs, deps), keep_(keep), kept_(kept && !mapped), mapped_(std::move(mapped)) {}
 
   PyObject* item() { return reader_.item(*this); }
 
@@ -71,8 +80,12 @@ class Decoder {
   PyObject* argument(Ref& failed, bool& dependency_failed) {
     const std::optional<Ref> dependency = reader_.dependency();
     if (!dependency) return item();
-    if (client_.process().settled(dependency->index).phase() != Phase::kError)
-      return decode_object(client_, *dependency);
+    auto is_error = [&] { return client_.process().settled(dependency->index).phase() == Phase::kError; };
+    if (!is_error()) {
+      PyObject* value = decode_object(client_, *dependency);
+      if (value != nullptr || !is_error()) return value;
+      PyErr_Clear();  // it was on disk, and is lost
+    }
     failed = *dependency;
     dependency_failed = true;
     return nullptr;
@@ -173,8 +186,11 @@ class Decoder {
     if (keep_ == nullptr || data.size() < kZeroCopyBytes) return bytes(data);
     auto* view = PyObject_New(SharedBytesObject, shared_bytes_type);
     if (view == nullptr) return nullptr;
-    client_.process().hold(*keep_);
+    if (!mapped_) client_.process().hold(*keep_);
+    if (kept_) client_.process().keep_in_place(*keep_);
     ++state().views;
+    view->kept = kept_;
+    view->mapped = mapped_ ? new std::shared_ptr<os::Mapping>(mapped_) : nullptr;
     view->session = state().session;
     view->ref = *keep_;
     view->data = data.data();
@@ -185,7 +201,37 @@ class Decoder {
   Client& client_;
   ValueReader reader_;
   const Ref* keep_;
+  const bool kept_;
+  const std::shared_ptr<os::Mapping> mapped_;
 };
+
+// Calls read(bytes, mapped), which gives a new reference or null, on the value of an object that may be on disk or on its
+// way there, and keeps it in place meanwhile. `mapped`: what the bytes lie in, if not in the segment; else null.
+template <typename F>
+PyObject* read_in_place(Client& client, Ref ref, F&& read) {
+  Process& p = client.process();
+  p.keep_in_place(ref);
+  base::Status back;
+  os::Mapping elsewhere;
+  if (!p.in_place(ref)) {
+    ++state().waiting;
+    Py_BEGIN_ALLOW_THREADS back = p.bring_back(ref, &elsewhere);
+    --state().waiting;
+    Py_END_ALLOW_THREADS
+  }
+  PyObject* result = nullptr;
+  if (!back) {
+    raise(back.error());
+  } else if (elsewhere) {
+    const std::span<const std::byte> bytes = elsewhere.bytes().first(p.entry(ref.index).value.size);
+    result = read(bytes, std::make_shared<os::Mapping>(std::move(elsewhere)));
+  } else if (p.settled(ref.index).phase() == Phase::kError)
+    raise_object_error(client, ref);
+  else
+    result = read(p.value(ref.index), nullptr);
+  p.let_move(ref);
+  return result;
+}
 
 PyObject* ref_at(PyObject*, PyObject* argument) {
   std::size_t i = PyLong_AsSize_t(argument);
@@ -203,8 +249,11 @@ PyObject* ref_at(PyObject*, PyObject* argument) {
 PyObject* value_bytes(PyObject*, PyObject* argument) {
   const Ref* ref = checked_ref(argument, "_value_bytes");
   if (ref == nullptr) return nullptr;
-  const std::span<const std::byte> bytes = state().client->process().value(ref->index);
-  return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(bytes.data()), static_cast<Py_ssize_t>(bytes.size()));
+  using Mapped = std::shared_ptr<os::Mapping>;
+  return read_in_place(*state().client, *ref, [](std::span<const std::byte> bytes, const Mapped&) {
+    return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(bytes.data()),
+                                     static_cast<Py_ssize_t>(bytes.size()));
+  });
 }
 
 PyObject* ref_from_bytes(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
@@ -256,6 +305,10 @@ PyObject* decode_object(Client& client, Ref ref) {
     raise_object_error(client, ref);
     return nullptr;
   }
+  if (p.may_move(ref.index))
+    return read_in_place(client, ref, [&](std::span<const std::byte> bytes, std::shared_ptr<os::Mapping> mapped) {
+      return Decoder(client, bytes, {}, 0, &ref, true, std::move(mapped)).item();
+    });
   Decoder decoder(client, p.value(ref.index), p.value_refs(ref.index), 0, &ref);
   return decoder.item();
 }
@@ -267,13 +320,16 @@ PyObject* decode_function(Client& client, Ref ref, PyObject* enter_world) {
     raise_object_error(client, ref);
     return nullptr;
   }
-  Decoder decoder(client, p.value(ref.index), p.value_refs(ref.index), e.value.deps, nullptr);
-  if (!decoder.call()) return decoder.damaged();  // two arguments, no names, no method
-  Ref failed;
-  bool dependency_failed = false;
-  Owned world(decoder.argument(failed, dependency_failed));
-  Owned entered(world ? PyObject_CallOneArg(enter_world, world.get()) : nullptr);
-  return entered ? decoder.argument(failed, dependency_failed) : nullptr;
+  auto decode = [&](std::span<const std::byte> bytes, const std::shared_ptr<os::Mapping>&) -> PyObject* {
+    Decoder decoder(client, bytes, p.value_refs(ref.index), e.value.deps, nullptr);
+    if (!decoder.call()) return decoder.damaged();  // two arguments, no names, no method
+    Ref failed;
+    bool dependency_failed = false;
+    Owned world(decoder.argument(failed, dependency_failed));
+    Owned entered(world ? PyObject_CallOneArg(enter_world, world.get()) : nullptr);
+    return entered ? decoder.argument(failed, dependency_failed) : nullptr;
+  };
+  return p.may_move(ref.index) ? read_in_place(client, ref, decode) : decode(p.value(ref.index), nullptr);
 }
 
 PyObject* decode_blob(std::span<const std::byte> bytes, std::span<const Ref> refs, std::uint16_t deps, Client& client) {
@@ -319,7 +375,9 @@ void raise_object_error(Client& client, Ref ref) {
     Decoder decoder(client, p.value(ref.index), p.value_refs(ref.index), 0, nullptr);
     payload = Owned(decoder.item());
   } else {
-    auto text = p.value(ref.index);
+    const std::string lost =
+        e.value.where == kNowhere && e.error == ErrorKind::kObjectLost ? lost_value_text(p, ref) : std::string();
+    auto text = lost.empty() ? p.value(ref.index) : std::as_bytes(std::span(lost));
     payload = Owned(PyUnicode_DecodeUTF8(reinterpret_cast<const char*>(text.data()),
                                          static_cast<Py_ssize_t>(text.size()), "replace"));
   }

@@ -42,7 +42,10 @@ const char* state_of(const TaskView& task) {
     case Phase::kPending: return task.waits_for.empty() ? "PENDING_NODE_ASSIGNMENT" : "PENDING_ARGS_AVAIL";
     case Phase::kQueued: return task.kind == Kind::kActorCall ? "SUBMITTED_TO_WORKER" : "PENDING_NODE_ASSIGNMENT";
     case Phase::kRunning: return "RUNNING";
-    case Phase::kReady: return "FINISHED";
+    case Phase::kReady:
+    case Phase::kSpilling:
+    case Phase::kSpilled:
+    case Phase::kRestoring: return "FINISHED";
     default: return "FAILED";
   }
 }
@@ -113,7 +116,8 @@ nb::tuple objects(const View& view, std::size_t limit) {
     row["type"] = type_of(object.kind);
     row["object_size"] = object.size_bytes;
     row["in_entry"] = object.in_entry;
-    row["state"] = object.phase == Phase::kReady ? "READY" : object.phase == Phase::kError ? "ERROR" : "PENDING";
+    row["state"] = object.phase == Phase::kError ? "ERROR" : object.done ? "READY" : "PENDING";
+    row["spilled"] = object.spilled;
     row["pins"] = object.pins;
     nb::list pids;
     for (std::int32_t pid : object.pids) pids.append(pid);
@@ -204,7 +208,19 @@ void bind_view(nb::module_& m) {
       .def("actors", actors)
       .def("workers", workers)
       .def("resources", resources)
-      .def("store", [](const View& view) { return nb::make_tuple(view.store_bytes_used(), view.store_bytes()); });
+      .def("store", [](const View& view) { return nb::make_tuple(view.store_bytes_used(), view.store_bytes()); })
+      .def("spilled", [](const View& view) {
+        const SpilledView spilled = view.spilled();
+        nb::dict found;
+        found["folder"] = spilled.folder;
+        found["objects"] = spilled.objects;
+        found["bytes"] = spilled.bytes;
+        found["spilled_objects_total"] = spilled.spilled_objects_total;
+        found["spilled_bytes_total"] = spilled.spilled_bytes_total;
+        found["restored_objects_total"] = spilled.restored_objects_total;
+        found["restored_bytes_total"] = spilled.restored_bytes_total;
+        return found;
+      });
   m.def("_view", view_of, nb::arg("path").none(), nb::rv_policy::take_ownership);
   m.def("_engines", engines);
 }

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "daybreak/runtime/spill_folder.h"
+
 namespace daybreak::runtime::python {
 
 namespace {
@@ -215,7 +217,9 @@ bool construct_actor(Client& client, std::uint32_t slot) {
   for (PyObject* value : values) Py_DECREF(value);
   Py_XDECREF(kwnames);
   if (actor_instance != nullptr) return true;
-  if (dependency_failed) {
+  if (dependency_failed && p.entry(failed.index).error == ErrorKind::kObjectLost) {
+    raise_object_error(client, failed);
+  } else if (dependency_failed) {
     auto bytes = p.value(failed.index);
     Payload payload;
     payload.pieces.push_back({bytes.data(), bytes.size(), 1});
@@ -304,6 +308,7 @@ PyObject* enter_worker(PyObject*, PyObject* argument) {
   if (PyErr_Occurred()) return nullptr;
   State& s = state();
   s.process = std::make_unique<Process>(*s.segment, proc);
+  use_spill_folder(*s.process);
   s.own_client = std::make_unique<Client>(*s.process);
   ProcSlot& slot = s.process->slot();
   slot.pid = getpid();

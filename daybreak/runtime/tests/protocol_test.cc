@@ -11,12 +11,15 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <mutex>
 #include <random>
 #include <thread>
 
 #include "daybreak/base/failpoint.h"
+#include "daybreak/base/temp_dir.h"
 #include "daybreak/runtime/process.h"
+#include "daybreak/runtime/spill_folder.h"
 
 namespace daybreak::runtime {
 namespace {
@@ -150,8 +153,18 @@ class Walker {
   void check(Ref ref) {
     Entry& e = p_.entry(ref.index);
     ASSERT_EQ(e.load().generation(), ref.generation);
-    if (e.load().phase() != Phase::kReady) return;
+    if (!e.load().done() || e.load().phase() == Phase::kError) return;
+    const bool moves = p_.may_move(ref.index);
+    if (moves) {
+      p_.keep_in_place(ref);
+      if (!p_.bring_back(ref)) {  // no room
+        p_.let_move(ref);
+        return;
+      }
+      ASSERT_EQ(p_.settled(ref.index).phase(), Phase::kReady);
+    }
     for (std::byte byte : p_.value(ref.index)) ASSERT_EQ(byte, pattern(ref));
+    if (moves) p_.let_move(ref);
     ++checked_;
   }
 
@@ -257,26 +270,46 @@ std::unique_ptr<Segment> small_segment() {
   return Segment::create({.data_capacity = 24u << 20, .num_cpus = 3}).value();
 }
 
-TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
+// From here on large values go to disk, and come back, all the time.
+std::unique_ptr<OwnedSpillFolder> spill_early(Segment& segment, const std::string& parent) {
+  auto folder = OwnedSpillFolder::create(parent, 1).value();
+  std::snprintf(segment.control().spill_folder, kSpillPathBytes, "%s", folder->path().c_str());
+  segment.control().spill_above = 4u << 20;
+  return folder;
+}
+
+void expect_moved_and_gone(Segment& segment, const std::string& folder) {
+  Control& control = segment.control();
+  std::printf("spilled %llu, restored %llu\n", static_cast<unsigned long long>(control.spilled_objects.load()),
+              static_cast<unsigned long long>(control.restored_objects.load()));
+  EXPECT_GT(control.restored_objects.load(), 0u);
+  const std::filesystem::directory_iterator files(folder);
+  EXPECT_EQ(std::distance(begin(files), end(files)), 1) << "the lock alone";
+}
+
+constexpr std::uint32_t kFirst = 2, kWorkers = 3;
+
+// Lives of processes that are killed at random points of the protocol. `spilling`: in a store of which little is to be in
+// use, so that large values go to disk and come back all the time.
+void kill_at_random_points(int lives_to_live, bool spilling) {
   std::mt19937_64 random(test_seed());
   auto segment = small_segment();
+  const base::TempDir parent = base::TempDir::create().value();
+  const auto folder = spilling ? spill_early(*segment, parent.path()) : nullptr;
   Process monitor(*segment, kSchedulerProc);
+  use_spill_folder(monitor);
   TestScheduler scheduler(monitor);
-  constexpr std::uint32_t kFirst = 2, kWorkers = 3;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  constexpr int kLives = 60;
-#else
-  constexpr int kLives = 600;
-#endif
   pid_t pids[kWorkers] = {};
   int lives = 0, killed = 0, clean = 0, failed = 0;
   auto spawn = [&](std::uint32_t w) {
     std::uint64_t seed = random();
     std::uint64_t countdown = random() % 3 == 0 ? 1 + random() % 40 : 1 + random() % 15000;
+    monitor.slot(kFirst + w).status.store(ProcStatus::kAlive);  // who sleeps is rung
     pid_t pid = fork();
     if (pid == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that fails leaves no child behind
       Process process(*segment, kFirst + w);
+      use_spill_folder(process);
       Walker walker(process, seed);
       base::failpoint::arm("", countdown);
       for (int i = 0; i < 600 && !::testing::Test::HasFailure(); ++i) walker.step();
@@ -335,7 +368,7 @@ TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
         ++failed;
       scheduler.bury(kFirst + w);
       std::lock_guard guard(mutex);
-      if (lives < kLives)
+      if (lives < lives_to_live)
         spawn(w);
       else
         --running;
@@ -348,6 +381,21 @@ TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
   EXPECT_EQ(failed, 0);
   EXPECT_GT(killed, lives / 2);
   expect_nothing_left(monitor);
+  if (spilling) expect_moved_and_gone(*segment, folder->path());
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int kLives = 60, kSpillingLives = 20;
+#else
+constexpr int kLives = 600, kSpillingLives = 200;
+#endif
+
+TEST(Protocol, nothing_is_left_when_processes_are_killed_at_random_points) {
+  kill_at_random_points(kLives, false);
+}
+
+TEST(Protocol, nothing_is_left_and_no_value_changes_when_those_that_spill_are_killed_at_random_points) {
+  kill_at_random_points(kSpillingLives, true);
 }
 
 TEST(Protocol, threads_that_share_everything_leave_nothing) {

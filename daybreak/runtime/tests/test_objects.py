@@ -136,9 +136,11 @@ def test_memory_comes_back_when_the_last_reference_goes(no_leak: Any) -> None:
 
 def test_full_store_lists_the_largest_holders_and_recovers(two_cpus: Any) -> None:
     ray = two_cpus
-    kept = [ray.put(np.zeros(5_000_000)) for _ in range(5)]  # 40 MB each of 256 MB
+    kept = [
+        ray.get(ray.put(np.zeros(5_000_000))) for _ in range(5)
+    ]  # 40 MB each of 256 MB; what is read is not spilled
     with pytest.raises(ex.ObjectStoreFullError, match="driver") as caught:
-        kept += [ray.put(np.zeros(5_000_000)) for _ in range(5)]
+        kept += [ray.get(ray.put(np.zeros(5_000_000))) for _ in range(5)]
     assert isinstance(caught.value, MemoryError) and "40000" in str(caught.value)
 
     @ray.remote
