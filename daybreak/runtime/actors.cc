@@ -103,7 +103,8 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   if (auto evicted = evicted_.extract(slot))
     note = std::move(evicted.mapped());
   else if (terminate == 2 || terminate == 3)
-    note = fmt::format("actor {} was killed by kill()", actor.class_name);
+    note = fmt::format("actor {} was killed by kill(): The actor is dead because it was killed by `ray.kill`",
+                       actor.class_name);
   else if (left)
     note =
         fmt::format("actor {} has ended: a method called exit_actor() or raised SystemExit, or nobody had its handle",

@@ -24,7 +24,8 @@ void bind_view(nb::module_& m);  // view.cc
 void bind_groups(nb::module_& m);
 nb::dict amounts(const ResourceTable& table, const ResourceSet& set);
 
-constexpr std::size_t kLongestFunctionName = 200;  // bytes
+constexpr std::size_t kLongestFunctionName = 200;    // bytes
+constexpr std::size_t kLargestFunction = 95u << 20;  // bytes, with the values that it takes along; as in Ray
 
 [[noreturn]] void throw_error(const base::Error& error) {
   raise(error);
@@ -346,7 +347,16 @@ void fill(nb::handle object, nb::bytes world, nb::handle value, const std::strin
   PyObject* parts[] = {world.ptr(), value.ptr()};
   const std::size_t size = std::min(name.size(), kLongestFunctionName);
   if (!encoder.call(name.data(), static_cast<Py_ssize_t>(size), parts, 2, nullptr)) throw nb::python_error();
-  if (auto stored = client.set_value(ref->index, encoder.finish(kCodecArgs)); !stored) throw_error(stored.error());
+  const Payload& payload = encoder.finish(kCodecArgs);
+  std::uint64_t bytes = payload.size();
+  for (std::size_t i = 0; i < payload.deps; ++i)  // what is large has become an object of its own
+    bytes += client.process().entry(payload.refs[i].index).value.size;
+  if (bytes > kLargestFunction)
+    throw_error(base::Error(base::Code::kInvalidArgument,
+                            fmt::format("{} takes {} MiB of values along from where it is defined, at most {} MiB are "
+                                        "possible: put() the large ones and give the references as arguments",
+                                        name, bytes >> 20, kLargestFunction >> 20)));
+  if (auto stored = client.set_value(ref->index, payload); !stored) throw_error(stored.error());
   client.process().publish(ref->index, false);
 }
 

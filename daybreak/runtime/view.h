@@ -37,6 +37,7 @@ struct ObjectView {
   Phase phase;
   std::uint64_t size_bytes = 0;
   bool in_entry = false;           // small, within its entry
+  bool function = false;           // of a task or a class of actors
   std::uint32_t pins = 0;          // arguments of tasks and other objects that refer to it
   std::vector<std::int32_t> pids;  // processes that hold references
 };
