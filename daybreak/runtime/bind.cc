@@ -192,7 +192,7 @@ bool cancel(nb::handle object, bool force, bool recursive) {
   Process& p = client.process();
   const bool further = p.entry(ref->index).kind == Kind::kReturn;
   if (force && p.entry(further ? p.entry(ref->index).task.index : ref->index).kind == Kind::kActorCall)
-    throw nb::value_error("force=True is not for an actor's call, as it would end the actor: use kill()");
+    throw nb::value_error("force=True is not supported for actor tasks. It would end the actor: use kill()");
   return client.cancel(*ref, force, recursive);
 }
 

@@ -129,7 +129,7 @@ class RuntimeContext:
             return None
         function = getattr(type(actor), method, None)
         if _options.code_flags(function) & (_options.CO_COROUTINE | _options.CO_ASYNC_GENERATOR):
-            return f"{type(actor).__module__}.{type(actor).__qualname__}.{method}"  # as Ray says it
+            return f"{type(actor).__module__}.{function.__qualname__}"  # with <locals>, as Ray says it
         return f"{type(actor).__module__}.{type(actor).__name__}.{method}"
 
     def get_assigned_resources(self) -> dict[str, float]:

@@ -120,6 +120,11 @@ class RemoteFunction(_native.RemoteFunctionBase):
         self.__doc__ = getattr(function, "__doc__", None)
         self.__module__ = getattr(function, "__module__", None) or type(function).__module__
         self.__wrapped__ = function
+        decorator = getattr(function, "__ray_invocation_decorator__", None)
+        if decorator is not None:
+            submit = self.remote
+            invoke = decorator(lambda args, kwargs: submit(*args, **kwargs))
+            self.remote = lambda *args, **kwargs: invoke(args, kwargs)
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -314,3 +315,70 @@ def test_a_handle_shows_the_methods_of_its_actor(ray: Any) -> None:
     actor = daybreak.remote(type("Shown", (), {"seen": lambda self: 1})).remote()
     assert [name for name in dir(actor) if not name.startswith("_")] == ["seen"]
     assert {name for name in dir(actor.seen) if not name.startswith("_")} == {"bind", "options", "remote"}
+
+
+def test_a_function_may_say_how_it_is_submitted(ray: Any) -> None:
+    def backwards(submit: Any) -> Any:
+        return lambda args, kwargs: (submit(args[::-1], {"d": 5}), kwargs)
+
+    def of_four(a: int, b: int, c: int, d: int = 0) -> tuple[int, ...]:
+        return a, b, c, d
+
+    of_four.__ray_invocation_decorator__ = backwards  # type: ignore[attr-defined]
+    ref, asked = daybreak.remote(of_four).remote(1, 2, 3, d=4)
+    assert daybreak.get(ref) == (3, 2, 1, 5) and asked == {"d": 4}
+
+
+def test_the_title_of_a_worker_is_the_name_of_what_runs(ray: Any) -> None:
+    from daybreak.runtime import process_title
+
+    @daybreak.remote
+    class Titled:
+        def __init__(self) -> None:
+            self.at_first = process_title.getproctitle()
+
+        def titles(self) -> tuple[str, str]:
+            return self.at_first, process_title.getproctitle()
+
+    @daybreak.remote
+    def alone() -> str:
+        return process_title.getproctitle()
+
+    actor = Titled.remote()
+    assert daybreak.get(actor.titles.remote()) == ("ray::Titled.__init__", "ray::Titled.titles")
+    assert daybreak.get(actor.titles.options(name="mine").remote())[1] == "ray::mine"
+    assert daybreak.get([alone.remote(), alone.options(name="named").remote()]) == ["ray::alone", "ray::named"]
+    assert process_title.getproctitle().startswith(sys.argv[0]) or "python" in process_title.getproctitle()
+
+
+def test_a_title_that_was_given_is_the_title_and_what_ps_shows(ray: Any) -> None:
+    @daybreak.remote
+    class Renamed:
+        def rename(self) -> tuple[str, str]:
+            from daybreak.runtime import process_title
+
+            process_title.setproctitle("a title of one's own")
+            return process_title.getproctitle(), Path("/proc/self/comm").read_text().strip()
+
+    assert daybreak.get(Renamed.remote().rename.remote()) == ("a title of one's own", "a title of one'")
+    with pytest.raises(TypeError, match="title=3"):
+        from daybreak.runtime import process_title
+
+        process_title.setproctitle(3)  # type: ignore[arg-type]
+
+
+def test_an_object_that_asks_itself_for_its_state_while_it_is_empty_comes_back(ray: Any) -> None:
+    class State:
+        """As starlette.datastructures has it."""
+
+        def __init__(self, state: dict[str, Any]) -> None:
+            super().__setattr__("_state", state)
+
+        def __getattr__(self, key: str) -> Any:
+            try:
+                return self._state[key]
+            except KeyError:
+                raise AttributeError(key) from None
+
+    State.__module__ = "starlette.datastructures"
+    assert daybreak.get(daybreak.put(State({"a": 1}))).a == 1
