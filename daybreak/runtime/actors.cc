@@ -161,6 +161,21 @@ void Scheduler::bring_calls_back(std::uint32_t slot) {
   }
 }
 
+// Of an actor that waits for its process: there is nobody else who reads its inbox. Once there is one, it looks there itself.
+void Scheduler::drop_cancelled_calls(std::uint32_t slot) {
+  ActorSlot& actor = control_.actor[slot];
+  if (actor.proc.load() != 0 || actor.status.load() == ActorStatus::kDead) return;
+  for (std::uint32_t index : take_calls(slot)) {
+    const State s = self_.entry(index).load();
+    if (s.has(State::kCancelled)) {
+      if (self_.claim(index, s.generation())) client_.cancel_claimed(index);
+      continue;
+    }
+    self_.entry(index).part.set_target(0);
+    self_.push(Process::kActorList + slot, index, Phase::kQueued);
+  }
+}
+
 // The reason before kDead, which shows it; kDead before the calls in the inbox are failed: a caller pushes, then looks
 // whether the actor is dead, and rings us if it is. So we find his call here, or he sees kDead and we look again
 // (look_after_actors).

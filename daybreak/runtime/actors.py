@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._core import runtime as _native
-from .._core.runtime import ActorHandle, ObjectRef
+from .._core.runtime import ActorHandle
 from . import engine as _engine
 from . import options as _options
 from . import session as _session
@@ -331,8 +331,10 @@ def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
     if engine is not None:
         engine.kill(actor, no_restart)
         return
-    if isinstance(actor, ObjectRef):
-        raise TypeError("kill() takes an actor handle; for a task use cancel(ref)")
+    if not isinstance(actor, ActorHandle):
+        raise ValueError(
+            f"ray.kill() only supported for actors. For tasks, try ray.cancel(). Got: {type(actor)}: kill() takes an actor handle"
+        )
     _native._kill(actor, no_restart)
 
 

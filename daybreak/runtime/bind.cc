@@ -193,7 +193,13 @@ bool cancel(nb::handle object, bool force, bool recursive) {
   const bool further = p.entry(ref->index).kind == Kind::kReturn;
   if (force && p.entry(further ? p.entry(ref->index).task.index : ref->index).kind == Kind::kActorCall)
     throw nb::value_error("force=True is not supported for actor tasks. It would end the actor: use kill()");
-  return client.cancel(*ref, force, recursive);
+  const bool cancelled = client.cancel(*ref, force, recursive);
+  // A call in the inbox of an actor that has no process yet: its reader is the scheduler.
+  if (p.entry(ref->index).kind_now() == Kind::kActorCall && p.entry(ref->index).load().phase() == Phase::kQueued) {
+    p.control().scheduler_looks.add(ref->index);
+    p.ring(kSchedulerProc);
+  }
+  return cancelled;
 }
 
 nb::dict resources(bool available) {
@@ -229,6 +235,7 @@ nb::dict context() {
   result["is_worker"] = s.is_worker;
   result["worker"] = fmt::format("{:016x}{:08x}", s.session, p.id());
   std::uint32_t task = current_task();
+  if (task == 0 && s.is_worker) task = p.slot().running.load();  // a thread that the task has started
   result["task"] = task == 0 ? nb::object(nb::none())
                              : nb::object(nb::str(fmt::format("{:016x}{:08x}{:08x}", s.session,
                                                               p.entry(task - 1).load().generation(), task - 1)

@@ -85,7 +85,7 @@ class RuntimeContext:
         return self._worker().hex()
 
     def get_task_id(self) -> str | None:
-        """None outside of a task."""
+        """None outside of a task. In a thread that a task has started, the task's."""
         task = self._task()
         return None if task is None else task.hex()
 
@@ -127,9 +127,9 @@ class RuntimeContext:
         actor = _native._actor_instance() if method else None
         if actor is None:
             return None
-        function = getattr(type(actor), method, None)
-        if _options.code_flags(function) & (_options.CO_COROUTINE | _options.CO_ASYNC_GENERATOR):
-            return f"{type(actor).__module__}.{function.__qualname__}"  # with <locals>, as Ray says it
+        its: Any = getattr(type(actor), method, None)
+        if _options.code_flags(its) & (_options.CO_COROUTINE | _options.CO_ASYNC_GENERATOR):
+            return f"{type(actor).__module__}.{its.__qualname__}"  # with <locals>, as Ray says it
         return f"{type(actor).__module__}.{type(actor).__name__}.{method}"
 
     def get_assigned_resources(self) -> dict[str, float]:

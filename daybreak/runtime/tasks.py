@@ -124,7 +124,7 @@ class RemoteFunction(_native.RemoteFunctionBase):
         if decorator is not None:
             submit = self.remote
             invoke = decorator(lambda args, kwargs: submit(*args, **kwargs))
-            self.remote = lambda *args, **kwargs: invoke(args, kwargs)
+            self.remote = lambda *args, **kwargs: invoke(args, kwargs)  # type: ignore[method-assign]
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

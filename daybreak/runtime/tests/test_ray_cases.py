@@ -382,3 +382,42 @@ def test_an_object_that_asks_itself_for_its_state_while_it_is_empty_comes_back(r
 
     State.__module__ = "starlette.datastructures"
     assert daybreak.get(daybreak.put(State({"a": 1}))).a == 1
+
+
+def test_a_thread_that_a_task_has_started_knows_its_task(ray: Any) -> None:
+    @daybreak.remote
+    def task() -> tuple[str | None, str | None]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        def own() -> str | None:
+            return daybreak.get_runtime_context().get_task_id()
+
+        with ThreadPoolExecutor(1) as pool:
+            return own(), pool.submit(own).result()
+
+    here, there = daybreak.get(task.remote())
+    assert here is not None and here == there
+
+
+def test_what_is_no_actor_cannot_be_killed(ray: Any) -> None:
+    for wrong in ("text", ray.put(1), Flaky):
+        with pytest.raises(ValueError, match=r"only supported for actors. For tasks, try ray.cancel\(\). Got: <class"):
+            daybreak.kill(wrong)
+
+
+def test_a_call_that_waits_for_its_actor_to_begin_can_be_cancelled() -> None:
+    daybreak.shutdown()
+    daybreak.init(num_cpus=1)
+    try:
+        holder = Flaky.options(num_cpus=1).remote()
+        daybreak.get(holder.plain.remote(0))
+        waiting = Flaky.options(num_cpus=1).remote()
+        refs = [waiting.plain.remote(0) for _ in range(5)]
+        for i in (1, 3):
+            daybreak.cancel(refs[i])
+            with pytest.raises(ex.TaskCancelledError):
+                daybreak.get(refs[i], timeout=30)
+        daybreak.kill(holder)
+        assert daybreak.get([refs[0], refs[2], refs[4]], timeout=30) == [1, 2, 3]
+    finally:
+        daybreak.shutdown()
