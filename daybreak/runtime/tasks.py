@@ -271,12 +271,10 @@ def cancel(ref: ObjectRef, *, force: bool = False, recursive: bool = True) -> No
     """
     if not isinstance(ref, ObjectRef):
         ref = getattr(ref, "_task", ref)  # a generator
-        if not isinstance(ref, ObjectRef):
-            raise TypeError(
-                f"ray.cancel() only supported for object refs. For actors, try ray.kill(). Got: {type(ref)}"
-            )
     engine = _engine.current()
     if engine is not None:
         engine.cancel(ref, force, recursive)
         return
+    if not isinstance(ref, ObjectRef):
+        raise TypeError(f"ray.cancel() only supported for object refs. For actors, try ray.kill(). Got: {type(ref)}")
     _native._cancel(ref, force, recursive)
