@@ -1,5 +1,9 @@
 """Ray's names."""
 
+import importlib
+import importlib.util
+import sys
+
 from daybreak.runtime import exceptions as _exceptions
 from daybreak.runtime import session as _session
 
@@ -7,6 +11,7 @@ from .aliases import Aliases
 
 __all__ = ["ALIASES", "install", "install_in_worker", "uninstall"]
 
+_TITLE = "daybreak.runtime.process_title"
 _VERBS = """
     DynamicObjectRefGenerator ObjectID ObjectRef ObjectRefGenerator available_resources cancel cluster_resources cpp_function
     get get_actor get_gpu_ids get_runtime_context init is_initialized kill method nodes put remote shutdown wait
@@ -44,7 +49,7 @@ ALIASES = Aliases(
         **{
             f"ray.exceptions.{name}": f"daybreak.runtime.exceptions:{name}"
             for name in _exceptions.__all__
-            if name not in ("ActorError", "Error", "PlacementGroupRemovedError", "TaskError")
+            if name not in ("ActorClassInheritanceException", "ActorError", "Error", "PlacementGroupRemovedError", "TaskError")
         },
         **{f"ray.cloudpickle.{name}": f"cloudpickle:{name}" for name in _CLOUDPICKLE.split()},
         **{
@@ -61,7 +66,13 @@ ALIASES = Aliases(
         **{f"ray.util.state.{name}": f"daybreak.runtime.state:{name}" for name in _STATE.split()},
         "ray.actor.ActorClass": "daybreak.runtime:ActorClass",
         "ray.actor.ActorHandle": "daybreak.runtime:ActorHandle",
+        "ray.actor.ActorClassInheritanceException": "daybreak.runtime.exceptions:ActorClassInheritanceException",
+        "ray.actor.ActorMethod": "daybreak._core.runtime:ActorMethod",
         "ray.actor.exit_actor": "daybreak.runtime:exit_actor",
+        **{f"ray._raylet.{name}": f"daybreak.runtime.ids:{name}" for name in _IDS.split()},
+        "ray._raylet.ObjectRef": "daybreak:ObjectRef",
+        "ray._raylet.ObjectRefGenerator": "daybreak:ObjectRefGenerator",
+        "ray._raylet.ObjectRefStreamEndOfStreamError": "daybreak.runtime.exceptions:ObjectRefStreamEndOfStreamError",
         "ray.LoggingConfig": "daybreak.runtime.job_config:LoggingConfig",
         "ray.job_config.JobConfig": "daybreak.runtime.job_config:JobConfig",
         "ray.remote_function.RemoteFunction": "daybreak.runtime:RemoteFunction",
@@ -101,6 +112,8 @@ def install() -> None:
     """`import ray` gives Daybreak, in this process and in the workers of a later `init`. Errors have Ray's names in texts, and
     what asks for more than the runtime has waits, with a warning, as in Ray."""
     ALIASES.install()
+    if importlib.util.find_spec("setproctitle") is None:  # which comes with Ray
+        sys.modules["setproctitle"] = importlib.import_module(_TITLE)
     _session.patient = True
     _exceptions.show_as("ray.exceptions", "RayTaskError")
 
@@ -114,5 +127,7 @@ def install_in_worker() -> None:
 
 def uninstall() -> None:
     ALIASES.uninstall()
+    if getattr(sys.modules.get("setproctitle"), "__name__", "") == _TITLE:
+        del sys.modules["setproctitle"]
     _session.patient = False
     _exceptions.show_as("daybreak.exceptions", "TaskError")

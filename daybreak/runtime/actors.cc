@@ -103,7 +103,8 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   if (auto evicted = evicted_.extract(slot))
     note = std::move(evicted.mapped());
   else if (terminate == 2 || terminate == 3)
-    note = fmt::format("actor {} was killed by kill()", actor.class_name);
+    note = fmt::format("actor {} was killed by kill(): The actor is dead because it was killed by `ray.kill`",
+                       actor.class_name);
   else if (left)
     note =
         fmt::format("actor {} has ended: a method called exit_actor() or raised SystemExit, or nobody had its handle",
@@ -155,6 +156,21 @@ std::vector<std::uint32_t> Scheduler::take_calls(std::uint32_t slot) {
 // They go in again for the new process, which sorts in what has come meanwhile.
 void Scheduler::bring_calls_back(std::uint32_t slot) {
   for (std::uint32_t index : take_calls(slot)) {
+    self_.entry(index).part.set_target(0);
+    self_.push(Process::kActorList + slot, index, Phase::kQueued);
+  }
+}
+
+// Of an actor that waits for its process: there is nobody else who reads its inbox. Once there is one, it looks there itself.
+void Scheduler::drop_cancelled_calls(std::uint32_t slot) {
+  ActorSlot& actor = control_.actor[slot];
+  if (actor.proc.load() != 0 || actor.status.load() == ActorStatus::kDead) return;
+  for (std::uint32_t index : take_calls(slot)) {
+    const State s = self_.entry(index).load();
+    if (s.has(State::kCancelled)) {
+      if (self_.claim(index, s.generation())) client_.cancel_claimed(index);
+      continue;
+    }
     self_.entry(index).part.set_target(0);
     self_.push(Process::kActorList + slot, index, Phase::kQueued);
   }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._core import runtime as _native
-from .._core.runtime import ActorHandle, ObjectRef
+from .._core.runtime import ActorHandle
 from . import engine as _engine
 from . import options as _options
 from . import session as _session
@@ -51,23 +51,30 @@ class ActorClass:
         )
 
     def __getattr__(self, name: str) -> Any:
-        """Constants of the class. (A function found here would be pickled by this name, for another copy of the class.)"""
+        """Constants and class methods. (A function found here would be pickled by this name, for another copy of the class.)"""
         if name.startswith("__") or "_class" not in self.__dict__:
             raise AttributeError(name)
         found = getattr(self._class, name)
-        if callable(found):
+        if (
+            callable(found) and getattr(found, "__self__", None) is not self._class
+        ):  # a class method is called right here
             raise AttributeError(
                 f"{self.__name__}.{name}: methods are those of an actor, handle = {self.__name__}.remote(...)"
             )
         return found
+
+    def __dir__(self) -> list[str]:
+        return [*object.__dir__(self), *(name for name, _ in self._methods() if not name.startswith("_"))]
 
     def __instancecheck__(self, instance: object) -> bool:
         return isinstance(instance, self._class)
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         """`class Special(Counter)`."""
-        raise TypeError(
-            f"Inheriting from actor classes is not currently supported: {self.__name__} is one. Leave the class above "
+        from .exceptions import ActorClassInheritanceException
+
+        raise ActorClassInheritanceException(
+            f"Inheriting from actor classes is not currently supported. {self.__name__} is one: leave the class above "
             "undecorated and inherit from that, then make an actor of each that you need with remote(...)"
         )
 
@@ -256,18 +263,29 @@ def _apply(described: list[int], options: dict[str, Any], groups: list[str], met
         described[4] = options["_generator_backpressure_num_objects"]
 
 
-def _changed_method_options(info: dict[str, Any], described: list[int], options: dict[str, Any]) -> list[int]:
-    """`handle.method.options(...)`; called by the native half."""
+def _changed_method_options(
+    info: dict[str, Any], described: list[int], options: dict[str, Any], said: dict[str, Any] | None
+) -> tuple[list[int], dict[str, Any] | None]:
+    """`handle.method.options(...)`, and what the actor's process must know of each call; called by the native half."""
     checked = _options.checked(options, _options.METHOD_OPTIONS, "a method")
-    if isinstance(checked.get("retry_exceptions"), tuple):
-        raise ValueError("retry_exceptions of one call is True or False: classes are given to @method")
     _apply(described, checked, info.get("groups", []), f"a method of {info['class_name']}")
-    return described
+    said = dict(said or {})
+    if checked.get("retry_exceptions"):
+        classes = checked["retry_exceptions"]
+        said["retry_on"] = classes if isinstance(classes, tuple) else None
+    if checked.get("name") is not None:
+        said["name"] = checked["name"]
+    return described, said or None
 
 
-def _method_of(handle: Any, name: str, described: list[int]) -> Any:
+def _method_of(handle: Any, name: str, described: list[int], said: dict[str, Any] | None = None) -> Any:
     """A method that was pickled."""
-    return _native._actor_method(handle, name, described)
+    return _native._actor_method(handle, name, described, said)
+
+
+def _call_method(method: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+    """`method._remote(...)`."""
+    return (method.options(**options) if options else method).remote(*(args or ()), **(kwargs or {}))
 
 
 def method(**options: Any) -> Callable[[F], F]:
@@ -313,8 +331,10 @@ def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
     if engine is not None:
         engine.kill(actor, no_restart)
         return
-    if isinstance(actor, ObjectRef):
-        raise TypeError("kill() takes an actor handle; for a task use cancel(ref)")
+    if not isinstance(actor, ActorHandle):
+        raise ValueError(
+            f"ray.kill() only supported for actors. For tasks, try ray.cancel(). Got: {type(actor)}: kill() takes an actor handle"
+        )
     _native._kill(actor, no_restart)
 
 

@@ -24,7 +24,8 @@ void bind_view(nb::module_& m);  // view.cc
 void bind_groups(nb::module_& m);
 nb::dict amounts(const ResourceTable& table, const ResourceSet& set);
 
-constexpr std::size_t kLongestFunctionName = 200;  // bytes
+constexpr std::size_t kLongestFunctionName = 200;    // bytes
+constexpr std::size_t kLargestFunction = 95u << 20;  // bytes, with the values that it takes along; as in Ray
 
 [[noreturn]] void throw_error(const base::Error& error) {
   raise(error);
@@ -207,8 +208,14 @@ bool cancel(nb::handle object, bool force, bool recursive) {
   Process& p = client.process();
   const bool further = p.entry(ref->index).kind == Kind::kReturn;
   if (force && p.entry(further ? p.entry(ref->index).task.index : ref->index).kind == Kind::kActorCall)
-    throw nb::value_error("force=True is not for an actor's call, as it would end the actor: use kill()");
-  return client.cancel(*ref, force, recursive);
+    throw nb::value_error("force=True is not supported for actor tasks. It would end the actor: use kill()");
+  const bool cancelled = client.cancel(*ref, force, recursive);
+  // A call in the inbox of an actor that has no process yet: its reader is the scheduler.
+  if (p.entry(ref->index).kind_now() == Kind::kActorCall && p.entry(ref->index).load().phase() == Phase::kQueued) {
+    p.control().scheduler_looks.add(ref->index);
+    p.ring(kSchedulerProc);
+  }
+  return cancelled;
 }
 
 nb::dict resources(bool available) {
@@ -244,6 +251,7 @@ nb::dict context() {
   result["is_worker"] = s.is_worker;
   result["worker"] = fmt::format("{:016x}{:08x}", s.session, p.id());
   std::uint32_t task = current_task();
+  if (task == 0 && s.is_worker) task = p.slot().running.load();  // a thread that the task has started
   result["task"] = task == 0 ? nb::object(nb::none())
                              : nb::object(nb::str(fmt::format("{:016x}{:08x}{:08x}", s.session,
                                                               p.entry(task - 1).load().generation(), task - 1)
@@ -362,7 +370,16 @@ void fill(nb::handle object, nb::bytes world, nb::handle value, const std::strin
   PyObject* parts[] = {world.ptr(), value.ptr()};
   const std::size_t size = std::min(name.size(), kLongestFunctionName);
   if (!encoder.call(name.data(), static_cast<Py_ssize_t>(size), parts, 2, nullptr)) throw nb::python_error();
-  if (auto stored = client.set_value(ref->index, encoder.finish(kCodecArgs)); !stored) throw_error(stored.error());
+  const Payload& payload = encoder.finish(kCodecArgs);
+  std::uint64_t bytes = payload.size();
+  for (std::size_t i = 0; i < payload.deps; ++i)  // what is large has become an object of its own
+    bytes += client.process().entry(payload.refs[i].index).value.size;
+  if (bytes > kLargestFunction)
+    throw_error(base::Error(base::Code::kInvalidArgument,
+                            fmt::format("{} takes {} MiB of values along from where it is defined, at most {} MiB are "
+                                        "possible: put() the large ones and give the references as arguments",
+                                        name, bytes >> 20, kLargestFunction >> 20)));
+  if (auto stored = client.set_value(ref->index, payload); !stored) throw_error(stored.error());
   client.process().publish(ref->index, false);
 }
 

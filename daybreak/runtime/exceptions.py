@@ -6,6 +6,7 @@ Names and meanings are Ray's; the `Ray...` names are kept as aliases.
 from __future__ import annotations
 
 import os
+import sys
 
 from .._core import runtime as _native
 from .._core.runtime import ErrorKind as _ErrorKind
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "ActorClassInheritanceException",
     "ActorAlreadyExistsError",
     "ActorDiedError",
     "ActorError",
@@ -62,7 +64,7 @@ __all__ = [
 class TaskError(Error):
     """A task raised. What `get` raises is an instance of this and of the user's own exception class, with its attributes,
     notes, cause and context; of this alone for what would end a loop or the program here: StopIteration,
-    StopAsyncIteration, and what is no Exception (KeyboardInterrupt, SystemExit, GeneratorExit, ...).
+    StopAsyncIteration, KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError, a BaseExceptionGroup.
 
     Attributes (the user's exception's own win, where it has some of these names):
         cause: the user's exception, or None when it could not be brought over.
@@ -234,6 +236,10 @@ class RuntimeEnvSetupError(Error, RuntimeError):
     """A worker with the task's runtime_env could not be started. The text has what it printed."""
 
 
+class ActorClassInheritanceException(Error, TypeError):
+    """A class was derived from an actor class."""
+
+
 class InvalidArgumentError(Error, ValueError):
     """An argument is out of its range; the text names the value, the limit and the way out."""
 
@@ -250,12 +256,20 @@ _dual_classes: dict[tuple[type, type], type] = {}
 _MAX_DUAL_CLASSES = 1000  # that are kept: a class that is defined anew in each call would fill the memory
 _MAX_TEXT = 1 << 20  # characters of a traceback: the exception itself has the rest
 # As themselves they would end the caller's loop, and nothing would be said.
-_ENDS_LOOPS = (StopIteration, StopAsyncIteration)
+_ENDS_LOOPS = (StopIteration, StopAsyncIteration, KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+def _would_end_the_program(cause: type) -> bool:
+    """A coroutine's cancellation (nobody can have caught one without its module), a group that may hold what ends programs."""
+    if issubclass(cause, Exception):
+        return False
+    loops = sys.modules.get("asyncio.exceptions")
+    return issubclass(cause, BaseExceptionGroup) or (loops is not None and issubclass(cause, loops.CancelledError))
 
 
 def _dual_class(base: type, cause: type) -> type | None:
     """A class derived from both, so that either can be caught. None when the two cannot be combined."""
-    if not issubclass(cause, Exception) or issubclass(cause, _ENDS_LOOPS):
+    if not issubclass(cause, BaseException) or issubclass(cause, _ENDS_LOOPS) or _would_end_the_program(cause):
         return None
     if issubclass(cause, base):
         return cause
@@ -279,6 +293,7 @@ def _dual_class(base: type, cause: type) -> type | None:
                 "__init__": instance_init,
                 "__getattr__": instance_getattr,
                 "__str__": base.__str__,
+                **({"__repr__": base.__repr__} if "__repr__" in base.__dict__ else {}),
                 "__reduce__": base.__reduce__,
                 "__reduce_ex__": object.__reduce_ex__,
                 "__module__": _dual_module,
@@ -367,6 +382,9 @@ class _ConstructorFailed(ActorDiedError):
 
     def __str__(self) -> str:
         return self._text
+
+    def __repr__(self) -> str:
+        return f"ActorDiedError({self._text!r})"
 
     def __reduce__(self) -> Any:
         return _unpacked_constructor_error, (self._text, *_packed(self.cause))

@@ -57,6 +57,10 @@ def number(value: Any) -> float | int | None:
         return None
 
 
+def _not_of_type(name: str, types: tuple[type, ...], value: Any) -> str:
+    return f"{name}={value!r}: The type of keyword '{name}' must be {types}, but received type {type(value)}"
+
+
 def whole(name: str, value: Any, high: int) -> int:
     found = number(value)
     if found is None or found != found or not 0 <= found <= high or found != int(found):
@@ -68,7 +72,7 @@ def amount(name: str, value: Any) -> float:
     """Of a resource. What is finer than 1e-4 is cut off."""
     found = number(value)
     if found is None:
-        raise TypeError(f"The type of keyword '{name}' must be a number, but received type {type(value)}: {value!r}")
+        raise TypeError(_not_of_type(name, (float, int, type(None)), value))
     high = _MAX_MEMORY if name == "memory" else _MAX_AMOUNT
     if found < 0:
         raise ValueError(f"{name}={value!r}: The quantity of resource {name} cannot be negative")
@@ -89,15 +93,17 @@ def custom_resources(resources: dict[str, float] | None, where: str) -> list[tup
         return []
     if not isinstance(resources, dict):
         raise TypeError(
-            f"The type of keyword 'resources' must be a dict, but received type {type(resources)}: "
-            f"{where} takes a dict of names and amounts, not {resources!r}"
+            f"{_not_of_type('resources', (dict, type(None)), resources)}: {where} takes a dict of names and amounts"
         )
     found = []
     for name, value in resources.items():
         if name in _NAMED:
+            words = ("num_cpus", "num_gpus", "CPU", "GPU")
+            if name in ("memory", "object_store_memory"):
+                words = ("memory", "object_store_memory") * 2
             raise ValueError(
-                f"resources={{{name!r}: ...}}: use {_NAMED[name]} instead (Use the 'num_cpus' and 'num_gpus' keyword "
-                "instead of 'CPU' and 'GPU' in 'resources' keyword)"
+                f"resources={{{name!r}: ...}}: use {_NAMED[name]} instead (Use the '{words[0]}' and '{words[1]}' keyword "
+                f"instead of '{words[2]}' and '{words[3]}' in 'resources' keyword)"
             )
         if not isinstance(name, str) or not name:
             raise ValueError(f"resource name {name!r}: it must be a string that is not empty")
@@ -113,15 +119,13 @@ def _count(low: int, high: int, minus_one: bool = False) -> Callable[[str, Any],
     def check(name: str, value: Any) -> int:
         found = None if isinstance(value, float) and not hasattr(value, "dtype") else number(value)
         if not isinstance(found, int):
-            raise TypeError(
-                f"The type of keyword '{name}' must be an integer, but received type {type(value)}: {value!r}"
-            )
+            raise TypeError(_not_of_type(name, (int, type(None)), value))
         if not (low <= found <= high or (minus_one and found == -1)):
-            also = ", or -1 for no limit" if minus_one else ""
             words = ["None", *(["0"] if low == 0 else []), *(["-1"] if minus_one else [])]
             accepts = f"{', '.join(words)} or a positive integer"
+            also = ", where -1 represents infinity" if minus_one else ""
             raise ValueError(
-                f"{name}={value}: The keyword '{name}' only accepts {accepts}; here between {low} and {high}{also}"
+                f"{name}={value}: The keyword '{name}' only accepts {accepts}{also}. Here: {low} to {high}"
             )
         return found
 
@@ -139,8 +143,14 @@ def num_returns(name: str, value: Any) -> int:
             return STREAMING
         if value == "dynamic":
             return DYNAMIC
-        raise ValueError(f"num_returns={value!r}: it must be a number, 'streaming' or 'dynamic'")
-    return _count(0, _MAX_NUM_RETURNS)(name, value)
+    elif isinstance(number(value), int) and 0 <= value <= _MAX_NUM_RETURNS:
+        return int(value)
+    elif not isinstance(number(value), int):
+        raise TypeError(_not_of_type(name, (int, str, type(None)), value))
+    raise ValueError(
+        f"num_returns={value!r}: The keyword 'num_returns' only accepts None, a non-negative integer, 'streaming' (for "
+        f"generators), or 'dynamic'. Here: 0 to {_MAX_NUM_RETURNS}"
+    )
 
 
 def returns_of(function: Any, given: int | None) -> int:
@@ -275,7 +285,7 @@ def _fallback(name: str, value: Any) -> Any:
 
 def _dictionary(name: str, value: Any) -> Any:
     if not isinstance(value, dict):
-        raise TypeError(f"{name}={value!r}: it must be a dict, but received type {type(value)}")
+        raise TypeError(_not_of_type(name, (dict, type(None)), value))
     return value
 
 

@@ -2,6 +2,7 @@
 
 - An exception is taken apart by `crossing`.
 - A slice of an Arrow table or of a torch tensor drags along the buffers of the whole: a copy of the slice goes instead.
+- The state of a Starlette or FastAPI app goes as the dict that it is.
 - A memoryview comes back as one, and not as bytes.
 - A cached function (`functools.lru_cache`) goes as other functions do, its cache empty.
 - A function, class or module that a worker could not import by its name (loaded from a path, made by hand) goes by value.
@@ -75,6 +76,8 @@ def _find(kind: type) -> Reducer | None:
             return _arrow
         if package == "torch" and base.__name__ == "Tensor":
             return _torch
+        if package == "starlette" and base.__name__ == "State":
+            return _state_of_an_app
     return None
 
 
@@ -130,6 +133,11 @@ def _torch(value: Any, pickler: Any) -> Any:
     if value.untyped_storage().nbytes() <= 2 * used + _WASTE_BYTES or type(value) is not torch.Tensor:
         return NotImplemented
     return value.detach().clone().requires_grad_(value.requires_grad).__reduce_ex__(5)
+
+
+def _state_of_an_app(value: Any, pickler: Any) -> Any:
+    """Of starlette.datastructures.State, which asks itself for an attribute for ever while it is empty."""
+    return type(value), (value._state,)
 
 
 def _memoryview(value: memoryview, pickler: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from .._core import runtime as _native
+from . import options as _options
 from . import session as _session
 from .ids import (
     ActorID,
@@ -84,7 +85,7 @@ class RuntimeContext:
         return self._worker().hex()
 
     def get_task_id(self) -> str | None:
-        """None outside of a task."""
+        """None outside of a task. In a thread that a task has started, the task's."""
         task = self._task()
         return None if task is None else task.hex()
 
@@ -109,7 +110,7 @@ class RuntimeContext:
             return None
         function, name, method = _native._running()
         if function is None:
-            return f"{self._context.get('class_name', '')}.{method}" if method else None
+            return str(name) if name else f"{self._context.get('class_name', '')}.{method}" if method else None
         from .tasks import name_of
 
         return str(name or name_of(function).rpartition("<locals>.")[2])
@@ -126,6 +127,9 @@ class RuntimeContext:
         actor = _native._actor_instance() if method else None
         if actor is None:
             return None
+        its: Any = getattr(type(actor), method, None)
+        if _options.code_flags(its) & (_options.CO_COROUTINE | _options.CO_ASYNC_GENERATOR):
+            return f"{type(actor).__module__}.{its.__qualname__}"  # with <locals>, as Ray says it
         return f"{type(actor).__module__}.{type(actor).__name__}.{method}"
 
     def get_assigned_resources(self) -> dict[str, float]:

@@ -131,6 +131,7 @@ class Scheduler {
   void actor_exited(std::uint32_t slot, const Exit& exit);
   std::vector<std::uint32_t> take_calls(std::uint32_t slot);
   void bring_calls_back(std::uint32_t slot);
+  void drop_cancelled_calls(std::uint32_t slot);
   void fail_calls(std::uint32_t slot);
   void actor_dies(std::uint32_t slot, std::string_view why);
   void look_after_actors();

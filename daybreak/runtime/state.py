@@ -204,9 +204,14 @@ def list_objects(
     address: str | int | None = None, filters: Any = None, limit: int = 100, timeout: float = 30, detail: bool = False,
     raise_on_missing_output: bool = True,
 ) -> list[Row]:  # fmt: skip
-    """The objects, the largest first: object_id, object_size (bytes), type (PUT or the task's), state, pins (tasks and other
-    objects that refer to it), pids (processes that hold references), spilled (its value is on disk). Arguments: see list_tasks."""
-    rows, _ = _view(address).objects(_SCANNED)
+    """The objects, the largest first: object_id (what `ref.hex()` says), object_size (bytes), type (PUT or the task's), state,
+    pins (tasks and other objects that refer to it), pids (processes that hold references), spilled (its value is on disk); without
+    functions and actors. Arguments: see list_tasks."""
+    view = _view(address)
+    session = view.session()
+    rows = [row for row in view.objects(_SCANNED)[0] if row["type"] not in ("FUNCTION", "ACTOR_CREATION_TASK")]
+    for row in rows:
+        row["object_id"] = session + row["object_id"]
     return _filtered(sorted(map(ObjectState, rows), key=lambda row: -row["object_size"]), filters, limit)
 
 

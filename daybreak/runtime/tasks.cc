@@ -88,8 +88,13 @@ void Scheduler::look_at(std::uint32_t index) {
         if (waits(w.task)) advance({w.task, static_cast<std::uint16_t>(w.dependency + 1), 0});
     }
   }
-  if (!ours_[index]) return;
   State s = self_.entry(index).load();
+  if (s.has(State::kCancelled) && s.phase() == Phase::kQueued && self_.entry(index).kind_now() == Kind::kActorCall) {
+    const std::uint32_t slot = self_.entry(index).part.actor_now();
+    if (slot < kMaxActors) drop_cancelled_calls(slot);
+  }
+  if (!ours_[index]) return;
+  s = self_.entry(index).load();
   if (s.has(State::kCancelled)) cancel_ours({index, s.generation()});
 }
 

@@ -120,6 +120,11 @@ class RemoteFunction(_native.RemoteFunctionBase):
         self.__doc__ = getattr(function, "__doc__", None)
         self.__module__ = getattr(function, "__module__", None) or type(function).__module__
         self.__wrapped__ = function
+        decorator = getattr(function, "__ray_invocation_decorator__", None)
+        if decorator is not None:
+            submit = self.remote
+            invoke = decorator(lambda args, kwargs: submit(*args, **kwargs))
+            self.remote = lambda *args, **kwargs: invoke(args, kwargs)  # type: ignore[method-assign]
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -270,4 +275,6 @@ def cancel(ref: ObjectRef, *, force: bool = False, recursive: bool = True) -> No
     if engine is not None:
         engine.cancel(ref, force, recursive)
         return
+    if not isinstance(ref, ObjectRef):
+        raise TypeError(f"ray.cancel() only supported for object refs. For actors, try ray.kill(). Got: {type(ref)}")
     _native._cancel(ref, force, recursive)

@@ -166,6 +166,8 @@ std::vector<ObjectView> View::objects(std::size_t limit, std::size_t& left_out) 
                       .done = state.done(),
                       .in_entry = value.where == kInline,
                       .spilled = state.phase() == Phase::kSpilled,
+                      .function = entry.kind_now() == Kind::kValue && value.where != kNowhere && state.done() &&
+                                  (value.codec == kCodecArgs || value.codec == kCodecNative),
                       .pins = entry.pins.load()};
     for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc)
       if ((entry.holders[proc / 64].load(std::memory_order_relaxed) >> (proc % 64) & 1) != 0)
@@ -186,7 +188,7 @@ std::vector<ActorView> View::actors() const {
   for (std::uint32_t slot = 0; slot < kMaxActors; ++slot) {
     ActorSlot& actor = control.actor[slot];
     const ActorStatus status = actor.status.load();
-    if (status == ActorStatus::kFree || status == ActorStatus::kReserved) continue;
+    if (status == ActorStatus::kFree) continue;
     const std::uint32_t proc = actor.proc.load();
     ActorView view{.ref = actor.creation,
                    .slot = slot,

@@ -39,6 +39,7 @@ struct ObjectView {
   bool done = false;
   bool in_entry = false;           // small, within its entry
   bool spilled = false;            // on disk
+  bool function = false;           // of a task or a class of actors
   std::uint32_t pins = 0;          // arguments of tasks and other objects that refer to it
   std::vector<std::int32_t> pids;  // processes that hold references
 };

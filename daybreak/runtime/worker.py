@@ -160,9 +160,11 @@ def _be_actor(described: str, max_concurrency: int) -> int:
         from . import coroutines as loops
 
         if not loops.run(limits, _end_actor):
+            _run_exit_functions()
             return 1
     else:
         if not _native._construct():
+            _run_exit_functions()
             return 1
         for group in range(1, len(limits)):
             start_thread(group)
@@ -201,8 +203,10 @@ def _run_exit_functions() -> None:
     atexit._run_exitfuncs()
 
 
-def retry_on(instance: Any, method: str) -> Any:
-    """On which exceptions a call of the method is tried again: classes, or None for all."""
+def retry_on(instance: Any, method: str, said: dict[str, Any] | None) -> Any:
+    """On which exceptions a call of the method is tried again: classes, or None for all. said: of this one call."""
+    if said is not None and "retry_on" in said:
+        return said["retry_on"]
     options = getattr(getattr(type(instance), method, None), "__daybreak_method__", {})
     listed = options.get("retry_exceptions")
     return listed if isinstance(listed, tuple) else None

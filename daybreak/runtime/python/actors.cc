@@ -27,15 +27,17 @@ struct MethodOptions {
 struct ActorMethodObject {
   PyObject_HEAD PyObject* handle;
   PyObject* name;
+  PyObject* said;  // a dict of what goes along with each call (`said_of_call`), or null
   MethodOptions options;
 };
 PyTypeObject* actor_method_type = nullptr;
 
-PyObject* make_actor_method(PyObject* handle, PyObject* name, const MethodOptions& options) {
+PyObject* make_actor_method(PyObject* handle, PyObject* name, const MethodOptions& options, PyObject* said = nullptr) {
   auto* self = PyObject_New(ActorMethodObject, actor_method_type);
   if (self == nullptr) return nullptr;
   self->handle = Py_NewRef(handle);
   self->name = Py_NewRef(name);
+  self->said = Py_XNewRef(said);
   self->options = options;
   return reinterpret_cast<PyObject*>(self);
 }
@@ -60,8 +62,22 @@ void actor_method_dealloc(PyObject* object) {
   PyTypeObject* type = Py_TYPE(object);
   Py_DECREF(self->handle);
   Py_DECREF(self->name);
+  Py_XDECREF(self->said);
   PyObject_Free(object);
   Py_DECREF(type);
+}
+
+// The arguments of a call, and after them, by a name of its own, what `.options(...)` said of it.
+bool encode_call_and_said(Encoder& encoder, const ActorMethodObject* self, std::string_view name, PyObject* const* args,
+                          Py_ssize_t nargs, PyObject* kwnames) {
+  const Py_ssize_t names = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
+  std::vector<PyObject*> values(args, args + nargs + names);
+  values.push_back(self->said);
+  Owned more(PyTuple_New(names + 1));
+  if (!more) return false;
+  for (Py_ssize_t i = 0; i < names; ++i) PyTuple_SET_ITEM(more.get(), i, Py_NewRef(PyTuple_GET_ITEM(kwnames, i)));
+  PyTuple_SET_ITEM(more.get(), names, Py_NewRef(said_name()));
+  return encoder.call(name.data(), static_cast<Py_ssize_t>(name.size()), values.data(), nargs, more.get());
 }
 
 // The calls of this process that an actor with max_pending_calls has not ended, by slot. Guarded by the GIL.
@@ -108,7 +124,10 @@ PyObject* actor_method_remote(PyObject* object, PyObject* const* args, Py_ssize_
   const char* name = PyUnicode_AsUTF8AndSize(self->name, &size);
   if (name == nullptr || !fits_method(self, nargs, kwnames)) return nullptr;
   Encoder encoder;
-  if (!encoder.call(name, size, args, nargs, kwnames)) return nullptr;
+  if (self->said == nullptr
+          ? !encoder.call(name, size, args, nargs, kwnames)
+          : !encode_call_and_said(encoder, self, {name, static_cast<std::size_t>(size)}, args, nargs, kwnames))
+    return nullptr;
   const MethodOptions& options = self->options;
   TaskSpec spec{
       .kind = Kind::kActorCall,
@@ -141,11 +160,13 @@ PyObject* actor_method_options(PyObject* object, PyObject* args, PyObject* kwarg
   PyObject* change = python_object("actors", "_changed_method_options");
   Owned now(options_list(self->options)), given(kwargs == nullptr ? PyDict_New() : Py_NewRef(kwargs));
   if (change == nullptr || !now || !given) return nullptr;
-  Owned changed(PyObject_CallFunction(change, "OOO", reinterpret_cast<ActorHandleObject*>(self->handle)->info,
-                                      now.get(), given.get()));
+  Owned changed(PyObject_CallFunction(change, "OOOO", reinterpret_cast<ActorHandleObject*>(self->handle)->info,
+                                      now.get(), given.get(), self->said == nullptr ? Py_None : self->said));
+  PyObject *list, *said;
   MethodOptions options;
-  if (!changed || !method_options_of(changed.get(), options)) return nullptr;
-  return make_actor_method(self->handle, self->name, options);
+  if (!changed || !PyArg_ParseTuple(changed.get(), "OO", &list, &said) || !method_options_of(list, options))
+    return nullptr;
+  return make_actor_method(self->handle, self->name, options, said == Py_None ? nullptr : said);
 }
 
 // A method that is pickled is its handle's, with the same options.
@@ -154,16 +175,25 @@ PyObject* actor_method_reduce(PyObject* object, PyObject*) {
   PyObject* rebuild = python_object("actors", "_method_of");
   Owned options(options_list(self->options));
   if (rebuild == nullptr || !options) return nullptr;
-  return Py_BuildValue("O(OOO)", rebuild, self->handle, self->name, options.get());
+  return Py_BuildValue("O(OOOO)", rebuild, self->handle, self->name, options.get(),
+                       self->said == nullptr ? Py_None : self->said);
 }
 
-// _actor_method(handle, name, options)
+// _actor_method(handle, name, options, said or None)
 PyObject* actor_method(PyObject*, PyObject* args) {
-  PyObject *handle, *name, *list;
+  PyObject *handle, *name, *list, *said;
   MethodOptions options;
-  if (!PyArg_ParseTuple(args, "O!UO", actor_handle_type, &handle, &name, &list) || !method_options_of(list, options))
+  if (!PyArg_ParseTuple(args, "O!UOO", actor_handle_type, &handle, &name, &list, &said) ||
+      !method_options_of(list, options))
     return nullptr;
-  return make_actor_method(handle, name, options);
+  return make_actor_method(handle, name, options, said == Py_None ? nullptr : said);
+}
+
+// `options(**options).remote(*args, **kwargs)`, in Ray's older form.
+PyObject* actor_method_old_remote(PyObject* object, PyObject* args, PyObject* kwargs) {
+  PyObject* call = python_object("actors", "_call_method");
+  Owned bound(call == nullptr ? nullptr : PyMethod_New(call, object));
+  return bound ? PyObject_Call(bound.get(), args, kwargs) : nullptr;
 }
 
 PyObject* actor_method_bind(PyObject* object, PyObject*, PyObject*) {
@@ -228,6 +258,15 @@ PyObject* handle_repr(PyObject* object) {
                               self->creation.generation, self->creation.index);
 }
 
+// Its methods, for people who complete names.
+PyObject* handle_dir(PyObject* object, PyObject*) {
+  PyObject* methods = PyDict_GetItemString(reinterpret_cast<ActorHandleObject*>(object)->info, "methods");
+  PyObject* names = methods == nullptr ? PyList_New(0) : PyDict_Keys(methods);
+  Owned init(PyUnicode_FromString("__init__"));
+  if (names == nullptr || !init || PyList_Append(names, init.get()) != 0) Py_CLEAR(names);
+  return names;
+}
+
 PyObject* handle_itself(PyObject* object, PyObject*) {
   return Py_NewRef(object);
 }
@@ -259,6 +298,8 @@ bool init_method_type(PyObject* module) {
        METH_VARARGS | METH_KEYWORDS,
        "options(*, num_returns, name, concurrency_group, max_task_retries, retry_exceptions)\n--\n\n"
        "The same method, called in another way."},
+      {"_remote", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(actor_method_old_remote)),
+       METH_VARARGS | METH_KEYWORDS, nullptr},
       {"bind", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(actor_method_bind)),
        METH_VARARGS | METH_KEYWORDS, nullptr},
       {"__reduce__", actor_method_reduce, METH_NOARGS, nullptr},
@@ -276,9 +317,11 @@ bool init_method_type(PyObject* module) {
 bool init_handle_type(PyObject* module) {
   static PyMethodDef handle_methods[] = {{"__copy__", handle_itself, METH_NOARGS, nullptr},
                                          {"__deepcopy__", handle_itself, METH_O, nullptr},
+                                         {"__dir__", handle_dir, METH_NOARGS, nullptr},
                                          {"__reduce__", reduce_actor, METH_NOARGS, nullptr},
                                          {nullptr, nullptr, 0, nullptr}};
   static PyGetSetDef handle_getset[] = {{"_actor_id", handle_id, nullptr, "an ActorID", nullptr},
+                                        {"_ray_actor_id", handle_id, nullptr, "the same, as Ray has it", nullptr},
                                         {"_slot", handle_slot, nullptr, nullptr, nullptr},
                                         {"_info", handle_info, nullptr, nullptr, nullptr},
                                         {nullptr, nullptr, nullptr, nullptr, nullptr}};

@@ -240,8 +240,9 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
   }
   if (!PyList_Check(args[0]) && !PyTuple_Check(args[0])) {
     if (is_generator(args[0])) return Py_NewRef(args[0]);  // as Ray does
-    return PyErr_Format(PyExc_TypeError, "get() takes an ObjectRef or a list of them, not %.200s",
-                        Py_TYPE(args[0])->tp_name);
+    return PyErr_Format(PyExc_ValueError,
+                        "Invalid type of object refs, %R, is given: get() takes an ObjectRef or a list of ObjectRefs",
+                        Py_TYPE(args[0]));
   }
   Owned items(PySequence_Tuple(args[0]));  // the list may change while we wait
   if (!items) return nullptr;

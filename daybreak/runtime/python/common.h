@@ -151,6 +151,8 @@ PyObject* decode_object(Client& client, Ref ref);
 // A dependency that holds an error: `failed` is its Ref and false is returned without an exception.
 bool decode_call(Client& client, std::uint32_t index, std::string& method, std::vector<PyObject*>& values,
                  PyObject*& kwnames, Py_ssize_t& positional, Ref& failed, bool& dependency_failed);
+// The name under which what was said of one call goes along with its arguments (worker.h). Borrowed.
+PyObject* said_name();
 // A function in the store as (callable, exceptions to retry on or None), after `enter_world` has had its first part.
 PyObject* decode_function(Client& client, Ref ref, PyObject* enter_world);
 // An item of a blob, e.g. a pickled function; copies.

@@ -37,6 +37,7 @@ PyObject* unpacked(Client& client, std::uint32_t index, std::string& method, Arg
   if (!decode_call(client, index, method, arguments.values, arguments.kwnames, arguments.positional, arguments.failed,
                    arguments.dependency_failed))
     return nullptr;
+  take_said(index, arguments);
   Owned function(method_of_actor(method));
   Owned args(PyTuple_New(arguments.positional));
   if (!function || !args) return nullptr;
@@ -87,6 +88,7 @@ PyObject* finish_call(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
     publish_yielded(client, index, nullptr, method.c_str(), nullptr, args[1], Arguments());
   else if (!can_be_a_result(args[1], method, nullptr) || !publish_result(client, index, args[1]))
     publish_exception(client, index, method.c_str(), nullptr);
+  forget_said(index);
   state().loop->finished();
   Py_RETURN_NONE;
 }
@@ -103,6 +105,7 @@ PyObject* fail_call(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
                 PyException_GetTraceback(args[1]));
   forget_stream(index);
   end_without_result(client, index, nullptr, method.c_str(), nullptr, Arguments());
+  forget_said(index);
   state().loop->finished();
   return PyBool_FromLong(state().loop->leaving());
 }

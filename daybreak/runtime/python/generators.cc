@@ -211,6 +211,7 @@ PyObject* stream_end(PyObject*, PyObject* token) {
   if (coroutine_stream(token, index) == nullptr) return nullptr;
   forget_stream(index);
   end_stream(*state().client, index);
+  forget_said(index);
   state().loop->finished();
   Py_RETURN_NONE;
 }

@@ -60,9 +60,11 @@ void pass_error_on(Client& client, std::uint32_t index, Ref from, const char* wh
 
 // The classes of exceptions on which a call of the actor's method is tried again, or None for all: new, or null with an
 // exception set.
-PyObject* retry_on_of_method(const char* method) {
+PyObject* retry_on_of_method(std::uint32_t index, const char* method) {
   PyObject* find = python_object("worker", "retry_on");
-  return find == nullptr ? nullptr : PyObject_CallFunction(find, "Os", this_actor(), method);
+  PyObject* said = said_of_call(index);
+  return find == nullptr ? nullptr
+                         : PyObject_CallFunction(find, "OsO", this_actor(), method, said == nullptr ? Py_None : said);
 }
 
 // The pending exception is how a call ends that was interrupted: a thread's, or a coroutine's.
@@ -78,7 +80,7 @@ bool should_retry(Client& client, std::uint32_t index, const Function* function,
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
   Owned retry_on(function != nullptr ? Py_NewRef(function->retry_on == nullptr ? Py_None : function->retry_on)
-                                     : retry_on_of_method(method));
+                                     : retry_on_of_method(index, method));
   if (!retry_on) PyErr_Clear();
   PyErr_Restore(type, value, trace);
   return retry_on && (retry_on.get() == Py_None || PyErr_ExceptionMatches(retry_on.get()));
@@ -202,7 +204,11 @@ void publish_error_object(Client& client, std::uint32_t index, PyObject* payload
 }
 
 void publish_exception(Client& client, std::uint32_t index, const char* where, PyObject* callable) {
+  const bool interrupted = is_cancellation();
   Owned payload = take_exception(where, callable);
+  // The interrupt of a cancellation came between the call's end and its record, or in the middle of the latter.
+  if ((interrupted || !payload) && client.process().entry(index).load().has(runtime::State::kCancelled))
+    return client.cancel_claimed(index);
   if ((client.process().entry(index).part.options & kStreaming) != 0) return fail_stream(client, index, payload.get());
   for_each_result(client.process(), index, [&](std::uint32_t at) { publish_error_object(client, at, payload.get()); });
 }

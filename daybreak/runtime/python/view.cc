@@ -113,7 +113,7 @@ nb::tuple objects(const View& view, std::size_t limit) {
   for (const ObjectView& object : view.objects(limit, left_out)) {
     nb::dict row;
     row["object_id"] = object_id(object.ref);
-    row["type"] = type_of(object.kind);
+    row["type"] = object.function ? "FUNCTION" : type_of(object.kind);
     row["object_size"] = object.size_bytes;
     row["in_entry"] = object.in_entry;
     row["state"] = object.phase == Phase::kError ? "ERROR" : object.done ? "READY" : "PENDING";

@@ -80,6 +80,13 @@ PyObject* method_name(const std::string& name) {
   return interned;
 }
 
+// The class's own function of that name, borrowed, which an attribute of the instance does not hide; null: it is no plain
+// one.
+PyObject* function_of_class(PyObject* name) {
+  PyObject* found = _PyType_Lookup(Py_TYPE(actor_instance), name);
+  return found != nullptr && PyFunction_Check(found) ? found : nullptr;
+}
+
 // A method that every actor has, unless its class has it too. Borrowed: it lives as long as the actor.
 PyObject* special_method(const std::string& name) {
   static std::unordered_map<std::string, PyObject*> known;
@@ -129,6 +136,7 @@ PyObject* run_call(Client& client, std::uint32_t index, std::string& method, PyO
   if (!decode_call(client, index, method, arguments.values, arguments.kwnames, arguments.positional, arguments.failed,
                    arguments.dependency_failed))
     return nullptr;
+  if (actor_call) take_said(index, arguments);
   if (actor_call && method.starts_with("__ray_")) {
     callable = special_method(method);
     if (callable == nullptr) return nullptr;
@@ -140,6 +148,9 @@ PyObject* run_call(Client& client, std::uint32_t index, std::string& method, PyO
   arguments.values[0] = Py_NewRef(actor_instance);
   PyObject* attribute = method_name(method);
   if (attribute == nullptr) return nullptr;
+  if (PyObject* function = function_of_class(attribute); function != nullptr)
+    return PyObject_Vectorcall(function, arguments.values.data(), static_cast<std::size_t>(arguments.positional) + 1,
+                               arguments.kwnames);
   return PyObject_VectorcallMethod(attribute, arguments.values.data(),
                                    static_cast<std::size_t>(arguments.positional) + 1, arguments.kwnames);
 }
@@ -147,6 +158,7 @@ PyObject* run_call(Client& client, std::uint32_t index, std::string& method, PyO
 void run_python(Client& client, std::uint32_t index, const Function* function, bool ready) {
   const bool actor_call = client.process().entry(index).kind == Kind::kActorCall;
   thread_local std::string method;
+  const SaidUntilEnd said(index);
   Arguments arguments;
   PyObject* callable = function == nullptr ? nullptr : function->callable;
   Owned result(ready ? run_call(client, index, method, callable, arguments) : nullptr);
@@ -279,7 +291,40 @@ PyObject* this_actor() {
 PyObject* method_of_actor(const std::string& name) {
   if (name.starts_with("__ray_")) return Py_XNewRef(special_method(name));
   PyObject* attribute = method_name(name);
-  return attribute == nullptr ? nullptr : PyObject_GetAttr(actor_instance, attribute);
+  if (attribute == nullptr) return nullptr;
+  PyObject* function = function_of_class(attribute);
+  return function != nullptr ? PyMethod_New(function, actor_instance) : PyObject_GetAttr(actor_instance, attribute);
+}
+
+// Guarded by the GIL.
+std::unordered_map<std::uint32_t, Owned>& said_of_calls() {
+  static auto* known = new std::unordered_map<std::uint32_t, Owned>;  // outlives the interpreter
+  return *known;
+}
+
+PyObject* said_name() {
+  static PyObject* name = PyUnicode_InternFromString("__daybreak_call__");
+  return name;
+}
+
+PyObject* said_of_call(std::uint32_t index) {
+  auto found = said_of_calls().find(index);
+  return found == said_of_calls().end() ? nullptr : found->second.get();
+}
+
+void forget_said(std::uint32_t index) {
+  if (!said_of_calls().empty()) said_of_calls().erase(index);
+}
+
+void take_said(std::uint32_t index, Arguments& arguments) {
+  if (arguments.kwnames == nullptr) return;
+  const Py_ssize_t names = PyTuple_GET_SIZE(arguments.kwnames);
+  if (PyTuple_GET_ITEM(arguments.kwnames, names - 1) != said_name()) return;
+  said_of_calls().insert_or_assign(index, Owned(arguments.values.back()));
+  arguments.values.pop_back();
+  PyObject* fewer = names == 1 ? nullptr : PyTuple_GetSlice(arguments.kwnames, 0, names - 1);
+  if (fewer == nullptr) PyErr_Clear();
+  Py_SETREF(arguments.kwnames, fewer);
 }
 
 // (function or None, name or None, method or "") of what this thread runs.
@@ -288,7 +333,10 @@ PyObject* running(PyObject*, PyObject*) {
   const Function* function = current_function;
   const bool known = function != nullptr && function->callable != nullptr;
   const std::string method = function == nullptr ? method_that_runs(*state().client) : "";
-  return Py_BuildValue("OOs", known ? function->callable : Py_None, known ? function->name : Py_None, method.c_str());
+  PyObject* said = method.empty() ? nullptr : said_of_call(current_task() - 1);
+  PyObject* name = said == nullptr ? nullptr : PyDict_GetItemString(said, "name");
+  if (known) name = function->name;
+  return Py_BuildValue("OOs", known ? function->callable : Py_None, name == nullptr ? Py_None : name, method.c_str());
 }
 
 // The actor of this process, None before it is made and in other processes.

@@ -51,6 +51,18 @@ PyObject* this_actor();
 // Its method of that name, or one that every actor has: new, or null with an exception set.
 PyObject* method_of_actor(const std::string& name);
 
+// What `.options(...)` said of one call of an actor's method travels as a last named argument, said_name() (common.h): a
+// dict with "retry_on" (None or exception classes) and "name", where they were given. Taken out of the call's arguments and
+// kept until forget_said(). GIL held.
+void take_said(std::uint32_t index, Arguments& arguments);
+PyObject* said_of_call(std::uint32_t index);  // borrowed; null: nothing was said
+void forget_said(std::uint32_t index);
+struct SaidUntilEnd {
+  explicit SaidUntilEnd(std::uint32_t call) : index(call) {}
+  ~SaidUntilEnd() { forget_said(index); }
+  std::uint32_t index;
+};
+
 // -- results.cc; GIL held --------------------------------------------------------------------------------------------
 // The result of a task or call that this process runs becomes its value, or its values. False: an exception is set.
 bool publish_result(Client& client, std::uint32_t index, PyObject* result);

@@ -253,7 +253,7 @@ def test_kill_and_later_calls(ray: Any) -> None:
     for ref in (pending, queued, counter.add.remote()):
         with pytest.raises(ex.ActorDiedError):
             ray.get(ref, timeout=10)
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError):
         ray.kill(queued)
 
 

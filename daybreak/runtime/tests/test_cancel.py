@@ -166,7 +166,7 @@ def test_an_actor_is_not_ended_for_a_call(ray: Any) -> None:
 
     actor = Waits.remote()
     for ref in (actor.wait.remote(), *actor.two.remote()):
-        with pytest.raises(ValueError, match="force=True is not for an actor's call"):
+        with pytest.raises(ValueError, match="force=True is not supported for actor tasks"):
             ray.cancel(ref, force=True)
         ray.cancel(ref)
         cancelled(ray, ref)

@@ -333,7 +333,7 @@ def test_options_of_methods_are_looked_at(ray: Any) -> None:
             return "done"
 
     method = Plain.remote().work
-    for wrong in ({"num_returns": -3}, {"nonsense": 1}, {"max_task_retries": -2}, {"retry_exceptions": [KeyError]}):
+    for wrong in ({"num_returns": -3}, {"nonsense": 1}, {"max_task_retries": -2}, {"window": 1}):
         with pytest.raises(ValueError):
             method.options(**wrong)
     assert ray.get(method.options(name="a name", enable_task_events=False).remote(), timeout=30) == "done"

@@ -447,7 +447,7 @@ def test_options_of_a_stream_are_looked_at(ray: Any) -> None:
     def one() -> Any:
         yield 1
 
-    with pytest.raises(ValueError, match="'streaming' or 'dynamic'"):
+    with pytest.raises(ValueError, match="'streaming' .for generators., or 'dynamic'"):
         one.options(num_returns="lazy")
     with pytest.raises(ValueError, match="_generator_backpressure_num_objects=0"):
         one.options(_generator_backpressure_num_objects=0)

@@ -364,7 +364,7 @@ def test_wait_returns_the_ready_ones_in_order(ray: Any) -> None:
 
 
 def test_get_and_put_say_what_they_take(ray: Any) -> None:
-    with pytest.raises(TypeError, match="ObjectRef"):
+    with pytest.raises(ValueError, match="ObjectRef"):
         ray.get(1)
     with pytest.raises(TypeError, match="ObjectRef"):
         ray.get([ray.put(1), 2])
