@@ -425,6 +425,11 @@ def _strategy_of(options: dict[str, Any]) -> Any:
         index = options.get("placement_group_bundle_index")
         capture = options.get("placement_group_capture_child_tasks")
         return PlacementGroupSchedulingStrategy(group, -1 if index is None else index, capture)
+    if options.get("placement_group_bundle_index") not in (None, -1):
+        raise ValueError(
+            f"placement_group_bundle_index={options['placement_group_bundle_index']} without a placement_group: give "
+            "scheduling_strategy=PlacementGroupSchedulingStrategy(group, index)"
+        )
     if options.get("label_selector") or not (strategy is None or isinstance(strategy, str)):
         from . import session
 

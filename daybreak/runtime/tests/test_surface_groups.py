@@ -217,3 +217,10 @@ def test_what_no_bundle_could_hold_is_refused_at_once(four_cpus: Any) -> None:
         Holder.options(num_cpus=1, scheduling_strategy=In(group, 1)).remote()
     with pytest.raises(ValueError, match="bundle index 2 is invalid"):
         here.options(scheduling_strategy=In(group, 2)).remote()
+
+
+def test_a_bundles_index_without_its_group_is_refused(ray: Any) -> None:
+    task = ray.remote(lambda: 1)
+    with pytest.raises(ValueError, match="placement_group_bundle_index=0 without a placement_group"):
+        task.options(placement_group_bundle_index=0).remote()
+    assert ray.get(task.options(placement_group_bundle_index=-1).remote()) == 1
