@@ -46,6 +46,7 @@ def test_help_names_every_command_and_room() -> None:
         "demo",
         "bench",
         "run",
+        "tutorial",
         "doctor",
         "lint",
         "fmt",
@@ -170,7 +171,7 @@ def test_a_build_prints_nothing_but_progress_and_what_the_compiler_says(tmp_path
 
 def test_demo_and_bench_build_the_extension_and_no_tests() -> None:
     text = (ROOT / "dev").read_text()
-    for command in ("demo", "bench", "run"):
+    for command in ("demo", "bench", "run", "tutorial"):
         body = text[text.index(f"cmd_{command}()") :].split("\n\n")[0]
         assert "need _core" in body, command
     listed = subprocess.run(
@@ -184,6 +185,13 @@ def test_dev_demo_takes_the_name_of_a_demo_and_refuses_another_before_it_builds(
     done = dev("demo", "nosuch", "--check", path="/usr/bin:/bin")
     assert done.returncode == 1 and "no demo 'nosuch': pong" in done.stderr
     assert "build" not in done.stderr
+
+
+def test_dev_tutorial_refuses_a_name_that_is_none_before_it_builds() -> None:
+    for name in ("nosuch", "nosuch/01", "runtime/99"):
+        done = dev("tutorial", name, path="/usr/bin:/bin")
+        assert done.returncode == 1 and f"no tutorial '{name}': ./dev tutorial lists them" in done.stderr
+        assert "build" not in done.stderr
 
 
 def test_doctor_is_one_table_that_says_what_to_do(tmp_path: Path) -> None:
