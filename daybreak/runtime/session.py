@@ -209,6 +209,7 @@ def _start(
         os.environ.update(variables)
         _native._init(cpus, gpus, custom, store, _zygote_command(), log_to_driver, patient, *spill)
         _load_pickling()  # while they start
+        _offer_stack()
         _native._await_workers(min(cpus, _AWAITED_WORKERS), _WORKERS_WITHIN_S)
     finally:
         for name, value in before.items():
@@ -216,6 +217,19 @@ def _start(
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+_stack_offered = False
+
+
+def _offer_stack() -> None:
+    """Once: `daybreak stack` shows where this process is."""
+    global _stack_offered
+    if not _stack_offered:
+        from . import stacks
+
+        stacks.offer()
+        _stack_offered = True
 
 
 def _is_for_ray(address: str | None, engine: str | None) -> bool:
