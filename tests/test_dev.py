@@ -200,7 +200,7 @@ def test_doctor_is_one_table_that_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "proc" / "meminfo").write_text("MemAvailable:     200000 kB\n")
     done = dev("doctor", path=f"{tmp_path}:{os.environ['PATH']}", DOCTOR_ROOT=str(tmp_path))
     rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.splitlines()}
-    wanted = "packages python venv git node chromium lint fuzz cores memory disk shm huge-pages namespaces".split()
+    wanted = "packages python venv git node chromium lint clang cores memory disk shm huge-pages namespaces".split()
     assert list(rows) == ["line", *wanted]
     assert all(rows[line][0] in ("ok", "missing", "optional") and rows[line][1] for line in wanted)
     assert (
