@@ -170,6 +170,8 @@ def test_a_piece_keeps_its_indentation_and_may_have_nothing_in_its_place() -> No
         ("# solution:\n", "", 6, "`# fixme:` without a `# solution:` before it"),
         ("# fixme: x is one\n# > x = 0\n", "", 7, "`# end` without a `# fixme:` before it"),
         ("# fixme: x is one", "# solution:", 7, "marks do not nest: `# end` is missing for line 5"),
+        ("# fixme: x", "  # fixme: x", 7, "this mark and the `# solution:` of line 5 are indented alike"),
+        ("# end", "    # end", 9, "indented alike"),
         ("# solution:", "# solution: x", 5, "stands alone in its line"),
         ("# fixme: x is one", "# fixme: ", 7, "wants a hint in its line"),
         ("# fixme: x is one", "# fixme x", 7, "wants a hint in its line"),
@@ -185,9 +187,7 @@ def test_a_piece_keeps_its_indentation_and_may_have_nothing_in_its_place() -> No
         (GOOD[GOOD.index("# solution:") : GOOD.index("assert")], "x = 1\n", 1, "no `# solution:` in it"),
     ],
 )
-def test_a_source_that_keeps_not_to_the_rules_is_refused_with_file_and_line(
-    old: str, new: str, line: int, message: str
-) -> None:
+def test_a_source_that_breaks_a_rule_is_refused_with_file_and_line(old: str, new: str, line: int, message: str) -> None:
     assert old in GOOD
     with pytest.raises(tutorial.BadSourceError) as error:
         tutorial.read("tutorials/x/01_x.py", GOOD.replace(old, new, 1))
@@ -214,7 +214,10 @@ def test_what_is_written_is_what_runs_and_nobodys_work_is_written_over(tmp_path:
 def test_a_tutorial_is_found_by_how_its_name_begins(tmp_path: Path) -> None:
     for name in ("08", "08_objects", "runtime/08", "runtime/08_objects"):
         assert tutorial.find(name) == [ROOT / "tutorials/runtime/08_objects.py"]
-    for name, message in (("0", "tutorials begin so"), ("99", "no tutorial begins so; there are: runtime/01_")):
+    for name, message in (
+        ("0", "9 tutorials begin so: runtime/01_"),
+        ("99", "no tutorial begins so; there are: runtime/01_"),
+    ):
         with pytest.raises(tutorial.BadSourceError, match=message):
             tutorial.find(name)
     done = run(*TOOL, "--fixme")

@@ -11,9 +11,9 @@ solution. What a learner has to find stands between marks:
     # end
 
 The solution keeps the lines below `# solution:`. The FIXME variant has `# FIXME:` with the hint in their place, and below it what
-stands behind `# > `, if anything does. A mark stands alone in its line, as far to the right as the code around it, in a code cell;
-marks do not nest. The first assert of a source must fail in its FIXME variant (tests/test_tutorials.py): it is what a learner meets
-first, so its message says what is missing. Whatever breaks these rules is refused with file and line.
+stands behind `# > `, if anything does. A mark stands alone in its line, in a code cell; the marks of a block are indented alike
+and do not nest. Whatever breaks these rules is refused with file and line. Then tests/test_tutorials.py runs it all: the first
+assert of a source must fail in its FIXME variant; a learner meets it first, and its message says what is missing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MARK = re.compile(r"\s*# ?(solution:|fixme\b|end$)(.*)")
+MARK = re.compile(r"\s*# (solution:|fixme\b|end$)(.*)")
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -36,7 +36,7 @@ KERNEL = {
 
 
 class BadSourceError(ValueError):
-    """A source that keeps not to the rules above, or a name that is no tutorial's; its text says where."""
+    """A source that breaks a rule, or a name that is no tutorial's; its text says where."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def choose(path: str, text: str) -> tuple[list[Line], list[Line]]:
     """The lines of the solution and those of the FIXME variant."""
     solution: list[Line] = []
     fixme: list[Line] = []
-    where, began = "", 0  # the mark that we are behind, and where its block began
+    where, began, indent = "", 0, 0  # the mark that we are behind; where its block began, and how far to the right
     prose = False  # whether this cell is a text
 
     def bad(at: int, what: str) -> BadSourceError:
@@ -115,7 +115,9 @@ def choose(path: str, text: str) -> tuple[list[Line], list[Line]]:
                 raise bad(number, f"marks do not nest: `# end` is missing for line {began}")
             if mark[2].strip():
                 raise bad(number, "`# solution:` stands alone in its line")
-            where, began = "solution", number
+            where, began, indent = "solution", number, line.index("#")
+        elif where and line.index("#") != indent:
+            raise bad(number, f"this mark and the `# solution:` of line {began} are indented alike")
         elif mark[1] == "fixme":
             if where != "solution":
                 raise bad(number, "`# fixme:` without a `# solution:` before it")
@@ -199,8 +201,9 @@ def find(name: str) -> list[Path]:
     if len(exact) == 1 or not name:
         return exact or found
     if len(found) != 1:
-        wrong = f"{len(found)} tutorials begin so" if found else "no tutorial begins so"
-        raise BadSourceError(f"{name!r}: {wrong}; there are: {', '.join(known)}")
+        matches = [full for full, path in known.items() if path in found]
+        wrong = f"{len(found)} tutorials begin so" if found else "no tutorial begins so; there are"
+        raise BadSourceError(f"{name!r}: {wrong}: {', '.join(matches or known)}")
     return found
 
 
