@@ -209,27 +209,16 @@ def _start(
         os.environ.update(variables)
         _native._init(cpus, gpus, custom, store, _zygote_command(), log_to_driver, patient, *spill)
         _load_pickling()  # while they start
-        _offer_stack()
         _native._await_workers(min(cpus, _AWAITED_WORKERS), _WORKERS_WITHIN_S)
+        from . import stacks
+
+        stacks.offer()  # `daybreak stack` shows where this process is
     finally:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-_stack_offered = False
-
-
-def _offer_stack() -> None:
-    """Once: `daybreak stack` shows where this process is."""
-    global _stack_offered
-    if not _stack_offered:
-        from . import stacks
-
-        stacks.offer()
-        _stack_offered = True
 
 
 def _is_for_ray(address: str | None, engine: str | None) -> bool:
@@ -411,6 +400,8 @@ def shutdown() -> None:
             return
         _retired.clear()
         _native._shutdown()
+        if stacks := sys.modules.get("daybreak.runtime.stacks"):
+            stacks.withdraw()
 
 
 def is_initialized() -> bool:

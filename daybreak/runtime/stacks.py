@@ -10,12 +10,13 @@ import os
 import signal
 import time
 
-__all__ = ["NoStackError", "offer", "stack_of"]
+__all__ = ["NoStackError", "offer", "stack_of", "withdraw"]
 
 SIGNAL = signal.SIGRTMAX - 5
 _NAME = "daybreak-stacks"
 _LINK = f"/memfd:{_NAME} (deleted)"
 _WITHIN_S = 2.0
+_file: int | None = None  # this process's
 
 
 class NoStackError(Exception):
@@ -26,8 +27,21 @@ def offer() -> None:
     """In a process of the engine. Nothing happens where the program has a use of its own for the signal."""
     import faulthandler
 
-    if signal.getsignal(SIGNAL) is signal.SIG_DFL:
-        faulthandler.register(SIGNAL, file=os.memfd_create(_NAME), all_threads=True)
+    global _file
+    if _file is None and signal.getsignal(SIGNAL) is signal.SIG_DFL:
+        _file = os.memfd_create(_NAME)
+        faulthandler.register(SIGNAL, file=_file, all_threads=True)
+
+
+def withdraw() -> None:
+    """After the engine: the process is as it was before."""
+    import faulthandler
+
+    global _file
+    if _file is not None:
+        faulthandler.unregister(SIGNAL)
+        os.close(_file)
+        _file = None
 
 
 def _file_of(pid: int) -> str:
