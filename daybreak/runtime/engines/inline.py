@@ -2,8 +2,8 @@
 
 The same program, one thing after the other: a breakpoint stops in a task, a stack shows who submitted it, a profile is of one
 process. Arguments and results are still copied, as they are between processes: what a task changes of an argument nobody else
-sees, arrays come back read-only, and what cannot be pickled is refused. Global variables and those that a function closes over are the program's
-own, though. What needs a second process (a worker that dies, a call that waits for another) is not there.
+sees, arrays come back read-only, and what cannot be pickled is refused. Global variables and those that a function closes over
+are the program's own, though. What needs a second process (a worker that dies, a call that waits for another) is not there.
 """
 
 from __future__ import annotations
