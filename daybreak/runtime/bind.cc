@@ -7,7 +7,9 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
+#include <string_view>
 #include <thread>
 
 #include "daybreak/base/failpoint.h"
@@ -65,6 +67,7 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
           std::uint64_t object_store_bytes, const std::vector<std::string>& command, bool log_to_driver, bool patient,
           const std::string& spill_directory, bool spill_is_a_must, double spill_threshold) {
   State& s = state();
+  const char* const fold = std::getenv("RAY_DEDUP_LOGS");
   NodeOptions options{.num_cpus = num_cpus,
                       .num_gpus = num_gpus,
                       .resources = resources,
@@ -74,6 +77,7 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
                       .spill_threshold = spill_threshold,
                       .command = command,
                       .log_to_driver = log_to_driver,
+                      .fold_lines = fold == nullptr || std::string_view(fold) != "0",
                       .patient = patient};
   base::Result<std::unique_ptr<Node>> node = [&] {
     nb::gil_scoped_release released;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -49,7 +50,7 @@ void Node::monitor() {
   pthread_setname_np(pthread_self(), "daybreak-mon");
   while (!stopping_) {
     epoll_event events[32];
-    int n = epoll_wait(epoll_.get(), events, 32, zygote_ ? -1 : kZygoteRetryMs);
+    int n = epoll_wait(epoll_.get(), events, 32, zygote_ ? until_repeated_ms() : kZygoteRetryMs);
     // Output first: a worker's last words are read before its end is reported.
     for (int i = 0; i < n; ++i) {
       std::uint64_t what = events[i].data.u64;
@@ -60,7 +61,21 @@ void Node::monitor() {
       if (events[i].data.u64 == kDoorEvent) door_->answer();
     }
     if (!zygote_ && !stopping_) try_new_zygote();
+    print_repeated(Client::now_ns());
   }
+}
+
+// Until a count is due; -1: none is.
+int Node::until_repeated_ms() const {
+  const std::optional<std::int64_t> next = folded_.next_ns();
+  if (!next) return -1;
+  return static_cast<int>(std::clamp<std::int64_t>((*next - Client::now_ns()) / 1'000'000 + 1, 0, 60'000));
+}
+
+void Node::print_repeated(std::int64_t now_ns) {
+  for (const FoldedLines::Repeated& said : folded_.over(now_ns))
+    print(said.fd, fmt::format("({}) {} [repeated {}x by {} other process{}; RAY_DEDUP_LOGS=0 shows each]\n", said.name,
+                               said.line, said.times, said.processes, said.processes == 1 ? "" : "es"));
 }
 
 void Node::read_zygote() {
@@ -208,18 +223,20 @@ void Node::close_output(std::uint32_t proc) {
 }
 
 void Node::print_line(std::uint32_t proc, int which, std::string_view line) {
-  std::string prefix;
+  std::string name;
+  std::int32_t pid;
   {
     base::MutexLock lock(mutex_);
     Child& child = children_[proc];
     child.last_lines.emplace_back(line.substr(0, kKeptLineBytes));
     if (child.last_lines.size() > kLastLines) child.last_lines.pop_front();
-    std::string name =
-        child.kind == ProcKind::kActor ? std::string(control_.actor[child.actor].class_name) : std::string("worker");
-    prefix = fmt::format("({} pid={})", name, child.pid);
+    name = child.kind == ProcKind::kActor ? std::string(control_.actor[child.actor].class_name) : std::string("worker");
+    pid = child.pid;
   }
   if (!options_.log_to_driver) return;
   int fd = which == 0 ? 1 : 2;
+  if (options_.fold_lines && !folded_.is_new(fd, name, line, pid, Client::now_ns())) return;
+  std::string prefix = fmt::format("({} pid={})", name, pid);
   if (isatty(fd)) prefix = "\033[36m" + prefix + "\033[0m";
   print(fd, fmt::format("{} {}\n", prefix, line));
 }

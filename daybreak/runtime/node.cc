@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <system_error>
 #include <tuple>
 
@@ -264,6 +265,7 @@ void Node::stop() {
     for (int which = 0; which < 2; ++which) read_output(proc, which, true);
     close_output(proc);
   }
+  print_repeated(std::numeric_limits<std::int64_t>::max());
 }
 
 void Node::await_workers(std::uint32_t count, std::chrono::milliseconds limit) {

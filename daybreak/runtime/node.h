@@ -16,6 +16,7 @@
 #include "daybreak/os/process.h"
 #include "daybreak/runtime/client.h"
 #include "daybreak/runtime/door.h"
+#include "daybreak/runtime/folded_lines.h"
 #include "daybreak/runtime/scheduler.h"
 #include "daybreak/runtime/spill_folder.h"
 #include "daybreak/runtime/zygote.h"
@@ -32,7 +33,8 @@ struct NodeOptions {
   double spill_threshold = 0.8;      // part of the store in use from which on it begins
   std::vector<std::string> command;  // that becomes the zygote; argv
   bool log_to_driver = true;
-  bool patient = false;  // SchedulerOptions
+  bool fold_lines = true;  // equal ones of several processes (folded_lines.h)
+  bool patient = false;    // SchedulerOptions
 };
 
 // Owns every process of the runtime and the two segments, and is the scheduler's operating system. Two threads that
@@ -105,10 +107,13 @@ class Node final : private Launcher {
   void read_output(std::uint32_t proc, int which, bool to_the_end) DAYBREAK_EXCLUDES(mutex_);
   void close_output(std::uint32_t proc) DAYBREAK_EXCLUDES(mutex_);
   void print_line(std::uint32_t proc, int which, std::string_view line) DAYBREAK_EXCLUDES(mutex_);
+  void print_repeated(std::int64_t now_ns);
+  int until_repeated_ms() const;
   void zygote_died() DAYBREAK_EXCLUDES(mutex_);
   void try_new_zygote() DAYBREAK_EXCLUDES(mutex_);
 
   NodeOptions options_;
+  FoldedLines folded_;  // the monitor's
   std::unique_ptr<Segment> segment_;
   Process driver_;
   Process scheduler_process_;
