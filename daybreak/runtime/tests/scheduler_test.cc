@@ -202,6 +202,27 @@ TEST_F(SchedulerTest, whoever_finds_an_actor_by_its_name_finds_its_arguments) {
   EXPECT_GT(found, 0);
 }
 
+TEST_F(SchedulerTest, a_name_is_free_from_the_moment_its_actor_is_killed_for_good) {
+  auto one = client_.create_actor({}, actor_arguments("1"), {.max_restarts = 3, .name = "default/one"});
+  ASSERT_TRUE(one);
+  scheduler_.step();  // its process starts: it never gets to hear of what follows
+  client_.kill_actor(one->slot, false);
+  EXPECT_FALSE(client_.create_actor({}, actor_arguments("2"), {.name = "default/one"}));  // it comes back
+  client_.kill_actor(one->slot, true);
+  EXPECT_FALSE(client_.find_actor("default/one"));
+  auto two = client_.create_actor({}, actor_arguments("2"), {.name = "default/one"});
+  ASSERT_TRUE(two);
+  client_.kill_actor(two->slot, true);  // before the scheduler has seen it
+  EXPECT_FALSE(client_.find_actor("default/one"));
+  auto three = client_.create_actor({}, actor_arguments("3"), {.name = "default/one"});
+  ASSERT_TRUE(three);
+  scheduler_.step();
+  auto found = client_.find_actor("default/one");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->slot, three->slot);
+  driver_.release(found->creation);
+}
+
 TEST_F(SchedulerTest, a_name_that_a_dead_process_had_reserved_is_free_again) {
   scheduler_.step();
   auto process = worker();
