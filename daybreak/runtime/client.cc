@@ -422,6 +422,7 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
 
   // The bell is read, then all are marked, then we sleep unless it has rung: whoever completes one after its mark rings,
   // and whoever did before it is seen by the mark.
+  if (worker_ != nullptr) p_.hurry(first);
   before_sleep();
   WaitResult result = WaitResult::kDone;
   for (;;) {

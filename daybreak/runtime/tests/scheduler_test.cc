@@ -106,6 +106,22 @@ TEST_F(SchedulerTest, a_task_is_queued_when_the_last_of_its_dependencies_is_done
   EXPECT_TRUE(driver_.done(last));
 }
 
+TEST_F(SchedulerTest, what_a_worker_waits_for_comes_before_what_was_queued_earlier_and_runs_once) {
+  scheduler_.step();
+  auto process = worker();
+  const Ref one = submit(), two = submit(), three = submit(), four = submit();
+  process->hurry(three);
+  process->hurry(three);
+  process->hurry(four);
+  for (Ref next : {three, four, one, two}) ASSERT_EQ(process->dequeue(), next.index);
+  EXPECT_EQ(process->dequeue(), kNone);
+  process->hurry(one);  // it runs already
+  EXPECT_EQ(process->dequeue(), kNone);
+  const Ref five = submit(), six = submit();  // and nobody looks where there is nothing any more
+  EXPECT_EQ(control_.anything_hurried.load(), 0u);
+  for (Ref next : {five, six}) EXPECT_EQ(process->dequeue(), next.index);
+}
+
 TEST_F(SchedulerTest, a_process_that_cannot_be_started_leaves_its_slot_free_and_is_tried_again) {
   machine_.refuse = true;
   std::int64_t first = scheduler_.step();
