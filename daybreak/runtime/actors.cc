@@ -16,6 +16,12 @@ constexpr std::string_view kOwnNamespace = "_daybreak/";  // of actors of our ow
 constexpr char kComesBack[] = "; the actor is being restarted";  // Python's ActorUnavailableError, by these words
 constexpr std::string_view kGroupGone = "the actor died because its placement group was removed";
 
+// As Python says the id (ids.py): the creation, and the job's four bytes last. RayActorError.actor_id is what stands here.
+std::string actor_and_id(const Control& control, const ActorSlot& actor) {
+  return fmt::format("actor {} (actor_id={:08x}{:08x}{:08x}{:08x})", actor.class_name, actor.creation.generation,
+                     actor.creation.index, 0, control.session >> 32);
+}
+
 }  // namespace
 
 // Our references before it is published: from that moment on the handles may go, and with the last the entry. kPending
@@ -99,16 +105,15 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   bool may_restart = actor.max_restarts < 0 || actor.restarts < actor.max_restarts;
   bool left = exit.status == 0 && terminate == 1;  // exit_actor(), or the last handle is gone
   bool restart = may_restart && !left && !constructor_failed && terminate != 1 && terminate != 2;
-  std::string note = death_note(exit, fmt::format("the process of actor {}", actor.class_name));
+  std::string note = death_note(exit, fmt::format("the process of {}", actor_and_id(control_, actor)));
   if (auto evicted = evicted_.extract(slot))
     note = std::move(evicted.mapped());
   else if (terminate == 2 || terminate == 3)
-    note = fmt::format("actor {} was killed by kill(): The actor is dead because it was killed by `ray.kill`",
-                       actor.class_name);
+    note = fmt::format("{} was killed by kill(): The actor is dead because it was killed by `ray.kill`",
+                       actor_and_id(control_, actor));
   else if (left)
-    note =
-        fmt::format("actor {} has ended: a method called exit_actor() or raised SystemExit, or nobody had its handle",
-                    actor.class_name);
+    note = fmt::format("{} has ended: a method called exit_actor() or raised SystemExit, or nobody had its handle",
+                       actor_and_id(control_, actor));
 
   for (std::uint32_t index : lost_calls_) {
     Entry& e = self_.entry(index);
@@ -209,10 +214,9 @@ void Scheduler::end_actors_of(std::uint32_t dead, bool with_it) {
     actor.reserver = kNone;
     if (!with_it || actor.detached != 0 || actor.status.load() == ActorStatus::kDead) continue;
     if (std::string_view(actor.name).starts_with(kOwnNamespace)) continue;  // of all who have met there
-    evicted_[slot] = fmt::format(
-        "the actor {} died because the process that had created it has: lifetime=\"detached\" "
-        "would keep it",
-        actor.class_name);
+    evicted_[slot] =
+        fmt::format("the {} died because the process that had created it has: lifetime=\"detached\" would keep it",
+                    actor_and_id(control_, actor));
     actor.terminate.store(2);
   }
 }
@@ -228,9 +232,9 @@ void Scheduler::look_after_actors() {
         launcher_.signal(proc - 1, SIGKILL);
       } else if (proc == 0 && (terminate == 2 || (terminate == 1 && self_.list_empty(Process::kActorList + slot)))) {
         auto evicted = evicted_.extract(slot);
-        actor_dies(slot, evicted          ? std::string_view(evicted.mapped())
-                         : terminate == 2 ? "the actor was killed before it had started"
-                                          : "the actor's last handle was dropped before it had started");
+        const char* why =
+            terminate == 2 ? "was killed before it had started" : "lost its last handle before it had started";
+        actor_dies(slot, evicted ? evicted.mapped() : fmt::format("the {} {}", actor_and_id(control_, actor), why));
       }
       continue;
     }

@@ -235,21 +235,27 @@ base::Result<Client::Actor> Client::create_actor(const TaskSpec& spec, const Pay
   return Actor{ref, *slot};
 }
 
+// Who is killed for good gives the name away at once: his process may still be there, and what he had comes back later.
+static bool is_named(const ActorSlot& actor, std::string_view name) {
+  const ActorStatus status = actor.status.load();
+  return status != ActorStatus::kFree && status != ActorStatus::kDead && actor.terminate.load() != 2 &&
+         name == actor.name;
+}
+
 // A free slot in kReserved, if the name is free.
 base::Result<std::uint32_t> Client::reserve_actor(Ref creation, const ActorOptions& options) {
   Control& control = p_.control();
   RobustGuard guard(p_, control.names_lock);
   std::uint32_t slot = kMaxActors;
   for (std::uint32_t i = 0; i < kMaxActors; ++i) {
-    ActorStatus status = control.actor[i].status.load();
-    if (status == ActorStatus::kFree) {
+    if (control.actor[i].status.load() == ActorStatus::kFree) {
       if (slot == kMaxActors) slot = i;
-    } else if (status != ActorStatus::kDead && !options.name.empty() && options.name == control.actor[i].name &&
+    } else if (!options.name.empty() && is_named(control.actor[i], options.name) &&
                !p_.entry(control.actor[i].creation.index).load().has(State::kNoHandles)) {
       return base::fail(
           base::Code::kAlreadyExists,
-          "The name {} (namespace={}) is already taken: an actor named so is alive; choose another name, or "
-          "use get_if_exists=True",
+          "The name {} (namespace={}) is already taken: an actor named so is alive. Please use a different name, or "
+          "get_if_exists=True",
           options.name.substr(options.name.find('/') + 1), options.name.substr(0, options.name.find('/')));
     }
   }
@@ -293,9 +299,8 @@ std::optional<Client::Actor> Client::look_for_actor(std::string_view name, bool&
   RobustGuard guard(p_, control.names_lock);
   for (std::uint32_t i = 0; i < kMaxActors; ++i) {
     ActorSlot& actor = control.actor[i];
-    ActorStatus status = actor.status.load();
-    if (status == ActorStatus::kFree || status == ActorStatus::kDead || name != actor.name) continue;
-    if (status == ActorStatus::kReserved) {
+    if (!is_named(actor, name)) continue;
+    if (actor.status.load() == ActorStatus::kReserved) {
       coming = true;
       continue;
     }
@@ -417,6 +422,7 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
 
   // The bell is read, then all are marked, then we sleep unless it has rung: whoever completes one after its mark rings,
   // and whoever did before it is seen by the mark.
+  if (worker_ != nullptr) p_.hurry(first);
   before_sleep();
   WaitResult result = WaitResult::kDone;
   for (;;) {

@@ -101,6 +101,8 @@ class WorkerCrashedError(Error, RuntimeError):
 class ActorError(Error, RuntimeError):
     """Something is wrong with the actor of the call."""
 
+    actor_id: str | None = None  # hexadecimal digits; None where it is not known
+
 
 class ActorDiedError(ActorError):
     """The actor is dead: its constructor failed, it was killed, or its process died."""
@@ -391,7 +393,14 @@ class _ConstructorFailed(ActorDiedError):
 
 
 def _constructor_error(text: str, cause: BaseException | None) -> BaseException:
-    return _combined(_ConstructorFailed, cause, cause=cause, _text=text)  # type: ignore[no-any-return]
+    return _combined(  # type: ignore[no-any-return]
+        _ConstructorFailed, cause, cause=cause, actor_id=_actor_in(text), _text=text
+    )
+
+
+def _actor_in(text: str) -> str | None:
+    """The id of the actor that the runtime's text speaks of, which is in its first line."""
+    return text.partition("\n")[0].partition("actor_id=")[2][:32] or None
 
 
 def _unpacked_constructor_error(text: str, data: bytes | None, below: str) -> BaseException:
@@ -435,7 +444,9 @@ def _title(where: str, callable_: Any) -> tuple[str, str]:
     if instance is None and cls is type(None):
         return where, f"ray::{where}() ({place})"
     name = f"{getattr(cls, '__name__', 'actor')}.{where}"
-    actor = _native._context().get("actor", "")
+    from .runtime_context import get_runtime_context
+
+    actor = get_runtime_context().get_actor_id()
     return name, f"ray::{name}() ({place}, actor_id={actor}, repr={_shown(instance, cls)})"
 
 
@@ -555,12 +566,15 @@ def _from_object(kind: int, payload: Any) -> BaseException:
         _ErrorKind.ENVIRONMENT: RuntimeEnvSetupError,
     }
     if kind == _ErrorKind.ACTOR_DIED and payload.endswith("is being restarted"):
-        return ActorUnavailableError(payload)
+        classes[kind] = ActorUnavailableError
     if kind == _ErrorKind.ACTOR_DIED and "can never run" in payload:
         return ActorUnschedulableError(payload)
     if kind == _ErrorKind.ACTOR_DIED and "placement group was removed" in payload:
         return ActorPlacementGroupRemoved(payload)
-    return classes.get(kind, _RuntimeFailure)(payload)
+    error = classes.get(kind, _RuntimeFailure)(payload)
+    if isinstance(error, ActorError):
+        error.actor_id = _actor_in(payload)
+    return error
 
 
 _ASKED_WRONGLY = tuple(

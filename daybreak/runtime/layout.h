@@ -456,6 +456,7 @@ struct Control {
   alignas(64) base::Atomic<std::uint32_t> rings;  // the queue's rings that are or were in use: the first so many
   base::Atomic<std::uint32_t> rest_words;         // the same of `rest`
   base::Atomic<std::uint64_t> workers;            // processes below 64 that take from the queue
+  base::Atomic<std::uint32_t> anything_hurried;   // not 0: there may be something in `hurried`
   // Workers without a task, 32 to a word: [63:32] searches (is awake and will look at every ring before it sleeps)
   // | [31:0] idle (sleeps until its bell rings). In one word, so that waking somebody makes a searcher of him in one
   // step.
@@ -472,6 +473,7 @@ struct Control {
   ResourceTable resources;
   PlacementGroup group[kMaxGroups];
   Ring ring[kRings];
+  Ring hurried;              // second copies of what lies in the others: tasks that a worker waits for
   IndexSet scheduler_looks;  // done, and the scheduler had asked to be told; or cancelled while kPending
   Entry entry[kMaxObjects];
   // Of large values alone, so that memory is touched for no other. By entry: the processes that read it where it lies,

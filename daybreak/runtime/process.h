@@ -99,6 +99,9 @@ class Process {
   bool enqueue(std::uint32_t index);
   // Puts an entry that is kQueued already into the queue (again: a second copy does no harm).
   bool requeue(std::uint32_t index);
+  // A queued task that this process, a worker, is about to wait for: it comes before all that was queued earlier, by whom it
+  // may be. So waiting tasks do not pile up, of which each would hold a process.
+  void hurry(Ref task);
   // Claims a task: kQueued -> kRunning by this process. kNone: none.
   std::uint32_t dequeue();
   bool queue_empty() const;
@@ -235,6 +238,7 @@ class Process {
   std::uint32_t next_ring();
   bool push_to_ring(Ring& ring, std::uint32_t index, std::uint32_t generation, std::uint8_t attempt);
   std::uint32_t take_from_ring(Ring& ring);
+  std::uint32_t take_hurried();
 
   base::Result<std::byte*> place(std::uint32_t index, Blob& blob, std::uint8_t* in_place, std::uint64_t payload_size,
                                  std::span<const Ref> refs, std::uint16_t deps, std::uint8_t codec,

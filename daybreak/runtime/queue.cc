@@ -70,6 +70,7 @@ bool Process::enqueue(std::uint32_t index) {
 
 // The ring that this process fills now: of a worker that is awake, so that what is queued need not be stolen.
 std::uint32_t Process::next_ring() {
+  if (control_.num_cpus == 1) return 0;  // one at a time, and in the order of their coming
   constexpr std::uint64_t kHomes = ((std::uint64_t{1} << kRings) - 1) << kFirstProc;
   std::uint32_t cursor = push_cursor_.load(std::memory_order_relaxed);
   push_cursor_.store(cursor + 1, std::memory_order_relaxed);
@@ -157,7 +158,34 @@ std::uint32_t Process::take_from_ring(Ring& ring) {
   }
 }
 
+// The item first, then the word that says so. Who finds none takes the word back and looks once more: whoever was before him
+// with his item is seen, and whoever comes after him says it again. An item that does not fit lies in its own ring still.
+void Process::hurry(Ref task) {
+  Entry& e = entry(task.index);
+  const State s = e.load();
+  if (s.generation() != task.generation || s.phase() != Phase::kQueued || e.kind_now() != Kind::kTask) return;
+  if (e.part.resources != 0) return;  // it has been given to a worker with what it asked for
+  if (!push_to_ring(control_.hurried, task.index, task.generation, e.part.attempt_now())) return;
+  DAYBREAK_FAILPOINT("hurry.placed");
+  control_.anything_hurried.store(1);
+}
+
+std::uint32_t Process::take_hurried() {
+  std::uint32_t index = take_from_ring(control_.hurried);
+  if (index != kNone) return index;
+  control_.anything_hurried.store(0);
+  index = take_from_ring(control_.hurried);
+  if (index != kNone) control_.anything_hurried.store(1);
+  return index;
+}
+
 std::uint32_t Process::dequeue() {
+  if (control_.anything_hurried.load(std::memory_order_relaxed) != 0) {
+    if (std::uint32_t index = take_hurried(); index != kNone) {
+      count(slot().taken);
+      return index;
+    }
+  }
   const std::uint32_t rings = control_.rings.load();
   const std::uint32_t home = (id_ - kFirstProc) % kRings;
   std::uint32_t first = home < rings ? home : 0;

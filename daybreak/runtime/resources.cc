@@ -209,18 +209,29 @@ void ResourceLedger::release(std::uint32_t group) {
 }
 
 // Nothing of it is in shared memory, and no CPU is ever lacking: a bundle that is busy becomes free by a grant of its own.
+// Who may have any of them gets one that has nothing else to offer first, so that what only asks for CPUs does not sit where
+// the GPU is that another waits for.
 bool ResourceLedger::grant_reserved(const ResourceSet& set, Grant& out) {
   auto found = reservations_.find(set.group - 1u);
   if (found == reservations_.end()) return false;
   std::vector<Bundle>& bundles = found->second.bundles;
-  for (std::uint32_t i = 0; i < bundles.size(); ++i) {
-    if (set.bundle >= 0 && set.bundle != static_cast<std::int32_t>(i)) continue;
-    if (!bundles[i].take(set, out)) continue;
+  auto offers_more = [&](const Bundle& bundle) {
+    return (set.gpu == 0 && !bundle.gpus.empty()) || bundle.custom.size() > set.count;
+  };
+  auto granted = [&](std::uint32_t i) {
+    if (!bundles[i].take(set, out)) return false;
     out.reservation = found->second.number;
     out.group = found->first;
     out.bundle = i;
     return true;
+  };
+  if (set.bundle >= 0) {
+    const auto asked = static_cast<std::uint32_t>(set.bundle);
+    return asked < bundles.size() && granted(asked);
   }
+  for (bool more : {false, true})
+    for (std::uint32_t i = 0; i < bundles.size(); ++i)
+      if (offers_more(bundles[i]) == more && granted(i)) return true;
   return false;
 }
 

@@ -266,10 +266,18 @@ def get_placement_group(id: str, address: str | None = None, timeout: float = 30
 
 def list_named_actors(all_namespaces: bool = False) -> list[Any]:
     """Names of actors that are alive, in the namespace; of all namespaces as {"name", "namespace"}."""
-    named = [row for row in _actors(None) if row.name and row.state != "DEAD"]
+    rows = [row for row in _actors(None) if row.name and row.state != "DEAD"]
+    named = dict.fromkeys((row.ray_namespace, row.name) for row in rows if _has_its_name(row))
     if all_namespaces:
-        return [{"name": row.name, "namespace": row.ray_namespace} for row in named]
-    return [row.name for row in named if row.ray_namespace == _session._namespace]
+        return [{"name": name, "namespace": namespace} for namespace, name in named]
+    return [name for namespace, name in named if namespace == _session._namespace]
+
+
+def _has_its_name(row: ActorState) -> bool:
+    """Who was killed has given it away, though his process may still be ending. Of another process's engine nobody knows."""
+    from .actors import _find_if_alive
+
+    return not _native._session() or _find_if_alive(_session.full_name(row.name, row.ray_namespace)) is not None
 
 
 _UNRECORDED = (

@@ -142,6 +142,9 @@ def _env_vars(value: Any) -> dict[str, str]:
 
 def _path(field: str, value: Any) -> str:
     path: str = os.fspath(value)
+    for here in ("file://localhost/", "file:///"):  # such an address is as good as the path
+        if path.startswith(here):
+            path = f"/{path.removeprefix(here)}"
     if "://" in path:
         raise ValueError(
             f"runtime_env[{field!r}]={path!r}: only folders and files of this machine are possible, copy it here"

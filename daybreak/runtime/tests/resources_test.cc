@@ -177,6 +177,24 @@ TEST_F(LedgerTest, who_names_a_group_is_granted_from_its_bundles_alone) {
   EXPECT_NE(why.find("bundle 0"), std::string::npos);
 }
 
+TEST_F(LedgerTest, what_asks_for_cpus_alone_leaves_the_bundle_with_a_gpu_to_who_asks_for_that) {
+  const std::uint16_t bundles[] = {listed(table_, set(1, 1, 0)), listed(table_, set(1, 0, 1)),
+                                   listed(table_, set(1, 0, 0))};
+  control_group(3, bundles);
+  ASSERT_TRUE(ledger_.reserve(3, bundles));
+  ResourceSet plain = set(1, 0, 0), with_gpu = set(1, 1, 0);
+  plain.group = with_gpu.group = 3 + 1;
+  plain.bundle = with_gpu.bundle = -1;
+  Grant first, second, third, fourth;
+  ASSERT_TRUE(ledger_.grant(plain, first));
+  EXPECT_EQ(first.bundle, 2u);
+  ASSERT_TRUE(ledger_.grant(with_gpu, second));
+  EXPECT_EQ(second.bundle, 0u);
+  ASSERT_TRUE(ledger_.grant(plain, third));  // there is no other left
+  EXPECT_EQ(third.bundle, 1u);
+  EXPECT_FALSE(ledger_.grant(plain, fourth));
+}
+
 TEST_F(LedgerTest, a_grant_of_a_group_that_is_gone_gives_nothing_back) {
   const std::uint16_t bundles[] = {listed(table_, set(4, 2, 3))};
   ASSERT_TRUE(ledger_.reserve(0, bundles));

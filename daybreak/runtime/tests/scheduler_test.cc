@@ -106,6 +106,22 @@ TEST_F(SchedulerTest, a_task_is_queued_when_the_last_of_its_dependencies_is_done
   EXPECT_TRUE(driver_.done(last));
 }
 
+TEST_F(SchedulerTest, what_a_worker_waits_for_comes_before_what_was_queued_earlier_and_runs_once) {
+  scheduler_.step();
+  auto process = worker();
+  const Ref one = submit(), two = submit(), three = submit(), four = submit();
+  process->hurry(three);
+  process->hurry(three);
+  process->hurry(four);
+  for (Ref next : {three, four, one, two}) ASSERT_EQ(process->dequeue(), next.index);
+  EXPECT_EQ(process->dequeue(), kNone);
+  process->hurry(one);  // it runs already
+  EXPECT_EQ(process->dequeue(), kNone);
+  const Ref five = submit(), six = submit();  // and nobody looks where there is nothing any more
+  EXPECT_EQ(control_.anything_hurried.load(), 0u);
+  for (Ref next : {five, six}) EXPECT_EQ(process->dequeue(), next.index);
+}
+
 TEST_F(SchedulerTest, a_process_that_cannot_be_started_leaves_its_slot_free_and_is_tried_again) {
   machine_.refuse = true;
   std::int64_t first = scheduler_.step();
@@ -200,6 +216,27 @@ TEST_F(SchedulerTest, whoever_finds_an_actor_by_its_name_finds_its_arguments) {
   scheduling.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_GT(found, 0);
+}
+
+TEST_F(SchedulerTest, a_name_is_free_from_the_moment_its_actor_is_killed_for_good) {
+  auto one = client_.create_actor({}, actor_arguments("1"), {.max_restarts = 3, .name = "default/one"});
+  ASSERT_TRUE(one);
+  scheduler_.step();  // its process starts: it never gets to hear of what follows
+  client_.kill_actor(one->slot, false);
+  EXPECT_FALSE(client_.create_actor({}, actor_arguments("2"), {.name = "default/one"}));  // it comes back
+  client_.kill_actor(one->slot, true);
+  EXPECT_FALSE(client_.find_actor("default/one"));
+  auto two = client_.create_actor({}, actor_arguments("2"), {.name = "default/one"});
+  ASSERT_TRUE(two);
+  client_.kill_actor(two->slot, true);  // before the scheduler has seen it
+  EXPECT_FALSE(client_.find_actor("default/one"));
+  auto three = client_.create_actor({}, actor_arguments("3"), {.name = "default/one"});
+  ASSERT_TRUE(three);
+  scheduler_.step();
+  auto found = client_.find_actor("default/one");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->slot, three->slot);
+  driver_.release(found->creation);
 }
 
 TEST_F(SchedulerTest, a_name_that_a_dead_process_had_reserved_is_free_again) {

@@ -140,7 +140,7 @@ def test_a_working_folder_and_modules_are_those_of_the_workers(tmp_path: Path) -
         object_store_memory=64 << 20,
         runtime_env={
             "working_dir": str(tmp_path / "work"),
-            "py_modules": [str(tmp_path / "surface_module")],
+            "py_modules": [f"file://localhost{tmp_path}/surface_module"],
             "env_vars": {"SURFACE_JOB": "job"},
         },
     )
@@ -173,6 +173,8 @@ def test_a_working_folder_and_modules_are_those_of_the_workers(tmp_path: Path) -
         ({"env_vars": {"A=B": "1"}}, ValueError, "no variable"),
         ({"working_dir": "/nonexistent/folder"}, ValueError, "does not exist"),
         ({"working_dir": "s3://bucket/a.zip"}, ValueError, "copy it here"),
+        ({"working_dir": "file://elsewhere/tmp"}, ValueError, "copy it here"),
+        ({"working_dir": "file:///nonexistent/folder"}, ValueError, ": /nonexistent/folder does not exist"),
         ({"py_modules": "folder"}, TypeError, "must be a list"),
         ({"pip": ["numpy"]}, ValueError, "'pip'.* is not supported"),
         ({"nonsense": 1}, ValueError, "'nonsense'.* valid are env_vars"),

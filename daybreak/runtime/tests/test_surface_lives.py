@@ -155,6 +155,12 @@ def test_the_older_form_of_a_call_takes_arguments_and_options(ray: Any) -> None:
     assert isinstance(ray.get(Child._remote().pid.remote()), int)
 
 
+@daybreak.remote
+class Failing:
+    def __init__(self) -> None:
+        raise OSError("of no use")
+
+
 def test_put_takes_an_owner(ray: Any) -> None:
     child = Child.remote()
     ref = ray.put("kept", _owner=child)
@@ -181,3 +187,30 @@ def test_names_of_actors_are_refused_in_rays_words(ray: Any) -> None:
         Child.options(get_if_exists=True).remote()
     del actor
     assert eventually(lambda: state.list_named_actors(all_namespaces=True) == [])
+
+
+def test_a_killed_actors_name_is_free_at_once(ray: Any) -> None:
+    pids = set()
+    for _ in range(5):
+        actor = Child.options(name="again").remote()
+        pids.add(ray.get(actor.pid.remote()))
+        ray.kill(actor)
+        assert state.list_named_actors() == []
+        with pytest.raises(ValueError, match="Failed to look up actor with name 'again'"):
+            ray.get_actor("again")
+    assert len(pids) == 5
+
+
+def test_the_error_of_a_dead_actor_says_which_it_was(ray: Any) -> None:
+    actors = [Child.remote(), Child.remote()]
+    ray.get([actor.pid.remote() for actor in actors])
+    for actor in actors:
+        ray.kill(actor)
+        with pytest.raises(ex.ActorDiedError, match="killed by kill") as caught:
+            ray.get(actor.pid.remote())
+        assert caught.value.actor_id == actor._actor_id.hex()
+    failing = Failing.remote()
+    with pytest.raises(ex.ActorDiedError, match="of no use") as caught:
+        ray.get(failing.__ray_ready__.remote())
+    assert caught.value.actor_id == failing._actor_id.hex()
+    assert ex.ActorDiedError("of another engine").actor_id is None
