@@ -60,20 +60,21 @@ void Scheduler::look_at_memory(std::int64_t now) {
   if (!use && !std::exchange(memory_unknown_, true))
     launcher_.tell("the memory monitor is blind: /proc/meminfo does not say what is available");
   control_.memory_looks.store(control_.memory_looks.load() + 1);
-  if (!use || static_cast<double>(use->used_bytes) <= memory_threshold_ * static_cast<double>(use->total_bytes)) {
-    release_held(held_.size());
-  } else if (candidates.empty()) {
-    release_held(1);  // nobody is left to make room: alone it goes on, or fails
-  } else {
+  const bool full =
+      use && static_cast<double>(use->used_bytes) > memory_threshold_ * static_cast<double>(use->total_bytes);
+  if (full && !candidates.empty())
     end_for_memory(candidates, *use);
-  }
+  else
+    release_one_held();  // all at once would fill it again; where nobody is left to make room it goes on alone, or fails
 }
 
-void Scheduler::release_held(std::size_t count) {
-  for (; count > 0 && !held_.empty(); --count) {
+void Scheduler::release_one_held() {
+  while (!held_.empty()) {
     const Ref task = held_.front();
     held_.pop_front();
-    if (waits(task)) ready(task);
+    if (!waits(task)) continue;  // it was cancelled
+    ready(task);
+    return;
   }
 }
 
@@ -136,7 +137,7 @@ void Scheduler::end_for_memory(std::vector<MemoryCandidate> candidates, const ba
   const ProcessMemory ended = of(chosen.proc);
   MemoryNote note = memory_note(use, memory_threshold_, ended, end, std::move(processes));
   launcher_.tell(note.head);
-  memory_ends_[chosen.proc] = {std::move(note), victim.retry};
+  memory_ends_[chosen.proc] = {std::move(note), memory_seen_[chosen.proc].runs, victim.retry};
   launcher_.signal(chosen.proc, SIGKILL);
 }
 

@@ -100,6 +100,7 @@ class Scheduler {
 
   struct MemoryEnd {
     MemoryNote note;
+    Ref runs;  // what it ran then, for which `retry` is: it may have come to another task before it died
     bool retry = false;
   };
   // What a process runs, since the first look that saw it.
@@ -136,7 +137,7 @@ class Scheduler {
   std::int64_t watch_memory();
   bool anything_runs() const;
   void look_at_memory(std::int64_t now);
-  void release_held(std::size_t count);
+  void release_one_held();
   std::vector<MemoryCandidate> memory_candidates(std::int64_t now);
   static bool may_be_retried(const TaskPart& part);
   void end_for_memory(std::vector<MemoryCandidate> candidates, const base::MemoryUse& use);

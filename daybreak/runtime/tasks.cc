@@ -248,9 +248,9 @@ void Scheduler::requeue_or_fail(std::uint32_t index, const Exit& exit) {
     client_.cancel_claimed(index);
     return;
   }
-  if (memory_death_ && memory_death_->retry && may_be_retried(e.part)) {  // Ray's, too, counts it as no retry
-    e.part.set_attempt(e.part.attempt + 1);
-    const Ref task{index, e.load().generation()};
+  const Ref task{index, e.load().generation()};
+  if (memory_death_ && may_be_retried(e.part) && (memory_death_->retry || memory_death_->runs != task)) {
+    e.part.set_attempt(e.part.attempt + 1);  // Ray's, too, counts it as no retry
     if (back_to_us(index)) held_.push_back(task);
     return;
   }

@@ -247,6 +247,38 @@ TEST_F(MemoryMonitorTest, a_task_that_waits_for_memory_stays_where_it_is_while_t
   EXPECT_EQ(driver_.entry(last.index).error, ErrorKind::kCancelled);
 }
 
+TEST_F(MemoryMonitorTest, a_task_to_which_the_victim_had_come_before_it_died_is_tried_again) {
+  const Ref only = run(0, 3);
+  machine_.percent = 99;
+  look();
+  ASSERT_EQ(machine_.signals.size(), 1u);
+  workers_[0]->publish(only.index, false);  // the signal is on its way
+  const Ref next = submit(3);
+  ASSERT_EQ(workers_[0]->dequeue(), next.index);
+  die(0);
+  machine_.percent = 50;
+  scheduler_.step();
+  while (self_.queue_empty()) look();
+  EXPECT_EQ(workers_[1]->dequeue(), next.index);
+}
+
+TEST_F(MemoryMonitorTest, each_look_that_finds_room_lets_one_go_on) {
+  run(0, 3);
+  std::vector<Ref> refs{run(1, 3), run(2, 3), run(3, 3)};
+  machine_.percent = 99;
+  for (const std::size_t worker : {3, 2, 1}) {
+    while (machine_.signals.empty()) scheduler_.step();
+    ASSERT_EQ(machine_.signals.front().first, proc(worker));
+    die(worker);
+  }
+  machine_.percent = 50;
+  scheduler_.step();
+  for (const std::size_t next : {2, 1, 0}) {  // in the order of their ends
+    while (self_.queue_empty()) scheduler_.step();
+    EXPECT_EQ(self_.dequeue(), refs[next].index);
+  }
+}
+
 TEST_F(MemoryMonitorTest, what_cannot_be_retried_fails_with_who_used_what) {
   const Ref only = run(0, 0);
   machine_.processes = {{proc(0), 4711, 60ull << 20, "the task train"}, {kDriverProc, 1, 1u << 20, "the driver"}};
