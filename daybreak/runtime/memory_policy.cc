@@ -46,7 +46,7 @@ MemoryNote memory_note(const base::MemoryUse& use, double threshold, const Proce
   MemoryNote note;
   note.head = fmt::format(
       "{} (pid {}) was ended by the memory monitor: {} of {} of {} were in use ({:.1f}%), more than the threshold of "
-      "{:g}%. {} of them were its own; {}",
+      "{:.4g}%. {} of them were its own; {}",
       victim.what, victim.pid, memory_text(use.used_bytes), memory_text(use.total_bytes),
       use.limit_file.empty() ? "the machine's memory" : "the memory that " + use.limit_file + " allows", part * 100,
       threshold * 100, memory_text(victim.bytes), end);
