@@ -46,6 +46,7 @@ def test_help_names_every_command_and_room() -> None:
         "demo",
         "bench",
         "run",
+        "tutorial",
         "doctor",
         "lint",
         "fmt",
@@ -170,7 +171,7 @@ def test_a_build_prints_nothing_but_progress_and_what_the_compiler_says(tmp_path
 
 def test_demo_and_bench_build_the_extension_and_no_tests() -> None:
     text = (ROOT / "dev").read_text()
-    for command in ("demo", "bench", "run"):
+    for command in ("demo", "bench", "run", "tutorial"):
         body = text[text.index(f"cmd_{command}()") :].split("\n\n")[0]
         assert "need _core" in body, command
     listed = subprocess.run(
@@ -186,13 +187,20 @@ def test_dev_demo_takes_the_name_of_a_demo_and_refuses_another_before_it_builds(
     assert "build" not in done.stderr
 
 
+def test_dev_tutorial_refuses_a_name_that_is_none_before_it_builds() -> None:
+    for name in ("nosuch", "nosuch/01", "runtime/99"):
+        done = dev("tutorial", name, path="/usr/bin:/bin")
+        assert done.returncode == 1 and f"no tutorial '{name}': ./dev tutorial lists them" in done.stderr
+        assert "build" not in done.stderr
+
+
 def test_doctor_is_one_table_that_says_what_to_do(tmp_path: Path) -> None:
     script(tmp_path / "dpkg-query", "exit 1")  # nothing is installed
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "meminfo").write_text("MemAvailable:     200000 kB\n")
     done = dev("doctor", path=f"{tmp_path}:{os.environ['PATH']}", DOCTOR_ROOT=str(tmp_path))
     rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.splitlines()}
-    wanted = "packages python venv git node chromium lint fuzz cores memory disk shm huge-pages namespaces".split()
+    wanted = "packages python venv git node chromium lint clang cores memory disk shm huge-pages namespaces".split()
     assert list(rows) == ["line", *wanted]
     assert all(rows[line][0] in ("ok", "missing", "optional") and rows[line][1] for line in wanted)
     assert (

@@ -11,7 +11,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DAYBREAK = Path(sys.executable).parent / "daybreak"
 COMMAND = re.compile(r"(?:^|`)(?:\$ )?((?:\./dev|daybreak) [^`#\n|]+)", re.MULTILINE)
-READMES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("daybreak/*/README.md"))]
+READMES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "tutorials/README.md",
+    *sorted(ROOT.glob("daybreak/*/README.md")),
+]
 
 
 def commands(path: Path) -> list[list[str]]:

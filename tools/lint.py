@@ -14,7 +14,7 @@ TYPED = [
     "bench",
     "tools",
 ]  # the public face and our tools; pyproject.toml leaves out tests and peers' files
-PYTHON = [*TYPED, "tests"]
+PYTHON = [*TYPED, "tests", "tutorials"]
 CLANG_FORMAT = "clang-format-19"
 
 

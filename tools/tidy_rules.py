@@ -25,7 +25,7 @@ MAX_FILE_LINES = 600
 MAX_FUNCTION_LINES = 70
 MAX_PROSE_CHARS = 132
 CODE = (".cc", ".h", ".py", ".ts")
-PROSE = ("docs/journeys/", "docs/howto/", "docs/ownership.md", "docs/build.md")
+PROSE = ("docs/journeys/", "docs/howto/", "docs/ownership.md", "docs/build.md", "tutorials/")
 NAMED = r"[\w./-]+\.(?:cc|h|py|ts|sh|cmake|md)"  # a file as a document names it
 
 

@@ -1,4 +1,11 @@
-REQUIREMENTS = ["modin==0.37.1", "pandas==2.3.3", "ray==2.60.0", "numpy==2.4.6", "cloudpickle==3.1.3", "pyarrow==26.0.1"]
+REQUIREMENTS = [
+    "modin==0.37.1",
+    "pandas==2.3.3",
+    "ray==2.60.0",
+    "numpy==2.4.6",
+    "cloudpickle==3.1.3",
+    "pyarrow==26.0.1",
+]
 ENV = {"OMP_NUM_THREADS": "1"}
 QUICK = False
 

@@ -1,9 +1,9 @@
 import daybreak
-from bench.runtime.spilling import Spilling
+from bench.runtime.own import Own
 from daybreak import _core
 
 QUICK = False
-program = Spilling(daybreak)
+program = Own(daybreak)
 program.contention = _core.runtime._contention
 teardown = program.stop
 

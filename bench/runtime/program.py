@@ -150,6 +150,43 @@ class Program(metg.Rows):
         value = rate(lambda: get(actor.middle.remote(array)), self.duration, warm_up=20)
         return Measure(value, get(actor.middle.remote(array)))
 
+    def _async_actor(self) -> Any:
+        self.start()
+
+        class Actor:
+            async def ok(self) -> bytes:
+                import asyncio
+
+                return b"ok" if asyncio.current_task() is not None else b"no task"
+
+        actor = self.api.remote(Actor).remote()
+        self.api.get(actor.ok.remote())
+        return actor
+
+    def async_actor_sync(self) -> Measure:
+        actor, get = self._async_actor(), self.api.get
+        return Measure(rate(lambda: get(actor.ok.remote()), self.duration, warm_up=20), get(actor.ok.remote()).decode())
+
+    def async_actor_pipelined(self) -> Measure:
+        actor, get = self._async_actor(), self.api.get
+        value = rate(lambda: get([actor.ok.remote() for _ in range(IN_FLIGHT)]), self.duration, IN_FLIGHT)
+        return Measure(value, get(actor.ok.remote()).decode())
+
+    def generator_items(self) -> Measure:
+        self.start()
+        api = self.api
+
+        @api.remote(num_returns="streaming")
+        def items(count: int) -> Any:
+            for i in range(count):  # noqa: UP028 - Ray sends into the generator, and a range takes nothing
+                yield i
+
+        def sweep() -> int:
+            return sum(api.get(ref) for ref in items.remote(IN_FLIGHT))
+
+        total = sweep()
+        return Measure(rate(sweep, self.duration, IN_FLIGHT), total)
+
     def nested_tasks(self) -> Measure:
         inner, api = self._task(), self.api
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.rows import Row
 from bench.runtime.metg import PATTERNS
 
-PEERS = ["ray", "pool", "loky", "monarch", "mpi4py", "disk"]
+PEERS = ["ray", "pool", "loky", "monarch", "mpi4py", "disk", "gloo"]
 
 ROUNDS = 3
 
@@ -30,6 +30,9 @@ ROWS = [
     _rate("actor_sync", "calls of one method of one actor, one at a time", 40, 300),
     _rate("actor_pipelined", "the same, 1,000 in flight", 150, 500),
     _rate("actor_sync_8kb", "with an 8 KB numpy array as argument, one at a time", 40, 200),
+    _rate("async_actor_sync", "calls of an async method of one actor, each an asyncio.Task, one at a time", 20),
+    _rate("async_actor_pipelined", "the same, 1,000 in flight", 40),
+    _rate("generator_items", "items of a streaming generator, each fetched as it comes", 50),
     _rate("nested_tasks", "one task submits 1,000 and gets them", 100, 300),
     _rate("put_small", "put(0)", 300, 1000),
     _rate("get_small", "get of a small object", 100, 500),
@@ -58,6 +61,23 @@ ROWS = [
         "get of that object from disk, nothing of its file in memory; the peer: a read of such a file",
         0.8,
         rounds=ROUNDS,
+    ),
+    Row(
+        "allreduce_64mib",
+        "GB/s",
+        "higher",
+        "the sum of a 64 MiB float32 array of each of two processes, in both; the peer: torch.distributed with gloo",
+        2,
+        rounds=ROUNDS,
+    ),
+    Row(
+        "queued_task_bytes",
+        "B",
+        "lower",
+        "memory that one of a million queued tasks takes, its reference in the driver included",
+        must_value=300,
+        rounds=ROUNDS,
+        fresh=True,
     ),
     Row("wait_1k", "rounds/s", "higher", "wait one by one over 1,000 references", 100, 250, rounds=ROUNDS),
     Row("get_10k_refs", "gets/s", "higher", "get of an object that holds 10,000 references", 30, 150, rounds=ROUNDS),

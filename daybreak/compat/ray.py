@@ -49,7 +49,8 @@ ALIASES = Aliases(
         **{
             f"ray.exceptions.{name}": f"daybreak.runtime.exceptions:{name}"
             for name in _exceptions.__all__
-            if name not in ("ActorClassInheritanceException", "ActorError", "Error", "PlacementGroupRemovedError", "TaskError")
+            if name
+            not in ("ActorClassInheritanceException", "ActorError", "Error", "PlacementGroupRemovedError", "TaskError")
         },
         **{f"ray.cloudpickle.{name}": f"cloudpickle:{name}" for name in _CLOUDPICKLE.split()},
         **{

@@ -353,7 +353,7 @@ def remote(*args: Any, **options: Any) -> Any:
 
     Options of both: num_cpus (1; of actors 0), num_gpus, memory (bytes), resources (fractions to 1e-4), accelerator_type (asks
     for 0.001 of the resource "accelerator_type:NAME"), name, runtime_env, scheduling_strategy, label_selector. Of tasks:
-    num_returns (0 to 1000, "streaming" for an ObjectRefGenerator, which is what a generator function has, "dynamic"),
+    num_returns (0 to 32000, "streaming" for an ObjectRefGenerator, which is what a generator function has, "dynamic"),
     max_retries (3), retry_exceptions (False, True or classes), max_calls (after so many its worker ends; not in `.options`).
     Of actors: namespace, lifetime, get_if_exists, max_restarts (0), max_task_retries (0), max_concurrency (1; 1,000 if a method
     is `async def`: then all its methods run on an event loop), concurrency_groups ({name: concurrency}, for

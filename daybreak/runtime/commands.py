@@ -10,7 +10,7 @@ import typer
 from daybreak.base.terminal import Json, json_out, table
 from daybreak.runtime import state
 
-__all__ = ["listing", "memory", "status", "summary"]
+__all__ = ["listing", "memory", "stack", "status", "summary"]
 
 Address = Annotated[
     str | None,
@@ -26,6 +26,7 @@ _LARGEST = 20  # objects that `memory` shows
 status = typer.Typer(help="What an engine has and does, at a glance.")
 listing = typer.Typer(help="The tasks, actors, objects or workers of an engine.")
 summary = typer.Typer(help="How many there are of each kind.")
+stack = typer.Typer(help="What each process of an engine executes, as Python stacks.")
 memory = typer.Typer(help="The largest objects, and who holds them.")
 
 _COLUMNS = {
@@ -172,3 +173,19 @@ def show_memory(address: Address = None, as_json: Json = False) -> None:
         ],
         heads,
     )
+
+
+@stack.command()
+def show_stack(
+    pids: Annotated[list[int] | None, typer.Argument(help="Only these processes.")] = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """What each process of an engine executes, as Python stacks; one that hangs answers, too."""
+    rows = state.list_stacks(address, pids or ())
+    if as_json:
+        json_out(rows)
+        return
+    for row in rows:
+        print(f"== {row.worker_type.lower()} {row.pid}{f', {row.task}' if row.task else ''}")
+        print(row.error or row.stack)

@@ -30,7 +30,7 @@ __all__ = [
     "whole",
 ]
 
-_MAX_NUM_RETURNS = 1000
+_MAX_NUM_RETURNS = 32_000  # 16 bits hold it, with a sign
 _MAX_RETRIES = 32_000
 _MAX_CONCURRENCY = 2**31 - 1
 _MAX_GROUPS = 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from .._core import runtime as _native
+from . import engine as _engine
 from . import options as _options
 from . import session as _session
 from .ids import (
@@ -227,7 +228,8 @@ class RuntimeContext:
 
 def get_runtime_context() -> RuntimeContext:
     """Ids and resources of the task, actor or driver that asks."""
-    return RuntimeContext()
+    engine = _engine.current()
+    return RuntimeContext() if engine is None else engine.runtime_context()
 
 
 class _GlobalWorker:

@@ -55,7 +55,7 @@ worker_setup: list[str] = []  # "module:function" that workers call before anyth
 # Ray's arguments that have no meaning on one machine without a dashboard: accepted, so that its programs run.
 _IGNORED = {
     "include_dashboard", "include_webui", "dashboard_host", "dashboard_port", "job_config", "configure_logging",
-    "logging_level", "logging_format", "logging_config", "local_mode", "object_ref_seed", "redis_address", "storage",
+    "logging_level", "logging_format", "logging_config", "object_ref_seed", "redis_address", "storage",
     "redis_password", "redirect_output", "ignore_version", "enable_resource_isolation", "system_reserved_cpu",
     "system_reserved_memory",
 }  # fmt: skip
@@ -127,10 +127,11 @@ def init(
         object_spilling_directory: where large objects are written that do not fit into the store any more; the default is the
             temporary folder (TMPDIR). A folder of the engine's own is made there, and removed at the end.
         object_spilling_threshold: the part of the store in use from which on that begins, 0.8 by default.
-        **ray_arguments: Ray's others (include_dashboard, logging_level, local_mode, ...) and those that begin with an
-            underscore are taken and have no effect here, but for _memory: bytes that tasks can ask for as memory=; the default
-            is what the object store leaves; and _system_config, of which what it says of spilling and of the memory monitor
-            (memory_usage_threshold, 0.95; memory_monitor_refresh_ms, 250) is heeded.
+        **ray_arguments: Ray's others (include_dashboard, logging_level, ...) and those that begin with an underscore are taken
+            and have no effect here, but for _memory: bytes that tasks can ask for as memory=; the default is what the object
+            store leaves; _system_config, of which what it says of spilling and of the memory monitor (memory_usage_threshold,
+            0.95; memory_monitor_refresh_ms, 250) is heeded; and local_mode=True: all that is submitted runs at once in this
+            process, for the debugger's sake.
 
     Raises:
         RuntimeError: it is running already.
@@ -165,14 +166,15 @@ def init(
             )
         _check_names(ray_arguments)
         _check_address(address)
+        if ray_arguments.get("local_mode"):
+            return RuntimeInfo(_start_inline(num_cpus, num_gpus, resources, namespace, runtime_env))
         cpus = _native._machine()[0] if num_cpus is None else num_cpus
         cpus = _options.whole("num_cpus", cpus, 4096)
         gpus = float(0 if num_gpus is None else _options.whole("num_gpus", num_gpus, 64))
         store = _store_bytes(object_store_memory)
-        spill = _spilling.settings(
-            object_spilling_directory, object_spilling_threshold, ray_arguments.get("_system_config")
-        )
-        memory = _memory_monitor.settings(ray_arguments.get("_system_config"))
+        config = ray_arguments.get("_system_config")
+        spill = _spilling.settings(object_spilling_directory, object_spilling_threshold, config)
+        memory = _memory_monitor.settings(config)
         custom = _resources_of_node(resources, ray_arguments.get("_memory"), store)
         job = ray_arguments.get("job_config")
         environment = _job_environment(runtime_env, job)
@@ -214,12 +216,30 @@ def _start(
         _native._init(cpus, gpus, custom, store, _zygote_command(), log_to_driver, patient, *spill, *memory)
         _load_pickling()  # while they start
         _native._await_workers(min(cpus, _AWAITED_WORKERS), _WORKERS_WITHIN_S)
+        from . import stacks
+
+        stacks.offer()  # `daybreak stack` shows where this process is
     finally:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _start_inline(
+    num_cpus: Any, num_gpus: Any, resources: dict[str, float] | None, namespace: str | None, runtime_env: Any
+) -> dict[str, Any]:
+    """`local_mode`."""
+    from .engines import inline
+
+    if runtime_env:
+        raise ValueError("runtime_env: with local_mode everything runs in this process; set its environment before")
+    cpus = _options.whole("num_cpus", _native._machine()[0] if num_cpus is None else num_cpus, 4096)
+    gpus = _options.whole("num_gpus", num_gpus or 0, 64)
+    custom = dict(_resources_of_node(resources, None, 0))
+    space = _options._namespace("namespace", _DEFAULT_NAMESPACE if namespace is None else namespace)
+    return inline.start({"CPU": float(cpus), **({"GPU": float(gpus)} if gpus else {}), **custom}, space)
 
 
 def _is_for_ray(address: str | None, engine: str | None) -> bool:
@@ -233,7 +253,7 @@ def _is_for_ray(address: str | None, engine: str | None) -> bool:
 
 
 def _check_names(ray_arguments: dict[str, Any]) -> None:
-    unknown = {name for name in set(ray_arguments) - _IGNORED if not name.startswith("_")}
+    unknown = {name for name in set(ray_arguments) - _IGNORED - {"local_mode"} if not name.startswith("_")}
     if unknown:
         raise ValueError(
             f"init() has no argument {sorted(unknown)[0]!r}; valid are {', '.join(sorted(_init_arguments()))}"
@@ -401,6 +421,8 @@ def shutdown() -> None:
             return
         _retired.clear()
         _native._shutdown()
+        if stacks := sys.modules.get("daybreak.runtime.stacks"):
+            stacks.withdraw()
 
 
 def is_initialized() -> bool:

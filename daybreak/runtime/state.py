@@ -38,6 +38,7 @@ __all__ = [
     "list_nodes",
     "list_objects",
     "list_placement_groups",
+    "list_stacks",
     "list_tasks",
     "list_workers",
     "status",
@@ -275,6 +276,44 @@ _UNRECORDED = (
     "get_job", "get_log", "get_node", "get_objects", "get_worker", "list_cluster_events", "list_jobs", "list_logs",
     "list_runtime_envs",
 )  # fmt: skip
+
+
+def list_stacks(address: str | int | None = None, pids: Any = ()) -> list[Row]:
+    """Where the processes are: pid, worker_type, task (the name of what it runs), stack (of each thread, the innermost call
+    first), error (why there is none). Also of processes that hang; nothing in them is stopped.
+
+    Args:
+        address: the engine; see list_tasks.
+        pids: only these.
+
+    Raises:
+        ValueError: a process is none of the engine's.
+    """
+    from . import stacks
+
+    asked = set(pids)
+    names = {row.task_id: row.name for row in _tasks(address)}
+    workers = [row for row in list_workers(address, limit=_MAX_ROWS) if row.is_alive and row.pid]
+    if strangers := asked - {row.pid for row in workers}:
+        running = ", ".join(str(row.pid) for row in workers) or "none"
+        raise errors.InvalidArgumentError(f"process {min(strangers)} is none of this engine's: {running}")
+    found = []
+    for row in workers:
+        if asked and row.pid not in asked:
+            continue
+        about = {
+            "pid": row.pid,
+            "worker_type": row.worker_type,
+            "task": names.get(row.task_id),
+            "stack": "",
+            "error": None,
+        }
+        try:
+            about["stack"] = stacks.stack_of(row.pid)
+        except stacks.NoStackError as error:
+            about["error"] = str(error)
+        found.append(Row(about))
+    return found
 
 
 def __getattr__(name: str) -> Any:

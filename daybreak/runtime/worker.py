@@ -24,7 +24,7 @@ def main() -> None:
 
     import cloudpickle  # noqa: F401
 
-    from . import crossing, exceptions, reducers, serialization  # noqa: F401
+    from . import crossing, exceptions, reducers, serialization, stacks  # noqa: F401
 
     known = os.environ.pop("DAYBREAK_SLOT", None)
     told = {name: os.environ.pop(name, "") for name in ("DAYBREAK_PRELOAD", "DAYBREAK_SESSION")}
@@ -135,6 +135,9 @@ def _work(slot: int) -> int:
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     signal.signal(signal.SIGINT, _on_interrupt)
+    from . import stacks
+
+    stacks.offer()
     _reseed()
     actor = _native._enter_worker(slot)
     if _native._resources(False).get("GPU") and "CUDA_VISIBLE_DEVICES" not in _own_variables():

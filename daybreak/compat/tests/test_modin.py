@@ -42,5 +42,6 @@ def test_modin_reads_groups_merges_applies_and_writes_as_pandas_does(tmp_path: P
 def test_modins_own_tests_pass_but_for_those_that_fail_on_ray_too() -> None:
     found, _ = modin()
     outcome = suite.run(found, whole=False, options=[])
-    assert not outcome.problems(suite.read_list(found.failures), whole=False)
+    problems = outcome.problems(suite.read_list(found.failures), whole=False)
+    assert not problems, "\n".join(problems)
     assert len(outcome.passed) > 20

@@ -262,3 +262,13 @@ def test_the_address_of_the_environment_is_heeded() -> None:
     for variable in ("RAY_ADDRESS", "DAYBREAK_ADDRESS"):
         program = "import daybreak\ntry: daybreak.init(num_cpus=1)\nexcept ValueError as e: print(e)"
         assert "'far' (the argument, or the variable" in run(program, **{variable: "far"}).stdout
+
+
+def test_thirty_two_thousand_results_of_one_task_and_no_more(ray: Any) -> None:
+    def numbers(count: int) -> Any:
+        return range(count)
+
+    refs = ray.remote(num_returns=32_000)(numbers).remote(32_000)
+    assert ray.get(refs) == list(range(32_000))
+    with pytest.raises(ValueError, match="num_returns=32001: .*Here: 0 to 32000"):
+        ray.remote(num_returns=32_001)(numbers)

@@ -23,5 +23,6 @@ def test_other_peoples_tests_pass_but_for_those_listed(name: str) -> None:
         if not any((place / found.tests[0]).exists() for place in places):
             pytest.skip("Python's own tests are not here; Debian 12 has them in libpython3.11-testsuite")
     outcome = suite.run(found, whole=False, options=["--timeout=120"])
-    assert not outcome.problems(suite.read_list(found.failures), whole=False)
+    problems = outcome.problems(suite.read_list(found.failures), whole=False)
+    assert not problems, "\n".join(problems)
     assert len(outcome.passed) > 5

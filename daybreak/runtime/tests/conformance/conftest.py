@@ -1,5 +1,6 @@
-"""One suite for every engine. DAYBREAK_TEST_ENGINE says which: "local" (the embedded one); "ray": a Ray cluster of two nodes whose
-workers have Daybreak; "ray-bare": one whose workers cannot import it, as on a cluster where it is not installed.
+"""One suite for every engine. DAYBREAK_TEST_ENGINE says which: "local" (the embedded one); "local_mode": everything in this
+process, where what needs another one is left out (NEEDS_PROCESSES); "ray": a Ray cluster of two nodes whose workers have
+Daybreak; "ray-bare": one whose workers cannot import it, as on a cluster where it is not installed.
 
 Here only what both promise is asked for.
 """
@@ -15,6 +16,17 @@ import pytest
 
 import daybreak
 
+# With local_mode each is done when it has been submitted, and there is one process.
+NEEDS_PROCESSES = {
+    "test_a_worker_that_dies_is_replaced_and_its_task_tried_again",
+    "test_wait_splits_what_is_ready_in_the_order_given",
+    "test_get_gives_up_after_its_timeout",
+    "test_a_cancelled_task_is_a_task_cancelled_error",
+    "test_an_actor_has_a_process_of_its_own_and_keeps_it",
+    "test_an_actor_that_dies_is_restarted_as_often_as_asked",
+    "test_calls_of_an_actor_that_dies_are_tried_again_when_asked",
+    "test_a_threaded_actor_runs_calls_side_by_side",
+}
 ENGINE = os.environ.get("DAYBREAK_TEST_ENGINE", "local")
 _BLOCKER = """
 import sys
@@ -31,7 +43,7 @@ sys.meta_path.insert(0, Blocker())
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Ray's, of two nodes with two CPUs each; None for the embedded engine."""
-    if ENGINE == "local":
+    if ENGINE.startswith("local"):
         yield None
         return
     from ray.cluster_utils import Cluster
@@ -59,6 +71,7 @@ def runtime(cluster: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
             resources={"licence": 2, "head": 1, "second": 1},
             object_store_memory=256 << 20,
             namespace="conformance",
+            local_mode=ENGINE == "local_mode",
         )
     else:
         daybreak.init(cluster.address, namespace="conformance", log_to_driver=False)
@@ -67,6 +80,14 @@ def runtime(cluster: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
         ray.cloudpickle.register_pickle_by_value(request.module)  # as the code of a script is
     yield daybreak
     daybreak.shutdown()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if ENGINE == "local_mode":
+        left_out = [item for item in items if item.name in NEEDS_PROCESSES]
+        assert len(left_out) in (0, len(NEEDS_PROCESSES)) or len(items) < 30
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 30.0) -> bool:

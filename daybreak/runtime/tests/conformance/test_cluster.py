@@ -11,7 +11,7 @@ import pytest
 import daybreak
 
 ENGINE = os.environ.get("DAYBREAK_TEST_ENGINE", "local")
-pytestmark = pytest.mark.skipif(ENGINE == "local", reason="one machine has one node")
+pytestmark = pytest.mark.skipif(ENGINE.startswith("local"), reason="one machine has one node")
 
 
 @daybreak.remote
