@@ -29,6 +29,8 @@ class ErrorKind:
 
     ENVIRONMENT: int = 11
 
+    OUT_OF_MEMORY: int = 12
+
 class ObjectRef:
     """A reference to a value that exists or will exist."""
     def hex(self) -> str: ...

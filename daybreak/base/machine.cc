@@ -78,6 +78,30 @@ std::vector<std::string> group_folders(const std::string& root, std::string_view
   return folders;
 }
 
+// The number behind a name at the beginning of a line: "MemTotal:  16 kB", "inactive_file 4096".
+std::optional<std::uint64_t> number_behind(const std::string& text, std::string_view name) {
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(name)) continue;
+    const std::size_t digits = line.find_first_not_of(" \t", name.size());
+    if (digits == name.size() || digits == std::string::npos) continue;  // another name that begins so, or no number
+    return number_in(std::string_view(line).substr(digits));
+  }
+  return std::nullopt;
+}
+
+std::optional<MemoryUse> use_of_group(const std::string& folder, bool unified) {
+  const std::string file = folder + (unified ? "/memory.max" : "/memory.limit_in_bytes");
+  const auto limit = number_in(text_of(file));
+  if (!limit || *limit == 0) return std::nullopt;
+  const auto used = number_in(text_of(folder + (unified ? "/memory.current" : "/memory.usage_in_bytes")));
+  if (!used) return std::nullopt;
+  // Of version 1 the file's lines without "total_" leave out the groups below.
+  const auto cached =
+      number_behind(text_of(folder + "/memory.stat"), unified ? "inactive_file" : "total_inactive_file").value_or(0);
+  return MemoryUse{*used - std::min(*used, cached), *limit, file};
+}
+
 // CPUs of the lowest quota; infinite where there is none.
 double cpu_quota(const std::string& root) {
   double lowest = HUGE_VAL;
@@ -117,6 +141,25 @@ Machine this_machine(const std::string& root) {
     }
   }
   return machine;
+}
+
+std::optional<MemoryUse> memory_use(const std::string& root) {
+  const std::string machine = text_of(root + "/proc/meminfo");
+  const auto total_kb = number_behind(machine, "MemTotal:"), free_kb = number_behind(machine, "MemAvailable:");
+  if (!total_kb || !free_kb || *total_kb == 0) return std::nullopt;
+  MemoryUse fullest{(*total_kb - std::min(*total_kb, *free_kb)) * 1024, *total_kb * 1024, ""};
+  auto part = [](const MemoryUse& use) {
+    return static_cast<double>(use.used_bytes) / static_cast<double>(use.total_bytes);
+  };
+  bool unified = true;
+  for (const std::string& folder : group_folders(root, "memory", unified))
+    if (auto use = use_of_group(folder, unified); use && part(*use) > part(fullest)) fullest = std::move(*use);
+  return fullest;
+}
+
+std::uint64_t anonymous_bytes(std::int32_t pid, const std::string& root) {
+  const std::string status = text_of(root + "/proc/" + std::to_string(pid) + "/status");
+  return number_behind(status, "RssAnon:").value_or(0) * 1024;
 }
 
 }  // namespace daybreak::base

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace daybreak::base {
@@ -18,5 +19,20 @@ struct Machine {
 // As it is now: limits change while a process runs. Reads some ten small files. `root`: where /proc and /sys are looked
 // for; another in tests.
 Machine this_machine(const std::string& root = "");
+
+struct MemoryUse {
+  std::uint64_t used_bytes = 0;
+  std::uint64_t total_bytes = 0;
+  std::string limit_file;  // as Machine's: whose use and limit these are
+};
+
+// Of the machine and of all control groups with a limit that the process is in: the one of which the greatest part is in
+// use. Of a group's use the cached files that were not read again do not count, which the kernel drops first; shared memory
+// counts, once. Empty: /proc/meminfo does not say. A group whose files cannot be read is none. `root`: as above.
+std::optional<MemoryUse> memory_use(const std::string& root = "");
+
+// The anonymous memory of a process, which its end would give back: neither shared memory nor files (RssAnon of
+// /proc/PID/status). 0: it is gone.
+std::uint64_t anonymous_bytes(std::int32_t pid, const std::string& root = "");
 
 }  // namespace daybreak::base

@@ -106,6 +106,7 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   bool left = exit.status == 0 && terminate == 1;  // exit_actor(), or the last handle is gone
   bool restart = may_restart && !left && !constructor_failed && terminate != 1 && terminate != 2;
   std::string note = death_note(exit, fmt::format("the process of {}", actor_and_id(control_, actor)));
+  const bool for_memory = memory_death_ && terminate < 2 && !evicted_.contains(slot);
   if (auto evicted = evicted_.extract(slot))
     note = std::move(evicted.mapped());
   else if (terminate == 2 || terminate == 3)
@@ -114,6 +115,8 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   else if (left)
     note = fmt::format("{} has ended: a method called exit_actor() or raised SystemExit, or nobody had its handle",
                        actor_and_id(control_, actor));
+  else if (for_memory)
+    note = memory_death_->note.head;  // without the rest, for which ActorSlot::death has no room
 
   for (std::uint32_t index : lost_calls_) {
     Entry& e = self_.entry(index);
@@ -125,6 +128,8 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
       limbo_calls_.push_back(index);
     } else if (e.load().has(State::kCancelled)) {
       client_.cancel_claimed(index);
+    } else if (for_memory) {
+      client_.fail(index, ErrorKind::kOutOfMemory, note + memory_death_->note.rest);
     } else {
       client_.fail(index, ErrorKind::kActorDied, restart ? note + kComesBack : note);
     }

@@ -65,7 +65,8 @@ void forget_runtime() {
 
 void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<std::string, double>>& resources,
           std::uint64_t object_store_bytes, const std::vector<std::string>& command, bool log_to_driver, bool patient,
-          const std::string& spill_directory, bool spill_is_a_must, double spill_threshold) {
+          const std::string& spill_directory, bool spill_is_a_must, double spill_threshold, double memory_threshold,
+          std::int64_t memory_refresh_ms, const std::string& memory_root) {
   State& s = state();
   const char* const fold = std::getenv("RAY_DEDUP_LOGS");
   NodeOptions options{.num_cpus = num_cpus,
@@ -78,7 +79,10 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
                       .command = command,
                       .log_to_driver = log_to_driver,
                       .fold_lines = fold == nullptr || std::string_view(fold) != "0",
-                      .patient = patient};
+                      .patient = patient,
+                      .memory_threshold = memory_threshold,
+                      .memory_refresh_ns = memory_refresh_ms * 1'000'000,
+                      .memory_root = memory_root};
   base::Result<std::unique_ptr<Node>> node = [&] {
     nb::gil_scoped_release released;
     return Node::start(std::move(options));
@@ -471,7 +475,8 @@ void bind_error_kinds(nb::module_& m) {
                                    {"OBJECT_LOST", ErrorKind::kObjectLost},
                                    {"RUNTIME", ErrorKind::kRuntime},
                                    {"GROUP_REMOVED", ErrorKind::kGroupRemoved},
-                                   {"ENVIRONMENT", ErrorKind::kEnvironment}})
+                                   {"ENVIRONMENT", ErrorKind::kEnvironment},
+                                   {"OUT_OF_MEMORY", ErrorKind::kOutOfMemory}})
     kinds.attr(name) = static_cast<int>(kind);
 }
 
@@ -486,7 +491,12 @@ void bind_runtime(nb::module_& m) {
   bind_view(m);
   m.def("_init", init, nb::arg("num_cpus"), nb::arg("num_gpus"), nb::arg("resources"), nb::arg("object_store_bytes"),
         nb::arg("command"), nb::arg("log_to_driver"), nb::arg("patient") = false, nb::arg("spill_directory") = "",
-        nb::arg("spill_is_a_must") = false, nb::arg("spill_threshold") = 0.8);
+        nb::arg("spill_is_a_must") = false, nb::arg("spill_threshold") = 0.8, nb::arg("memory_threshold") = 1.0,
+        nb::arg("memory_refresh_ms") = 0, nb::arg("memory_root") = "");
+  m.def("_memory_monitor", [] {
+    const daybreak::runtime::Control& control = client_or_throw().process().control();
+    return nb::make_tuple(control.memory_looks.load(), control.memory_asleep.load() != 0);
+  });
   m.def("_shutdown", shutdown);
   m.def("_spill", spill, nb::arg("size_bytes"));
   m.def("_is_initialized", [] { return state().client != nullptr || state().engine != nullptr; });

@@ -131,7 +131,8 @@ class ObjectStoreFullError(Error, MemoryError):
 
 
 class OutOfMemoryError(Error, MemoryError):
-    """A worker was ended because the machine's memory ran out."""
+    """The memory monitor has ended the worker or the actor, because too much of the machine's memory was in use. The text
+    says how much that was, which processes had the most, and the way out."""
 
 
 class OutOfDiskError(Error, OSError):
@@ -564,11 +565,14 @@ def _from_object(kind: int, payload: Any) -> BaseException:
         _ErrorKind.OBJECT_LOST: ObjectLostError,
         _ErrorKind.GROUP_REMOVED: TaskPlacementGroupRemoved,
         _ErrorKind.ENVIRONMENT: RuntimeEnvSetupError,
+        _ErrorKind.OUT_OF_MEMORY: OutOfMemoryError,
     }
     if kind == _ErrorKind.ACTOR_DIED and payload.endswith("is being restarted"):
         classes[kind] = ActorUnavailableError
     if kind == _ErrorKind.ACTOR_DIED and "can never run" in payload:
         return ActorUnschedulableError(payload)
+    if kind == _ErrorKind.ACTOR_DIED and "was ended by the memory monitor" in payload:
+        return OutOfMemoryError(payload)
     if kind == _ErrorKind.ACTOR_DIED and "placement group was removed" in payload:
         return ActorPlacementGroupRemoved(payload)
     error = classes.get(kind, _RuntimeFailure)(payload)

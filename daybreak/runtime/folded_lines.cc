@@ -36,13 +36,10 @@ bool FoldedLines::is_new(int fd, std::string_view name, std::string_view line, s
 
 std::vector<FoldedLines::Repeated> FoldedLines::over(std::int64_t now_ns) {
   std::vector<Repeated> found;
-  std::erase_if(lines_, [&](auto& item) {
-    Line& line = item.second;
-    if (line.until_ns > now_ns) return false;
-    if (line.times > 0)
-      found.push_back({line.fd, std::move(line.name), std::move(line.text), line.times, line.others.size()});
-    return true;
-  });
+  for (const auto& [key, line] : lines_)
+    if (line.times > 0 && line.until_ns <= now_ns)
+      found.push_back({line.fd, line.name, line.text, line.times, line.others.size()});
+  std::erase_if(lines_, [&](const auto& item) { return item.second.until_ns <= now_ns; });
   return found;
 }
 

@@ -144,6 +144,7 @@ enum class ErrorKind : std::uint8_t {
   kRuntime = 9,
   kGroupRemoved = 10,
   kEnvironment = 11,  // a worker of the task's environment could not be made
+  kOutOfMemory = 12,  // the memory monitor has ended the task's worker
 };
 
 struct Ref {
@@ -442,8 +443,11 @@ struct Control {
   base::Atomic<std::uint32_t> wanted;
   base::Atomic<std::uint32_t>
       workers_short;  // fewer workers than CPUs are free to run: who finds no idle one rings the scheduler
-  base::Atomic<std::uint32_t> reclaims;   // chunks that were taken from a process because they were empty
-  base::Atomic<std::uint64_t> committed;  // bytes of the data segment that are backed
+  // The memory monitor sleeps: a worker that leaves its own sleep sets it back and rings the scheduler.
+  base::Atomic<std::uint32_t> memory_asleep;
+  base::Atomic<std::uint32_t> memory_looks;  // of the monitor, so far
+  base::Atomic<std::uint32_t> reclaims;      // chunks that were taken from a process because they were empty
+  base::Atomic<std::uint64_t> committed;     // bytes of the data segment that are backed
   // Spilling, all constant once the engine runs but for the counts, which only people read.
   std::uint64_t spill_above;                    // bytes of the store in use from which on it begins
   char spill_folder[kSpillPathBytes];           // "": there is none, and nothing is spilled

@@ -16,10 +16,13 @@
 #include <system_error>
 #include <tuple>
 
+#include "daybreak/base/machine.h"
+#include "daybreak/os/fd.h"
 #include "daybreak/os/memory.h"
 #include "daybreak/os/pass.h"
 #include "daybreak/runtime/node_events.h"
 #include "daybreak/runtime/robust_guard.h"
+#include "daybreak/runtime/view.h"
 
 extern char** environ;
 
@@ -32,6 +35,7 @@ constexpr int kWarmDelays = 100;  // looks at whether the first worker is alive
 constexpr useconds_t kWarmDelayUs = 5'000;
 constexpr useconds_t kAwaitDelayUs = 500;  // a fork takes 2,000
 constexpr std::uint64_t kWarmStep = 16ull << 20;
+constexpr std::int64_t kTellPatienceNs = 100'000'000;      // a terminal that takes nothing for so long misses the line
 constexpr std::int64_t kZygotePatienceNs = 4'000'000'000;  // that it has to kill what is below it
 
 }  // namespace
@@ -60,7 +64,9 @@ base::Result<std::unique_ptr<Node>> Node::start(NodeOptions options) {
   node->scheduler_ = std::make_unique<Scheduler>(
       node->scheduler_process_, node->driver_,
       SchedulerOptions{.gpus = static_cast<std::uint32_t>(std::ceil(node->options_.num_gpus)),
-                       .patient = node->options_.patient},
+                       .patient = node->options_.patient,
+                       .memory_threshold = node->options_.memory_threshold,
+                       .memory_refresh_ns = node->options_.memory_refresh_ns},
       static_cast<Launcher&>(*node));
 
   node->epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
@@ -234,6 +240,32 @@ void Node::buried(std::uint32_t proc) {
   base::MutexLock lock(mutex_);
   children_[proc].launched = false;
   children_[proc].pid = 0;
+}
+
+std::optional<base::MemoryUse> Node::memory_use() {
+  return base::memory_use(options_.memory_root);
+}
+
+std::vector<ProcessMemory> Node::processes_memory() {
+  std::vector<ProcessMemory> found;
+  const View view(*segment_);
+  for (const WorkerView& worker : view.workers()) {
+    if (worker.status != ProcStatus::kAlive) continue;
+    ProcessMemory process{worker.slot, worker.pid, base::anonymous_bytes(worker.pid), "an idle worker"};
+    if (worker.kind == ProcKind::kDriver) process.what = "the driver";
+    if (worker.kind == ProcKind::kActor)
+      process.what = fmt::format("the actor {}", control_.actor[*worker.actor].class_name);
+    if (worker.kind == ProcKind::kWorker && worker.task) {
+      const std::string name = view.task_name(*worker.task);
+      process.what = name.empty() ? "a task" : fmt::format("the task {}", name);
+    }
+    found.push_back(std::move(process));
+  }
+  return found;
+}
+
+void Node::tell(std::string_view line) {
+  std::ignore = os::write_all(2, fmt::format("daybreak: {}\n", line), "a message", kTellPatienceNs);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -35,6 +35,9 @@ struct NodeOptions {
   bool log_to_driver = true;
   bool fold_lines = true;  // equal ones of several processes (folded_lines.h)
   bool patient = false;    // SchedulerOptions
+  double memory_threshold = 1;
+  std::int64_t memory_refresh_ns = 0;
+  std::string memory_root;  // where the use of memory is read: base::memory_use
 };
 
 // Owns every process of the runtime and the two segments, and is the scheduler's operating system. Two threads that
@@ -97,6 +100,9 @@ class Node final : private Launcher {
   bool send_spawn(std::uint32_t proc, const os::Fd& out, const os::Fd& err) DAYBREAK_REQUIRES(mutex_);
   void signal(std::uint32_t proc, int signo) override DAYBREAK_EXCLUDES(mutex_);
   void buried(std::uint32_t proc) override DAYBREAK_EXCLUDES(mutex_);
+  std::optional<base::MemoryUse> memory_use() override;
+  std::vector<ProcessMemory> processes_memory() override;
+  void tell(std::string_view line) override;
 
   // monitor.cc: the monitor's thread
   void monitor() DAYBREAK_EXCLUDES(mutex_);

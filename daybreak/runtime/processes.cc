@@ -222,6 +222,8 @@ void Scheduler::bury(const Exit& exit) {
   bool by_hand = exit.status == SIGKILL;  // somebody's or the kernel's: says nothing about the set-up
   const bool never_entered = !by_hand && slot.environment != 0 && exit.never_ran && exit.status != 0;
   if (!by_hand && slot.environment == 0) failures_ = exit.never_ran && exit.status != 0 ? failures_ + 1 : 0;
+  memory_death_.reset();
+  if (auto end = memory_ends_.extract(exit.proc); end && by_hand) memory_death_ = std::move(end.mapped());
   std::vector<std::uint32_t> inbox;
   self_.take_all(exit.proc, inbox);  // their entries are in the sweep's list too
   Process::SweepResult swept = self_.sweep(exit.proc);
@@ -261,6 +263,7 @@ void Scheduler::bury(const Exit& exit) {
     for (std::uint32_t index : swept.lost) requeue_or_fail(index, exit);
     if (never_entered) fail_environment(slot.environment, death_note(exit, "a worker of the task's runtime_env"));
   }
+  memory_death_.reset();
   launcher_.buried(exit.proc);
   slot.status = ProcStatus::kFree;
   if (failures_ > 0 && failures_ % kMaxConsecutiveFailures == 0) {

@@ -22,7 +22,10 @@ Scheduler::Scheduler(Process& self, Process& driver, SchedulerOptions options, L
       launcher_(launcher),
       ledger_(self, options.gpus),
       patient_(options.patient),
-      ours_(kMaxObjects) {}
+      memory_threshold_(options.memory_threshold),
+      memory_refresh_ns_(options.memory_refresh_ns),
+      ours_(kMaxObjects),
+      memory_busy_ns_(Client::now_ns()) {}
 
 void Scheduler::run() {
   while (control_.stopping.load() == 0) {
@@ -65,10 +68,16 @@ std::int64_t Scheduler::step() {
   drain_overflow();
   collect_finished();
   look_after_groups();
+  const std::int64_t memory_ns = watch_memory();  // what it lets go on is placed now
   place_what_waits();
   look_after_actors();
   keep_workers();
+  const std::int64_t others_ns = due_ns();
+  return memory_ns < 0 || others_ns < 0 ? std::max(memory_ns, others_ns) : std::min(memory_ns, others_ns);
+}
 
+// When something has to be tried again.
+std::int64_t Scheduler::due_ns() {
   if (launch_failed_) {
     failed_launches_ = launched_ ? 0 : failed_launches_ + 1;
     if (failed_launches_ == kMaxFailedLaunches) {

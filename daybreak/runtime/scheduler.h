@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 
 #include "daybreak/base/mutex.h"
 #include "daybreak/runtime/client.h"
+#include "daybreak/runtime/memory_policy.h"
 #include "daybreak/runtime/resources.h"
 
 namespace daybreak::runtime {
@@ -29,6 +31,11 @@ class Launcher {
   virtual void signal(std::uint32_t proc, int signo) = 0;
   // It has been swept: the slot is free again once this returns.
   virtual void buried(std::uint32_t proc) = 0;
+
+  // For the memory monitor alone, so a machine without one need not have them.
+  virtual std::optional<base::MemoryUse> memory_use() { return std::nullopt; }
+  virtual std::vector<ProcessMemory> processes_memory() { return {}; }  // of those that live, the driver too
+  virtual void tell(std::string_view) {}                                // the person before the driver, a line
 };
 
 // How a process ended.
@@ -43,6 +50,9 @@ struct Exit {
 struct SchedulerOptions {
   std::uint32_t gpus = 0;  // logical ids 0, 1, ...
   bool patient = false;    // what asks for more than there is waits, and does not fail
+  // The part of the memory in use above which a process is ended, and how often that is looked at. 1 and more, or 0 ns: never.
+  double memory_threshold = 1;
+  std::int64_t memory_refresh_ns = 0;
 };
 
 // Looks after tasks with unmet dependencies, resources, actors, processes and their deaths. A task whose arguments
@@ -88,6 +98,20 @@ class Scheduler {
     Line line;
   };
 
+  struct MemoryEnd {
+    MemoryNote note;
+    Ref runs;  // what it ran then, for which `retry` is: it may have come to another task before it died
+    bool retry = false;
+  };
+  // What a process runs, since the first look that saw it.
+  struct Seen {
+    Ref runs = kNoRef;
+    std::int32_t pid = 0;
+    std::int64_t since_ns = 0;
+  };
+
+  std::int64_t due_ns();
+
   // tasks.cc
   bool take_over(std::uint32_t index);
   void cancel_ours(Ref task);
@@ -107,6 +131,16 @@ class Scheduler {
   void collect_finished();
   void requeue_or_fail(std::uint32_t index, const Exit& exit);
   void wait_again(std::uint32_t index);
+  bool back_to_us(std::uint32_t index);
+
+  // memory_monitor.cc
+  std::int64_t watch_memory();
+  bool anything_runs() const;
+  void look_at_memory(std::int64_t now);
+  void release_one_held();
+  std::vector<MemoryCandidate> memory_candidates(std::int64_t now);
+  static bool may_be_retried(const TaskPart& part);
+  void end_for_memory(std::vector<MemoryCandidate> candidates, const base::MemoryUse& use);
 
   // processes.cc
   std::uint32_t spawn(ProcKind kind, std::uint32_t actor, std::uint32_t environment);
@@ -156,6 +190,8 @@ class Scheduler {
   Launcher& launcher_;
   ResourceLedger ledger_;
   const bool patient_;
+  const double memory_threshold_;
+  const std::int64_t memory_refresh_ns_;
 
   base::Mutex mutex_;
   std::vector<Exit> exits_ DAYBREAK_GUARDED_BY(mutex_);
@@ -181,6 +217,15 @@ class Scheduler {
   bool launched_ = false;                         // in this round
   std::uint32_t failed_launches_ = 0;  // rounds in a row in which no process could be started, but should have
   std::uint32_t failures_ = 0;         // processes in a row that died before they could run anything
+
+  std::deque<Ref> held_;                            // ended for memory, tried again when there is some
+  std::map<std::uint32_t, MemoryEnd> memory_ends_;  // by process: the monitor has ended it, and it is not buried
+  std::optional<MemoryEnd> memory_death_;           // of the process that is being buried
+  std::vector<Seen> memory_seen_;                   // by process
+  std::int64_t memory_busy_ns_ = 0;                 // when anything was last seen to run
+  std::int64_t memory_due_ns_ = 0;                  // when the next look is
+  bool memory_asleep_ = false;                      // as we have said in Control
+  bool memory_unknown_ = false;                     // it has been told that the machine does not say
 };
 
 }  // namespace daybreak::runtime

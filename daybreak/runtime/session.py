@@ -8,6 +8,7 @@ from _thread import RLock
 
 from .._core import runtime as _native
 from . import engine as _engine
+from . import memory_monitor as _memory_monitor
 from . import options as _options
 from . import spilling as _spilling
 
@@ -128,8 +129,9 @@ def init(
         object_spilling_threshold: the part of the store in use from which on that begins, 0.8 by default.
         **ray_arguments: Ray's others (include_dashboard, logging_level, ...) and those that begin with an underscore are taken
             and have no effect here, but for _memory: bytes that tasks can ask for as memory=; the default is what the object
-            store leaves; _system_config, of which what it says of spilling is heeded; and local_mode=True: all that is
-            submitted runs at once in this process, for the debugger's sake.
+            store leaves; _system_config, of which what it says of spilling and of the memory monitor (memory_usage_threshold,
+            0.95; memory_monitor_refresh_ms, 250) is heeded; and local_mode=True: all that is submitted runs at once in this
+            process, for the debugger's sake.
 
     Raises:
         RuntimeError: it is running already.
@@ -170,9 +172,9 @@ def init(
         cpus = _options.whole("num_cpus", cpus, 4096)
         gpus = float(0 if num_gpus is None else _options.whole("num_gpus", num_gpus, 64))
         store = _store_bytes(object_store_memory)
-        spill = _spilling.settings(
-            object_spilling_directory, object_spilling_threshold, ray_arguments.get("_system_config")
-        )
+        config = ray_arguments.get("_system_config")
+        spill = _spilling.settings(object_spilling_directory, object_spilling_threshold, config)
+        memory = _memory_monitor.settings(config)
         custom = _resources_of_node(resources, ray_arguments.get("_memory"), store)
         job = ray_arguments.get("job_config")
         environment = _job_environment(runtime_env, job)
@@ -187,7 +189,7 @@ def init(
             }
         )
         _retired.clear()
-        _start(int(cpus), gpus, custom, store, environment, log_to_driver, spill)
+        _start(int(cpus), gpus, custom, store, environment, log_to_driver, spill, memory)
         if not _exit_hook:
             import atexit
 
@@ -204,13 +206,14 @@ def _start(
     environment: dict[str, Any],
     log_to_driver: bool,
     spill: tuple[str, bool, float],
+    memory: tuple[float, int, str],
 ) -> None:
     preload = ",".join([*(name for name in ("numpy",) if name in sys.modules), *worker_setup])
     variables = _variables_of_workers(environment, preload)
     before = {name: os.environ.get(name) for name in variables}
     try:
         os.environ.update(variables)
-        _native._init(cpus, gpus, custom, store, _zygote_command(), log_to_driver, patient, *spill)
+        _native._init(cpus, gpus, custom, store, _zygote_command(), log_to_driver, patient, *spill, *memory)
         _load_pickling()  # while they start
         _native._await_workers(min(cpus, _AWAITED_WORKERS), _WORKERS_WITHIN_S)
         from . import stacks

@@ -248,6 +248,16 @@ void Scheduler::requeue_or_fail(std::uint32_t index, const Exit& exit) {
     client_.cancel_claimed(index);
     return;
   }
+  const Ref task{index, e.load().generation()};
+  if (memory_death_ && may_be_retried(e.part) && (memory_death_->retry || memory_death_->runs != task)) {
+    e.part.set_attempt(e.part.attempt + 1);  // Ray's, too, counts it as no retry
+    if (back_to_us(index)) held_.push_back(task);
+    return;
+  }
+  if (memory_death_) {
+    client_.fail(index, ErrorKind::kOutOfMemory, memory_death_->note.head + memory_death_->note.rest);
+    return;
+  }
   if (e.part.retries_left == 0) {
     client_.fail(index, ErrorKind::kWorkerCrashed,
                  death_note(exit, "the worker that ran the task") +
@@ -262,11 +272,14 @@ void Scheduler::requeue_or_fail(std::uint32_t index, const Exit& exit) {
 // A task that has been with a worker, or in a ring of the queue, and is claimed by us: as if it were new, but for its
 // dependencies. Its target goes while it is ours; once it is kPending it may be cancelled, which take_over() looks for.
 void Scheduler::wait_again(std::uint32_t index) {
-  Entry& e = self_.entry(index);
-  const Ref task{index, e.load().generation()};
-  e.part.set_target(0);
+  const Ref task{index, self_.entry(index).load().generation()};
+  if (back_to_us(index)) ready(task);
+}
+
+bool Scheduler::back_to_us(std::uint32_t index) {
+  self_.entry(index).part.set_target(0);
   self_.revert(index, Phase::kPending);
-  if (take_over(index)) ready(task);
+  return take_over(index);
 }
 
 }  // namespace daybreak::runtime

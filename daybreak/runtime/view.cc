@@ -99,6 +99,23 @@ std::string View::name_of(const Entry& entry) const {
   return text.substr(kBefore, size);
 }
 
+std::string View::name_of_task(const Entry& entry, Kind kind) const {
+  if (kind == Kind::kActorCall) return name_of(entry);
+  const Ref function = entry.part.function;
+  if (function.index >= kMaxObjects) return {};
+  Entry& of_function = segment_->entry(function.index);
+  std::string name = name_of(of_function);
+  return of_function.load().generation() == function.generation ? name : std::string();
+}
+
+std::string View::task_name(Ref task) const {
+  Entry& entry = segment_->entry(task.index);
+  const Kind kind = entry.kind_now();
+  if (!is_call(kind)) return {};
+  std::string name = name_of_task(entry, kind);
+  return entry.load().generation() == task.generation ? name : std::string();
+}
+
 // The dependencies come first among the Refs behind the arguments.
 std::vector<Ref> View::missing_arguments(const Entry& entry) const {
   const Blob args = entry.args;
@@ -134,14 +151,7 @@ std::vector<TaskView> View::tasks(std::size_t limit, std::size_t& left_out) cons
       } else {
         task.actor = base::AtomicRef(entry.part.actor).load();
       }
-      const Ref function = entry.part.function;
-      if (task.kind == Kind::kActorCall) {
-        task.name = name_of(entry);
-      } else if (function.index < kMaxObjects) {
-        Entry& of_function = segment_->entry(function.index);
-        std::string name = name_of(of_function);
-        if (of_function.load().generation() == function.generation) task.name = std::move(name);
-      }
+      task.name = name_of_task(entry, task.kind);
     }
     return [&found, &left_out, wanted, task = std::move(task)]() mutable {
       if (wanted)

@@ -88,6 +88,8 @@ class View {
   // At most so many, the rest is counted: in `left_out`.
   std::vector<TaskView> tasks(std::size_t limit, std::size_t& left_out) const;
   std::vector<ObjectView> objects(std::size_t limit, std::size_t& left_out) const;
+  // Of a task, "" where it is gone.
+  std::string task_name(Ref task) const;
   std::vector<ActorView> actors() const;
   std::vector<WorkerView> workers() const;  // drivers too
   std::vector<AmountView> resources() const;
@@ -104,6 +106,7 @@ class View {
   std::int32_t pid_of(State state) const;
   std::string bytes_of(const Blob& blob, const std::uint8_t* in_place, std::uint64_t from, std::uint64_t size) const;
   std::string name_of(const Entry& entry) const;
+  std::string name_of_task(const Entry& entry, Kind kind) const;
   std::vector<Ref> missing_arguments(const Entry& entry) const;
 
   os::Fd control_fd_, data_fd_;

@@ -268,6 +268,8 @@ int WorkerLoop::sleep_idle(std::uint32_t seen, std::uint32_t& index, std::int64_
     error = left == 0 ? ETIMEDOUT : p_.sleep(seen, left);
   }
   p_.leave_idle();
+  if (base::Atomic<std::uint32_t>& asleep = p_.control().memory_asleep; asleep.load() != 0 && asleep.exchange(0) != 0)
+    p_.ring(kSchedulerProc);
   if (next != Next::kIdle) {
     p_.stop_searching();  // somebody may have woken us while we looked idle,
     p_.wake_next();       // or have queued more than we took while we searched

@@ -103,5 +103,74 @@ TEST_F(MachineTest, files_that_cannot_be_read_are_no_limits) {
   EXPECT_EQ(this_machine(root_).memory_limit_file, "");
 }
 
+constexpr char kHalfInUse[] = "MemTotal:        2048 kB\nMemFree:   12 kB\nMemAvailable:    1024 kB\n";
+
+TEST_F(MachineTest, without_a_limit_the_use_of_memory_is_the_machines) {
+  write("/proc/meminfo", kHalfInUse);
+  const auto use = memory_use(root_);
+  ASSERT_TRUE(use);
+  EXPECT_EQ(use->used_bytes, kMiB);
+  EXPECT_EQ(use->total_bytes, 2 * kMiB);
+  EXPECT_EQ(use->limit_file, "");
+}
+
+TEST_F(MachineTest, of_version_2_the_fullest_group_on_the_way_up_counts_without_its_cached_files) {
+  write("/proc/meminfo", kHalfInUse);
+  write("/proc/self/cgroup", "0::/a/b\n");
+  write("/sys/fs/cgroup/a/b/memory.max", "1000000\n");
+  write("/sys/fs/cgroup/a/b/memory.current", "900000\n");
+  write("/sys/fs/cgroup/a/b/memory.stat", "anon 1\nfile 2\ninactive_file 600000\n");
+  write("/sys/fs/cgroup/a/memory.max", "2000000\n");
+  write("/sys/fs/cgroup/a/memory.current", "1900000\n");
+  auto use = memory_use(root_);
+  ASSERT_TRUE(use);
+  EXPECT_EQ(use->used_bytes, 1'900'000u);
+  EXPECT_EQ(use->total_bytes, 2'000'000u);
+  EXPECT_EQ(use->limit_file, root_ + "/sys/fs/cgroup/a/memory.max");
+  write("/sys/fs/cgroup/a/memory.max", "max\n");  // and the other is at 30%, below the machine's 50%
+  EXPECT_EQ(memory_use(root_)->limit_file, "");
+  write("/sys/fs/cgroup/a/b/memory.stat", "anon 1\nfile 2\ninactive_file 1\n");
+  use = memory_use(root_);
+  EXPECT_EQ(use->used_bytes, 899'999u);
+  EXPECT_EQ(use->total_bytes, 1'000'000u);
+}
+
+TEST_F(MachineTest, of_version_1_the_use_is_the_groups_with_those_below_it) {
+  write("/proc/meminfo", kHalfInUse);
+  write("/proc/self/cgroup", "5:memory:/job\n0::/\n");
+  write("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "1000000\n");
+  write("/sys/fs/cgroup/memory/job/memory.usage_in_bytes", "990000\n");
+  write("/sys/fs/cgroup/memory/job/memory.stat", "inactive_file 5\ntotal_inactive_file 90000\n");
+  write("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  write("/sys/fs/cgroup/memory/memory.usage_in_bytes", "1990000\n");
+  const auto use = memory_use(root_);
+  ASSERT_TRUE(use);
+  EXPECT_EQ(use->used_bytes, 900'000u);
+  EXPECT_EQ(use->total_bytes, 1'000'000u);
+  EXPECT_EQ(use->limit_file, root_ + "/sys/fs/cgroup/memory/job/memory.limit_in_bytes");
+}
+
+TEST_F(MachineTest, a_group_that_cannot_be_read_is_none_and_a_machine_that_cannot_says_nothing) {
+  EXPECT_FALSE(memory_use(root_));
+  write("/proc/meminfo", "MemTotal:        2048 kB\n");
+  EXPECT_FALSE(memory_use(root_));
+  write("/proc/meminfo", "MemTotal:        0 kB\nMemAvailable: 0 kB\n");
+  EXPECT_FALSE(memory_use(root_));
+  write("/proc/meminfo", kHalfInUse);
+  write("/proc/self/cgroup", "0::/a\n");
+  write("/sys/fs/cgroup/a/memory.max", "1000\n");
+  EXPECT_EQ(memory_use(root_)->limit_file, "");  // no memory.current
+  write("/sys/fs/cgroup/a/memory.current", "many\n");
+  EXPECT_EQ(memory_use(root_)->limit_file, "");
+  write("/sys/fs/cgroup/a/memory.current", "900\n");  // no memory.stat: nothing is known to be cached
+  EXPECT_EQ(memory_use(root_)->used_bytes, 900u);
+}
+
+TEST_F(MachineTest, of_a_process_its_anonymous_memory_counts_and_one_that_is_gone_has_none) {
+  write("/proc/7/status", "Name:\tpython3\nVmRSS:\t   900 kB\nRssAnon:\t     100 kB\nRssShmem:\t     700 kB\n");
+  EXPECT_EQ(anonymous_bytes(7, root_), 100u * 1024);
+  EXPECT_EQ(anonymous_bytes(8, root_), 0u);
+}
+
 }  // namespace
 }  // namespace daybreak::base
