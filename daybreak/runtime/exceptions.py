@@ -131,8 +131,7 @@ class ObjectStoreFullError(Error, MemoryError):
 
 
 class OutOfMemoryError(Error, MemoryError):
-    """The memory monitor has ended the worker or the actor, because too much of the machine's memory was in use. The text
-    says how much that was, which processes had the most, and the way out."""
+    """The memory monitor has ended the process: too much memory was in use. Its text says how much, whose, and the way out."""
 
 
 class OutOfDiskError(Error, OSError):
@@ -394,9 +393,8 @@ class _ConstructorFailed(ActorDiedError):
 
 
 def _constructor_error(text: str, cause: BaseException | None) -> BaseException:
-    return _combined(  # type: ignore[no-any-return]
-        _ConstructorFailed, cause, cause=cause, actor_id=_actor_in(text), _text=text
-    )
+    actor = _actor_in(text)
+    return _combined(_ConstructorFailed, cause, cause=cause, actor_id=actor, _text=text)  # type: ignore[no-any-return]
 
 
 def _actor_in(text: str) -> str | None:
