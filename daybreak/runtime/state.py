@@ -18,6 +18,7 @@ from typing import Any
 from daybreak.base import errors
 
 from .._core import runtime as _native
+from . import engine as _engine
 from . import session as _session
 from .ids import actor_of, job_of, node_of, task_of, worker_of
 
@@ -266,6 +267,9 @@ def get_placement_group(id: str, address: str | None = None, timeout: float = 30
 
 def list_named_actors(all_namespaces: bool = False) -> list[Any]:
     """Names of actors that are alive, in the namespace; of all namespaces as {"name", "namespace"}."""
+    engine = _engine.current()
+    if engine is not None:
+        return engine.list_named_actors(all_namespaces)
     rows = [row for row in _actors(None) if row.name and row.state != "DEAD"]
     named = dict.fromkeys((row.ray_namespace, row.name) for row in rows if _has_its_name(row))
     if all_namespaces:

@@ -309,6 +309,11 @@ class InlineEngine:
     def cancel(self, ref: Any, force: bool, recursive: bool) -> None:
         """Nothing: what was submitted has ended."""
 
+    def list_named_actors(self, all_namespaces: bool) -> list[Any]:
+        if all_namespaces:
+            return [{"name": name, "namespace": namespace} for namespace, name in self._named]
+        return [name for namespace, name in self._named if namespace == self._namespace]
+
     def get_actor(self, name: str, namespace: str | None) -> Any:
         found = self._named.get((namespace or self._namespace, name))
         if found is None:

@@ -169,6 +169,9 @@ class RayEngine:
     def cancel(self, ref: Any, force: bool, recursive: bool) -> None:
         self._tried(self.ray.cancel, ref, force=force, recursive=recursive)
 
+    def list_named_actors(self, all_namespaces: bool) -> list[Any]:
+        return list(self.ray.util.list_named_actors(all_namespaces))
+
     def get_actor(self, name: str, namespace: str | None) -> Any:
         return self._tried(self.ray.get_actor, name, namespace)
 

@@ -18,6 +18,7 @@ import pytest
 
 import daybreak
 from daybreak import exceptions
+from daybreak.runtime.state import list_named_actors
 
 
 @pytest.fixture
@@ -153,3 +154,17 @@ def test_after_it_the_runtime_has_processes_again(local: Any) -> None:
     daybreak.shutdown()
     daybreak.init(num_cpus=1)
     assert daybreak.get(pid.remote()) != os.getpid()
+
+
+def test_named_actors_are_listed_until_they_are_killed(local: Any) -> None:
+    class Named:
+        def three(self) -> int:
+            return 3
+
+    actor = daybreak.remote(Named).options(name="one", namespace="other").remote()
+    daybreak.remote(Named).options(name="two", lifetime="detached").remote()
+    assert list_named_actors() == ["two"]
+    assert {"name": "one", "namespace": "other"} in list_named_actors(all_namespaces=True)
+    daybreak.kill(daybreak.get_actor("two"))
+    assert list_named_actors() == []
+    assert daybreak.get(actor.three.remote()) == 3
