@@ -17,6 +17,10 @@ def test_a_ray_cluster_whose_workers_have_no_daybreak_does_what_the_embedded_eng
     found = suite.Suite.of(suite.suites_of(ROOT)["on_ray"])
     try:
         outcome = suite.run(found, whole=True, options=["--timeout=240"])
+        if (
+            outcome.passed and outcome.broken
+        ):  # Ray's own driver aborts now and then on a loaded machine; what is ours fails again
+            outcome = suite.run(found, whole=True, options=["--timeout=240"])
     except PeerError as error:
         pytest.skip(f"Ray cannot be installed here: {error}")
     if not outcome.passed and (outcome.broken or not outcome.failed):
