@@ -28,7 +28,7 @@ def test_modin_reads_groups_merges_applies_and_writes_as_pandas_does(tmp_path: P
     (tmp_path / "daybreak-alone").mkdir()
     (tmp_path / "daybreak-alone" / "daybreak").symlink_to(ROOT / "daybreak")
     done = subprocess.run(
-        [python, "-P", str(Path(__file__).with_name("modin_program.py")), str(tmp_path)],
+        [python, "-P", str(Path(__file__).with_name("programs") / "modin_frames.py"), str(tmp_path)],
         env={**os.environ, **Peer.of(found.path).environment, "PYTHONPATH": str(tmp_path / "daybreak-alone")},
         capture_output=True,
         text=True,
