@@ -12,7 +12,10 @@ import pytest
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("DAYBREAK_TRACK_CAPTURE", "0")
-collect_ignore_glob = ["daybreak/*/suites/*", "daybreak/*/tests/programs/*"]  # for environments of their own (tools/suite.py)
+collect_ignore_glob = [
+    "daybreak/*/suites/*",
+    "daybreak/*/tests/programs/*",
+]  # for environments of their own (tools/suite.py)
 
 
 @pytest.fixture(autouse=True, scope="module")
