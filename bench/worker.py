@@ -33,10 +33,14 @@ def load(path: Path) -> ModuleType:
 
 
 def run(module: ModuleType, row: str, quick: bool) -> dict[str, object]:
-    function = getattr(module, row, None)
+    """The row is a function of the file, or a method of its `program`."""
+    program = getattr(module, "program", None)
+    function = getattr(module, row, None) or getattr(program, row, None)
     if function is None:
         return {"skipped": "not offered"}
     module.QUICK = quick  # type: ignore[attr-defined]
+    if program is not None:
+        program.quick = quick
     try:
         measure = function()
     except Skip as reason:

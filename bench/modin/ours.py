@@ -7,7 +7,6 @@ REQUIREMENTS = [
     "pyarrow==26.0.1",
 ]
 ENV = {"OMP_NUM_THREADS": "1"}
-QUICK = False
 
 from daybreak.compat.ray import install  # noqa: E402
 
@@ -17,13 +16,3 @@ from bench.modin.program import Program  # noqa: E402
 
 program = Program()
 teardown = program.stop
-
-
-def __getattr__(row: str):
-    method = getattr(program, row)
-
-    def run():
-        program.quick = QUICK
-        return method()
-
-    return run

@@ -7,19 +7,8 @@ REQUIREMENTS = [
     "pyarrow==26.0.1",
 ]
 ENV = {"RAY_ADDRESS": "local", "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
-QUICK = False
 
 from bench.modin.program import Program  # noqa: E402
 
 program = Program()
 teardown = program.stop
-
-
-def __getattr__(row: str):
-    method = getattr(program, row)
-
-    def run():
-        program.quick = QUICK
-        return method()
-
-    return run

@@ -1,5 +1,4 @@
 REQUIREMENTS = ["joblib>=1.5", "cloudpickle", "numpy"]
-QUICK = False
 
 import os  # noqa: E402
 
@@ -13,13 +12,3 @@ from bench.runtime.executor import FUNCTIONS, ExecutorProgram  # noqa: E402
 
 program = ExecutorProgram(get_reusable_executor, FUNCTIONS)
 teardown = program.stop
-
-
-def __getattr__(row: str):
-    method = getattr(program, row)
-
-    def run():
-        program.quick = QUICK
-        return method()
-
-    return run

@@ -18,17 +18,17 @@ from mpi4py.futures import MPIPoolExecutor  # noqa: E402
 
 from bench.runtime.executor import FUNCTIONS, ExecutorProgram  # noqa: E402
 
-program = ExecutorProgram(MPIPoolExecutor, FUNCTIONS)
-teardown = program.stop
+pool = ExecutorProgram(MPIPoolExecutor, FUNCTIONS)
+teardown = pool.stop
 
 
 def __getattr__(row: str):
     if not row.startswith(("metg_", "tasks_pipelined")):
         raise AttributeError(row)
-    method = getattr(program, row)
+    method = getattr(pool, row)
 
     def run():
-        program.quick = QUICK
+        pool.quick = QUICK
         return method()
 
     return run

@@ -1,5 +1,4 @@
 REQUIREMENTS = ["cloudpickle", "numpy"]
-QUICK = False
 
 from concurrent.futures import ProcessPoolExecutor  # noqa: E402
 
@@ -7,13 +6,3 @@ from bench.runtime.executor import FUNCTIONS, ExecutorProgram  # noqa: E402
 
 program = ExecutorProgram(ProcessPoolExecutor, FUNCTIONS)
 teardown = program.stop
-
-
-def __getattr__(row: str):
-    method = getattr(program, row)
-
-    def run():
-        program.quick = QUICK
-        return method()
-
-    return run

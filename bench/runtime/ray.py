@@ -5,7 +5,6 @@ ENV = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-QUICK = False
 
 import ray  # noqa: E402
 
@@ -13,13 +12,3 @@ from bench.runtime.program import Program  # noqa: E402
 
 program = Program(ray)
 teardown = program.stop
-
-
-def __getattr__(row: str):
-    method = getattr(program, row)
-
-    def run():
-        program.quick = QUICK
-        return method()
-
-    return run
