@@ -30,6 +30,7 @@ def offer() -> None:
     global _file
     if _file is None and signal.getsignal(SIGNAL) is signal.SIG_DFL:
         _file = os.memfd_create(_NAME)
+        os.fchmod(_file, 0o600)
         faulthandler.register(SIGNAL, file=_file, all_threads=True)
 
 
