@@ -102,6 +102,7 @@ def init(
     runtime_env: dict[str, Any] | None = None,
     object_spilling_directory: str | os.PathLike[str] | None = None,
     object_spilling_threshold: float | None = None,
+    local_mode: bool = False,
     **ray_arguments: Any,
 ) -> RuntimeInfo:
     """Starts the runtime of this process: a zygote, workers, an object store in shared memory.
@@ -127,11 +128,11 @@ def init(
         object_spilling_directory: where large objects are written that do not fit into the store any more; the default is the
             temporary folder (TMPDIR). A folder of the engine's own is made there, and removed at the end.
         object_spilling_threshold: the part of the store in use from which on that begins, 0.8 by default.
+        local_mode: all that is submitted runs at once in this process and thread, for the debugger's sake.
         **ray_arguments: Ray's others (include_dashboard, logging_level, ...) and those that begin with an underscore are taken
             and have no effect here, but for _memory: bytes that tasks can ask for as memory=; the default is what the object
             store leaves; _system_config, of which what it says of spilling and of the memory monitor (memory_usage_threshold,
-            0.95; memory_monitor_refresh_ms, 250) is heeded; and local_mode=True: all that is submitted runs at once in this
-            process, for the debugger's sake.
+            0.95; memory_monitor_refresh_ms, 250) is heeded.
 
     Raises:
         RuntimeError: it is running already.
@@ -156,17 +157,13 @@ def init(
             )
         address = address or os.environ.get("DAYBREAK_ADDRESS") or os.environ.get("RAY_ADDRESS") or None
         if _is_for_ray(address, engine):
-            from .engines import ray as ray_engine
-
             given = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources}
             given |= {"object_store_memory": object_store_memory, "log_to_driver": log_to_driver}
             given |= _spilling.for_ray(object_spilling_directory, object_spilling_threshold)
-            return RuntimeInfo(
-                ray_engine.connect(address, namespace=namespace, runtime_env=runtime_env, **given, **ray_arguments)
-            )
+            return RuntimeInfo(_join_ray(address, namespace, runtime_env, local_mode, given | ray_arguments))
         _check_names(ray_arguments)
         _check_address(address)
-        if ray_arguments.get("local_mode"):
+        if local_mode:
             return RuntimeInfo(_start_inline(num_cpus, num_gpus, resources, namespace, runtime_env))
         cpus = _native._machine()[0] if num_cpus is None else num_cpus
         cpus = _options.whole("num_cpus", cpus, 4096)
@@ -227,6 +224,18 @@ def _start(
                 os.environ[name] = value
 
 
+def _join_ray(
+    address: str | None, namespace: str | None, runtime_env: Any, local_mode: bool, given: dict[str, Any]
+) -> dict[str, Any]:
+    from .engines import ray as ray_engine
+
+    if local_mode:
+        raise ValueError(
+            "local_mode: everything runs in this process, without a cluster; leave out the address or the engine"
+        )
+    return ray_engine.connect(address, namespace=namespace, runtime_env=runtime_env, **given)
+
+
 def _start_inline(
     num_cpus: Any, num_gpus: Any, resources: dict[str, float] | None, namespace: str | None, runtime_env: Any
 ) -> dict[str, Any]:
@@ -253,7 +262,7 @@ def _is_for_ray(address: str | None, engine: str | None) -> bool:
 
 
 def _check_names(ray_arguments: dict[str, Any]) -> None:
-    unknown = {name for name in set(ray_arguments) - _IGNORED - {"local_mode"} if not name.startswith("_")}
+    unknown = {name for name in set(ray_arguments) - _IGNORED if not name.startswith("_")}
     if unknown:
         raise ValueError(
             f"init() has no argument {sorted(unknown)[0]!r}; valid are {', '.join(sorted(_init_arguments()))}"

@@ -145,6 +145,9 @@ def test_what_there_is_no_second_process_for_is_refused(local: Any) -> None:
     daybreak.shutdown()
     with pytest.raises(ValueError, match="runtime_env: with local_mode"):
         daybreak.init(local_mode=True, runtime_env={"env_vars": {"A": "1"}})
+    for where in ({"address": "ray://nowhere:10001"}, {"engine": "ray"}):
+        with pytest.raises(ValueError, match="local_mode: everything runs in this process, without a cluster"):
+            daybreak.init(local_mode=True, **where)
     assert not daybreak.is_initialized()
 
 
