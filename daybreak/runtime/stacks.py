@@ -58,7 +58,9 @@ def _file_of(pid: int) -> str:
         raise NoStackError(f"process {pid} has ended") from None
     except PermissionError:
         raise NoStackError(f"process {pid} is another user's, or may not be looked into") from None
-    raise NoStackError(f"process {pid} shows no stacks: its program uses the signal {SIGNAL} for something else")
+    raise NoStackError(
+        f"process {pid} shows no stacks: it is still starting, or its program uses the signal {SIGNAL} itself"
+    )
 
 
 def stack_of(pid: int) -> str:
