@@ -207,10 +207,15 @@ def _start(
 ) -> None:
     preload = ",".join([*(name for name in ("numpy",) if name in sys.modules), *worker_setup])
     variables = _variables_of_workers(environment, preload)
-    before = {name: os.environ.get(name) for name in variables}
+    before = {name: os.environ.get(name) for name in (*variables, "PATH", "VIRTUAL_ENV")}
     try:
         os.environ.update(variables)
-        _native._init(cpus, gpus, custom, store, _zygote_command(), log_to_driver, patient, *spill, *memory)
+        command = _zygote_command()
+        if environment:
+            from . import env
+
+            command = env.prepare_job(environment, command)
+        _native._init(cpus, gpus, custom, store, command, log_to_driver, patient, *spill, *memory)
         _load_pickling()  # while they start
         _native._await_workers(min(cpus, _AWAITED_WORKERS), _WORKERS_WITHIN_S)
         from . import stacks
@@ -294,7 +299,7 @@ def _job_environment(runtime_env: Any, job_config: Any) -> dict[str, Any]:
         return {}
     from . import env
 
-    return env.checked("runtime_env", given).to_dict()
+    return env.resolved(env.checked("runtime_env", given))
 
 
 def _variables_of_workers(environment: dict[str, Any], preload: str) -> dict[str, str]:
@@ -400,7 +405,7 @@ def _auto_init() -> None:
 
 
 def _zygote_command() -> list[str]:
-    code = f"import sys; sys.path[:] = {list(sys.path)!r}; from daybreak.runtime.worker import main; main()"
+    code = f"import sys; path = {list(sys.path)!r}; sys.path[:] = path; from daybreak.runtime.worker import main; main(path)"
     flags = ["-X", "frozen_modules=on"]
     if sys.flags.optimize:
         flags.append("-" + "O" * sys.flags.optimize)
@@ -430,6 +435,8 @@ def shutdown() -> None:
             return
         _retired.clear()
         _native._shutdown()
+        if env := sys.modules.get("daybreak.runtime.env"):
+            env.leave()
         if stacks := sys.modules.get("daybreak.runtime.stacks"):
             stacks.withdraw()
 

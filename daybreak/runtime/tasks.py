@@ -159,7 +159,7 @@ class RemoteFunction(_native.RemoteFunctionBase):
             3 if retries is None else retries,
             bool(retry),
             options.get("_generator_backpressure_num_objects") or 0,
-            _options.names_a_group(options),  # which may be removed before the next call
+            _options.may_change(options),  # before the next call
             *self._positional(),
         )
 

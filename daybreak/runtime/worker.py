@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["assign_gpus", "die_of_exit", "main", "prepare_class", "retry_on", "special_method", "start_thread"]
 
 
-def main() -> None:
+def main(path: list[str] | None = None) -> None:
     """Is the zygote; in each fork of it, a worker. A worker with an environment of its own is this again, in a fresh
-    interpreter, which knows its slot from the start. Never returns."""
+    interpreter, which knows its slot from the start. Never returns. path: the driver's, of modules."""
     import pickle  # noqa: F401 - loaded once here, shared by all workers
 
     import cloudpickle  # noqa: F401
@@ -49,7 +49,7 @@ def main() -> None:
         if text and not _fresh:
             from . import env
 
-            env.start_afresh(slot, text, told)
+            env.start_afresh(slot, text, told, sys.path if path is None else path)
         code = _work(slot)
     except BaseException:
         import traceback

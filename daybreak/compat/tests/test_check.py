@@ -35,7 +35,7 @@ PROGRAM = """
             return 1, 2
 
 
-    ray.init(num_cpus=4, include_dashboard=False, flavour=1, runtime_env={"env_vars": {}, "pip": ["x"], "working_dir": "."})
+    ray.init(num_cpus=4, include_dashboard=False, flavour=1, runtime_env={"env_vars": {}, "conda": "x", "working_dir": "."})
     ray.get(f.options(num_gpus=1, taste=2).remote(1), timeout=3)
     ray.wait([f.remote(1)], num_return=1)
     f.bind(1)
