@@ -1,9 +1,9 @@
 """Folders that processes share, made once and held while they are used: environments, and copies of the user's folders.
 
 Below `root()` each has a lock file beside it. Who makes one has the lock for itself, who uses one shares it; the kernel
-frees it when a process ends, however it ends. A folder counts once its `READY` file is there, which is written last: what a killed process has
-left half made has none, and is made anew or swept. (It is not made under another name and renamed: programs in an
-environment have its path in their first line.)
+frees it when a process ends, however it ends. A folder counts once its `READY` file is there, which is written last: what a
+killed process has left half made has none, and is made anew or swept. (It is not made under another name and renamed:
+programs in an environment have its path in their first line.)
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 import time
+from _thread import RLock
 from collections.abc import Callable
 from typing import Any
 
@@ -77,17 +78,19 @@ def _locked(path: str, how: int, deadline: float | None) -> int:
         wait = min(2 * wait, _WAIT_S[1])
 
 
-def share(folder: str) -> int:
-    """Holds a folder that is there: nobody sweeps it while this descriptor, or a copy of it, is open.
+def share(path: str) -> int:
+    """Holds a copy, and all that its session has: nobody sweeps them while this descriptor, or a copy of it, is open.
 
     Raises:
         RuntimeEnvSetupError: it is gone.
     """
+    above = os.path.join(root(), "folders") + os.sep
+    folder = above + path.removeprefix(above).split(os.sep, 1)[0]
     descriptor = _locked(f"{folder}.lock", fcntl.LOCK_SH, None)
-    if not os.path.isdir(folder):
+    if not os.path.exists(path):
         os.close(descriptor)
         raise exceptions.RuntimeEnvSetupError(
-            f"runtime_env: {folder} is gone: the process that had made it has ended; submit the task again"
+            f"runtime_env: {path} is gone: the process that had made it has ended; submit the task again"
         )
     return descriptor
 
@@ -256,25 +259,30 @@ def _remove_unused(folder: str) -> bool:
 # Copies of folders, which live as long as a process that uses them.
 
 _session: tuple[int, str, int] | None = None  # the process, its folder, the descriptor that holds that
+_session_lock = RLock()
 
 
 def session_folder() -> str:
     """Where this process keeps what it copies; made at the first call, when those of processes that are gone are removed."""
     global _session
-    if _session is None or _session[0] != os.getpid():
-        import tempfile
+    with _session_lock:
+        if _session is None or _session[0] != os.getpid() or not os.path.isdir(_session[1]):
+            _session = _new_session()
+        return _session[1]
 
-        above = os.path.join(root(), "folders")
-        for folder in _folders(above):
-            _remove_unused(folder)
-        while True:
-            folder = tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=above)
-            descriptor = _locked(f"{folder}.lock", fcntl.LOCK_SH, None)
-            if os.path.isdir(folder):  # else somebody swept it before it was held
-                break
-            os.close(descriptor)
-        _session = os.getpid(), folder, descriptor
-    return _session[1]
+
+def _new_session() -> tuple[int, str, int]:
+    import tempfile
+
+    above = os.path.join(root(), "folders")
+    for folder in _folders(above):
+        _remove_unused(folder)
+    while True:
+        folder = tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=above)
+        descriptor = _locked(f"{folder}.lock", fcntl.LOCK_SH, None)
+        if os.path.isdir(folder):  # else somebody swept it before it was held
+            return os.getpid(), folder, descriptor
+        os.close(descriptor)
 
 
 def end_session() -> None:

@@ -91,6 +91,7 @@ class RuntimeEnv(_Dict):
             return
         if name not in VALID:
             raise ValueError(f"runtime_env[{name!r}] is not supported; valid are {', '.join(VALID)}")
+        found: Any
         if name in ("uv", "pip"):
             found = _packages(name, value, self.get("working_dir"))
             other = "pip" if name == "uv" else "uv"

@@ -260,7 +260,7 @@ def copied(field: str, path: str, excludes: Sequence[str], named: bool) -> str:
         status = os.stat(path)
         signature = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
     found = _known.get(asked)
-    if found is not None and found[0] == signature:
+    if found is not None and found[0] == signature and os.path.exists(found[1]):
         return found[1]
     made = _make(walk, items, path, session, named)
     _known[asked] = signature, made

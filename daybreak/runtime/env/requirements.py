@@ -1,7 +1,8 @@
 """Lists of packages: what a user writes, and requirement files, as lines that mean the same in any folder.
 
 A requirement file is read where it is named: lines that are continued are joined, comments go, `-r` is replaced by what that
-file says, and local paths (of packages, of constraints, of `--find-links`, behind `-e`) become absolute, as they are relative to the file.
+file says, and local paths (of packages, of constraints, of `--find-links`, behind `-e`) become absolute, as they are relative to
+the file.
 """
 
 from __future__ import annotations

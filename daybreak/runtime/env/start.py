@@ -73,18 +73,12 @@ def made_for(description: dict[str, Any]) -> maker.Environment | None:
             os.environ[_CREATED] = before
 
 
-def _copies(description: dict[str, Any]) -> list[str]:
-    """The sessions' folders that its copies lie in."""
-    above = os.path.join(cache.root(), "folders") + os.sep
-    paths = [description.get("working_dir", ""), *description.get("py_modules", ())]
-    return sorted({above + path.removeprefix(above).split(os.sep, 1)[0] for path in paths if path.startswith(above)})
-
-
 def start_afresh(text: str, description: dict[str, Any], variables: dict[str, str], path: Sequence[str]) -> None:
     """In a fork of the zygote: becomes a fresh interpreter with the environment. What cannot be set up is said, and ends it."""
     os.environ.update(variables)
     try:
-        held = [cache.share(folder) for folder in _copies(description)]
+        copies = [description.get("working_dir"), *description.get("py_modules", ())]
+        held = [cache.share(path) for path in copies if path is not None]
         made = made_for(description)
     except exceptions.RuntimeEnvSetupError as error:
         os.write(2, f"{error}\n".encode(errors="backslashreplace"))
