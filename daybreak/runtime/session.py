@@ -308,7 +308,7 @@ def _variables_of_workers(environment: dict[str, Any], preload: str) -> dict[str
     if environment:
         from . import env
 
-        found |= env.expanded(environment.get("env_vars", {}))
+        found |= env.expanded(environment)
     told = {
         "namespace": _namespace,
         "labels": _labels,

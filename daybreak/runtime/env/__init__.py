@@ -171,12 +171,15 @@ def number(environment: dict[str, Any] | None) -> int:
 # In a process that starts.
 
 
-def expanded(variables: dict[str, str]) -> dict[str, str]:
-    """With the values of this process for "${NAME}"."""
+def expanded(environment: dict[str, Any]) -> dict[str, str]:
+    """Its variables, with the values of this process for "${NAME}"; "${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}" is its folder."""
     import re
 
+    variables = environment.get("env_vars", {})
+
     def value(found: Any) -> str:
-        return os.environ.get(found.group(1), "")
+        folder = environment.get("working_dir") if found.group(1) == "RAY_RUNTIME_ENV_CREATE_WORKING_DIR" else None
+        return str(folder or os.environ.get(found.group(1), ""))
 
     return {name: re.sub(r"\$\{(\w+)\}", value, text) for name, text in variables.items()}
 
@@ -187,7 +190,7 @@ def start_afresh(slot: int, text: str, told: dict[str, str], path: Sequence[str]
     from . import start
 
     description = loaded(text)
-    variables = expanded(description.get("env_vars", {}))
+    variables = expanded(description)
     start.start_afresh(text, description, {**variables, **told, _OWN: text, "DAYBREAK_SLOT": str(slot)}, path)
 
 

@@ -68,20 +68,18 @@ def of_file(field: str, path: str | os.PathLike[str], working_dir: str | None, d
 
 
 def _joined(lines: Iterable[str]) -> list[str]:
-    """Logical lines: without comments and empty ones, and a backslash at the end takes the next line in."""
+    """Logical lines: without comments and empty ones. A backslash at the end takes the next line in, but no comment: that ends the
+    line, as pip has it."""
     found, begun = [], ""
-    for line in lines:
-        if line.lstrip().startswith("#"):
-            continue
-        if line.endswith("\\"):
+    for line in [*lines, ""]:
+        comment = line.lstrip().startswith("#")
+        if line.endswith("\\") and not comment:
             begun += line[:-1].strip() + " "
             continue
-        text = re.sub(r"\s+#.*$", "", begun + line.strip()).strip()
+        text = re.sub(r"\s+#.*$", "", begun + ("" if comment else line.strip())).strip()
         begun = ""
         if text:
             found.append(text)
-    if begun.strip():
-        found.append(begun.strip())
     return found
 
 

@@ -20,24 +20,22 @@ _job: maker.Environment | None = None  # of all workers of this process's runtim
 def code(path: Sequence[str], made: maker.Environment | None) -> str:
     """The program of a worker: the driver's module path, then the runtime's loop.
 
-    The packages of an environment come before those of the driver's interpreter, and before what PYTHONPATH names; the standard
-    library comes before both, and what the program itself put in front of all that (its own folder) stays there.
+    The packages of an environment come before what PYTHONPATH names, that before those of the driver's interpreter; the standard
+    library comes before them all, and what the program itself put in front (its own folder) stays there.
     """
     given = list(path)
-    if made is None:
+    variable = os.environ.get("PYTHONPATH", "")
+    named = [os.path.abspath(each) for each in variable.split(os.pathsep)] if variable else []
+    library = os.path.dirname(os.__file__)
+    zipped = os.path.join(os.path.dirname(library), f"python{sys.version_info[0]}{sys.version_info[1]}.zip")
+    standard = [each for each in given if each in (library, zipped, os.path.join(library, "lib-dynload"))]
+    below = maker.folders_below()
+    first = next((at for at, each in enumerate(given) if each in (*named, *standard, *below)), len(given))
+    own = f"[each for each in sys.path if each and each not in path and each not in {named!r}]" if made else "[]"
+    if made is None and all(each in given for each in named):
         places = "path"
     else:
-        variable = os.environ.get("PYTHONPATH", "")
-        named = [os.path.abspath(each) for each in variable.split(os.pathsep)] if variable else []
-        library = os.path.dirname(os.__file__)
-        zipped = os.path.join(os.path.dirname(library), f"python{sys.version_info[0]}{sys.version_info[1]}.zip")
-        standard = [each for each in given if each in (library, zipped, os.path.join(library, "lib-dynload"))]
-        later = {*named, *standard, *maker.folders_below()}
-        first = next((at for at, each in enumerate(given) if each in later), len(given))
-        places = (
-            f"dict.fromkeys([*path[:{first}], *{standard!r}, "
-            f"*[each for each in sys.path if each and each not in path and each not in {named!r}], *path])"
-        )
+        places = f"dict.fromkeys([*path[:{first}], *{standard!r}, *{own}, *{named!r}, *path])"
     return f"import sys; path = {given!r}; sys.path[:] = {places}; from daybreak.runtime.worker import main; main(path)"
 
 
