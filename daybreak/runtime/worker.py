@@ -18,15 +18,15 @@ __all__ = ["assign_gpus", "die_of_exit", "main", "prepare_class", "retry_on", "s
 
 
 def main(path: list[str] | None = None) -> None:
-    """Is the zygote; in each fork of it, a worker. A worker with an environment of its own is this again, in a fresh
-    interpreter, which knows its slot from the start. Never returns. path: the driver's, of modules."""
+    """Is the zygote; in each fork of it, a worker. Workers with an environment of their own are this again, in a fresh
+    interpreter, which is their zygote. Never returns. path: the driver's, of modules."""
     import pickle  # noqa: F401 - loaded once here, shared by all workers
 
     import cloudpickle  # noqa: F401
 
     from . import crossing, exceptions, reducers, serialization, stacks  # noqa: F401
 
-    known = os.environ.pop("DAYBREAK_SLOT", None)
+    known, below = (os.environ.pop(name, None) for name in ("DAYBREAK_SLOT", "DAYBREAK_BELOW"))
     told = {name: os.environ.pop(name, "") for name in ("DAYBREAK_PRELOAD", "DAYBREAK_SESSION")}
     _enter_session(told["DAYBREAK_SESSION"])
     for name in filter(None, told["DAYBREAK_PRELOAD"].split(",")):
@@ -42,7 +42,12 @@ def main(path: list[str] | None = None) -> None:
     if _fresh:
         for descriptor in _SEGMENT_DESCRIPTORS:  # of no process that a task starts
             os.set_inheritable(descriptor, False)
-    slot = _forked() if known is None else int(known)
+    if known is None:
+        slot = _forked()
+    elif below:
+        slot = _forked_below(int(below), int(known))
+    else:
+        slot = int(known)
     code = 1
     try:
         text = _native._environment_text(slot)
@@ -71,6 +76,14 @@ def _forked() -> int:
     gc.collect()
     gc.freeze()  # so that collections in workers do not touch, and copy, the shared pages
     return int(_native._zygote())
+
+
+def _forked_below(socket: int, first: int) -> int:
+    """Is the zygote of an environment, which begins with the worker `first`; the slot, in each fork of it."""
+    import gc
+
+    gc.freeze()
+    return int(_native._zygote_below(socket, first))
 
 
 def _own_variables() -> Any:

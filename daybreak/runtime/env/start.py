@@ -7,11 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ..._core import runtime as _native
 from .. import exceptions
 from . import cache, maker
 
-__all__ = ["HELD", "code", "end_job", "prepare_job", "start_afresh"]
+__all__ = ["BELOW", "HELD", "code", "end_job", "prepare_job", "start_afresh"]
 
+BELOW = "DAYBREAK_BELOW"  # the socket of a process that becomes the zygote of its environment
 HELD = "DAYBREAK_HELD"  # in the environment of a process that starts: descriptors of locks, which it keeps
 _CREATED = "RAY_RUNTIME_ENV_CREATE_WORKING_DIR"  # Ray's: the workers' folder, while their packages are made
 _job: maker.Environment | None = None  # of all workers of this process's runtime
@@ -88,6 +90,12 @@ def start_afresh(text: str, description: dict[str, Any], variables: dict[str, st
         os.environ.update(made.variables())
         os.environ.pop("PYTHONHOME", None)
     os.environ[HELD] = ",".join(map(str, held))
+    below = _native._below_socket()
+    if (
+        below >= 0 and "worker_process_setup_hook" not in description
+    ):  # each worker calls it: no two can be forks of one
+        os.environ[BELOW] = str(below)
+        held.append(below)
     for descriptor in (3, 4, *held):  # kZygoteControlFd, kZygoteDataFd
         os.set_inheritable(descriptor, True)
     os.execv(python, [python, *sys.orig_argv[1:-1], code(path, made)])

@@ -344,10 +344,26 @@ PyObject* the_actor(PyObject*, PyObject*) {
   return Py_NewRef(actor_instance == nullptr ? Py_None : actor_instance);
 }
 
+const ForkHooks fork_hooks = {PyOS_BeforeFork, PyOS_AfterFork_Parent, PyOS_AfterFork_Child, [](std::uint32_t proc) {
+                                return proc < kMaxProcs ? state().segment->control().proc[proc].environment : 0;
+                              }};
+
 // In the zygote, after _attach; returns in a worker, with its slot.
 PyObject* zygote(PyObject*, PyObject*) {
-  std::uint32_t proc = run_zygote({PyOS_BeforeFork, PyOS_AfterFork_Parent, PyOS_AfterFork_Child});
-  return PyLong_FromUnsignedLong(proc);
+  return PyLong_FromUnsignedLong(run_zygote(fork_hooks));
+}
+
+// The same in an interpreter of an environment, which was started for a slot: (socket, slot).
+PyObject* zygote_below(PyObject*, PyObject* args) {
+  int socket = -1;
+  unsigned first = 0;
+  if (!PyArg_ParseTuple(args, "iI", &socket, &first)) return nullptr;
+  return PyLong_FromUnsignedLong(run_zygote_below(socket, first, fork_hooks));
+}
+
+// Of a fork of the zygote: for zygote_below, -1 where there is one of the environment already.
+PyObject* below_socket(PyObject*, PyObject*) {
+  return PyLong_FromLong(offered_socket());
 }
 
 // In a worker: binds it to its slot. None, or of an actor (what its class says of it as JSON, max_concurrency).
@@ -436,6 +452,8 @@ bool init_worker(PyObject* module) {
   static PyMethodDef functions[] = {{"_running", running, METH_NOARGS, nullptr},
                                     {"_actor_instance", the_actor, METH_NOARGS, nullptr},
                                     {"_zygote", zygote, METH_NOARGS, nullptr},
+                                    {"_zygote_below", zygote_below, METH_VARARGS, nullptr},
+                                    {"_below_socket", below_socket, METH_NOARGS, nullptr},
                                     {"_enter_worker", enter_worker, METH_O, nullptr},
                                     {"_construct", construct, METH_NOARGS, nullptr},
                                     {"_set_groups", set_groups, METH_VARARGS, nullptr},
