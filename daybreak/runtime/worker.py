@@ -83,6 +83,7 @@ def _forked_below(socket: int, first: int) -> int:
     import gc
 
     gc.freeze()
+    _flush()  # what was printed so far is this process's, and no fork's
     return int(_native._zygote_below(socket, first))
 
 

@@ -34,9 +34,15 @@ def root() -> str:
     Raises:
         RuntimeEnvSetupError: it cannot be made or written.
     """
-    said = os.environ.get("DAYBREAK_CACHE_DIR")
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    path = os.path.abspath(os.path.expanduser(said) if said else os.path.join(home, "daybreak"))
+    said = os.path.expanduser(os.environ.get("DAYBREAK_CACHE_DIR", ""))
+    if said and not os.path.isabs(said):
+        raise exceptions.RuntimeEnvSetupError(
+            f"DAYBREAK_CACHE_DIR={said!r}: an absolute path expected, as workers run in other folders"
+        )
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(home):  # which the specification of the variable says
+        home = os.path.join(os.path.expanduser("~"), ".cache")
+    path = os.path.normpath(said or os.path.join(home, "daybreak"))
     for name in ("environments", "folders"):
         try:
             os.makedirs(os.path.join(path, name), mode=0o700, exist_ok=True)
@@ -129,6 +135,7 @@ def entry(folder: str, make: Callable[[int], dict[str, Any]], deadline: float | 
                     said = make(descriptor)
                 except BaseException:
                     _remove(folder)
+                    os.unlink(lock)
                     raise
                 _write(os.path.join(folder, READY), {**said, "bytes": _bytes_of(folder)})
         finally:

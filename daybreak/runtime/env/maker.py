@@ -46,6 +46,16 @@ _OF_PIP = {
     "PIP_TRUSTED_HOST": "UV_INSECURE_HOST",
     "PIP_CERT": "SSL_CERT_FILE",
 }
+_MISLEADING = (
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PIP_USER",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_PYTHON",
+)
 _COMMAS = ("UV_FIND_LINKS",)  # lists that uv separates so
 _BELOW = "daybreak-below"  # a file in the records of packages that lie in the interpreter below
 _PTH = "_daybreak_below.pth"
@@ -268,11 +278,8 @@ def _commands(spec: Spec, below: _Below, python: str, deadline: float | None) ->
             f"runtime_env['uv']: there is no uv, neither in the environment of {below.executable} nor in the PATH: pip install uv"
         )
     if spec.version and not _is(uv, spec.version):
-        uv = os.path.join(_tool(f"uv{spec.version}", deadline), "bin", "uv")
-        if not os.path.exists(uv):
-            raise exceptions.RuntimeEnvSetupError(
-                f"runtime_env['uv']: uv_version={spec.version!r} installs no uv: it must be a specifier like '==0.9.2'"
-            )
+        other = os.path.join(_tool(f"uv{spec.version}", deadline), "bin", "uv")
+        uv = other if os.path.exists(other) else uv  # else the one that is installed below will do
     how = ["--no-progress", "--color", "never", "--no-python-downloads"]
     return [uv, "pip", "install", *how, "--python", python], [uv, "pip", "check", *how, "--python", python]
 
@@ -355,11 +362,7 @@ def _too_slow(spec: Spec, timeout_s: float) -> exceptions.RuntimeEnvSetupError:
 
 def _variables(environ: Mapping[str, str], tool: str) -> dict[str, str]:
     """uv's, with what only pip's say; and none that would lead it to another environment."""
-    found = {
-        name: value
-        for name, value in environ.items()
-        if name not in ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "CONDA_PREFIX")
-    }
+    found = {name: value for name, value in environ.items() if name not in _MISLEADING}
     for of_pip, of_uv in _OF_PIP.items():
         value = environ.get(of_pip)
         if value and of_uv not in found and not (of_uv == "UV_DEFAULT_INDEX" and "UV_INDEX_URL" in found):
