@@ -251,6 +251,15 @@ def test_a_cache_that_cannot_be_written_is_named_with_the_way_out(index: Path, m
         ex.RuntimeEnvSetupError, match="the cache /proc/nowhere cannot be made .*: set DAYBREAK_CACHE_DIR"
     ):
         make("envpkg")
+    monkeypatch.setenv("DAYBREAK_CACHE_DIR", "here")
+    with pytest.raises(ex.RuntimeEnvSetupError, match="DAYBREAK_CACHE_DIR='here': an absolute path expected"):
+        make("envpkg")
+    monkeypatch.delenv("DAYBREAK_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(index / "xdg"))
+    assert cache.root() == str(index / "xdg" / "daybreak")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(index))
+    assert cache.root() == str(index / ".cache" / "daybreak")
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -270,7 +279,8 @@ def test_a_requirement_file_means_the_same_in_any_folder(
     )
     (above / "more" / "base.txt").write_text("./local-1.0-py3-none-any.whl[more] \\\n  ; python_version >= '3'\n")
     (above / "more" / "constraints.txt").write_text("envpkg<2\n")
-    lines = requirements.of_file("uv", above / "requirements.txt", None)
+    monkeypatch.setenv("HOME", str(above))
+    lines = requirements.of_file("uv", "~/requirements.txt", None)
     assert len(lines) == 5 and not any(line.startswith(("-r", "#")) for line in lines)
     made = make(*lines)
     assert (

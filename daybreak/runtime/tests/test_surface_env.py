@@ -233,6 +233,16 @@ def test_the_death_of_an_environments_zygote_costs_its_workers_and_nothing_else(
     assert again != pid and another != below and two_cpus.get(other.look.remote("SURFACE_ZYGOTE")) == [None]
 
 
+def test_the_death_of_the_first_zygote_is_that_of_all_and_all_come_back(two_cpus: Any) -> None:
+    env = {"env_vars": {"SURFACE_ZYGOTE": "4"}}
+    pid, below = two_cpus.get(parents.options(runtime_env=env).remote(), timeout=60)
+    first = two_cpus.get(parents.remote())[1]
+    os.kill(first, 9)
+    assert eventually(lambda: all(ended(each) for each in (first, below, pid)))
+    again, another = two_cpus.get(parents.options(runtime_env=env).remote(), timeout=60)
+    assert again != pid and another != below and two_cpus.get(parents.remote(), timeout=60)[1] == _parent_of(another)
+
+
 def test_a_worker_of_an_environment_that_dies_is_replaced_by_another_fork(two_cpus: Any) -> None:
     env = {"env_vars": {"SURFACE_ZYGOTE": "3"}}
     _, below = two_cpus.get(parents.options(runtime_env=env).remote(), timeout=60)
