@@ -91,9 +91,15 @@ def may_change(environment: dict[str, Any]) -> bool:
     """Whether the next submission must look again at what the environment names on the disk."""
     if "working_dir" in environment or "py_modules" in environment:
         return True
+    return any(_local_files(environment, name) for name in ("uv", "pip"))
+
+
+def _local_files(environment: dict[str, Any], name: str) -> dict[str, str]:
     from . import requirements
 
-    return any(requirements.local_files((environment.get(name) or {}).get("packages", ())) for name in ("uv", "pip"))
+    said = environment.get(name) or {}
+    options = said.get("uv_pip_install_options" if name == "uv" else "pip_install_options", ())
+    return requirements.local_files(said.get("packages", ()), options)
 
 
 def resolved(environment: dict[str, Any]) -> dict[str, Any]:
@@ -128,9 +134,7 @@ def describe(environment: dict[str, Any]) -> str:
         packages = (found.get(name) or {}).get("packages")
         if not packages:
             continue
-        from . import requirements
-
-        found[name] = {**found[name], "files": sorted(requirements.local_files(packages).items())}
+        found[name] = {**found[name], "files": sorted(_local_files(found, name).items())}
         if len(text := json.dumps(packages)) > _LONG_LIST:
             from . import folders
 

@@ -41,11 +41,18 @@ _OF_PIP = {
     "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
     "PIP_EXTRA_INDEX_URL": "UV_INDEX",
     "PIP_FIND_LINKS": "UV_FIND_LINKS",
-    "PIP_NO_INDEX": "UV_NO_INDEX",
     "PIP_CONSTRAINT": "UV_CONSTRAINT",
     "PIP_TRUSTED_HOST": "UV_INSECURE_HOST",
     "PIP_CERT": "SSL_CERT_FILE",
 }
+# Those that are options for it: without a value, and with the variable's.
+_FLAGS_OF_PIP = {
+    "PIP_NO_INDEX": ("--no-index",),
+    "PIP_NO_DEPS": ("--no-deps",),
+    "PIP_PRE": ("--prerelease", "allow"),
+    "PIP_REQUIRE_HASHES": ("--require-hashes",),
+}
+_VALUES_OF_PIP = {"PIP_NO_BINARY": "--no-binary", "PIP_ONLY_BINARY": "--only-binary"}
 _MISLEADING = (
     "VIRTUAL_ENV",
     "CONDA_PREFIX",
@@ -181,7 +188,7 @@ def _key(spec: Spec, below: _Below) -> str:
     said = [
         _FORMAT,
         [spec.packages, spec.tool, spec.options, spec.check, spec.version],
-        sorted(requirements.local_files(spec.packages).items()),
+        sorted(requirements.local_files(spec.packages, spec.options).items()),
         [[os.path.basename(path), _digest(path)] for path in spec.wheels],
         sorted(variables.items()),
         [sys.version, os.uname().machine, below.executable, below.prefix, below.folders, installed],
@@ -281,7 +288,8 @@ def _commands(spec: Spec, below: _Below, python: str, deadline: float | None) ->
         other = os.path.join(_tool(f"uv{spec.version}", deadline), "bin", "uv")
         uv = other if os.path.exists(other) else uv  # else the one that is installed below will do
     how = ["--no-progress", "--color", "never", "--no-python-downloads"]
-    return [uv, "pip", "install", *how, "--python", python], [uv, "pip", "check", *how, "--python", python]
+    more = _options_of_pip(os.environ, spec.options)
+    return [uv, "pip", "install", *how, "--python", python, *more], [uv, "pip", "check", *how, "--python", python]
 
 
 def _commands_of_pip(spec: Spec, below: _Below, python: str, deadline: float | None) -> tuple[list[str], list[str]]:
@@ -360,6 +368,18 @@ def _too_slow(spec: Spec, timeout_s: float) -> exceptions.RuntimeEnvSetupError:
     )
 
 
+def _options_of_pip(environ: Mapping[str, str], given: Sequence[str]) -> list[str]:
+    """What pip's variables say and uv has no variable for; not what the user's options say already."""
+    found: list[str] = []
+    for variable, option in _FLAGS_OF_PIP.items():
+        if environ.get(variable, "").lower() in ("1", "true", "yes", "on") and option[0] not in given:
+            found += option
+    for variable, name in _VALUES_OF_PIP.items():
+        if environ.get(variable) and name not in given:
+            found += [name, environ[variable]]
+    return found
+
+
 def _variables(environ: Mapping[str, str], tool: str) -> dict[str, str]:
     """uv's, with what only pip's say; and none that would lead it to another environment."""
     found = {name: value for name, value in environ.items() if name not in _MISLEADING}
@@ -367,6 +387,8 @@ def _variables(environ: Mapping[str, str], tool: str) -> dict[str, str]:
         value = environ.get(of_pip)
         if value and of_uv not in found and not (of_uv == "UV_DEFAULT_INDEX" and "UV_INDEX_URL" in found):
             found[of_uv] = ",".join(value.split()) if of_uv in _COMMAS else value
+    if "UV_CACHE_DIR" in found:
+        found["UV_CACHE_DIR"] = os.path.abspath(found["UV_CACHE_DIR"])  # uv runs in another folder
     if tool == "pip":  # pip looks for the best version in all indexes, uv in the first that has the package
         found.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 __all__ = ["as_written", "checked", "expanded_names", "local_files", "of_file", "of_list"]
@@ -21,6 +21,11 @@ _OPTION = re.compile(
     re.DOTALL,
 )
 _LONG = {"-r": "--requirement", "-c": "--constraint", "-e": "--editable", "-f": "--find-links"}
+_MAY_BE_NAMES = ("-i", "--index-url", "--extra-index-url", "--index", "--default-index", "--cache-dir")
+_PATHS = {  # options of uv pip install and pip install whose values are paths, or addresses
+    *("-r", "--requirement", "--requirements", "-c", "--constraint", "--constraints", "-f", "--find-links"),
+    *("-b", "--build-constraint", "--build-constraints", "--override", "--overrides", "--config-file", *_MAY_BE_NAMES),
+}
 _CREATED = "RAY_RUNTIME_ENV_CREATE_WORKING_DIR"  # Ray's: the workers' folder, while the environment is made
 
 
@@ -144,10 +149,11 @@ def _package(field: str, line: str, folder: str, local: bool = False) -> str:
     return f"{as_written(found)}{words['extras'] or ''}{words['marker'] or ''}{words['hashes'] or ''}"
 
 
-def local_files(lines: Iterable[str]) -> dict[str, str]:
-    """What the lines name on this machine, with a digest of its contents; of what is installed where it lies (`-e`) that which says
-    what it needs: the rest may change without another environment."""
-    found = {}
+def local_files(lines: Iterable[str], options: Iterable[str] = ()) -> dict[str, str]:
+    """What lines and options name on this machine, with a digest of its contents; of what is installed where it lies (`-e`) that
+    which says what it needs: the rest may change without another environment. Folders of wheels are looked at as an index is."""
+    paths = (text.partition("=")[2] if text.startswith("-") else text for text in options)
+    found = {path: _digest(path, False) for path in paths if os.path.isabs(path) and os.path.isfile(path)}
     for line in lines:
         option, _, value = line.partition(" ")
         editable = option == "--editable"
@@ -236,5 +242,30 @@ def _of_dict(field: str, value: dict[str, Any], working_dir: str | None) -> dict
         given = value[options]
         if not isinstance(given, (list, tuple)) or not all(isinstance(text, str) for text in given):
             raise TypeError(f"runtime_env[{field!r}][{options!r}] must be of type list[str], got {given!r}")
-        found[options] = list(given)
+        found[options] = _of_options(field, given)
     return found
+
+
+def _of_options(field: str, options: Sequence[str]) -> list[str]:
+    """With absolute paths: the installer runs in another folder."""
+    found: list[str] = []
+    for text in options:
+        name, is_one, value = text.partition("=")
+        if name in _PATHS and is_one:
+            found.append(f"{name}={_path_of_option(field, name, value)}")
+        elif found and found[-1] in _PATHS:
+            found.append(_path_of_option(field, found[-1], text))
+        else:
+            found.append(text)
+    return found
+
+
+def _path_of_option(field: str, name: str, value: str) -> str:
+    if "://" in value or "${" in value:
+        return value
+    path = _absolute(value, os.getcwd())
+    if os.path.exists(path):
+        return path
+    if name in _MAY_BE_NAMES:
+        return value
+    raise ValueError(f"runtime_env[{field!r}]: {path} of the option {name} does not exist")

@@ -301,7 +301,7 @@ def test_wheels_are_modules_with_what_they_need(ray: Any, tmp_path: Path) -> Non
         write_wheel(tmp_path, "env_wheel", "1.0", "VALUE = 'wheel'\n", requires=("numpy",)),
         write_wheel(tmp_path, "env_more", "2.0"),
     ]
-    task = imported.options(runtime_env={"py_modules": wheels[:1], "env_vars": {"UV_NO_INDEX": "1"}})
+    task = imported.options(runtime_env={"py_modules": wheels[:1], "env_vars": {"PIP_NO_INDEX": "1"}})
     assert ray.get(task.remote("env_wheel"), timeout=60)[0][0] == "wheel"
     write_wheel(tmp_path, "env_wheel", "1.0", "VALUE = 'another'\n")
     assert ray.get(task.remote("env_wheel"), timeout=60)[0][0] == "another"

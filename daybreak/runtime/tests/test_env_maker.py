@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from daybreak import exceptions as ex
-from daybreak.runtime.env import cache, maker, requirements
+from daybreak.runtime.env import RuntimeEnv, cache, maker, requirements
 
 from .conftest import eventually
 from .wheels import write_project, write_wheel
@@ -37,7 +37,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("DAYBREAK_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
-    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("UV_OFFLINE", "1")
     yield folder
 
 
@@ -201,9 +202,9 @@ def test_the_version_of_pip_is_the_one_that_is_asked_for(index: Path) -> None:
 
 def test_variables_of_pip_are_heeded_where_uv_has_no_word_for_it(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UV_FIND_LINKS")
-    monkeypatch.delenv("UV_NO_INDEX")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("UV_OFFLINE", "1")
     made = make("envpkg", tool="pip")
     assert says(made, "import envpkg; print(envpkg.VERSION)") == "2.0"
     made.close()
@@ -335,3 +336,29 @@ def test_lines_with_options_of_an_index_stay_as_they_are() -> None:
              "--no-binary :all:", "package[extra]>=1,<2; python_version<'4'", "git+https://example.org/x.git"]  # fmt: skip
     assert requirements.of_list("uv", lines, None) == [*lines[:1], "--find-links https://example.org/x", *lines[2:]]
     assert json.dumps(requirements.local_files(lines)) == "{}"
+
+
+def test_paths_in_options_are_relative_to_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "c.txt").write_text("envpkg<2\n")
+    given = [
+        "--find-links",
+        "wheels",
+        "--constraint=c.txt",
+        "--index-url",
+        "name",
+        "--no-deps",
+        "-f",
+        "https://example.org/x",
+    ]
+    field = {"packages": ["envpkg", "-e .[dev]"], "uv_pip_install_options": given}
+    found = RuntimeEnv(uv=field)["uv"]
+    assert found["packages"] == ["envpkg", f"--editable {tmp_path}[dev]"]
+    assert found["uv_pip_install_options"] == [
+        *("--find-links", f"{tmp_path}/wheels", f"--constraint={tmp_path}/c.txt"),
+        *given[3:],
+    ]
+    assert list(requirements.local_files((), found["uv_pip_install_options"])) == [f"{tmp_path}/c.txt"]
+    with pytest.raises(ValueError, match="absent of the option --find-links does not exist"):
+        RuntimeEnv(uv={"packages": ["envpkg"], "uv_pip_install_options": ["--find-links", "absent"]})

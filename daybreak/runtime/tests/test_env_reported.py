@@ -48,7 +48,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("DAYBREAK_CACHE_DIR", str(above / "cache"))
         patch.setenv("UV_CACHE_DIR", str(above / "uv"))
         patch.setenv("UV_FIND_LINKS", str(folder))
-        patch.setenv("UV_NO_INDEX", "1")
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("UV_OFFLINE", "1")
         yield folder
 
 
