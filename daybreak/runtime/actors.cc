@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view kOwnNamespace = "_daybreak/";  // of actors of our own, which live by their handles alone
 constexpr char kComesBack[] = "; the actor is being restarted";  // Python's ActorUnavailableError, by these words
+constexpr char kWithoutEnvironment[] = ", which could not enter its runtime_env,";  // and RuntimeEnvSetupError
 constexpr std::string_view kGroupGone = "the actor died because its placement group was removed";
 
 // As Python says the id (ids.py): the creation, and the job's four bytes last. RayActorError.actor_id is what stands here.
@@ -104,8 +105,12 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   bool constructor_failed = creation.error == ErrorKind::kUser;
   bool may_restart = actor.max_restarts < 0 || actor.restarts < actor.max_restarts;
   bool left = exit.status == 0 && terminate == 1;  // exit_actor(), or the last handle is gone
-  bool restart = may_restart && !left && !constructor_failed && terminate != 1 && terminate != 2;
-  std::string note = death_note(exit, fmt::format("the process of {}", actor_and_id(control_, actor)));
+  // The next process would end so, too.
+  bool no_environment =
+      exit.never_ran && exit.status != 0 && exit.status != SIGKILL && control_.proc[exit.proc].environment != 0;
+  bool restart = may_restart && !left && !constructor_failed && !no_environment && terminate != 1 && terminate != 2;
+  std::string note = death_note(exit, fmt::format("the process of {}{}", actor_and_id(control_, actor),
+                                                  no_environment ? kWithoutEnvironment : ""));
   const bool for_memory = memory_death_ && terminate < 2 && !evicted_.contains(slot);
   if (auto evicted = evicted_.extract(slot))
     note = std::move(evicted.mapped());

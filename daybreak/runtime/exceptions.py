@@ -238,6 +238,13 @@ class RuntimeEnvSetupError(Error, RuntimeError):
     """A worker with the task's runtime_env could not be started. The text has what it printed."""
 
 
+class _ActorSetupError(RuntimeEnvSetupError, ActorDiedError):
+    """Both, as the actor never was."""
+
+
+_WITHOUT_ENVIRONMENT = "could not enter its runtime_env"
+
+
 class ActorClassInheritanceException(Error, TypeError):
     """A class was derived from an actor class."""
 
@@ -573,6 +580,8 @@ def _from_object(kind: int, payload: Any) -> BaseException:
         return OutOfMemoryError(payload)
     if kind == _ErrorKind.ACTOR_DIED and "placement group was removed" in payload:
         return ActorPlacementGroupRemoved(payload)
+    if kind == _ErrorKind.ACTOR_DIED and _WITHOUT_ENVIRONMENT in payload.partition("\n")[0]:
+        classes[kind] = _ActorSetupError
     error = classes.get(kind, _RuntimeFailure)(payload)
     if isinstance(error, ActorError):
         error.actor_id = _actor_in(payload)

@@ -79,7 +79,7 @@ bool become_zygote() {
   if (std::getenv("DAYBREAK_TEST_ZYGOTE") == nullptr) return false;
   auto segment = Segment::attach(kZygoteControlFd, kZygoteDataFd);
   if (!segment) _exit(1);
-  std::uint32_t proc = run_zygote({[] {}, [] {}, [] {}, [](std::uint32_t) { return 0U; }});
+  std::uint32_t proc = run_zygote({[] {}, [] {}, [] {}});
   run_native_worker(**segment, proc);
   _exit(0);
 }

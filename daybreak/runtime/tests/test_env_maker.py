@@ -175,8 +175,6 @@ def test_without_uv_pip_makes_what_is_asked_of_pip_and_uv_is_named(
     made = make("envpkg==1.0", tool="pip", options=options)
     assert says(made, "import envpkg, numpy; print(envpkg.VERSION)") == "1.0"
     made.close()
-    with pytest.raises(ex.RuntimeEnvSetupError, match="pip ended with exit status 1 and said:\n(.|\n)*envpkg==3.0"):
-        make("envpkg==3.0", tool="pip", options=options)
 
 
 def test_the_version_of_uv_is_the_one_that_is_asked_for(index: Path) -> None:

@@ -120,8 +120,10 @@ def test_what_cannot_be_solved_fails_its_tasks_with_what_the_resolver_says_and_n
         with pytest.raises(ex.RuntimeEnvSetupError, match="there is no version of envpkg==3.0"):
             ray.get(ref, timeout=60)
     assert ray.get(refs[1], timeout=60)[0] == "1.0"
-    with pytest.raises(ex.ActorDiedError, match="there is no version of envpkg==4.0"):
-        ray.get(Holder.options(runtime_env={"uv": ["envpkg==4.0"]}).remote().version.remote(), timeout=60)
+    actor = Holder.options(runtime_env={"uv": ["envpkg==4.0"]}, max_restarts=-1).remote()
+    with pytest.raises(ex.RuntimeEnvSetupError, match="there is no version of envpkg==4.0") as raised:
+        ray.get(actor.version.remote(), timeout=60)
+    assert isinstance(raised.value, ex.ActorDiedError) and raised.value.actor_id == actor._actor_id.hex()
 
 
 def test_what_takes_longer_than_its_configuration_says_fails(ray: Any, tmp_path: Path) -> None:
