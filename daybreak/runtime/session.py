@@ -309,6 +309,7 @@ def _variables_of_workers(environment: dict[str, Any], preload: str) -> dict[str
         from . import env
 
         found |= env.expanded(environment)
+        environment = env.shortened(environment)
     told = {
         "namespace": _namespace,
         "labels": _labels,

@@ -49,6 +49,7 @@ __all__ = [
     "own",
     "prepare_job",
     "resolved",
+    "shortened",
     "start_afresh",
 ]
 
@@ -74,7 +75,7 @@ def own() -> dict[str, Any]:
 def set_own(environment: dict[str, Any]) -> None:
     """The runtime's own, which a process has that was not started with another."""
     global _own
-    _own = dict(environment)
+    _own = restored(environment)
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -131,35 +132,50 @@ def describe(environment: dict[str, Any]) -> str:
 
     found = resolved(environment)
     for name in ("uv", "pip"):
-        packages = (found.get(name) or {}).get("packages")
-        if not packages:
-            continue
-        found[name] = {**found[name], "files": sorted(_local_files(found, name).items())}
-        if len(text := json.dumps(packages)) > _LONG_LIST:
-            from . import folders
-
-            found[name] = {**found[name], "packages": folders.kept(text), "files": _short(found[name]["files"])}
-    return json.dumps(found, sort_keys=True)
+        if files := _local_files(found, name):
+            found[name] = {**found[name], "files": _digest(sorted(files.items()))}
+    return json.dumps(shortened(found), sort_keys=True)
 
 
-def _short(files: list[Any]) -> str:
+def _digest(value: Any) -> str:
     import hashlib
 
-    return hashlib.sha256(repr(files).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:32]
+
+
+def shortened(environment: dict[str, Any]) -> dict[str, Any]:
+    """Fit to be handed on: a long list of packages lies in a file, until the process that wrote it ends."""
+    import json
+
+    found = dict(environment)
+    for name in ("uv", "pip"):
+        text = json.dumps((found.get(name) or {}).get("packages"))
+        if len(text) > _LONG_LIST:
+            from . import folders
+
+            found[name] = {**found[name], "packages": folders.kept(text)}
+    return found
+
+
+def restored(environment: dict[str, Any]) -> dict[str, Any]:
+    """What was `shortened`, and is not to be told from another any more."""
+    import json
+
+    found = dict(environment)
+    for name in ("uv", "pip"):
+        if name in found:
+            found[name] = {field: value for field, value in found[name].items() if field != "files"}
+            if isinstance(found[name]["packages"], str):
+                with open(found[name]["packages"]) as file:
+                    found[name]["packages"] = json.load(file)
+    return found
 
 
 def loaded(text: str) -> dict[str, Any]:
     """What `describe` has written."""
     import json
 
-    found: dict[str, Any] = json.loads(text)
-    for name in ("uv", "pip"):
-        if name in found:
-            found[name].pop("files", None)
-            if isinstance(found[name]["packages"], str):
-                with open(found[name]["packages"]) as file:
-                    found[name]["packages"] = json.load(file)
-    return found
+    return restored(json.loads(text))
 
 
 def number(environment: dict[str, Any] | None) -> int:

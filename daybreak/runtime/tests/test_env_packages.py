@@ -174,6 +174,18 @@ def test_all_workers_of_a_runtime_have_the_packages_that_init_is_given(index: Pa
         assert "VIRTUAL_ENV" not in os.environ or "environments" not in os.environ["VIRTUAL_ENV"]
     finally:
         daybreak.shutdown()
+    lines = [
+        "envpkg==1.0",
+        *(f"absent-{n}==1.0; sys_platform == 'win32' --hash=sha256:{'0' * 64}" for n in range(2000)),
+    ]
+    daybreak.init(
+        num_cpus=1, object_store_memory=64 << 20, runtime_env={"uv": lines}
+    )  # 200 KB: more than a variable may have
+    try:
+        assert daybreak.get(version.remote(), timeout=60)[0] == "1.0"
+        assert len(daybreak.get_runtime_context().runtime_env.uv_config()["packages"]) == 2001
+    finally:
+        daybreak.shutdown()
     with pytest.raises(ex.RuntimeEnvSetupError, match="there is no version of envpkg==3.0"):
         daybreak.init(num_cpus=1, object_store_memory=64 << 20, runtime_env={"uv": ["envpkg==3.0"]})
     assert not daybreak.is_initialized()
