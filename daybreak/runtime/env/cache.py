@@ -215,12 +215,7 @@ def sweep(keep: str = "") -> list[str]:
     for folder in _folders(os.path.join(root(), "environments")):
         if folder == keep:
             continue
-        said = ready(folder)
-        try:
-            used = os.stat(os.path.join(folder, READY)).st_mtime if said is not None else 0.0
-        except OSError:
-            continue  # somebody else removes it
-        found.append((used, folder, said))
+        found.append((_last_used(folder), folder, ready(folder)))
     found.sort(key=lambda each: each[0])
     kept = ready(keep) if keep else None
     total = sum(int((said or {}).get("bytes", 0)) for _, _, said in found) + int((kept or {}).get("bytes", 0))
@@ -234,7 +229,12 @@ def sweep(keep: str = "") -> list[str]:
             why = f"unused for {(now - used) / _DAY_S:.0f} days, more than DAYBREAK_ENV_CACHE_DAYS={allowed.age_s / _DAY_S:g}"
         elif total > allowed.size_bytes:
             why = f"all take {total / (1 << 30):.2f} GB, more than DAYBREAK_ENV_CACHE_SIZE_GB={allowed.size_bytes / (1 << 30):g}"
-        if why and _remove_unused(folder):
+        try:
+            if not why or not _remove_unused(folder, used):
+                continue
+        except OSError as error:
+            print(f"daybreak: {folder} cannot be removed: {error}", file=sys.stderr, flush=True)
+        else:
             total -= size
             removed.append(folder)
             what = (said or {}).get("what", "an environment")
@@ -247,14 +247,24 @@ def _folders(path: str) -> list[str]:
         return [each.path for each in entries if each.is_dir(follow_symlinks=False)]
 
 
-def _remove_unused(folder: str) -> bool:
-    """False: somebody uses it."""
+def _last_used(folder: str) -> float:
+    """0: it is not finished."""
+    try:
+        return os.stat(os.path.join(folder, READY)).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _remove_unused(folder: str, used: float = 0.0) -> bool:
+    """False: somebody uses it, or has used it since `used`."""
     lock = f"{folder}.lock"
     try:
         descriptor = _locked(lock, fcntl.LOCK_EX, 0.0)
     except TimeoutError:
         return False
     try:
+        if _last_used(folder) != used:
+            return False
         _remove(folder)
         os.unlink(lock)
     finally:

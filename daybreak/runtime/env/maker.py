@@ -250,11 +250,16 @@ def _note_what_is_below(below: _Below, packages: str) -> None:
     is removed by it, as far as these few files go; the others are removed afterwards. The packages stay where they are."""
     import shutil
 
-    for folder in reversed(below.folders):
+    seen = set()
+    for folder in below.folders:
         for name in os.listdir(folder):
             source = os.path.join(folder, name)
             if not name.endswith(".dist-info") or not os.path.isfile(os.path.join(source, "METADATA")):
                 continue
+            project = name.split("-")[0].lower().replace(".", "_")
+            if project in seen:  # in a folder before this one: that is imported
+                continue
+            seen.add(project)
             target = os.path.join(packages, name)
             os.makedirs(target, exist_ok=True)
             files = [
