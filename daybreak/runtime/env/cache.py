@@ -21,7 +21,7 @@ from typing import Any
 
 from .. import exceptions
 
-__all__ = ["READY", "Sizes", "entry", "limits", "ready", "root", "session_folder", "share", "sweep"]
+__all__ = ["READY", "Sizes", "entry", "limits", "ready", "root", "session_folder", "session_of", "share", "sweep"]
 
 READY = "daybreak.json"  # in a finished folder; its time says when that was used last
 _DAY_S = 86400.0
@@ -90,15 +90,15 @@ def share(path: str) -> int:
     Raises:
         RuntimeEnvSetupError: it is gone.
     """
-    above = os.path.join(root(), "folders") + os.sep
-    folder = above + path.removeprefix(above).split(os.sep, 1)[0]
-    descriptor = _locked(f"{folder}.lock", fcntl.LOCK_SH, None)
-    if not os.path.exists(path):
+    folder = session_of(path)
+    if folder is not None:
+        descriptor = _locked(f"{folder}.lock", fcntl.LOCK_SH, None)
+        if os.path.exists(path):
+            return descriptor
         os.close(descriptor)
-        raise exceptions.RuntimeEnvSetupError(
-            f"runtime_env: {path} is gone: the process that had made it has ended; submit the task again"
-        )
-    return descriptor
+    raise exceptions.RuntimeEnvSetupError(
+        f"runtime_env: {path} is gone: the process that had made it has ended; submit the task again"
+    )
 
 
 def ready(folder: str) -> dict[str, Any] | None:
@@ -274,6 +274,15 @@ def _remove_unused(folder: str, used: float = 0.0) -> bool:
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Copies of folders, which live as long as a process that uses them.
+
+
+def session_of(path: str) -> str | None:
+    """The folder of the session that has this copy, also where this process's cache is another; None: it is none."""
+    import re
+
+    found = re.match(r".*/folders/\d+-\w{8}(?=/|$)", os.path.normpath(path))
+    return found[0] if found and os.path.exists(f"{found[0]}.lock") else None
+
 
 _session: tuple[int, str, int] | None = None  # the process, its folder, the descriptor that holds that
 _session_lock = RLock()

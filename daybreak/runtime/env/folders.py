@@ -56,7 +56,7 @@ def default_excludes() -> list[str]:
 
 def is_copy(path: str) -> bool:
     """Whether it is one that this or another process has made: it does not change."""
-    return os.path.abspath(path).startswith(os.path.join(cache.root(), "folders") + os.sep)
+    return cache.session_of(os.path.abspath(path)) is not None
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -248,6 +248,8 @@ def copied(field: str, path: str, excludes: Sequence[str], named: bool) -> str:
     if is_copy(path):
         return path
     path = os.path.abspath(path)
+    if not os.path.exists(path):
+        raise ValueError(f"runtime_env[{field!r}]: {path} does not exist any more")
     session = cache.session_folder()
     asked = (session, field, path, tuple(excludes), named)
     if os.path.isdir(path):

@@ -38,7 +38,7 @@ def read(name: str) -> tuple[str, str]:
         return os.getcwd(), file.read()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAYBREAK_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
@@ -390,3 +390,18 @@ def test_bytes_of_any_name_are_copied(tmp_path: Path) -> None:
     with open(os.fsencode(tmp_path / "w") + b"/\xff.txt", "w") as file:
         file.write("x")
     assert [os.fsencode(name) for name in os.listdir(copy(tmp_path / "w"))] == [b"\xff.txt"]
+
+
+def test_a_folder_that_was_removed_between_two_submissions_is_named(ray: Any, work: Path) -> None:
+    task = listed.options(runtime_env={"working_dir": work})
+    assert ray.get(task.remote()) == ["here.txt", "sub", "sub/there.txt"]
+    work.rename(work.parent / "elsewhere")
+    with pytest.raises(ValueError, match="my wörk does not exist any more"):
+        task.remote()
+
+
+def test_a_worker_with_another_home_finds_the_copies(ray: Any, work: Path, tmp_path: Path) -> None:
+    variables = {"DAYBREAK_CACHE_DIR": str(tmp_path / "other"), "HOME": str(tmp_path)}
+    task = read.options(runtime_env={"working_dir": work, "env_vars": variables})
+    where, text = ray.get(task.remote("here.txt"))
+    assert text == "before" and cache.session_of(where) is not None and cache.session_of(str(work)) is None

@@ -129,8 +129,9 @@ def test_an_environment_that_cannot_be_entered_fails_its_tasks_with_what_was_pri
     assert ray.get(look.remote("SURFACE_A")) == [None]
 
 
-def test_a_working_folder_and_modules_are_those_of_the_workers(tmp_path: Path) -> None:
+def test_a_working_folder_and_modules_are_those_of_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     daybreak.shutdown()
+    monkeypatch.setenv("DAYBREAK_CACHE_DIR", str(tmp_path / "cache"))
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "surface_here.py").write_text("VALUE = 1\n")
     (tmp_path / "surface_module").mkdir()
@@ -155,7 +156,7 @@ def test_a_working_folder_and_modules_are_those_of_the_workers(tmp_path: Path) -
             return surface_here.VALUE, surface_module.VALUE, os.getcwd(), context.runtime_env["env_vars"]
 
         one, two, folder, variables = daybreak.get(values.remote())
-        assert (one, two, variables) == (1, 2, {"SURFACE_JOB": "job"}) and not folder.startswith(str(tmp_path))
+        assert (one, two, variables) == (1, 2, {"SURFACE_JOB": "job"}) and folder != str(tmp_path / "work")
         other = values.options(runtime_env={"env_vars": {"SURFACE_TASK": "task"}}).remote()
         joined = {"SURFACE_JOB": "job", "SURFACE_TASK": "task"}
         assert daybreak.get(other) == (1, 2, folder, joined)
