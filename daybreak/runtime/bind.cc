@@ -7,9 +7,7 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <set>
-#include <string_view>
 #include <thread>
 
 #include "daybreak/base/failpoint.h"
@@ -70,9 +68,9 @@ void forget_runtime() {
 void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<std::string, double>>& resources,
           std::uint64_t object_store_bytes, const std::vector<std::string>& command, bool log_to_driver, bool patient,
           const std::string& spill_directory, bool spill_is_a_must, double spill_threshold, double memory_threshold,
-          std::int64_t memory_refresh_ms, const std::string& memory_root, const std::string& identity) {
+          std::int64_t memory_refresh_ms, const std::string& memory_root, const std::string& identity,
+          std::int64_t fold_ns) {
   State& s = state();
-  const char* const fold = std::getenv("RAY_DEDUP_LOGS");
   NodeOptions options{.num_cpus = num_cpus,
                       .num_gpus = num_gpus,
                       .resources = resources,
@@ -82,7 +80,7 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
                       .spill_threshold = spill_threshold,
                       .command = command,
                       .log_to_driver = log_to_driver,
-                      .fold_lines = fold == nullptr || std::string_view(fold) != "0",
+                      .fold_ns = fold_ns,
                       .patient = patient,
                       .memory_threshold = memory_threshold,
                       .memory_refresh_ns = memory_refresh_ms * 1'000'000,
@@ -499,7 +497,8 @@ void bind_runtime(nb::module_& m) {
   m.def("_init", init, nb::arg("num_cpus"), nb::arg("num_gpus"), nb::arg("resources"), nb::arg("object_store_bytes"),
         nb::arg("command"), nb::arg("log_to_driver"), nb::arg("patient") = false, nb::arg("spill_directory") = "",
         nb::arg("spill_is_a_must") = false, nb::arg("spill_threshold") = 0.8, nb::arg("memory_threshold") = 1.0,
-        nb::arg("memory_refresh_ms") = 0, nb::arg("memory_root") = "", nb::arg("identity") = "");
+        nb::arg("memory_refresh_ms") = 0, nb::arg("memory_root") = "", nb::arg("identity") = "",
+        nb::arg("fold_ns") = daybreak::runtime::FoldedLines::kWindowNs);
   bind_attached(m);
   m.def("_memory_monitor", [] {
     const daybreak::runtime::Control& control = client_or_throw().process().control();

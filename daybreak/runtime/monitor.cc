@@ -242,7 +242,7 @@ void Node::print_line(std::uint32_t proc, int which, std::string_view line) {
   }
   if (print_at_guest(proc, which, name, pid, line) || !options_.log_to_driver) return;
   int fd = which == 0 ? 1 : 2;
-  if (options_.fold_lines && !folded_.is_new(fd, name, line, pid, Client::now_ns())) return;
+  if (options_.fold_ns > 0 && !folded_.is_new(fd, name, line, pid, Client::now_ns())) return;
   std::string prefix = fmt::format("({} pid={})", name, pid);
   if (isatty(fd)) prefix = "\033[36m" + prefix + "\033[0m";
   print(fd, fmt::format("{} {}\n", prefix, line));

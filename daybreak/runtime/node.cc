@@ -42,6 +42,7 @@ constexpr std::int64_t kZygotePatienceNs = 4'000'000'000;  // that it has to kil
 
 Node::Node(NodeOptions options, std::unique_ptr<Segment> segment)
     : options_(std::move(options)),
+      folded_(options_.fold_ns),
       segment_(std::move(segment)),
       driver_(*segment_, kDriverProc),
       scheduler_process_(*segment_, kSchedulerProc),

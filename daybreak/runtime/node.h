@@ -34,8 +34,9 @@ struct NodeOptions {
   double spill_threshold = 0.8;      // part of the store in use from which on it begins
   std::vector<std::string> command;  // that becomes the zygote; argv
   bool log_to_driver = true;
-  bool fold_lines = true;  // equal ones of several processes (folded_lines.h)
-  bool patient = false;    // SchedulerOptions
+  std::int64_t fold_ns =
+      FoldedLines::kWindowNs;  // how long equal lines of several processes are counted; 0: not at all
+  bool patient = false;        // SchedulerOptions
   double memory_threshold = 1;
   std::int64_t memory_refresh_ns = 0;
   std::string memory_root;  // where the use of memory is read: base::memory_use

@@ -60,6 +60,7 @@ _IGNORED = {
     "system_reserved_memory",
 }  # fmt: skip
 _HOST = "127.0.0.1"
+_RAYS_MARK = "/tmp/ray/ray_current_cluster"  # where a Ray that runs here leaves its address
 
 
 class RuntimeInfo(_Info):
@@ -221,8 +222,8 @@ def _start(
         os.environ.update(variables)
         from . import attaching
 
-        told = attaching.identity()
-        _native._init(cpus, gpus, custom, store, _zygote_command(), log_to_driver, patient, *spill, *memory, told)
+        told = (attaching.identity(), _fold_ns())
+        _native._init(cpus, gpus, custom, store, _zygote_command(), log_to_driver, patient, *spill, *memory, *told)
         attaching.describe_engine(_labels, _visible)
         _load_pickling()  # while they start
         _native._await_workers(min(cpus, _AWAITED_WORKERS), _WORKERS_WITHIN_S)
@@ -235,6 +236,16 @@ def _start(
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _fold_ns() -> int:
+    """For how long equal lines of several workers are counted, and not printed."""
+    if os.environ.get("RAY_DEDUP_LOGS") == "0":
+        return 0
+    text = os.environ.get("RAY_DEDUP_LOGS_AGG_WINDOW_S", "5")
+    if not text.isdecimal() or not 0 < int(text) <= 86_400:
+        raise ValueError(f"RAY_DEDUP_LOGS_AGG_WINDOW_S={text!r}: it must be a number of seconds between 1 and 86400")
+    return int(text) * 10**9
 
 
 def _door_of(address: str | None, engine: str | None) -> str | None:
@@ -302,7 +313,7 @@ def _is_for_ray(address: str | None, engine: str | None) -> bool:
     if engine is not None:
         return engine == "ray"
     if address == "auto":
-        if os.environ.get("RAY_ADDRESS") or os.path.exists("/tmp/ray/ray_current_cluster"):
+        if os.environ.get("RAY_ADDRESS") or os.path.exists(_RAYS_MARK):
             return True
         raise ConnectionError(
             "address='auto': no engine of this user runs on this machine, and no Ray cluster is known here: start one "

@@ -439,7 +439,9 @@ def test_what_an_attached_driver_cannot_be_given_is_refused_by_name(
 
 def test_auto_without_an_engine_is_an_error_and_not_another_engine(run: Callable[..., str]) -> None:
     daybreak.shutdown()
-    out = run("", "'local', num_cpus=1", "try: daybreak.init('auto')\nexcept ConnectionError as error: print(error)")
+    before = "import daybreak.runtime.session as session\nsession._RAYS_MARK = '/nowhere'\n"
+    before += "try: daybreak.init('auto')\nexcept ConnectionError as error: print(error)"
+    out = run("", "'local', num_cpus=1", before)
     assert "no engine of this user runs on this machine" in out
 
 
