@@ -245,7 +245,7 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def describe(environment: dict[str, Any]) -> str:
     import json
 
-    return json.dumps({name: environment[name] for name in _VALID if name in environment}, sort_keys=True)
+    return json.dumps({name: environment[name] for name in (*_VALID, "job") if name in environment}, sort_keys=True)
 
 
 def number(environment: dict[str, Any] | None) -> int:
@@ -253,7 +253,7 @@ def number(environment: dict[str, Any] | None) -> int:
     from ..._core import runtime as _native
 
     if not environment:
-        return int(_native._context()["environment"]) if _native._is_worker() else 0
+        return int(_native._context()["environment"])
     return int(_native._environment(describe(merged(own(), environment))))
 
 
@@ -285,6 +285,8 @@ def start_afresh(slot: int, text: str, told: dict[str, str]) -> None:
 def enter() -> None:
     """Folders and modules of the own environment, then its hook; variables are there already."""
     environment = own()
+    if "job" in environment:
+        _enter_job(environment["job"])
     for module in reversed(environment.get("py_modules", ())):
         sys.path.insert(0, os.path.dirname(module))
     folder = environment.get("working_dir")
@@ -294,6 +296,21 @@ def enter() -> None:
     hook = environment.get("worker_process_setup_hook")
     if hook is not None:
         _call(hook)
+
+
+def _enter_job(job: dict[str, Any]) -> None:
+    """Of an attached driver (attaching.py): it imports from where that does, and begins in its folder."""
+    from .. import session
+
+    session._enter_job(job)
+    sys.path[:] = job["path"]
+    try:
+        os.chdir(job["cwd"])
+    except OSError as error:
+        print(
+            f"daybreak: the worker begins in {os.getcwd()}, the driver's folder cannot be entered: {error}",
+            file=sys.stderr,
+        )
 
 
 def _call(hook: str) -> None:
