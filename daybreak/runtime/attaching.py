@@ -15,7 +15,9 @@ import sys
 from typing import Any
 
 from .._core import runtime as _native
+from . import options as _options
 from . import session as _session
+from . import stacks
 
 __all__ = ["attach", "describe_engine", "engine_of", "identity", "named_elsewhere"]
 
@@ -89,10 +91,8 @@ def _begun_ns(path: str) -> int:
         return 0
 
 
-def attach(
-    path: str, namespace: str | None, runtime_env: dict[str, Any], lifetime: str, prints: bool, given: dict[str, Any]
-) -> None:
-    """This process becomes a driver of the engine behind `path`.
+def attach(path: str, namespace: str | None, runtime_env: dict[str, Any], given: dict[str, Any]) -> None:
+    """This process becomes a driver of the engine behind `path`. given: the other arguments of init.
 
     Raises:
         ConnectionError: no engine runs there, or it has no room for one more process.
@@ -104,7 +104,13 @@ def attach(
             f"{fixed[0]}={given[fixed[0]]!r}: When connecting to an existing cluster, num_cpus and num_gpus must not be provided, "
             "nor what else is the engine's to say; leave it out"
         )
-    _native._attach_driver(path, identity(), prints)
+    job_config = given.get("job_config")
+    namespace = getattr(job_config, "ray_namespace", None) if namespace is None else namespace
+    if namespace is not None:
+        namespace = _options._namespace("namespace", namespace)
+    lifetime = getattr(job_config, "default_actor_lifetime", "non_detached")
+    _session._retired.clear()
+    _native._attach_driver(path, identity(), bool(given["log_to_driver"]))
     try:
         about = _engine_is(path)
         told = {"namespace": namespace or _anonymous(), "lifetime": lifetime}
@@ -114,6 +120,8 @@ def attach(
         from . import env
 
         _native._set_job(env.describe(environment))
+        _session._load_pickling()
+        stacks.offer()
     except BaseException:
         _native._shutdown()
         raise

@@ -262,21 +262,9 @@ def _attach(door: str, namespace: str | None, runtime_env: Any, local_mode: bool
 
     if local_mode:
         raise ValueError("local_mode: everything runs in this process, without an engine; leave out the address")
-    prints = bool(given.pop("log_to_driver"))
     _check_names({name: value for name, value in given.items() if name not in _init_arguments()})
-    job = given.get("job_config")
-    environment = _job_environment(runtime_env, job)
-    namespace = getattr(job, "ray_namespace", None) if namespace is None else namespace
-    if namespace is not None:
-        namespace = _options._namespace("namespace", namespace)
-    lifetime = getattr(job, "default_actor_lifetime", "non_detached")
-    _retired.clear()
-    attaching.attach(door, namespace, environment, lifetime, prints, given)
-    _load_pickling()
+    attaching.attach(door, namespace, _job_environment(runtime_env, given.get("job_config")), given)
     _shut_down_at_exit()
-    from . import stacks
-
-    stacks.offer()
     return _info()
 
 
