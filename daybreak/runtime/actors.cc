@@ -222,13 +222,18 @@ void Scheduler::end_actors_of(std::uint32_t dead, bool with_it) {
     ActorSlot& actor = control_.actor[slot];
     if (actor.reserver != dead) continue;
     actor.reserver = kNone;
-    if (!with_it || actor.detached != 0 || actor.status.load() == ActorStatus::kDead) continue;
-    if (std::string_view(actor.name).starts_with(kOwnNamespace)) continue;  // of all who have met there
-    evicted_[slot] =
-        fmt::format("the {} died because the process that had created it has: lifetime=\"detached\" would keep it",
-                    actor_and_id(control_, actor));
-    actor.terminate.store(2);
+    if (with_it) end_with(slot, "process that had created it");
   }
+}
+
+// An actor that lives no longer than `whom`.
+void Scheduler::end_with(std::uint32_t slot, std::string_view whom) {
+  ActorSlot& actor = control_.actor[slot];
+  if (actor.detached != 0 || actor.status.load() == ActorStatus::kDead) return;
+  if (std::string_view(actor.name).starts_with(kOwnNamespace)) return;  // of all who have met there
+  evicted_[slot] = fmt::format("the {} died because the {} has: lifetime=\"detached\" would keep it",
+                               actor_and_id(control_, actor), whom);
+  actor.terminate.store(2);
 }
 
 void Scheduler::look_after_actors() {

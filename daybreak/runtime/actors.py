@@ -322,7 +322,14 @@ def get_actor(name: str, namespace: str | None = None) -> Any:
         raise ValueError(f"name={name!r}: it must be a string that is not empty")
     if namespace is not None:
         _options._namespace("namespace", namespace)
-    return _native._find_actor(_session.full_name(name, namespace), _session.from_json)
+    try:
+        return _native._find_actor(_session.full_name(name, namespace), _session.from_json)
+    except ValueError as error:
+        from . import attaching
+
+        if namespace is None and (others := attaching.named_elsewhere(name)):
+            raise ValueError(f"{error}; there is one in {', '.join(map(repr, others))}: say namespace=") from None
+        raise
 
 
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:

@@ -7,9 +7,7 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <set>
-#include <string_view>
 #include <thread>
 
 #include "daybreak/base/failpoint.h"
@@ -24,6 +22,9 @@ namespace daybreak::runtime::python {
 bool init_worker(PyObject* module);
 void bind_view(nb::module_& m);  // view.cc
 void bind_groups(nb::module_& m);
+void bind_attached(nb::module_& m);  // attached.cc
+void leave_engine();
+std::string identity_with_layout(const std::string& identity);
 nb::dict amounts(const ResourceTable& table, const ResourceSet& set);
 
 constexpr std::size_t kLongestFunctionName = 200;    // bytes
@@ -56,6 +57,7 @@ void forget_runtime() {
   s.session = s.binding = 0;
   if (s.node) s.node->disown();
   (void)s.node.release();
+  (void)s.attached.release();
   (void)s.own_client.release();
   (void)s.process.release();
   (void)s.loop.release();
@@ -66,9 +68,9 @@ void forget_runtime() {
 void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<std::string, double>>& resources,
           std::uint64_t object_store_bytes, const std::vector<std::string>& command, bool log_to_driver, bool patient,
           const std::string& spill_directory, bool spill_is_a_must, double spill_threshold, double memory_threshold,
-          std::int64_t memory_refresh_ms, const std::string& memory_root) {
+          std::int64_t memory_refresh_ms, const std::string& memory_root, const std::string& identity,
+          std::int64_t fold_ns) {
   State& s = state();
-  const char* const fold = std::getenv("RAY_DEDUP_LOGS");
   NodeOptions options{.num_cpus = num_cpus,
                       .num_gpus = num_gpus,
                       .resources = resources,
@@ -78,11 +80,12 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
                       .spill_threshold = spill_threshold,
                       .command = command,
                       .log_to_driver = log_to_driver,
-                      .fold_lines = fold == nullptr || std::string_view(fold) != "0",
+                      .fold_ns = fold_ns,
                       .patient = patient,
                       .memory_threshold = memory_threshold,
                       .memory_refresh_ns = memory_refresh_ms * 1'000'000,
-                      .memory_root = memory_root};
+                      .memory_root = memory_root,
+                      .identity = identity_with_layout(identity)};
   base::Result<std::unique_ptr<Node>> node = [&] {
     nb::gil_scoped_release released;
     return Node::start(std::move(options));
@@ -103,6 +106,7 @@ void await_workers(std::uint32_t count, double limit_s) {
 
 void shutdown() {
   State& s = state();
+  if (s.attached) return leave_engine();
   if (!s.node) return;
   std::unique_ptr<Node> node = std::move(s.node);
   s.client = nullptr;
@@ -255,13 +259,13 @@ nb::dict context() {
   nb::dict result;
   Client& client = client_or_throw();
   Process& p = client.process();
-  result["session"] = fmt::format("{:016x}", s.session);
+  result["session"] = fmt::format("{:016x}", engine_session());
   result["is_worker"] = s.is_worker;
-  result["worker"] = fmt::format("{:016x}{:08x}", s.session, p.id());
+  result["worker"] = fmt::format("{:016x}{:08x}", engine_session(), p.id());
   std::uint32_t task = current_task();
   if (task == 0 && s.is_worker) task = p.slot().running.load();  // a thread that the task has started
   result["task"] = task == 0 ? nb::object(nb::none())
-                             : nb::object(nb::str(fmt::format("{:016x}{:08x}{:08x}", s.session,
+                             : nb::object(nb::str(fmt::format("{:016x}{:08x}{:08x}", engine_session(),
                                                               p.entry(task - 1).load().generation(), task - 1)
                                                       .c_str()));
   std::uint64_t gpus = 0;
@@ -284,7 +288,7 @@ nb::dict context() {
   result["gpu_ids"] = ids;
   const ResourceSet& r = p.control().resources.set[set];
   result["assigned"] = s.is_worker ? amounts(p.control().resources, r) : nb::dict();
-  result["environment"] = s.is_worker ? r.environment : 0;
+  result["environment"] = s.is_worker ? r.environment : p.slot().environment.load();
   result["group"] = nb::none();
   if (s.is_worker && r.group != 0) {
     const Ref ready = p.control().group[r.group - 1].ready;
@@ -348,6 +352,7 @@ nb::dict usage() {
 
 // Where other processes find this engine; or why they cannot.
 nb::tuple door() {
+  if (state().attached) return nb::make_tuple(state().attached->path(), "");
   if (!state().node) return nb::make_tuple(nb::none(), "no runtime was started by this process");
   const Door* door = state().node->door();
   if (door == nullptr) return nb::make_tuple(nb::none(), state().node->no_door());
@@ -492,7 +497,9 @@ void bind_runtime(nb::module_& m) {
   m.def("_init", init, nb::arg("num_cpus"), nb::arg("num_gpus"), nb::arg("resources"), nb::arg("object_store_bytes"),
         nb::arg("command"), nb::arg("log_to_driver"), nb::arg("patient") = false, nb::arg("spill_directory") = "",
         nb::arg("spill_is_a_must") = false, nb::arg("spill_threshold") = 0.8, nb::arg("memory_threshold") = 1.0,
-        nb::arg("memory_refresh_ms") = 0, nb::arg("memory_root") = "");
+        nb::arg("memory_refresh_ms") = 0, nb::arg("memory_root") = "", nb::arg("identity") = "",
+        nb::arg("fold_ns") = daybreak::runtime::FoldedLines::kWindowNs);
+  bind_attached(m);
   m.def("_memory_monitor", [] {
     const daybreak::runtime::Control& control = client_or_throw().process().control();
     return nb::make_tuple(control.memory_looks.load(), control.memory_asleep.load() != 0);
@@ -500,7 +507,8 @@ void bind_runtime(nb::module_& m) {
   m.def("_shutdown", shutdown);
   m.def("_spill", spill, nb::arg("size_bytes"));
   m.def("_is_initialized", [] { return state().client != nullptr || state().engine != nullptr; });
-  m.def("_session", [] { return state().session == 0 ? std::string() : fmt::format("{:016x}", state().session); });
+  m.def("_session", [] { return engine_session() == 0 ? std::string() : fmt::format("{:016x}", engine_session()); });
+  m.def("_life", [] { return state().session; });
   m.def("_is_worker", [] { return state().is_worker; });
   m.def("_is_patient", [] { return client_or_throw().process().control().patient != 0; });
   bind_groups(m);

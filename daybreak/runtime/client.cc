@@ -285,7 +285,7 @@ base::Result<Client::Actor> Client::find_actor(std::string_view name) {
     std::uint32_t seen = p_.bell();
     bool coming = false;
     if (auto found = look_for_actor(name, coming)) return *found;
-    if (!coming || p_.control().stopping.load() != 0) break;
+    if (!coming || p_.stopping()) break;
     p_.sleep(seen, kComingNs);
   }
   return base::fail(base::Code::kNotFound,
@@ -432,7 +432,7 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
       if (!p_.set_waiter(ref) && ++done >= count) break;
     }
     if (done >= count) break;
-    if (p_.control().stopping.load() != 0) {
+    if (p_.stopping()) {
       result = WaitResult::kInterrupted;
       break;
     }
@@ -460,7 +460,7 @@ WaitResult Client::wait_until(const std::function<bool()>& come, std::optional<s
   for (;;) {
     const std::uint32_t seen = seen_before ? *std::exchange(seen_before, std::nullopt) : p_.bell();
     if (come()) break;
-    if (p_.control().stopping.load() != 0 || p_.sleep(seen, -1) == EINTR || cancelled()) {
+    if (p_.stopping() || p_.sleep(seen, -1) == EINTR || cancelled()) {
       result = WaitResult::kInterrupted;
       break;
     }

@@ -60,7 +60,8 @@ struct Resources {
 struct GroupOptions {
   std::vector<std::uint16_t> bundles;  // resource sets
   std::uint32_t strategy = 0;          // kStrictSpread, or another
-  std::uint32_t creator = 0;           // actor's slot + 1 with which it goes; 0: it goes with the runtime
+  std::uint32_t creator = 0;           // actor's slot + 1 with which it goes; 0: it goes with its driver
+  bool detached = false;               // it goes with the runtime
   std::string name;                    // "namespace/name", or empty
 };
 
@@ -157,6 +158,8 @@ class Client {
   base::Status create_further(Ref task, std::uint16_t num_returns, bool streaming, std::vector<Ref>& further);
   void route(std::uint32_t index, bool deps_done);
   bool cancel_one(Ref ref, bool force);
+  std::uint32_t own_driver();
+  std::uint32_t disused_environment();
   base::Result<std::uint32_t> reserve_actor(Ref creation, const ActorOptions& options);
   std::optional<Actor> look_for_actor(std::string_view name, bool& coming);
   bool cancelled();

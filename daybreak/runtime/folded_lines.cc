@@ -21,7 +21,7 @@ bool FoldedLines::is_new(int fd, std::string_view name, std::string_view line, s
       lines_.emplace(std::move(key), Line{.fd = fd,
                                           .text = std::string(line),
                                           .name = std::string(name),
-                                          .until_ns = now_ns + kWindowNs,
+                                          .until_ns = now_ns + window_ns_,
                                           .first = pid,
                                           .others = {}});
     return true;

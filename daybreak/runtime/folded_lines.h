@@ -14,8 +14,8 @@ namespace daybreak::runtime {
 
 class FoldedLines {
  public:
-  static constexpr std::int64_t kWindowNs = 5'000'000'000;
-  static constexpr std::size_t kMaxLines = 1000;  // that are remembered; others are printed as they come
+  static constexpr std::int64_t kWindowNs = 5'000'000'000;  // unless somebody says another
+  static constexpr std::size_t kMaxLines = 1000;            // that are remembered; others are printed as they come
 
   struct Repeated {
     int fd;
@@ -24,6 +24,8 @@ class FoldedLines {
     std::uint32_t times;
     std::size_t processes;
   };
+
+  explicit FoldedLines(std::int64_t window_ns = kWindowNs) : window_ns_(window_ns) {}
 
   // False: another process has said the same a moment ago.
   bool is_new(int fd, std::string_view name, std::string_view line, std::int32_t pid, std::int64_t now_ns);
@@ -43,6 +45,7 @@ class FoldedLines {
     std::set<std::int32_t> others;
   };
 
+  const std::int64_t window_ns_;
   std::unordered_map<std::string, Line> lines_;  // by descriptor and text
 };
 

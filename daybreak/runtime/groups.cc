@@ -66,7 +66,8 @@ base::Result<Client::Group> Client::reserve_group(const GroupOptions& options) {
   group.remove.store(0);
   group.ready = ref;
   group.maker = p_.id();
-  group.creator = options.creator;
+  group.creator = options.detached ? 0 : options.creator;
+  group.driver = options.detached || options.creator != 0 ? 0 : own_driver();
   group.strategy = options.strategy;
   group.bundles = static_cast<std::uint32_t>(options.bundles.size());
   std::copy(options.bundles.begin(), options.bundles.end(), group.bundle);
@@ -86,7 +87,7 @@ base::Status Client::start_group(Group group, const Payload& value) {
   p_.push(Process::kSchedulerList, group.ready.index, Phase::kPending);
   p_.ring(kSchedulerProc);
   // Until the scheduler shows it, so that who has it finds it.
-  while (p_.control().group[group.slot].status.load() == GroupStatus::kReserved && p_.control().stopping.load() == 0)
+  while (p_.control().group[group.slot].status.load() == GroupStatus::kReserved && !p_.stopping())
     p_.sleep(p_.bell(), kShownNs);
   return {};
 }

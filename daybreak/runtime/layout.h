@@ -277,8 +277,9 @@ struct alignas(64) ProcSlot {
   base::Atomic<ProcStatus> status;
   ProcKind kind;
   std::int32_t pid;
-  std::uint32_t actor;                        // kActor: slot
-  std::uint32_t environment;                  // of a worker that takes nothing from the queue; 0: the session's
+  std::uint32_t actor;  // kActor: slot
+  // Of a worker that takes nothing from the queue, or of what an attached driver submits; 0: the session's.
+  base::Atomic<std::uint32_t> environment;
   base::Atomic<std::uint32_t> blocked;        // threads of it that wait in get or wait
   base::Atomic<std::uint32_t> running;        // entry + 1 of the task on its main thread
   base::Atomic<std::uint32_t> cancel;         // entry + 1 of the task to interrupt
@@ -356,6 +357,16 @@ struct ResourceTable {
   ResourceSet set[kMaxResourceSets];
   base::Atomic<std::uint32_t> environments;
   char environment[kMaxEnvironments][kEnvironmentBytes];  // number n at n - 1; the language binding's text
+  // Process + 1 of the attached driver that it is for, 0: the engine's own; kDriverGone beside it once that has left.
+  base::Atomic<std::uint32_t> driver[kMaxEnvironments];
+
+  static constexpr std::uint32_t kDriverGone = 1u << 31;
+  std::uint32_t driver_of(std::uint32_t number) const {
+    return number == 0 ? 0 : driver[number - 1].load() & ~kDriverGone;
+  }
+  bool driver_is_gone(std::uint32_t number) const {
+    return number != 0 && (driver[number - 1].load() & kDriverGone) != 0;
+  }
 };
 
 inline constexpr std::uint32_t kStrictSpread = 3;  // each bundle on a machine of its own
@@ -369,7 +380,8 @@ struct alignas(64) PlacementGroup {
   base::Atomic<std::uint64_t> removed_ns;  // of slots in kRemoved the oldest is used next
   Ref ready;                               // its kGroup entry
   std::uint32_t maker;                     // process that fills it
-  std::uint32_t creator;                   // actor's slot + 1 with which it goes; 0: it goes with the runtime
+  std::uint32_t creator;                   // actor's slot + 1 with which it goes; 0: it goes with the runtime, or
+  std::uint32_t driver;                    // with this attached driver, process + 1
   std::uint32_t strategy;                  // kStrictSpread, or another
   std::uint32_t bundles;
   std::uint16_t bundle[kMaxBundles];  // resource sets

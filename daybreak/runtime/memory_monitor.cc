@@ -44,7 +44,7 @@ bool Scheduler::anything_runs() const {
     const ProcSlot& slot = control_.proc[proc];
     const ProcStatus status = slot.status.load();
     if (status == ProcStatus::kStarting) return true;
-    if (status != ProcStatus::kAlive) continue;
+    if (status != ProcStatus::kAlive || slot.kind == ProcKind::kDriver) continue;
     if (slot.kind == ProcKind::kActor) return true;
     if (slot.environment != 0 ? runs_something(proc) : !self_.is_idle(proc)) return true;
   }

@@ -57,8 +57,15 @@ void Node::monitor() {
       if (what < kSocketEvent) read_output(static_cast<std::uint32_t>(what >> 1), static_cast<int>(what & 1), false);
     }
     for (int i = 0; i < n; ++i) {
-      if (events[i].data.u64 == kSocketEvent) read_zygote();
-      if (events[i].data.u64 == kDoorEvent) door_->answer();
+      const auto number = static_cast<std::uint32_t>(events[i].data.u64);
+      switch (events[i].data.u64 & kEventMask) {
+        case kSocketEvent: read_zygote(); break;
+        case kDoorEvent: door_->answer(); break;
+        case kDriversEvent: greet_guests(); break;
+        case kGuestSaysEvent: read_guest(number); break;
+        case kGuestEndsEvent: guest_ended(number, SIGKILL); break;
+        default: break;
+      }
     }
     if (!zygote_ && !stopping_) try_new_zygote();
     print_repeated(Client::now_ns());
@@ -233,9 +240,9 @@ void Node::print_line(std::uint32_t proc, int which, std::string_view line) {
     name = child.kind == ProcKind::kActor ? std::string(control_.actor[child.actor].class_name) : std::string("worker");
     pid = child.pid;
   }
-  if (!options_.log_to_driver) return;
+  if (print_at_guest(proc, which, name, pid, line) || !options_.log_to_driver) return;
   int fd = which == 0 ? 1 : 2;
-  if (options_.fold_lines && !folded_.is_new(fd, name, line, pid, Client::now_ns())) return;
+  if (options_.fold_ns > 0 && !folded_.is_new(fd, name, line, pid, Client::now_ns())) return;
   std::string prefix = fmt::format("({} pid={})", name, pid);
   if (isatty(fd)) prefix = "\033[36m" + prefix + "\033[0m";
   print(fd, fmt::format("{} {}\n", prefix, line));

@@ -42,6 +42,7 @@ constexpr std::int64_t kZygotePatienceNs = 4'000'000'000;  // that it has to kil
 
 Node::Node(NodeOptions options, std::unique_ptr<Segment> segment)
     : options_(std::move(options)),
+      folded_(options_.fold_ns),
       segment_(std::move(segment)),
       driver_(*segment_, kDriverProc),
       scheduler_process_(*segment_, kSchedulerProc),
@@ -83,7 +84,7 @@ base::Result<std::unique_ptr<Node>> Node::start(NodeOptions options) {
 }
 
 void Node::open_door() {
-  auto door = Door::open(control_.session, segment_->control_fd(), segment_->data_fd());
+  auto door = Door::open(control_.session, segment_->control_fd(), segment_->data_fd(), options_.identity);
   if (!door) {
     no_door_ = door.error().to_string();
     return;
@@ -91,6 +92,8 @@ void Node::open_door() {
   door_ = std::move(*door);
   epoll_event event{EPOLLIN, {.u64 = kDoorEvent}};
   epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, door_->fd(), &event);
+  event.data.u64 = kDriversEvent;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, door_->drivers_fd(), &event);
 }
 
 base::Status Node::open_spill_folder() {
@@ -240,6 +243,8 @@ void Node::buried(std::uint32_t proc) {
   base::MutexLock lock(mutex_);
   children_[proc].launched = false;
   children_[proc].pid = 0;
+  const auto guest = std::ranges::find(guests_, proc, [](const auto& each) { return each.second.proc; });
+  if (guest != guests_.end()) drop_guest(guest->first);
 }
 
 std::optional<base::MemoryUse> Node::memory_use() {
@@ -285,6 +290,7 @@ void Node::stop() {
   for (std::thread* thread : {&scheduler_thread_, &monitor_thread_, &warm_thread_})
     if (thread->joinable()) thread->join();
   door_.reset();
+  ring_guests();
   // The zygote sees the end of its socket, kills all below it, and goes. It is our child: reap it.
   {
     base::MutexLock lock(mutex_);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,11 +34,13 @@ struct NodeOptions {
   double spill_threshold = 0.8;      // part of the store in use from which on it begins
   std::vector<std::string> command;  // that becomes the zygote; argv
   bool log_to_driver = true;
-  bool fold_lines = true;  // equal ones of several processes (folded_lines.h)
-  bool patient = false;    // SchedulerOptions
+  std::int64_t fold_ns =
+      FoldedLines::kWindowNs;  // how long equal lines of several processes are counted; 0: not at all
+  bool patient = false;        // SchedulerOptions
   double memory_threshold = 1;
   std::int64_t memory_refresh_ns = 0;
   std::string memory_root;  // where the use of memory is read: base::memory_use
+  std::string identity;     // which program this is, for drivers that attach
 };
 
 // Owns every process of the runtime and the two segments, and is the scheduler's operating system. Two threads that
@@ -76,6 +79,15 @@ class Node final : private Launcher {
     os::Fd fd;
     std::string line;  // the beginning of one that has not ended
   };
+  // A driver that attaches, or has.
+  struct Guest {
+    os::Fd socket, process;
+    std::int32_t pid = 0;
+    std::uint32_t proc = kNone;  // its slot, once the scheduler has given it one
+    bool asked = false;          // for a slot
+    bool gone = false;           // reported to the scheduler, or it will hear of it when it gives the slot
+    bool prints = false;         // what its workers print
+  };
   // What the driver knows of a process that it has asked the zygote for.
   struct Child {
     bool launched = false;  // until its slot is buried
@@ -100,6 +112,7 @@ class Node final : private Launcher {
   bool send_spawn(std::uint32_t proc, const os::Fd& out, const os::Fd& err) DAYBREAK_REQUIRES(mutex_);
   void signal(std::uint32_t proc, int signo) override DAYBREAK_EXCLUDES(mutex_);
   void buried(std::uint32_t proc) override DAYBREAK_EXCLUDES(mutex_);
+  bool admitted(std::uint32_t guest, std::uint32_t proc) override DAYBREAK_EXCLUDES(mutex_);
   std::optional<base::MemoryUse> memory_use() override;
   std::vector<ProcessMemory> processes_memory() override;
   void tell(std::string_view line) override;
@@ -116,6 +129,15 @@ class Node final : private Launcher {
   void print_repeated(std::int64_t now_ns);
   int until_repeated_ms() const;
   void zygote_died() DAYBREAK_EXCLUDES(mutex_);
+
+  // guests.cc: further drivers; the monitor's thread, but for admitted()
+  void greet_guests() DAYBREAK_EXCLUDES(mutex_);
+  void read_guest(std::uint32_t number) DAYBREAK_EXCLUDES(mutex_);
+  void guest_ended(std::uint32_t number, std::int32_t status) DAYBREAK_EXCLUDES(mutex_);
+  void drop_guest(std::uint32_t number) DAYBREAK_REQUIRES(mutex_);
+  void ring_guests() DAYBREAK_EXCLUDES(mutex_);
+  bool print_at_guest(std::uint32_t proc, int which, std::string_view name, std::int32_t pid, std::string_view line)
+      DAYBREAK_EXCLUDES(mutex_);
   void try_new_zygote() DAYBREAK_EXCLUDES(mutex_);
 
   NodeOptions options_;
@@ -135,7 +157,9 @@ class Node final : private Launcher {
 
   base::Mutex mutex_;
   std::vector<Child> children_ DAYBREAK_GUARDED_BY(mutex_);  // by slot
-  os::Fd socket_ DAYBREAK_GUARDED_BY(mutex_);                // to the zygote; empty: there is none
+  std::map<std::uint32_t, Guest> guests_ DAYBREAK_GUARDED_BY(mutex_);
+  std::uint32_t guests_so_far_ = 0;            // the monitor's
+  os::Fd socket_ DAYBREAK_GUARDED_BY(mutex_);  // to the zygote; empty: there is none
   os::Fd epoll_;
   os::Fd wake_;                             // an event: the monitor is to end
   std::optional<os::ChildProcess> zygote_;  // the monitor's, once it runs; empty: there is none

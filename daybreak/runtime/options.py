@@ -399,7 +399,7 @@ def resource_set(options: dict[str, Any], default_cpus: float, what: str = "a ta
 
 
 def _environment_number(environment: Any) -> int:
-    if not environment and not _native._is_worker():
+    if not environment and not _native._is_worker() and not _native._is_attached():
         return 0
     from . import env
 

@@ -40,6 +40,9 @@ class Process {
   Entry& entry(std::uint32_t index) { return control_.entry[index]; }
   ProcSlot& slot() { return control_.proc[id_]; }
   ProcSlot& slot(std::uint32_t proc) { return control_.proc[proc]; }
+  // The engine ends, or this process leaves it: nobody waits any more. Who leaves rings the bell of this process after it.
+  bool stopping() const { return control_.stopping.load() != 0 || leaving_.load() != 0; }
+  void leave() { leaving_.store(1); }
 
   // -- objects ------------------------------------------------------------------------------------------------------
   // A new entry in kCreated, with one local reference.
@@ -311,6 +314,7 @@ class Process {
   SpinLock kept_lock_;
   std::vector<Ref> kept_;  // while this process holds them
   base::Atomic<std::uint32_t> kept_count_{0};
+  base::Atomic<std::uint32_t> leaving_{0};
   base::Atomic<std::uint32_t> token_hint_{0};
   base::Atomic<std::uint32_t> push_cursor_{0};
   base::Atomic<std::uint32_t> dequeues_{0};

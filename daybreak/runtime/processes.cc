@@ -20,13 +20,8 @@ constexpr std::uint32_t kMaxConsecutiveFailures =
 
 }  // namespace
 
-// kNone: no slot is free, or the launcher cannot now (launch_failed_).
-std::uint32_t Scheduler::spawn(ProcKind kind, std::uint32_t actor, std::uint32_t environment) {
-  std::uint32_t proc = kNone;
-  for (std::uint32_t i = kSchedulerProc + 1; i < kMaxProcs && proc == kNone; ++i)
-    if (control_.proc[i].status.load() == ProcStatus::kFree) proc = i;
-  if (proc == kNone || launch_failed_) return kNone;
-  ProcSlot& slot = control_.proc[proc];
+// All but its status, by which the process is told that it may begin.
+void Scheduler::set_up_slot(ProcSlot& slot, ProcKind kind, std::uint32_t actor, std::uint32_t environment) {
   slot.kind = kind;
   slot.actor = actor;
   slot.environment = environment;
@@ -37,6 +32,16 @@ std::uint32_t Scheduler::spawn(ProcKind kind, std::uint32_t actor, std::uint32_t
   slot.asked_to_exit = 0;
   slot.cpu = 0;
   slot.idle_since_ns = static_cast<std::uint64_t>(Client::now_ns());
+}
+
+// kNone: no slot is free, or the launcher cannot now (launch_failed_).
+std::uint32_t Scheduler::spawn(ProcKind kind, std::uint32_t actor, std::uint32_t environment) {
+  std::uint32_t proc = kNone;
+  for (std::uint32_t i = kSchedulerProc + 1; i < kMaxProcs && proc == kNone; ++i)
+    if (control_.proc[i].status.load() == ProcStatus::kFree) proc = i;
+  if (proc == kNone || launch_failed_) return kNone;
+  ProcSlot& slot = control_.proc[proc];
+  set_up_slot(slot, kind, actor, environment);
   slot.status = ProcStatus::kStarting;  // last: from here on the process may be there
   if (launcher_.launch(proc, kind, actor)) {
     launched_ = true;
@@ -78,7 +83,8 @@ void Scheduler::end_idle_of_environments() {
     if (slot.kind != ProcKind::kWorker || slot.environment == 0 || slot.status.load() != ProcStatus::kAlive) continue;
     if (slot.asked_to_exit.load() != 0 || runs_something(proc)) continue;
     surplus_ = true;  // to look again
-    if (Client::now_ns() - static_cast<std::int64_t>(slot.idle_since_ns.load()) < kEnvironmentIdleNs) continue;
+    const std::int64_t idle_ns = Client::now_ns() - static_cast<std::int64_t>(slot.idle_since_ns.load());
+    if (idle_ns < kEnvironmentIdleNs && !is_abandoned(slot.environment)) continue;
     slot.asked_to_exit.store(1);
     self_.ring(proc);
   }
@@ -221,7 +227,8 @@ void Scheduler::bury(const Exit& exit) {
   ProcSlot& slot = control_.proc[exit.proc];
   bool by_hand = exit.status == SIGKILL;  // somebody's or the kernel's: says nothing about the set-up
   const bool never_entered = !by_hand && slot.environment != 0 && exit.never_ran && exit.status != 0;
-  if (!by_hand && slot.environment == 0) failures_ = exit.never_ran && exit.status != 0 ? failures_ + 1 : 0;
+  if (!by_hand && slot.environment == 0 && slot.kind != ProcKind::kDriver)
+    failures_ = exit.never_ran && exit.status != 0 ? failures_ + 1 : 0;
   memory_death_.reset();
   if (auto end = memory_ends_.extract(exit.proc); end && by_hand) memory_death_ = std::move(end.mapped());
   std::vector<std::uint32_t> inbox;
@@ -229,7 +236,7 @@ void Scheduler::bury(const Exit& exit) {
   Process::SweepResult swept = self_.sweep(exit.proc);
   free_reserved(exit.proc);
   free_reserved_groups(exit.proc);
-  end_actors_of(exit.proc, slot.kind == ProcKind::kActor || exit.status != 0);
+  end_actors_of(exit.proc, slot.kind != ProcKind::kWorker || exit.status != 0);
 
   for (Ref ref : swept.queued)
     if (self_.claim(ref.index, ref.generation)) wait_again(ref.index);
@@ -263,6 +270,7 @@ void Scheduler::bury(const Exit& exit) {
     for (std::uint32_t index : swept.lost) requeue_or_fail(index, exit);
     if (never_entered) fail_environment(slot.environment, death_note(exit, "a worker of the task's runtime_env"));
   }
+  if (slot.kind == ProcKind::kDriver) end_driver(exit.proc);
   memory_death_.reset();
   launcher_.buried(exit.proc);
   slot.status = ProcStatus::kFree;
@@ -283,7 +291,8 @@ void Scheduler::fail_everything(std::string_view why) {
   for (Ref task : std::exchange(overflow_, {})) fail_ours(task);
   // What is left alive gives its resources back one day.
   for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc)
-    if (control_.proc[proc].status.load() == ProcStatus::kAlive) return;
+    if (control_.proc[proc].status.load() == ProcStatus::kAlive && control_.proc[proc].kind != ProcKind::kDriver)
+      return;
   for (auto* lines : {&waiting_, &infeasible_})
     for (auto& [set, line] : std::exchange(*lines, {}))
       for (const Waiter& waiter : line.waiters) fail_ours(waiter.task);

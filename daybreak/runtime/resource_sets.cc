@@ -26,6 +26,35 @@ base::Result<std::int64_t> units(std::string_view name, double amount) {
 
 }  // namespace
 
+// Process + 1 of the attached driver that this process is or works for; 0: the engine's own.
+std::uint32_t Client::own_driver() {
+  const ProcSlot& slot = p_.slot();
+  if (slot.kind == ProcKind::kDriver) return p_.id() >= kFirstProc ? p_.id() + 1 : 0;
+  return p_.control().resources.driver_of(slot.environment);
+}
+
+// Of a driver that has left, and in which nothing is any more: no process, no actor, no task that is not done. The caller
+// has the lock of names. kNone: there is none.
+std::uint32_t Client::disused_environment() {
+  Control& control = p_.control();
+  const ResourceTable& table = control.resources;
+  std::vector<bool> used(kMaxEnvironments);
+  for (std::uint32_t i = 0; i < kMaxEnvironments; ++i) used[i] = !table.driver_is_gone(i + 1);
+  auto use = [&](std::uint32_t environment) {
+    if (environment != 0) used[environment - 1] = true;
+  };
+  for (const ProcSlot& slot : control.proc)
+    if (slot.status.load() != ProcStatus::kFree) use(slot.environment);
+  p_.for_each_entry([&](std::uint32_t index) {
+    Entry& e = p_.entry(index);
+    const Kind kind = e.kind_now();
+    if (kind == Kind::kActorCreate || (kind == Kind::kTask && !e.load().done()))
+      use(table.set[e.part.resources].environment);
+  });
+  const auto found = std::ranges::find(used, false);
+  return found == used.end() ? kNone : static_cast<std::uint32_t>(found - used.begin());
+}
+
 base::Result<std::uint16_t> Client::environment(std::string_view text) {
   if (text.size() >= kEnvironmentBytes)
     return base::fail(base::Code::kInvalidArgument,
@@ -35,14 +64,17 @@ base::Result<std::uint16_t> Client::environment(std::string_view text) {
   RobustGuard guard(p_, p_.control().names_lock);
   const std::uint32_t count = table.environments.load();
   for (std::uint32_t i = 0; i < count; ++i)
-    if (text == table.environment[i]) return static_cast<std::uint16_t>(i + 1);
-  if (count == kMaxEnvironments)
+    if (text == table.environment[i] && table.driver[i].load() == own_driver())
+      return static_cast<std::uint16_t>(i + 1);
+  const std::uint32_t at = count < kMaxEnvironments ? count : disused_environment();
+  if (at == kNone)
     return base::fail(base::Code::kResourceExhausted,
                       "{} different runtime_envs are in use, more are not possible in one runtime", kMaxEnvironments);
-  std::memcpy(table.environment[count], text.data(), text.size());
-  table.environment[count][text.size()] = 0;
-  table.environments.store(count + 1);
-  return static_cast<std::uint16_t>(count + 1);
+  std::memcpy(table.environment[at], text.data(), text.size());
+  table.environment[at][text.size()] = 0;
+  table.driver[at].store(own_driver());
+  if (at == count) table.environments.store(count + 1);
+  return static_cast<std::uint16_t>(at + 1);
 }
 
 // Names and sets are read without the lock, as many as the counts say: a count goes up when what it counts is written.

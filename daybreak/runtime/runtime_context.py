@@ -174,7 +174,7 @@ class RuntimeContext:
 
     @property
     def gcs_address(self) -> str:
-        return "local"
+        return str(_session._address())
 
     @property
     def was_current_actor_reconstructed(self) -> bool:

@@ -53,11 +53,14 @@ void Scheduler::exited(Exit exit) {
 std::int64_t Scheduler::step() {
   launch_failed_ = launched_ = false;
   std::vector<Exit> exits;
+  std::vector<Guest> guests;
   {
     base::MutexLock lock(mutex_);
     exits.swap(exits_);
+    guests.swap(guests_);
   }
   for (const Exit& exit : exits) bury(exit);
+  for (const Guest& guest : guests) let_in(guest);
   if (!exits.empty()) look_at_all_awaited();
   pass_interrupts_on();
 

@@ -32,6 +32,10 @@ class Launcher {
   // It has been swept: the slot is free again once this returns.
   virtual void buried(std::uint32_t proc) = 0;
 
+  // The process that asked to be let in has this slot from here on, and its end comes as Scheduler::exited; kNone: there is
+  // none for it. False: it is gone already, and has not heard of its slot.
+  virtual bool admitted(std::uint32_t /*guest*/, std::uint32_t /*proc*/) { return false; }
+
   // For the memory monitor alone, so a machine without one need not have them.
   virtual std::optional<base::MemoryUse> memory_use() { return std::nullopt; }
   virtual std::vector<ProcessMemory> processes_memory() { return {}; }  // of those that live, the driver too
@@ -73,8 +77,15 @@ class Scheduler {
 
   // A process has ended and was reaped: no instruction of it runs any more. Any thread; rings the scheduler.
   void exited(Exit exit) DAYBREAK_EXCLUDES(mutex_);
+  // A process that nobody here has started wants a slot, to submit and to wait as the driver does. The answer comes by
+  // Launcher::admitted. Any thread; rings the scheduler.
+  void admit(std::uint32_t guest, std::int32_t pid) DAYBREAK_EXCLUDES(mutex_);
 
  private:
+  struct Guest {
+    std::uint32_t number;
+    std::int32_t pid;
+  };
   struct Running {
     Ref ref;
     std::uint32_t proc;
@@ -133,6 +144,12 @@ class Scheduler {
   void wait_again(std::uint32_t index);
   bool back_to_us(std::uint32_t index);
 
+  // drivers.cc
+  void let_in(const Guest& guest);
+  bool anyone_works_for(std::uint32_t driver) const;
+  void end_driver(std::uint32_t driver);
+  bool is_abandoned(std::uint32_t environment);
+
   // memory_monitor.cc
   std::int64_t watch_memory();
   bool anything_runs() const;
@@ -143,6 +160,7 @@ class Scheduler {
   void end_for_memory(std::vector<MemoryCandidate> candidates, const base::MemoryUse& use);
 
   // processes.cc
+  static void set_up_slot(ProcSlot& slot, ProcKind kind, std::uint32_t actor, std::uint32_t environment);
   std::uint32_t spawn(ProcKind kind, std::uint32_t actor, std::uint32_t environment);
   std::uint32_t claim_worker(std::uint32_t environment);
   std::uint32_t claim_idle_worker();
@@ -170,6 +188,7 @@ class Scheduler {
   void actor_dies(std::uint32_t slot, std::string_view why);
   void look_after_actors();
   void end_actors_of(std::uint32_t dead, bool with_it);
+  void end_with(std::uint32_t slot, std::string_view whom);
 
   // groups.cc
   void register_group(std::uint32_t index);
@@ -195,6 +214,7 @@ class Scheduler {
 
   base::Mutex mutex_;
   std::vector<Exit> exits_ DAYBREAK_GUARDED_BY(mutex_);
+  std::vector<Guest> guests_ DAYBREAK_GUARDED_BY(mutex_);
 
   std::vector<std::uint32_t> taken_;                    // scratch of step()
   std::vector<bool> ours_;                              // by entry: a task that waits with us, in one of the lines

@@ -60,6 +60,7 @@ _IGNORED = {
     "system_reserved_memory",
 }  # fmt: skip
 _HOST = "127.0.0.1"
+_RAYS_MARK = "/tmp/ray/ray_current_cluster"  # where a Ray that runs here leaves its address
 
 
 class RuntimeInfo(_Info):
@@ -110,9 +111,10 @@ def init(
     The other verbs call it when it has not been called. After `shutdown` it may be called again.
 
     Args:
-        address: None or "local": this machine. "ray://HOST:10001" (Ray Client) or "HOST:6379" (a node of the cluster): a Ray
-            cluster. "auto": the Ray cluster that this process belongs to, else this machine. Without one the variables
-            DAYBREAK_ADDRESS and RAY_ADDRESS are heeded.
+        address: None or "local": an engine of this process's own. "auto": the engine of this user that runs on this machine,
+            the newest of several, else the Ray cluster that this process belongs to. A process number, a session or a path,
+            as init() gives it in "address": that engine (see `daybreak.runtime.attaching`). "ray://HOST:10001" (Ray Client)
+            or "HOST:6379" (a node of the cluster): a Ray cluster. Without one DAYBREAK_ADDRESS and RAY_ADDRESS are heeded.
         engine: "local" or "ray". "ray" without an address starts a Ray of this machine's own. See `daybreak.runtime.engines.ray`.
         num_cpus: logical CPUs, free of the machine's cores. The default are the cores that this process may use: its
             affinity (`taskset`), at most the CPU quota of its control group (a container's `--cpus`).
@@ -136,6 +138,7 @@ def init(
 
     Raises:
         RuntimeError: it is running already.
+        ConnectionError: no engine and no cluster is where `address` says.
         ValueError: an argument is out of range; the text says which and what is possible.
 
     Example:
@@ -144,7 +147,6 @@ def init(
         >>> daybreak.is_initialized()
         True
     """
-    global _exit_hook
     with _lock:
         if _native._is_worker():
             return _info()
@@ -156,10 +158,13 @@ def init(
                 "or init(ignore_reinit_error=True)"
             )
         address = address or os.environ.get("DAYBREAK_ADDRESS") or os.environ.get("RAY_ADDRESS") or None
-        if _is_for_ray(address, engine):
-            given = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources}
-            given |= {"object_store_memory": object_store_memory, "log_to_driver": log_to_driver}
+        door = _door_of(address, engine)
+        if door is not None or _is_for_ray(address, engine):
+            given = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources, "log_to_driver": log_to_driver}
+            given |= {"object_store_memory": object_store_memory}
             given |= _spilling.for_ray(object_spilling_directory, object_spilling_threshold)
+            if door is not None:
+                return _attach(door, namespace, runtime_env, local_mode, given | {"labels": labels} | ray_arguments)
             return RuntimeInfo(_join_ray(address, namespace, runtime_env, local_mode, given | ray_arguments))
         _check_names(ray_arguments)
         _check_address(address)
@@ -187,12 +192,17 @@ def init(
         )
         _retired.clear()
         _start(int(cpus), gpus, custom, store, environment, log_to_driver, spill, memory)
-        if not _exit_hook:
-            import atexit
-
-            atexit.register(shutdown)
-            _exit_hook = True
+        _shut_down_at_exit()
         return _info()
+
+
+def _shut_down_at_exit() -> None:
+    global _exit_hook
+    if not _exit_hook:
+        import atexit
+
+        atexit.register(shutdown)
+        _exit_hook = True
 
 
 def _start(
@@ -215,7 +225,11 @@ def _start(
             from . import env
 
             command = env.prepare_job(environment, command)
-        _native._init(cpus, gpus, custom, store, command, log_to_driver, patient, *spill, *memory)
+        from . import attaching
+
+        told = (attaching.identity(), _fold_ns())
+        _native._init(cpus, gpus, custom, store, command, log_to_driver, patient, *spill, *memory, *told)
+        attaching.describe_engine(_labels, _visible)
         _load_pickling()  # while they start
         _native._await_workers(min(cpus, _AWAITED_WORKERS), _WORKERS_WITHIN_S)
         from . import stacks
@@ -227,6 +241,36 @@ def _start(
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _fold_ns() -> int:
+    """For how long equal lines of several workers are counted, and not printed."""
+    if os.environ.get("RAY_DEDUP_LOGS") == "0":
+        return 0
+    text = os.environ.get("RAY_DEDUP_LOGS_AGG_WINDOW_S", "5")
+    if not text.isdecimal() or not 0 < int(text) <= 86_400:
+        raise ValueError(f"RAY_DEDUP_LOGS_AGG_WINDOW_S={text!r}: it must be a number of seconds between 1 and 86400")
+    return int(text) * 10**9
+
+
+def _door_of(address: str | None, engine: str | None) -> str | None:
+    """Of the engine that `address` names, if it names one that another process has started."""
+    if engine == "ray" or address in (None, "local") or not isinstance(address, str):
+        return None
+    from . import attaching
+
+    return attaching.engine_of(address)
+
+
+def _attach(door: str, namespace: str | None, runtime_env: Any, local_mode: bool, given: dict[str, Any]) -> RuntimeInfo:
+    from . import attaching
+
+    if local_mode:
+        raise ValueError("local_mode: everything runs in this process, without an engine; leave out the address")
+    _check_names({name: value for name, value in given.items() if name not in _init_arguments()})
+    attaching.attach(door, namespace, _job_environment(runtime_env, given.get("job_config")), given)
+    _shut_down_at_exit()
+    return _info()
 
 
 def _join_ray(
@@ -262,7 +306,12 @@ def _is_for_ray(address: str | None, engine: str | None) -> bool:
     if engine is not None:
         return engine == "ray"
     if address == "auto":
-        return bool(os.environ.get("RAY_ADDRESS")) or os.path.exists("/tmp/ray/ray_current_cluster")
+        if os.environ.get("RAY_ADDRESS") or os.path.exists(_RAYS_MARK):
+            return True
+        raise ConnectionError(
+            "address='auto': no engine of this user runs on this machine, and no Ray cluster is known here: start one "
+            "(init() in another process), or leave the address out for an engine of this process's own"
+        )
     return isinstance(address, str) and ":" in address
 
 
@@ -275,10 +324,10 @@ def _check_names(ray_arguments: dict[str, Any]) -> None:
 
 
 def _check_address(address: str | None) -> None:
-    if address not in (None, "local", "auto"):
+    if address not in (None, "local"):
         raise ValueError(
-            f"address={address!r} (the argument, or the variable DAYBREAK_ADDRESS or RAY_ADDRESS): 'local', 'auto', "
-            "'ray://HOST:10001' or 'HOST:PORT' of a Ray cluster expected"
+            f"address={address!r} (the argument, or the variable DAYBREAK_ADDRESS or RAY_ADDRESS): 'local', 'auto', the number, "
+            "session or door of an engine that runs here, 'ray://HOST:10001' or 'HOST:PORT' of a Ray cluster expected"
         )
 
 
@@ -350,6 +399,12 @@ def _enter_session(told: dict[str, Any]) -> None:
         env.set_own(told["environment"])
 
 
+def _enter_job(job: dict[str, Any]) -> None:
+    """In a process that works for an attached driver, beside what `_enter_session` was told of the engine."""
+    global _namespace, _lifetime
+    _namespace, _lifetime = job["namespace"], job["lifetime"]
+
+
 def _load_pickling() -> None:
     from . import serialization
 
@@ -365,15 +420,25 @@ def _info() -> RuntimeInfo:
     engine = _engine.current()
     if engine is not None:
         return RuntimeInfo(engine.info())
+    address = _address()
     return RuntimeInfo(
-        address="local",
+        address=address,
         session_id=_native._context()["session"],
         namespace=_namespace,
         node_ip_address=_HOST,
         node_id=node_id(),
-        gcs_address="local",
+        gcs_address=address,
         webui_url=os.environ.get("RAY_OVERRIDE_DASHBOARD_URL", ""),
     )
+
+
+def _address() -> str:
+    """By which another process may join this engine; "local" where none can."""
+    found = _native._door()[0]
+    if found is None and _native._is_worker():
+        ours = _native._session()
+        found = next((engine["path"] for engine in _native._engines() if engine["session"] == ours), None)
+    return str(found or "local")
 
 
 def get_node_ip_address() -> str:

@@ -23,11 +23,11 @@ _ANY_NUMBER = sys.maxsize
 
 
 class Exported:
-    """A function or class in the store: its reference, and the session that it belongs to."""
+    """A function or class in the store: its reference, and this process's part in the session that it belongs to."""
 
     def __init__(self) -> None:
         self.ref: ObjectRef | None = None
-        self.session = ""
+        self.life = 0
         self.lock = RLock()
 
     def get(
@@ -35,11 +35,11 @@ class Exported:
     ) -> ObjectRef:
         """The reference. Pickling the function may ask for it again, when the function refers to itself."""
         with self.lock:
-            session = _native._session()
-            if self.ref is not None and self.session == session:
+            life = _native._life()
+            if self.ref is not None and self.life == life:
                 return self.ref
             ref = _native._reserve()
-            self.ref, self.session = ref, session
+            self.ref, self.life = ref, life
             try:
                 from . import serialization
 
@@ -53,10 +53,10 @@ class Exported:
 
     def adopt(self, ref: ObjectRef) -> None:
         """In the process that unpickled it."""
-        self.ref, self.session = ref, _native._session()
+        self.ref, self.life = ref, _native._life()
 
     def __del__(self) -> None:
-        if self.ref is None or self.session != _native._session():
+        if self.ref is None or self.life != _native._life():
             return
         _session._retired.append(self.ref)
         if len(_session._retired) > _MAX_RETIRED:
@@ -234,7 +234,7 @@ class _CppFunction(RemoteFunction):
         return None
 
     def _exported_function(self, retry_on: tuple[type, ...] | None) -> ObjectRef:
-        if self._exported.ref is None or self._exported.session != _native._session():
+        if self._exported.ref is None or self._exported.life != _native._life():
             self._exported.adopt(_native._native_function(self._function.__name__))
         assert self._exported.ref is not None
         return self._exported.ref

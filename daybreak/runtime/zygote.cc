@@ -64,7 +64,7 @@ class ForkServer {
     std::vector<os::Fd> outputs;
   };
   struct Below {
-    std::uint32_t environment;
+    std::uint64_t environment;
     os::Fd socket;
     bool ready = false;
     std::vector<Sent> sent;
@@ -212,7 +212,7 @@ bool ForkServer::forward(Below& below, std::uint32_t proc, std::vector<os::Fd>& 
 }
 
 bool ForkServer::spawn(std::uint32_t proc, std::vector<os::Fd> outputs) {
-  const std::uint32_t environment = below_ || hooks_.environment == nullptr ? 0 : hooks_.environment(proc);
+  const std::uint64_t environment = below_ || hooks_.environment == nullptr ? 0 : hooks_.environment(proc);
   os::Fd offer;
   if (environment != 0) {
     auto known =

@@ -38,8 +38,8 @@ struct ForkHooks {
   void (*before)();  // in the parent, before each fork
   void (*after_parent)();
   void (*after_child)();
-  // Of the worker in a slot; 0: the zygote's own. Without it none has another.
-  std::uint32_t (*environment)(std::uint32_t proc) = nullptr;
+  // Of the worker in a slot, a number that no other description has; 0: the zygote's own. Without it none has another.
+  std::uint64_t (*environment)(std::uint32_t proc) = nullptr;
 };
 
 // Serves the driver until it is gone; then ends the process. Returns only in a forked worker, with the slot that it is

@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 _OWN = "DAYBREAK_ENVIRONMENT"  # in the environment of a process that starts: its description
-_DESCRIBED = ("env_vars", "working_dir", "py_modules", "worker_process_setup_hook", "uv", "pip")
+_DESCRIBED = ("env_vars", "working_dir", "py_modules", "worker_process_setup_hook", "uv", "pip", "job")
 _LONG_LIST = 2048  # bytes: longer lists of packages lie in a file, as a description has 8 KB
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def number(environment: dict[str, Any] | None) -> int:
     from ..._core import runtime as _native
 
     if not environment:
-        return int(_native._context()["environment"]) if _native._is_worker() else 0
+        return int(_native._context()["environment"])
     return int(_native._environment(describe(merged(own(), environment))))
 
 
@@ -211,6 +211,7 @@ def start_afresh(slot: int, text: str, told: dict[str, str], path: Sequence[str]
 
     description = loaded(text)
     variables = expanded(description)
+    path = description.get("job", {}).get("path", path)
     start.start_afresh(text, description, {**variables, **told, _OWN: text, "DAYBREAK_SLOT": str(slot)}, path)
 
 
@@ -235,6 +236,8 @@ def enter() -> None:
     environment = own()
     for descriptor in filter(None, os.environ.pop("DAYBREAK_HELD", "").split(",")):
         os.set_inheritable(int(descriptor), False)  # of this process, and of none that a task starts
+    if "job" in environment:
+        _enter_job(environment["job"])
     for module in reversed(environment.get("py_modules", ())):
         if not module.endswith(".whl"):  # which is installed among the packages
             sys.path.insert(0, os.path.dirname(module))
@@ -245,6 +248,20 @@ def enter() -> None:
     hook = environment.get("worker_process_setup_hook")
     if hook is not None:
         _call(hook)
+
+
+def _enter_job(job: dict[str, Any]) -> None:
+    """Of an attached driver (attaching.py): it begins in its folder; it imports from where that does since it started."""
+    from .. import session
+
+    session._enter_job(job)
+    try:
+        os.chdir(job["cwd"])
+    except OSError as error:
+        print(
+            f"daybreak: the worker begins in {os.getcwd()}, the driver's folder cannot be entered: {error}",
+            file=sys.stderr,
+        )
 
 
 def _call(hook: str) -> None:

@@ -32,6 +32,7 @@ struct Shape {
   std::uint32_t cpus = 2;
   std::uint32_t tasks = 6;
   unsigned kills = 0;
+  std::uint32_t guests = 0;  // further drivers, which come and go
   bool meet = false, nested = false, cancels = false, resources = false, actors = false, together = false,
        replaced = false, streams = false;
 };
@@ -104,6 +105,45 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     engine_->fiber(kReaper, "reaper", [this, proc] { reap(proc, SIGKILL); });
   }
   void buried(std::uint32_t) override {}
+  bool admitted(std::uint32_t guest, std::uint32_t proc) override {
+    if (proc == kNone) engine_->fail("there is no slot for a driver that attaches");
+    Process& p = world_.start(proc, ProcKind::kDriver);
+    engine_->fiber(proc, fmt::format("guest {}", guest), [this, &p] {
+      be_guest(p);
+      engine_->fiber(kReaper, "reaper", [this, id = p.id()] { reap(id, 0); });
+    });
+    return true;
+  }
+
+  // What it has not awaited when it leaves ends with it, and so do its actor and what it holds.
+  void be_guest(Process& p) {
+    Client client(p);
+    const std::uint16_t environment = client.environment(fmt::format("guest {}", p.id())).value();
+    p.slot().environment = environment;
+    const std::uint16_t set = client.resource_set({.environment = environment}).value();
+    std::vector<Ref> refs;
+    for (std::uint32_t i = 0; i < 3; ++i) {
+      std::vector<Ref> deps;
+      if (!refs.empty() && engine_->below(3) == 0) deps.push_back(one_of(refs));
+      submit(client, static_cast<Do>(engine_->below(5)), 1 + engine_->below(2), std::move(deps), set, refs);
+    }
+    if (engine_->below(2) == 0) {
+      const TaskSpec spec{.kind = Kind::kActorCreate,
+                          .resources = client.resource_set({.cpu = 0, .environment = environment}).value()};
+      const Client::Actor actor = client.create_actor(spec, payload(Do::kNothing, 0, {}), {}).value();
+      const TaskSpec call{.kind = Kind::kActorCall, .actor = actor.slot, .max_retries = 0};
+      (void)client.submit(call, payload(Do::kNothing, 0, {}), refs);
+      if (engine_->below(2) == 0) p.release(actor.creation);
+    }
+    std::ignore = client.put(payload(Do::kNothing, 0, {}));
+    if (engine_->below(2) == 0) return;
+    while (client.wait(refs, refs.size(), -1) == WaitResult::kInterrupted) {
+    }
+    for (Ref ref : refs) {
+      if (!p.settled(ref.index).done()) engine_->fail("a guest's task is awaited and not done");
+      p.release(ref);
+    }
+  }
 
   void reap(std::uint32_t proc, int status) {
     engine_->joined(proc);
@@ -221,6 +261,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   // -- the driver --
   void drive() {
     std::vector<Ref> refs;
+    for (std::uint32_t guest = 0; guest < shape_.guests; ++guest) scheduler_->admit(guest, 1);
     std::vector<Client::Actor> actors;
     if (shape_.resources) {
       two_cpus_ = client_->resource_set({.cpu = 2, .gpu = 0, .custom = {}}).value();
@@ -431,6 +472,8 @@ void add_task_programs(Programs& programs) {
   add({.name = "tasks-resources", .cpus = 3, .tasks = 6, .resources = true});
   add({.name = "tasks-starved", .cpus = 2, .tasks = 3, .resources = true});
   add({.name = "tasks-killed", .cpus = 2, .tasks = 5, .kills = 2, .nested = true});
+  add({.name = "guests", .cpus = 2, .tasks = 2, .guests = 2});
+  add({.name = "guests-killed", .cpus = 2, .tasks = 2, .kills = 2, .guests = 1});
   add({.name = "streams", .cpus = 2, .tasks = 4, .streams = true});
   add({.name = "streams-cancelled", .cpus = 2, .tasks = 4, .cancels = true, .streams = true});
   add({.name = "streams-killed", .cpus = 2, .tasks = 4, .kills = 2, .streams = true});

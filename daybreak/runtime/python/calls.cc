@@ -170,7 +170,7 @@ bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::in
     ++state().waiting;
     const bool says = say_at >= 0 && (deadline < 0 || say_at < deadline);
     Py_BEGIN_ALLOW_THREADS result = client.wait(refs, count, says ? say_at : deadline, seen);
-    stopping = client.process().control().stopping.load() != 0;
+    stopping = client.process().stopping();
     --state().waiting;
     Py_END_ALLOW_THREADS if (PyErr_CheckSignals() != 0) return false;
     if (stopping) {

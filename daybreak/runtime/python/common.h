@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "daybreak/runtime/attached_driver.h"
 #include "daybreak/runtime/client.h"
 #include "daybreak/runtime/node.h"
 #include "daybreak/runtime/value_format.h"
@@ -48,13 +49,16 @@ class Owned {
 
 // The runtime of this process: a driver's or a worker's. Guarded by the GIL.
 struct State {
-  std::unique_ptr<Node> node;          // driver
-  std::unique_ptr<Segment> segment;    // worker
-  std::unique_ptr<Process> process;    // worker
-  std::unique_ptr<Client> own_client;  // worker
-  std::unique_ptr<WorkerLoop> loop;    // worker
-  Client* client = nullptr;            // null: not initialised
-  std::uint64_t session = 0;           // 0: not initialised
+  std::unique_ptr<Node> node;                // driver
+  std::unique_ptr<AttachedDriver> attached;  // driver of an engine that another process has started
+  std::unique_ptr<Segment> segment;          // worker
+  std::unique_ptr<Process> process;          // worker
+  std::unique_ptr<Client> own_client;        // worker
+  std::unique_ptr<WorkerLoop> loop;          // worker
+  Client* client = nullptr;                  // null: not initialised
+  // Of the engine, by which references and handles of this process are known to be of now; 0: not initialised. In an engine
+  // that this process has left and come back to it is another one: engine_session() is what others know.
+  std::uint64_t session = 0;
   std::uint64_t binding = 0;   // what remote functions are bound for: the session; in a placement group that its
                                // tasks' tasks are of, another number
   PyObject* engine = nullptr;  // another engine than the embedded one (runtime/engine.py); the verbs go there
@@ -67,6 +71,8 @@ struct State {
 };
 State& state();
 
+// What other processes know the engine's session by; 0: not initialised.
+std::uint64_t engine_session();
 // state().client, after starting the runtime if nobody has; null with an exception set.
 Client* client_or_init();
 

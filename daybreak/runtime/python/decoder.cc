@@ -257,7 +257,7 @@ PyObject* value_bytes(PyObject*, PyObject* argument) {
 }
 
 PyObject* ref_from_bytes(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
-  if (nargs != 3 || state().client == nullptr || PyLong_AsUnsignedLongLong(args[0]) != state().session) {
+  if (nargs != 3 || state().client == nullptr || PyLong_AsUnsignedLongLong(args[0]) != engine_session()) {
     if (!PyErr_Occurred())
       PyErr_SetString(PyExc_ValueError, "a reference of another runtime, or of one that has been shut down");
     return nullptr;

@@ -342,7 +342,7 @@ PyObject* reduce_reference(PyObject* self, PyObject*) {
     PyObject* rebuild = python_object("serialization", "_ref_from_bytes");
     if (rebuild == nullptr) return nullptr;
     auto* r = reinterpret_cast<ObjectRefObject*>(self);
-    return Py_BuildValue("O(KII)", rebuild, static_cast<unsigned long long>(r->session), r->ref.index,
+    return Py_BuildValue("O(KII)", rebuild, static_cast<unsigned long long>(engine_session()), r->ref.index,
                          r->ref.generation);
   }
   PyObject* rebuild = python_object("serialization", "_ref_at");
@@ -360,7 +360,7 @@ PyObject* reduce_actor(PyObject* self, PyObject*) {
     state().client->process().hold(handle->creation);
     PyObject* rebuild = python_object("serialization", "_actor_from_bytes");
     if (rebuild == nullptr) return nullptr;
-    return Py_BuildValue("O(KIIIO)", rebuild, static_cast<unsigned long long>(handle->session), handle->creation.index,
+    return Py_BuildValue("O(KIIIO)", rebuild, static_cast<unsigned long long>(engine_session()), handle->creation.index,
                          handle->creation.generation, handle->slot, handle->info);
   }
   PyObject* rebuild = python_object("serialization", "_actor_at");

@@ -59,7 +59,7 @@ bool wait_for_room(Client& client, Stream& stream) {
     if (PyErr_CheckSignals() != 0) return false;
     Py_BEGIN_ALLOW_THREADS client.wait_until([&] { return stream.has_room() || stream.abandoned(); }, seen);
     Py_END_ALLOW_THREADS if (PyErr_CheckSignals() != 0) return false;
-    if (client.process().control().stopping.load() != 0) {
+    if (client.process().stopping()) {
       PyErr_SetString(PyExc_RuntimeError, "the runtime was shut down while the generator waited for its consumer");
       return false;
     }

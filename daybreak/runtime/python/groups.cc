@@ -48,7 +48,8 @@ nb::object reserve_group(const std::vector<std::uint16_t>& bundles, std::uint32_
   State& s = state();
   auto group = client_or_throw().reserve_group({.bundles = bundles,
                                                 .strategy = strategy,
-                                                .creator = s.in_actor && !detached ? s.actor_slot + 1 : 0,
+                                                .creator = s.in_actor ? s.actor_slot + 1 : 0,
+                                                .detached = detached,
                                                 .name = name});
   if (!group) throw_error(group.error());
   return group_found(*group);
@@ -119,7 +120,7 @@ void attach() {
 // The text of the environment that the process in this slot is to have; empty: as the zygote's.
 std::string environment_text(std::uint32_t proc) {
   const Control& control = state().segment->control();
-  const std::uint32_t number = proc < kMaxProcs ? control.proc[proc].environment : 0;
+  const std::uint32_t number = proc < kMaxProcs ? control.proc[proc].environment.load() : 0;
   return number == 0 ? "" : control.resources.environment[number - 1];
 }
 

@@ -34,6 +34,10 @@ Client* client_or_init() {
   return state().client;
 }
 
+std::uint64_t engine_session() {
+  return state().client == nullptr ? 0 : state().client->process().control().session;
+}
+
 void raise(const base::Error& error) {
   PyObject* make = python_object("exceptions", "_from_native");
   if (make == nullptr) return;
@@ -101,7 +105,8 @@ PyObject* ref_compare(PyObject* a, PyObject* b, int op) {
 
 std::string hex_of(PyObject* object) {
   auto* self = reinterpret_cast<ObjectRefObject*>(object);
-  return fmt::format("{:016x}{:08x}{:08x}", self->session, self->ref.generation, self->ref.index);
+  const std::uint64_t session = self->session == state().session ? engine_session() : self->session;
+  return fmt::format("{:016x}{:08x}{:08x}", session, self->ref.generation, self->ref.index);
 }
 
 PyObject* ref_hex(PyObject* self, PyObject*) {
@@ -137,11 +142,12 @@ PyObject* ref_task_id(PyObject* object, PyObject*) {
   if (ref == nullptr) return nullptr;
   Entry& e = state().client->process().entry(ref->index);
   const Ref task = e.kind == Kind::kReturn ? e.task : *ref;
-  return id_of("task_of", fmt::format("{:016x}{:08x}{:08x}", state().session, task.generation, task.index));
+  return id_of("task_of", fmt::format("{:016x}{:08x}{:08x}", engine_session(), task.generation, task.index));
 }
 
 PyObject* ref_job_id(PyObject* object, PyObject*) {
-  return id_of("job_of", fmt::format("{:016x}", reinterpret_cast<ObjectRefObject*>(object)->session));
+  const std::uint64_t session = reinterpret_cast<ObjectRefObject*>(object)->session;
+  return id_of("job_of", fmt::format("{:016x}", session == state().session ? engine_session() : session));
 }
 
 PyObject* ref_as_future(PyObject* self, PyObject*) {

@@ -344,9 +344,14 @@ PyObject* the_actor(PyObject*, PyObject*) {
   return Py_NewRef(actor_instance == nullptr ? Py_None : actor_instance);
 }
 
-const ForkHooks fork_hooks = {PyOS_BeforeFork, PyOS_AfterFork_Parent, PyOS_AfterFork_Child, [](std::uint32_t proc) {
-                                return proc < kMaxProcs ? state().segment->control().proc[proc].environment : 0;
-                              }};
+// By what describes it: its number may be another's later, when a driver has left.
+std::uint64_t environment_of(std::uint32_t proc) {
+  const Control& control = state().segment->control();
+  const std::uint32_t number = proc < kMaxProcs ? control.proc[proc].environment.load() : 0;
+  return number == 0 ? 0 : std::hash<std::string_view>{}(control.resources.environment[number - 1]) | 1;
+}
+
+const ForkHooks fork_hooks = {PyOS_BeforeFork, PyOS_AfterFork_Parent, PyOS_AfterFork_Child, environment_of};
 
 // In the zygote, after _attach; returns in a worker, with its slot.
 PyObject* zygote(PyObject*, PyObject*) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +132,36 @@ def test_what_takes_longer_than_its_configuration_says_fails(ray: Any, tmp_path:
     env = RuntimeEnv(uv=[str(project)], config=RuntimeEnvConfig(setup_timeout_seconds=1))
     with pytest.raises(ex.RuntimeEnvSetupError, match="setup_timeout_seconds=1: raise it"):
         ray.get(version.options(runtime_env=env).remote(), timeout=60)
+
+
+ATTACHED = """
+import os, sys
+import daybreak
+here = os.getcwd()
+daybreak.init(sys.argv[1], runtime_env={"uv": ["envpkg==2.0"], "working_dir": sys.argv[2]})
+
+@daybreak.remote
+def look():
+    import envpkg, of_folder
+    return envpkg.VERSION, of_folder.VALUE, os.path.basename(os.getcwd()) != os.path.basename(here)
+
+@daybreak.remote
+def another():
+    import envpkg
+    return envpkg.VERSION
+
+print(daybreak.get(look.remote()), daybreak.get(another.options(runtime_env={"pip": ["envpkg==1.0"]}).remote()))
+"""
+
+
+def test_a_driver_that_attaches_has_packages_and_a_folder_of_its_own(ray: Any, tmp_path: Path) -> None:
+    (tmp_path / "of_folder.py").write_text("VALUE = 'folder'\n")
+    address = ray.init(ignore_reinit_error=True)["address"]
+    command = [sys.executable, "-c", ATTACHED, address, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "('2.0', 'folder', True) 1.0", done.stderr
+    with pytest.raises(ImportError):
+        ray.get(version.remote(), timeout=60)
 
 
 def test_a_worker_that_runs_holds_its_environment(ray: Any) -> None:

@@ -30,7 +30,7 @@ def said(**variables: str) -> list[str]:
 
 
 def test_equal_lines_of_three_actors_are_one_and_a_count() -> None:
-    lines = said()
+    lines = said(RAY_DEDUP_LOGS_AGG_WINDOW_S="600")
     assert lines.count("(Member pid=P) loading") == 1
     assert lines.count("(Member) loading [repeated 2x by 2 other processes; RAY_DEDUP_LOGS=0 shows each]") == 1
     assert all(lines.count(f"(Member pid=P) shard {i}") == 1 for i in range(3))
@@ -40,3 +40,13 @@ def test_equal_lines_of_three_actors_are_one_and_a_count() -> None:
 def test_each_is_shown_when_that_is_asked_for() -> None:
     lines = said(RAY_DEDUP_LOGS="0")
     assert lines.count("(Member pid=P) loading") == 3 and len(lines) == 9
+
+
+def test_a_window_that_is_no_time_is_refused_by_name() -> None:
+    program = "import daybreak\ntry: daybreak.init(num_cpus=1)\nexcept ValueError as error: print(error)"
+    for window in ("0", "-1", "soon", "1e9"):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "RAY_DEDUP_LOGS_AGG_WINDOW_S": window}, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert f"RAY_DEDUP_LOGS_AGG_WINDOW_S={window!r}" in done.stdout, done.stdout + done.stderr

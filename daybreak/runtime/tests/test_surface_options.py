@@ -237,7 +237,11 @@ def test_init_takes_rays_arguments_and_says_what_it_made() -> None:
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "local True ''" and "Maybe you called ray.init twice by accident?" in lines[1]
+    assert (
+        lines[0].endswith(" True ''")
+        and "/daybreak" in lines[0]
+        and "Maybe you called ray.init twice by accident?" in lines[1]
+    )
     assert lines[2] == "False"
 
 

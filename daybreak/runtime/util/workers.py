@@ -167,7 +167,7 @@ class Workers:
         self._calls_each = calls_each
         self._eager = eager
         self._make_broken = broken
-        self._session = _native._session()
+        self._life = _native._life()
         self._lock = threading.Lock()  # of what follows, to `_stopped`
         self._pending: deque[Call] = deque()
         self._full = False  # no worker can take another call before one is done
@@ -297,7 +297,7 @@ class Workers:
             self._seats.append(_Seat(self._class.remote(self._setup)))
 
     def _runtime_is_there(self) -> bool:
-        return is_initialized() and _native._session() == self._session
+        return is_initialized() and _native._life() == self._life
 
     def _dispatch(self) -> None:
         if not self._runtime_is_there():
