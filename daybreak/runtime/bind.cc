@@ -446,6 +446,26 @@ nb::object native_function(const std::string& name) {
   return nb::steal(make_object_ref(*ref));
 }
 
+// (name, methods) of a class in a library: "library.so:symbol", which is loaded here to say so.
+std::pair<std::string, std::vector<std::string>> native_class(const std::string& name) {
+  NativeInstance described;
+  NativeCall call(described);
+  base::Status status;
+  {
+    nb::gil_scoped_release released;
+    auto code = find_native(name);
+    status = code ? (*code)->run(call) : base::Status(std::unexpected(std::move(code).error()));
+    if (status && described.class_name.empty())
+      status =
+          base::fail(base::Code::kInvalidArgument,
+                     "{} makes no actor: a function does that returns daybreak::construct<Class, ...>(call)", name);
+  }
+  if (!status) throw_error(status.error());
+  std::vector<std::string> methods;
+  for (const NativeCode& method : described.methods) methods.push_back(method.name);
+  return {described.class_name, methods};
+}
+
 const char* state_of(const ActorSlot& actor) {
   switch (actor.status.load()) {
     case ActorStatus::kAlive: return "ALIVE";
@@ -542,6 +562,9 @@ void bind_runtime(nb::module_& m) {
   m.def("_abandon", abandon, nb::arg("ref"));
   m.def("_functions_in_use", functions_in_use, nb::arg("functions"));
   m.def("_native_function", native_function, nb::arg("name"));
+  m.def("_native_class", native_class, nb::arg("name"));
+  // Whether this thread submits calls of C++ functions; what it was before.
+  m.def("_submits_to_cpp", [](bool now) { return std::exchange(submits_to_cpp, now); }, nb::arg("now"));
   m.def(
       "_set_engine",
       [](nb::object engine) {

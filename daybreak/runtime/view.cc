@@ -91,7 +91,7 @@ std::string View::name_of(const Entry& entry) const {
   const Blob blob = of_call ? entry.args : entry.value;
   const std::string text = bytes_of(blob, of_call ? entry.args_inline : entry.value_inline, 0,
                                     std::min<std::uint64_t>(blob.size, kLongestName));
-  if (codec == kCodecNative) return text;
+  if (codec == kCodecNative || codec == kCodecPython) return text.substr(0, text.find('\n'));
   constexpr std::size_t kBefore = 3 * sizeof(std::uint16_t);
   if (codec != kCodecArgs || text.size() < kBefore) return {};
   std::uint16_t size = 0;

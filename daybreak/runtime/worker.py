@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-__all__ = ["assign_gpus", "die_of_exit", "main", "prepare_class", "retry_on", "special_method", "start_thread"]
+__all__ = [
+    "assign_gpus",
+    "die_of_exit",
+    "imported",
+    "main",
+    "prepare_class",
+    "retry_on",
+    "special_method",
+    "start_thread",
+]
 
 
 def main(path: list[str] | None = None) -> None:
@@ -218,6 +227,22 @@ def _run_exit_functions() -> None:
 
     _ending.acquire()  # never released: of two threads that end the actor the second waits for the first's exit
     atexit._run_exitfuncs()
+
+
+def imported(name: str) -> Any:
+    """What C++ has named: "module:function" or "module:Class", also of a class inside of another ("module:Outer.Inner")."""
+    module, _, qualified = name.partition(":")
+    found = importlib.import_module(module)
+    for part in qualified.split("."):
+        found = getattr(found, part)
+    return getattr(found, "_function", getattr(found, "_class", found)) if _is_remote(found) else found
+
+
+def _is_remote(found: Any) -> bool:
+    from .actors import ActorClass
+    from .tasks import RemoteFunction
+
+    return isinstance(found, (ActorClass, RemoteFunction))
 
 
 def retry_on(instance: Any, method: str, said: dict[str, Any] | None) -> Any:
