@@ -96,12 +96,19 @@ std::uint16_t Process::name_for_record(const Entry& e) {
 void Process::note_end(std::uint32_t index, bool error) {
   Entry& e = entry(index);
   const bool call = e.kind == Kind::kActorCall;
+  const std::uint64_t now = ticks_now();
+  std::uint64_t start = 0;  // of who only fails or cancels it: he has not run it
+  if (concurrent_.load(std::memory_order_relaxed) != 0) {
+    start = started_[index].load(std::memory_order_relaxed);
+  } else if (slot().running.load(std::memory_order_relaxed) == index + 1) {
+    start = began_.load(std::memory_order_relaxed);
+    began_.store(now, std::memory_order_relaxed);
+  }
   TaskRecord record{.task = word_of({index, e.load().generation()}),
                     .parent = word_of(call ? e.part.caller_now() : e.part.parent_now()),
                     .actor = call ? word_of(control_.actor[e.part.actor].creation) : 0,
-                    // Who only fails or cancels it has not run it.
-                    .start = slot().kind == ProcKind::kDriver ? 0 : started_[index].load(std::memory_order_relaxed),
-                    .end = ticks_now(),
+                    .start = start,
+                    .end = now,
                     .pid = slot().pid,
                     .thread = this_thread(),
                     .name = name_for_record(e),

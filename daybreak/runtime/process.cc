@@ -535,7 +535,8 @@ bool Process::claim_from(Phase phase, std::uint32_t index, std::uint32_t generat
   auto ours = [&](State s) { return s.with_phase(Phase::kRunning).with_proc(id_); };
   if (!update_if(entry(index), free_to_claim, ours)) return false;
 #if !defined(DAYBREAK_INTERLEAVE)
-  if (control_.history != 0) started_[index].store(ticks_now(), std::memory_order_relaxed);
+  if (control_.history != 0 && concurrent_.load(std::memory_order_relaxed) != 0)
+    started_[index].store(ticks_now(), std::memory_order_relaxed);
 #endif
   return true;
 }

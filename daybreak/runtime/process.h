@@ -96,6 +96,14 @@ class Process {
     return s.done() || (s.phase() == Phase::kDying && settled(ref.index).done());
   }
 
+  // For the history: this worker leaves its sleep and runs something from now on, one after the other (a reading of the
+  // clock for each is saved so); or several at once, each of which reads the clock when it begins.
+  void note_awake() {
+#if !defined(DAYBREAK_INTERLEAVE)
+    if (control_.history != 0) began_.store(ticks_now(), std::memory_order_relaxed);
+#endif
+  }
+  void note_concurrent() { concurrent_.store(1, std::memory_order_relaxed); }
   // What the user's code has measured, for people who look at the engine; the name is cut to kRecordNameBytes.
   void note_span(std::string_view name, std::uint64_t start, std::uint64_t end);  // ticks_now()
 
@@ -322,6 +330,8 @@ class Process {
   std::vector<Ref> kept_;  // while this process holds them
   base::Atomic<std::uint32_t> kept_count_{0};
   base::Atomic<std::uint32_t> leaving_{0};
+  base::Atomic<std::uint32_t> concurrent_{0};
+  base::Atomic<std::uint64_t> began_{0};  // what runs now, in ticks; not concurrent_
   base::Atomic<std::uint32_t> token_hint_{0};
   base::Atomic<std::uint32_t> push_cursor_{0};
   base::Atomic<std::uint32_t> dequeues_{0};
