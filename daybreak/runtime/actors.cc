@@ -255,6 +255,9 @@ void Scheduler::look_after_actors() {
     }
     if (!self_.list_empty(Process::kActorList + slot)) fail_calls(slot);
     if (!self_.entry(actor.creation.index).load().has(State::kNoHandles)) continue;
+#if !defined(DAYBREAK_INTERLEAVE)
+    if (control_.history != 0) note_dead_actor(control_, actor, self_.entry(actor.creation.index).part.resources);
+#endif
     {
       // Under the lock of names: who finds the actor by its name takes a reference of his own before he leaves it.
       RobustGuard guard(self_, control_.names_lock);

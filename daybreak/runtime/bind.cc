@@ -69,7 +69,7 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
           std::uint64_t object_store_bytes, const std::vector<std::string>& command, bool log_to_driver, bool patient,
           const std::string& spill_directory, bool spill_is_a_must, double spill_threshold, double memory_threshold,
           std::int64_t memory_refresh_ms, const std::string& memory_root, const std::string& identity,
-          std::int64_t fold_ns) {
+          std::int64_t fold_ns, bool history) {
   State& s = state();
   NodeOptions options{.num_cpus = num_cpus,
                       .num_gpus = num_gpus,
@@ -85,6 +85,7 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
                       .memory_threshold = memory_threshold,
                       .memory_refresh_ns = memory_refresh_ms * 1'000'000,
                       .memory_root = memory_root,
+                      .history = history,
                       .identity = identity_with_layout(identity)};
   base::Result<std::unique_ptr<Node>> node = [&] {
     nb::gil_scoped_release released;
@@ -518,7 +519,14 @@ void bind_runtime(nb::module_& m) {
         nb::arg("command"), nb::arg("log_to_driver"), nb::arg("patient") = false, nb::arg("spill_directory") = "",
         nb::arg("spill_is_a_must") = false, nb::arg("spill_threshold") = 0.8, nb::arg("memory_threshold") = 1.0,
         nb::arg("memory_refresh_ms") = 0, nb::arg("memory_root") = "", nb::arg("identity") = "",
-        nb::arg("fold_ns") = daybreak::runtime::FoldedLines::kWindowNs);
+        nb::arg("fold_ns") = daybreak::runtime::FoldedLines::kWindowNs, nb::arg("history") = true);
+  m.def(
+      "_note_span",
+      [](const std::string& name, std::uint64_t start, std::uint64_t end) {
+        if (state().client != nullptr) state().client->process().note_span(name, start, end);
+      },
+      nb::arg("name"), nb::arg("start"), nb::arg("end"));
+  m.def("_ticks", daybreak::runtime::ticks_now);
   bind_attached(m);
   m.def("_memory_monitor", [] {
     const daybreak::runtime::Control& control = client_or_throw().process().control();

@@ -191,7 +191,7 @@ def init(
             }
         )
         _retired.clear()
-        _start(int(cpus), gpus, custom, store, environment, log_to_driver, spill, memory)
+        _start(int(cpus), gpus, custom, store, environment, log_to_driver, spill, memory, _is_recorded(config))
         _shut_down_at_exit()
         return _info()
 
@@ -214,6 +214,7 @@ def _start(
     log_to_driver: bool,
     spill: tuple[str, bool, float],
     memory: tuple[float, int, str],
+    recorded: bool,
 ) -> None:
     preload = ",".join([*(name for name in ("numpy",) if name in sys.modules), *worker_setup])
     variables = _variables_of_workers(environment, preload)
@@ -227,7 +228,7 @@ def _start(
             command = env.prepare_job(environment, command)
         from . import attaching
 
-        told = (attaching.identity(), _fold_ns())
+        told = (attaching.identity(), _fold_ns(), recorded)
         _native._init(cpus, gpus, custom, store, command, log_to_driver, patient, *spill, *memory, *told)
         attaching.describe_engine(_labels, _visible)
         _load_pickling()  # while they start
@@ -241,6 +242,14 @@ def _start(
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _is_recorded(config: Any) -> bool:
+    if not config and "DAYBREAK_TASK_EVENTS" not in os.environ:
+        return True  # without the module, whose imports init need not wait for
+    from . import history
+
+    return history.is_recorded(config)
 
 
 def _fold_ns() -> int:
