@@ -520,13 +520,6 @@ void bind_runtime(nb::module_& m) {
         nb::arg("spill_is_a_must") = false, nb::arg("spill_threshold") = 0.8, nb::arg("memory_threshold") = 1.0,
         nb::arg("memory_refresh_ms") = 0, nb::arg("memory_root") = "", nb::arg("identity") = "",
         nb::arg("fold_ns") = daybreak::runtime::FoldedLines::kWindowNs, nb::arg("history") = true);
-  m.def(
-      "_note_span",
-      [](const std::string& name, std::uint64_t start, std::uint64_t end) {
-        if (state().client != nullptr) state().client->process().note_span(name, start, end);
-      },
-      nb::arg("name"), nb::arg("start"), nb::arg("end"));
-  m.def("_ticks", daybreak::runtime::ticks_now);
   bind_attached(m);
   m.def("_memory_monitor", [] {
     const daybreak::runtime::Control& control = client_or_throw().process().control();

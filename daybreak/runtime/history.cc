@@ -91,6 +91,15 @@ std::uint16_t Process::name_for_record(const Entry& e) {
   return known.number;
 }
 
+// The slot is a line that callers write all the time, and our own actor stays the same.
+std::uint64_t Process::actor_for_record(std::uint32_t actor) {
+  const bool ours = slot().kind == ProcKind::kActor && slot().actor == actor;
+  if (const std::uint64_t known = ours ? own_actor_.load(std::memory_order_relaxed) : 0; known != 0) return known;
+  const std::uint64_t found = word_of(control_.actor[actor].creation);
+  if (ours) own_actor_.store(found, std::memory_order_relaxed);
+  return found;
+}
+
 // Before the entry says that it is done, as after that it may be another's. Who dies in between leaves a record of a task
 // that is run again: readers go by the entry while there is one.
 void Process::note_end(std::uint32_t index, bool error) {
@@ -106,7 +115,7 @@ void Process::note_end(std::uint32_t index, bool error) {
   }
   TaskRecord record{.task = word_of({index, e.load().generation()}),
                     .parent = word_of(call ? e.part.caller_now() : e.part.parent_now()),
-                    .actor = call ? word_of(control_.actor[e.part.actor].creation) : 0,
+                    .actor = call ? actor_for_record(e.part.actor) : 0,
                     .start = start,
                     .end = now,
                     .pid = slot().pid,

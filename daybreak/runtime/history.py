@@ -18,20 +18,9 @@ from typing import Any
 
 from .._core import runtime as _native
 
-__all__ = ["MAX_SPAN_BYTES", "is_recorded", "profile", "timeline"]
+__all__ = ["MAX_SPAN_BYTES", "profile", "timeline"]
 
 MAX_SPAN_BYTES = 136  # of a span's name with what is said of it
-
-
-def is_recorded(config: Any) -> bool:
-    """Whether an engine with this _system_config remembers what has ended."""
-    said = config.get("enable_task_events") if isinstance(config, dict) else None
-    if said is not None and not isinstance(said, bool):
-        raise TypeError(f"_system_config['enable_task_events']={said!r}: it must be True or False")
-    text = os.environ.get("DAYBREAK_TASK_EVENTS", "1")
-    if text not in ("0", "1"):
-        raise ValueError(f"DAYBREAK_TASK_EVENTS={text!r}: it must be 0 or 1")
-    return said if said is not None else text == "1"
 
 
 @contextmanager

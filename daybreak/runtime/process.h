@@ -267,6 +267,7 @@ class Process {
   bool refill_entries();
   void note_end(std::uint32_t index, bool error);
   std::uint16_t name_for_record(const Entry& e);
+  std::uint64_t actor_for_record(std::uint32_t actor);
   std::uint16_t number_of_name(std::string_view name);
   bool claim_from(Phase phase, std::uint32_t index, std::uint32_t generation);
   void lock(RobustLock& lock);
@@ -331,6 +332,7 @@ class Process {
   base::Atomic<std::uint32_t> kept_count_{0};
   base::Atomic<std::uint32_t> leaving_{0};
   base::Atomic<std::uint32_t> concurrent_{0};
+  base::Atomic<std::uint64_t> own_actor_{0};
   base::Atomic<std::uint64_t> began_{0};  // what runs now, in ticks; not concurrent_
   base::Atomic<std::uint32_t> token_hint_{0};
   base::Atomic<std::uint32_t> push_cursor_{0};

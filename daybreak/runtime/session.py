@@ -11,6 +11,7 @@ from . import engine as _engine
 from . import memory_monitor as _memory_monitor
 from . import options as _options
 from . import spilling as _spilling
+from . import told as _told
 
 TYPE_CHECKING = False  # typing and json cost 25 ms, nearly all of what `import daybreak` may
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def init(
             }
         )
         _retired.clear()
-        _start(int(cpus), gpus, custom, store, environment, log_to_driver, spill, memory, _is_recorded(config))
+        _start(int(cpus), gpus, custom, store, environment, log_to_driver, spill, memory, _told.is_recorded(config))
         _shut_down_at_exit()
         return _info()
 
@@ -228,7 +229,7 @@ def _start(
             command = env.prepare_job(environment, command)
         from . import attaching
 
-        told = (attaching.identity(), _fold_ns(), recorded)
+        told = (attaching.identity(), _told.fold_ns(), recorded)
         _native._init(cpus, gpus, custom, store, command, log_to_driver, patient, *spill, *memory, *told)
         attaching.describe_engine(_labels, _visible)
         _load_pickling()  # while they start
@@ -242,24 +243,6 @@ def _start(
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _is_recorded(config: Any) -> bool:
-    if not config and "DAYBREAK_TASK_EVENTS" not in os.environ:
-        return True  # without the module, whose imports init need not wait for
-    from . import history
-
-    return history.is_recorded(config)
-
-
-def _fold_ns() -> int:
-    """For how long equal lines of several workers are counted, and not printed."""
-    if os.environ.get("RAY_DEDUP_LOGS") == "0":
-        return 0
-    text = os.environ.get("RAY_DEDUP_LOGS_AGG_WINDOW_S", "5")
-    if not text.isdecimal() or not 0 < int(text) <= 86_400:
-        raise ValueError(f"RAY_DEDUP_LOGS_AGG_WINDOW_S={text!r}: it must be a number of seconds between 1 and 86400")
-    return int(text) * 10**9
 
 
 def _door_of(address: str | None, engine: str | None) -> str | None:

@@ -215,15 +215,19 @@ WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns,
   for (;;) {
     std::uint32_t seen = p_.bell();
     Next next = poll(index, group);
-    p_.note_awake();
-    if (next != Next::kIdle) return next;
+    if (next != Next::kIdle) {
+      p_.note_awake();
+      return next;
+    }
     if (!directed_only_ && spin(seen)) continue;
 
     int error = directed_only_    ? sleep_directed(seen, deadline)
                 : actor_ == kNone ? sleep_idle(seen, index, deadline, next)
                                   : sleep_actor(seen, deadline);
-    p_.note_awake();
-    if (next != Next::kIdle) return next;
+    if (next != Next::kIdle) {
+      p_.note_awake();
+      return next;
+    }
     const bool interrupted = error == EINTR, late = error == ETIMEDOUT && deadline >= 0;
     if (!interrupted && !late) continue;
     if (actor_ == kNone && !directed_only_) p_.stop_searching();

@@ -278,6 +278,15 @@ void bind_view(nb::module_& m) {
       });
   m.def("_view", view_of, nb::arg("path").none(), nb::rv_policy::take_ownership);
   m.def("_engines", engines);
+  m.def(
+      "_note_span",
+      [](const std::string& name, std::uint64_t start, std::uint64_t end) {
+        if (state().client != nullptr) state().client->process().note_span(name, start, end);
+      },
+      nb::arg("name"), nb::arg("start"), nb::arg("end"));
+  m.def("_ticks", ticks_now);
+  // For tests and benches: whether what ends is remembered from here on.
+  m.def("_remember", [](bool on) { state().client->process().control().history = on ? 1 : 0; }, nb::arg("on"));
 }
 
 }  // namespace daybreak::runtime::python
