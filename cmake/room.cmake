@@ -127,7 +127,7 @@ function(daybreak_room name)
   daybreak_batch(batches ${name} ${batched})
 
   add_library(${lib} STATIC ${alone} ${batches})
-  target_include_directories(${lib} PUBLIC "${CMAKE_SOURCE_DIR}")
+  target_include_directories(${lib} PUBLIC "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>" "$<INSTALL_INTERFACE:include>")
   foreach(room ${arg_USES})
     target_link_libraries(${lib} PUBLIC daybreak_${room})
   endforeach()

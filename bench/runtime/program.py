@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.rows import Measure, rate
-from bench.runtime import metg
+from bench.runtime import environments, metg
 from bench.runtime.metg import CPUS
 
 IN_FLIGHT = 1000
@@ -53,7 +53,7 @@ def latencies_us(call: Callable[[], Any], samples: int) -> list[float]:
     return sorted(times)
 
 
-class Program(metg.Rows):
+class Program(metg.Rows, environments.Rows):
     """One row a method."""
 
     def __init__(self, api: ModuleType) -> None:

@@ -1,4 +1,4 @@
-REQUIREMENTS = ["ray==2.60.*", "cloudpickle", "numpy"]
+REQUIREMENTS = ["ray==2.60.*", "cloudpickle", "numpy", "virtualenv", "uv==0.13.8"]
 ENV = {
     "RAY_ADDRESS": "local",
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -232,16 +232,14 @@ class _Reader(ast.NodeVisitor):
         elif isinstance(node, ast.Call) and self.full_name(node.func).endswith("RuntimeEnv"):
             names = [(node, keyword.arg) for keyword in node.keywords if keyword.arg]
         for at, name in names:
-            if name in env._REFUSED:
-                self.say(at, f"runtime_env[{name!r}]", "refused", env._REFUSED[name])
-            elif name in env._NO_EFFECT:
+            if name in env.REFUSED:
+                self.say(at, f"runtime_env[{name!r}]", "refused", env.REFUSED[name])
+            elif name in env.NO_EFFECT:
                 self.say(at, f"runtime_env[{name!r}]", "differs", _NO_EFFECT)
-            elif name in env._VALID:
-                differs = name in ("working_dir", "py_modules")
-                self.say(at, f"runtime_env[{name!r}]", "differs" if differs else "same",
-                         "used where it lies, not copied" if differs else "")  # fmt: skip
+            elif name in env.VALID:
+                self.say(at, f"runtime_env[{name!r}]", "same")
             else:
-                self.say(at, f"runtime_env[{name!r}]", "refused", f"there is {', '.join(env._VALID)}")
+                self.say(at, f"runtime_env[{name!r}]", "refused", f"there is {', '.join(env.VALID)}")
 
 
 def _task_and_actor_options() -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._core.runtime import ActorHandle, ObjectRef
-from .actors import ActorClass, exit_actor, get_actor, kill, method, remote
+from .actors import ActorClass, cpp_actor_class, exit_actor, get_actor, kill, method, remote
 from .generators import DynamicObjectRefGenerator, ObjectRefGenerator
 from .runtime_context import RuntimeContext, get_runtime_context
 from .session import (
@@ -44,6 +44,7 @@ __all__ = [
     "available_resources",
     "cancel",
     "cluster_resources",
+    "cpp_actor_class",
     "cpp_function",
     "exit_actor",
     "get",

@@ -13,6 +13,7 @@ namespace daybreak::runtime {
 namespace {
 
 constexpr std::string_view kOwnNamespace = "_daybreak/";  // of actors of our own, which live by their handles alone
+constexpr char kWithoutEnvironment[] = ", which could not enter its runtime_env,";  // Python's RuntimeEnvSetupError
 constexpr std::string_view kGroupGone = "the actor died because its placement group was removed";
 
 }  // namespace
@@ -92,7 +93,11 @@ std::string Scheduler::end_of_actor(std::uint32_t slot, const Exit& exit, std::u
     return fmt::format("{} has ended: a method called exit_actor() or raised SystemExit, or nobody had its handle",
                        who);
   if (memory_death_) return memory_death_->note.head;  // without the rest, for which ActorSlot::death has no room
-  return death_note(exit, fmt::format("the process of {}", who));
+  return death_note(exit, fmt::format("the process of {}{}", who, lacked_environment(exit) ? kWithoutEnvironment : ""));
+}
+
+bool Scheduler::lacked_environment(const Exit& exit) const {
+  return exit.never_ran && exit.status != 0 && exit.status != SIGKILL && control_.proc[exit.proc].environment != 0;
 }
 
 // `proc` goes to 0 first: a call that is pushed from here on rings nobody, and lies in the inbox when the calls are
@@ -117,7 +122,8 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   auto tried_again = [&](std::uint32_t index) { return may_try(index); };
   const bool awaited = terminate != 1 || std::any_of(lost_calls_.begin(), lost_calls_.end(), tried_again) ||
                        std::any_of(queued.begin(), queued.end(), tried_again);
-  bool restart = may_restart && !left && !constructor_failed && terminate != 2 && awaited;
+  const bool no_environment = lacked_environment(exit);  // the next process would end so, too
+  bool restart = may_restart && !left && !constructor_failed && !no_environment && terminate != 2 && awaited;
   const bool for_memory = memory_death_ && terminate < 2 && !evicted_.contains(slot);
   const std::string note = end_of_actor(slot, exit, terminate, left);
   auto lose = [&](std::uint32_t index) {
@@ -272,6 +278,9 @@ void Scheduler::look_after_actors() {
     }
     if (!self_.list_empty(Process::kActorList + slot)) fail_calls(take_calls(slot));
     if (!self_.entry(actor.creation.index).load().has(State::kNoHandles)) continue;
+#if !defined(DAYBREAK_INTERLEAVE)
+    if (control_.history != 0) note_dead_actor(control_, actor, self_.entry(actor.creation.index).part.resources);
+#endif
     {
       // Under the lock of names: who finds the actor by its name takes a reference of his own before he leaves it.
       RobustGuard guard(self_, control_.names_lock);

@@ -7,7 +7,7 @@ from .._core.runtime import ActorHandle
 from . import engine as _engine
 from . import options as _options
 from . import session as _session
-from .tasks import Exported, RemoteFunction, no_graphs
+from .tasks import Exported, RemoteFunction, library_path, no_graphs, refuse_cpp_elsewhere
 
 TYPE_CHECKING = False  # typing costs 5 ms of what `import daybreak` may
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-__all__ = ["ActorClass", "exit_actor", "get_actor", "kill", "method", "remote"]
+__all__ = ["ActorClass", "cpp_actor_class", "exit_actor", "get_actor", "kill", "method", "remote"]
 
 _COROUTINES = 1000  # calls of a coroutine actor that run at once, if nobody says otherwise
 _MAX_PACKED = 254  # arguments of a method that fit with its num_returns into one number
@@ -116,7 +116,7 @@ class ActorClass:
         self._check_arguments(args, kwargs)
         info = self._info()
         create = (
-            self._exported.get(self._class),
+            self._exported_class(),
             args,
             kwargs,
             _options.resource_set(options, _session.default_cpus_of_actor(), self.__qualname__),
@@ -143,6 +143,9 @@ class ActorClass:
     def _remote(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """`options(**options).remote(*args, **kwargs)`, in Ray's older form."""
         return (self.options(**options) if options else self).remote(*(args or ()), **(kwargs or {}))
+
+    def _exported_class(self) -> Any:
+        return self._exported.get(self._class)
 
     def _info(self) -> dict[str, Any]:
         """What the handles and the actor's process have to know of the class; as JSON it goes with the constructor's call."""
@@ -213,6 +216,69 @@ class ActorClass:
 
     def __repr__(self) -> str:
         return f"ActorClass({self.__name__})"
+
+
+class _CppActorClass(ActorClass):
+    """Of a class in a library, which says itself which methods it has."""
+
+    _described: tuple[str, list[str]] | None = None
+
+    def options(self, **options: Any) -> ActorClass:
+        checked = _options.checked(options, _options.ACTOR_OPTIONS, "an actor")
+        return _CppActorClass(self._class, self._options | checked)
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        refuse_cpp_elsewhere(self.__name__)
+        if kwargs:
+            raise TypeError(
+                f"{self.__name__}.remote(): C++ takes positional arguments only, {sorted(kwargs)[0]!r} has a name"
+            )
+        before = _native._submits_to_cpp(True)
+        try:
+            return super().remote(*args)
+        finally:
+            _native._submits_to_cpp(before)
+
+    def _exported_class(self) -> Any:
+        if self._exported.ref is None or self._exported.life != _native._life():
+            self._exported.adopt(_native._native_function(self._class.__name__))
+        return self._exported.ref
+
+    def _info(self) -> dict[str, Any]:
+        groups = [name for name in ("concurrency_groups", "allow_out_of_order_execution") if self._options.get(name)]
+        if groups:
+            raise ValueError(f"{groups[0]}: an actor of C++ has none; give it max_concurrency, and its class locks")
+        if self._described is None:
+            self._described = _native._native_class(self._class.__name__)
+        name, methods = self._described
+        return {"class_name": name[:60], "methods": dict.fromkeys(methods, 1)}
+
+    def _methods(self) -> list[tuple[str, Any]]:
+        return []
+
+    def _check_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The class does that where it is made."""
+
+    def __reduce__(self) -> Any:
+        return _rebuild_cpp_class, (self._class.__name__, self._options)
+
+
+def _rebuild_cpp_class(name: str, options: dict[str, Any]) -> ActorClass:
+    return _CppActorClass(type(name, (), {}), options)
+
+
+def cpp_actor_class(name: str, **options: Any) -> ActorClass:
+    """A C++ class as an actor: "library.so:symbol", of a function that returns daybreak::construct<Class, ...>(call).
+
+    Its methods are those that the class names in daybreak_methods(). A path with a '/' is meant from the working directory of
+    now; a bare name is looked for as the system does. What crosses is in docs/cpp.md.
+
+    Raises, at `remote`:
+        ValueError: there is no such library or symbol, or it makes no actor.
+    """
+    return _rebuild_cpp_class(
+        library_path(name, "cpp_actor_class"), _options.checked(options, _options.ACTOR_OPTIONS, "an actor")
+    )
 
 
 def _positional(cls: type, name: str, function: Any) -> tuple[int, int]:

@@ -69,7 +69,7 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
           std::uint64_t object_store_bytes, const std::vector<std::string>& command, bool log_to_driver, bool patient,
           const std::string& spill_directory, bool spill_is_a_must, double spill_threshold, double memory_threshold,
           std::int64_t memory_refresh_ms, const std::string& memory_root, const std::string& identity,
-          std::int64_t fold_ns) {
+          std::int64_t fold_ns, bool history) {
   State& s = state();
   NodeOptions options{.num_cpus = num_cpus,
                       .num_gpus = num_gpus,
@@ -85,6 +85,7 @@ void init(std::uint32_t num_cpus, double num_gpus, const std::vector<std::pair<s
                       .memory_threshold = memory_threshold,
                       .memory_refresh_ns = memory_refresh_ms * 1'000'000,
                       .memory_root = memory_root,
+                      .history = history,
                       .identity = identity_with_layout(identity)};
   base::Result<std::unique_ptr<Node>> node = [&] {
     nb::gil_scoped_release released;
@@ -446,6 +447,26 @@ nb::object native_function(const std::string& name) {
   return nb::steal(make_object_ref(*ref));
 }
 
+// (name, methods) of a class in a library: "library.so:symbol", which is loaded here to say so.
+std::pair<std::string, std::vector<std::string>> native_class(const std::string& name) {
+  NativeInstance described;
+  NativeCall call(described);
+  base::Status status;
+  {
+    nb::gil_scoped_release released;
+    auto code = find_native(name);
+    status = code ? (*code)->run(call) : base::Status(std::unexpected(std::move(code).error()));
+    if (status && described.class_name.empty())
+      status =
+          base::fail(base::Code::kInvalidArgument,
+                     "{} makes no actor: a function does that returns daybreak::construct<Class, ...>(call)", name);
+  }
+  if (!status) throw_error(status.error());
+  std::vector<std::string> methods;
+  for (const NativeCode& method : described.methods) methods.push_back(method.name);
+  return {described.class_name, methods};
+}
+
 const char* state_of(const ActorSlot& actor) {
   switch (actor.status.load()) {
     case ActorStatus::kAlive: return "ALIVE";
@@ -498,7 +519,14 @@ void bind_runtime(nb::module_& m) {
         nb::arg("command"), nb::arg("log_to_driver"), nb::arg("patient") = false, nb::arg("spill_directory") = "",
         nb::arg("spill_is_a_must") = false, nb::arg("spill_threshold") = 0.8, nb::arg("memory_threshold") = 1.0,
         nb::arg("memory_refresh_ms") = 0, nb::arg("memory_root") = "", nb::arg("identity") = "",
-        nb::arg("fold_ns") = daybreak::runtime::FoldedLines::kWindowNs);
+        nb::arg("fold_ns") = daybreak::runtime::FoldedLines::kWindowNs, nb::arg("history") = true);
+  m.def(
+      "_note_span",
+      [](const std::string& name, std::uint64_t start, std::uint64_t end) {
+        if (state().client != nullptr) state().client->process().note_span(name, start, end);
+      },
+      nb::arg("name"), nb::arg("start"), nb::arg("end"));
+  m.def("_ticks", daybreak::runtime::ticks_now);
   bind_attached(m);
   m.def("_memory_monitor", [] {
     const daybreak::runtime::Control& control = client_or_throw().process().control();
@@ -542,6 +570,9 @@ void bind_runtime(nb::module_& m) {
   m.def("_abandon", abandon, nb::arg("ref"));
   m.def("_functions_in_use", functions_in_use, nb::arg("functions"));
   m.def("_native_function", native_function, nb::arg("name"));
+  m.def("_native_class", native_class, nb::arg("name"));
+  // Whether this thread submits calls of C++ functions; what it was before.
+  m.def("_submits_to_cpp", [](bool now) { return std::exchange(submits_to_cpp, now); }, nb::arg("now"));
   m.def(
       "_set_engine",
       [](nb::object engine) {

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from daybreak.base.terminal import Json, json_out, table
-from daybreak.runtime import state
+from daybreak.runtime import history, state
 
-__all__ = ["listing", "memory", "stack", "status", "summary"]
+__all__ = ["listing", "memory", "stack", "status", "summary", "timeline"]
 
 Address = Annotated[
     str | None,
@@ -27,6 +27,7 @@ status = typer.Typer(help="What an engine has and does, at a glance.")
 listing = typer.Typer(help="The tasks, actors, objects or workers of an engine.")
 summary = typer.Typer(help="How many there are of each kind.")
 stack = typer.Typer(help="What each process of an engine executes, as Python stacks.")
+timeline = typer.Typer(help="What has run where and when, as a trace for chrome://tracing or ui.perfetto.dev.")
 memory = typer.Typer(help="The largest objects, and who holds them.")
 
 _COLUMNS = {
@@ -173,6 +174,16 @@ def show_memory(address: Address = None, as_json: Json = False) -> None:
         ],
         heads,
     )
+
+
+@timeline.command()
+def write_timeline(
+    output: Annotated[str, typer.Option("--output", "-o", help="The file that is written.")] = "timeline.json",
+    address: Address = None,
+) -> None:
+    """What has run where and when, as a trace for chrome://tracing or ui.perfetto.dev: the last 2,048 tasks of each process."""
+    history.timeline(output, address)
+    print(f"written: {output}")
 
 
 @stack.command()

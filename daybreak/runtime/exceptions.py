@@ -238,6 +238,10 @@ class RuntimeEnvSetupError(Error, RuntimeError):
     """A worker with the task's runtime_env could not be started. The text has what it printed."""
 
 
+class _ActorSetupError(RuntimeEnvSetupError, ActorDiedError):
+    """Both, as the actor never was."""
+
+
 class ActorClassInheritanceException(Error, TypeError):
     """A class was derived from an actor class."""
 
@@ -565,29 +569,25 @@ def _from_object(kind: int, payload: Any) -> BaseException:
         _ErrorKind.ENVIRONMENT: RuntimeEnvSetupError,
         _ErrorKind.OUT_OF_MEMORY: OutOfMemoryError,
     }
-    if kind == _ErrorKind.ACTOR_DIED and payload.endswith("is being restarted"):
-        classes[kind] = ActorUnavailableError
-    if kind == _ErrorKind.ACTOR_DIED and "can never run" in payload:
-        return ActorUnschedulableError(payload)
-    if kind == _ErrorKind.ACTOR_DIED and "was ended by the memory monitor" in payload:
-        return OutOfMemoryError(payload)
-    if kind == _ErrorKind.ACTOR_DIED and "placement group was removed" in payload:
-        return ActorPlacementGroupRemoved(payload)
+    if kind == _ErrorKind.ACTOR_DIED:
+        first = payload.partition("\n")[0]
+        died = next((cls for words, cls in _DEATHS.items() if words in first), ActorDiedError)
+        classes[kind] = ActorUnavailableError if payload.endswith("is being restarted") else died
     error = classes.get(kind, _RuntimeFailure)(payload)
     if isinstance(error, ActorError):
         error.actor_id = _actor_in(payload)
     return error
 
 
-_ASKED_WRONGLY = tuple(
-    kind.code
-    for kind in (
-        _errors.InvalidArgumentError,
-        _errors.NotFoundError,
-        _errors.AlreadyExistsError,
-        _errors.FailedPreconditionError,
-        _errors.OutOfRangeError,
-    )
+_DEATHS: dict[str, type[Error]] = {  # of actors, by the runtime's words
+    "can never run": ActorUnschedulableError,
+    "was ended by the memory monitor": OutOfMemoryError,
+    "placement group was removed": ActorPlacementGroupRemoved,
+    "could not enter its runtime_env": _ActorSetupError,
+}
+_ASKED_WRONGLY = (
+    *(_errors.InvalidArgumentError.code, _errors.NotFoundError.code, _errors.AlreadyExistsError.code),
+    *(_errors.FailedPreconditionError.code, _errors.OutOfRangeError.code),
 )
 
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "daybreak/base/atomic.h"
+#include "daybreak/runtime/history.h"
 
 namespace daybreak::runtime {
 
@@ -24,6 +25,7 @@ inline constexpr std::uint32_t kMaxCpuTokens = 32;
 inline constexpr std::uint32_t kMaxResourceSets = 16;
 inline constexpr std::uint32_t kMaxGroups = 4;
 inline constexpr std::uint32_t kMaxEnvironments = 4;
+inline constexpr std::uint32_t kEndedTasks = 2, kDeadActors = 2;
 #else
 inline constexpr std::uint32_t kMaxProcs = 512;  // slots; two are taken, see below
 inline constexpr std::uint32_t kMaxObjects = 1u << 20;
@@ -35,6 +37,8 @@ inline constexpr std::uint32_t kMaxCpuTokens = 4096;
 inline constexpr std::uint32_t kMaxResourceSets = 4096;
 inline constexpr std::uint32_t kMaxGroups = 256;  // placement groups
 inline constexpr std::uint32_t kMaxEnvironments = 128;
+inline constexpr std::uint32_t kEndedTasks = 2048;  // of each process that are remembered
+inline constexpr std::uint32_t kDeadActors = 1024;
 #endif
 inline constexpr std::uint32_t kDriverProc = 0;     // the driver's application threads
 inline constexpr std::uint32_t kSchedulerProc = 1;  // the driver's scheduler thread: same pid, a bell of its own
@@ -500,7 +504,16 @@ struct Control {
     base::Atomic<std::uint64_t> word[kMaxProcs / 64];
   } readers[kMaxObjects];
   base::Atomic<std::uint32_t> made[kMaxObjects];
+  // What has ended, if `history` says so: constant once the engine runs.
+  std::uint32_t history;
+  Moment begun;
+  RecordNames record_names;
+  HistoryRing<TaskRecord, kEndedTasks> ended[kMaxProcs];
+  HistoryRing<DeadActorRecord, kDeadActors> dead_actors;
 };
+
+// The scheduler's, before the slot is another's.
+void note_dead_actor(Control& control, const ActorSlot& actor, std::uint32_t resources);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The data segment: runs of granules. One atomic word for each granule says what begins there; a run's further granules

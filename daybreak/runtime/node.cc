@@ -60,6 +60,8 @@ base::Result<std::unique_ptr<Node>> Node::start(NodeOptions options) {
     node->control_.proc[proc].pid = getpid();
     node->control_.proc[proc].status = ProcStatus::kAlive;
   }
+  node->control_.begun = moment_now();
+  node->control_.history = node->options_.history ? 1 : 0;
   node->control_.patient = node->options_.patient ? 1 : 0;
   DAYBREAK_TRY(node->set_up_resources());
   node->scheduler_ = std::make_unique<Scheduler>(

@@ -40,6 +40,7 @@ struct NodeOptions {
   double memory_threshold = 1;
   std::int64_t memory_refresh_ns = 0;
   std::string memory_root;  // where the use of memory is read: base::memory_use
+  bool history = true;      // what has ended is remembered (history.h)
   std::string identity;     // which program this is, for drivers that attach
 };
 

@@ -22,7 +22,7 @@ __all__ = [
     "checked",
     "code_flags",
     "custom_resources",
-    "names_a_group",
+    "may_change",
     "num_returns",
     "number",
     "resource_set",
@@ -406,8 +406,16 @@ def _environment_number(environment: Any) -> int:
     return env.number(environment)
 
 
-def names_a_group(options: dict[str, Any]) -> bool:
-    return options.get("placement_group") is not None or hasattr(options.get("scheduling_strategy"), "placement_group")
+def may_change(options: dict[str, Any]) -> bool:
+    """Whether what the options name is looked up again at the next call: a group may be removed, a folder edited."""
+    if options.get("placement_group") is not None or hasattr(options.get("scheduling_strategy"), "placement_group"):
+        return True
+    environment = options.get("runtime_env")
+    if not environment:
+        return False
+    from . import env
+
+    return env.may_change(environment)
 
 
 def _strategy_of(options: dict[str, Any]) -> Any:

@@ -35,11 +35,12 @@ DAYBREAK_FIBER_LOCAL(draining);
 
 Process::Process(Segment& segment, std::uint32_t id) : segment_(segment), control_(segment.control()), id_(id) {
   DAYBREAK_CHECK(id < kMaxProcs);
-  auto local = os::map_zeros(sizeof(std::uint32_t) * kMaxObjects * 2);
+  auto local = os::map_zeros((2 * sizeof(std::uint32_t) + sizeof(std::uint64_t)) * kMaxObjects);
   DAYBREAK_CHECK(local);
   local_memory_ = std::move(*local);
   local_ = reinterpret_cast<base::Atomic<std::uint32_t>*>(local_memory_.data());
   reads_ = local_ + kMaxObjects;
+  started_ = reinterpret_cast<base::Atomic<std::uint64_t>*>(reads_ + kMaxObjects);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -466,6 +467,9 @@ void Process::free_entry(std::uint32_t index, std::uint32_t generation) {
 // keeps it: that is for arguments that have to be released still, which a sweep goes on with if we die.
 void Process::publish(std::uint32_t index, bool error) {
   Entry& e = entry(index);
+#if !defined(DAYBREAK_INTERLEAVE)
+  if (control_.history != 0 && (e.kind == Kind::kTask || e.kind == Kind::kActorCall)) note_end(index, error);
+#endif
   bool busy = e.kind != Kind::kActorCreate && (e.part.pinned > 0 || e.args.where == kBlock);
   const State s = update(e, [&](State claimed) {
     const State done = claimed.with_phase(error ? Phase::kError : Phase::kReady)
@@ -528,8 +532,13 @@ bool Process::claim_pending(Ref ref) {
 // Of all who try one wins: whoever's compare-and-swap finds the phase as it was.
 bool Process::claim_from(Phase phase, std::uint32_t index, std::uint32_t generation) {
   auto free_to_claim = [&](State s) { return s.generation() == generation && s.phase() == phase; };
-  return update_if(entry(index), free_to_claim, [&](State s) { return s.with_phase(Phase::kRunning).with_proc(id_); })
-      .has_value();
+  auto ours = [&](State s) { return s.with_phase(Phase::kRunning).with_proc(id_); };
+  if (!update_if(entry(index), free_to_claim, ours)) return false;
+#if !defined(DAYBREAK_INTERLEAVE)
+  if (control_.history != 0 && concurrent_.load(std::memory_order_relaxed) != 0)
+    started_[index].store(ticks_now(), std::memory_order_relaxed);
+#endif
+  return true;
 }
 
 void Process::publish_error(std::uint32_t index, ErrorKind kind, std::string_view text) {

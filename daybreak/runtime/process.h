@@ -96,6 +96,17 @@ class Process {
     return s.done() || (s.phase() == Phase::kDying && settled(ref.index).done());
   }
 
+  // For the history: this worker leaves its sleep and runs something from now on, one after the other (a reading of the
+  // clock for each is saved so); or several at once, each of which reads the clock when it begins.
+  void note_awake() {
+#if !defined(DAYBREAK_INTERLEAVE)
+    if (control_.history != 0) began_.store(ticks_now(), std::memory_order_relaxed);
+#endif
+  }
+  void note_concurrent() { concurrent_.store(1, std::memory_order_relaxed); }
+  // What the user's code has measured, for people who look at the engine; the name is cut to kRecordNameBytes.
+  void note_span(std::string_view name, std::uint64_t start, std::uint64_t end);  // ticks_now()
+
   // -- queue --------------------------------------------------------------------------------------------------------
   // kCreated or kPending -> kQueued, and into the queue that every worker takes from. False: full (the entry is kQueued
   // all the same: the caller sees to it that it is tried again).
@@ -254,6 +265,9 @@ class Process {
   void take_apart(std::uint32_t index);  // an entry that is kDying by this process
   void free_entry(std::uint32_t index, std::uint32_t generation);
   bool refill_entries();
+  void note_end(std::uint32_t index, bool error);
+  std::uint16_t name_for_record(const Entry& e);
+  std::uint16_t number_of_name(std::string_view name);
   bool claim_from(Phase phase, std::uint32_t index, std::uint32_t generation);
   void lock(RobustLock& lock);
   void unlock(RobustLock& lock);
@@ -297,8 +311,9 @@ class Process {
   Control& control_;
   const std::uint32_t id_;
   os::Mapping local_memory_;
-  base::Atomic<std::uint32_t>* local_ = nullptr;  // in it: references that this process has to each entry
-  base::Atomic<std::uint32_t>* reads_ = nullptr;  // behind them: how often each is kept in place
+  base::Atomic<std::uint32_t>* local_ = nullptr;    // in it: references that this process has to each entry
+  base::Atomic<std::uint32_t>* reads_ = nullptr;    // behind them: how often each is kept in place
+  base::Atomic<std::uint64_t>* started_ = nullptr;  // behind these: when it was claimed, if there is a history
 
   SpinLock hold_lock_[64];
   SpinLock operation_lock_;
@@ -315,6 +330,8 @@ class Process {
   std::vector<Ref> kept_;  // while this process holds them
   base::Atomic<std::uint32_t> kept_count_{0};
   base::Atomic<std::uint32_t> leaving_{0};
+  base::Atomic<std::uint32_t> concurrent_{0};
+  base::Atomic<std::uint64_t> began_{0};  // what runs now, in ticks; not concurrent_
   base::Atomic<std::uint32_t> token_hint_{0};
   base::Atomic<std::uint32_t> push_cursor_{0};
   base::Atomic<std::uint32_t> dequeues_{0};

@@ -193,6 +193,7 @@ class Scheduler {
   void start_waiting_actors();
   void start_actor(std::uint32_t slot);
   std::string end_of_actor(std::uint32_t slot, const Exit& exit, std::uint32_t terminate, bool left);
+  bool lacked_environment(const Exit& exit) const;
   void actor_exited(std::uint32_t slot, const Exit& exit);
   std::vector<std::uint32_t> take_calls(std::uint32_t slot);
   bool may_try(std::uint32_t index);

@@ -191,7 +191,7 @@ def init(
             }
         )
         _retired.clear()
-        _start(int(cpus), gpus, custom, store, environment, log_to_driver, spill, memory)
+        _start(int(cpus), gpus, custom, store, environment, log_to_driver, spill, memory, _is_recorded(config))
         _shut_down_at_exit()
         return _info()
 
@@ -214,16 +214,22 @@ def _start(
     log_to_driver: bool,
     spill: tuple[str, bool, float],
     memory: tuple[float, int, str],
+    recorded: bool,
 ) -> None:
     preload = ",".join([*(name for name in ("numpy",) if name in sys.modules), *worker_setup])
     variables = _variables_of_workers(environment, preload)
-    before = {name: os.environ.get(name) for name in variables}
+    before = {name: os.environ.get(name) for name in (*variables, "PATH", "VIRTUAL_ENV")}
     try:
         os.environ.update(variables)
+        command = _zygote_command()
+        if environment:
+            from . import env
+
+            command = env.prepare_job(environment, command)
         from . import attaching
 
-        told = (attaching.identity(), _fold_ns())
-        _native._init(cpus, gpus, custom, store, _zygote_command(), log_to_driver, patient, *spill, *memory, *told)
+        told = (attaching.identity(), _fold_ns(), recorded)
+        _native._init(cpus, gpus, custom, store, command, log_to_driver, patient, *spill, *memory, *told)
         attaching.describe_engine(_labels, _visible)
         _load_pickling()  # while they start
         _native._await_workers(min(cpus, _AWAITED_WORKERS), _WORKERS_WITHIN_S)
@@ -236,6 +242,14 @@ def _start(
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _is_recorded(config: Any) -> bool:
+    if not config and "DAYBREAK_TASK_EVENTS" not in os.environ:
+        return True  # without the module, whose imports init need not wait for
+    from . import history
+
+    return history.is_recorded(config)
 
 
 def _fold_ns() -> int:
@@ -343,7 +357,7 @@ def _job_environment(runtime_env: Any, job_config: Any) -> dict[str, Any]:
         return {}
     from . import env
 
-    return env.checked("runtime_env", given).to_dict()
+    return env.resolved(env.checked("runtime_env", given))
 
 
 def _variables_of_workers(environment: dict[str, Any], preload: str) -> dict[str, str]:
@@ -352,7 +366,8 @@ def _variables_of_workers(environment: dict[str, Any], preload: str) -> dict[str
     if environment:
         from . import env
 
-        found |= env.expanded(environment.get("env_vars", {}))
+        found |= env.expanded(environment)
+        environment = env.shortened(environment)
     told = {
         "namespace": _namespace,
         "labels": _labels,
@@ -465,7 +480,7 @@ def _auto_init() -> None:
 
 
 def _zygote_command() -> list[str]:
-    code = f"import sys; sys.path[:] = {list(sys.path)!r}; from daybreak.runtime.worker import main; main()"
+    code = f"import sys; path = {list(sys.path)!r}; sys.path[:] = path; from daybreak.runtime.worker import main; main(path)"
     flags = ["-X", "frozen_modules=on"]
     if sys.flags.optimize:
         flags.append("-" + "O" * sys.flags.optimize)
@@ -495,6 +510,8 @@ def shutdown() -> None:
             return
         _retired.clear()
         _native._shutdown()
+        if env := sys.modules.get("daybreak.runtime.env"):
+            env.leave()
         if stacks := sys.modules.get("daybreak.runtime.stacks"):
             stacks.withdraw()
 

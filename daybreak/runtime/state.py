@@ -19,6 +19,7 @@ from daybreak.base import errors
 
 from .._core import runtime as _native
 from . import engine as _engine
+from . import history
 from . import session as _session
 from .ids import actor_of, job_of, node_of, task_of, worker_of
 
@@ -149,7 +150,13 @@ def _tasks(address: str | int | None) -> list[TaskState]:
     view = _view(address)
     session, names = view.session(), _error_names()
     found = []
-    for row in view.tasks(_SCANNED)[0]:
+    ended = history.ended_tasks(view)
+    rows = list(view.tasks(_SCANNED)[0])
+    for row in rows:
+        times = ended.pop(row["task_id"], {})
+        row["start_time_ms"], row["end_time_ms"] = times.get("start_time_ms"), times.get("end_time_ms")
+        row["worker_pid"] = row["worker_pid"] or times.get("worker_pid")
+    for row in [*ended.values(), *rows]:
         kind = row.pop("error_kind")
         row["task_id"] = task_of(row["task_id"]).hex()
         row["parent_task_id"] = None if row["parent_task_id"] is None else task_of(row["parent_task_id"]).hex()
@@ -163,7 +170,9 @@ def _actors(address: str | int | None) -> list[ActorState]:
     view = _view(address)
     session = view.session()
     found = []
-    for row in view.actors():
+    rows = view.actors()
+    there = {row["actor_id"] for row in rows}
+    for row in [*(row for row in view.dead_actors() if row["actor_id"] not in there), *rows]:
         full_name = row.pop("full_name")
         namespace, name = _session.namespace_of(full_name), full_name.partition("/")[2]
         row["actor_id"] = _actor_id(row["actor_id"], session)
@@ -178,8 +187,9 @@ def list_tasks(
     address: str | int | None = None, filters: Any = None, limit: int = 100, timeout: float = 30, detail: bool = False,
     raise_on_missing_output: bool = True,
 ) -> list[Row]:  # fmt: skip
-    """The tasks, actors' constructors and calls whose results somebody holds: task_id, name, type, state (PENDING_ARGS_AVAIL,
-    PENDING_NODE_ASSIGNMENT, SUBMITTED_TO_WORKER, RUNNING, FINISHED, FAILED), worker_pid, waits_for, error_type ...
+    """The tasks, actors' constructors and calls that are not done or whose results somebody holds, and the last 2,048 of each
+    process that have ended: task_id, name, type, state (PENDING_ARGS_AVAIL, PENDING_NODE_ASSIGNMENT, SUBMITTED_TO_WORKER, RUNNING,
+    FINISHED, FAILED), worker_pid, waits_for, error_type, start_time_ms, end_time_ms ...
 
     Args:
         address: the engine: None (that of this process, or the only one of this user), its process number, or its directory.
@@ -198,7 +208,7 @@ def list_actors(
     raise_on_missing_output: bool = True,
 ) -> list[Row]:  # fmt: skip
     """The actors: actor_id, class_name, state (PENDING_CREATION, ALIVE, RESTARTING, DEAD), name, ray_namespace, pid,
-    num_restarts, death_cause. Dead ones are listed as long as there are handles to them. Arguments: see list_tasks."""
+    num_restarts, death_cause; of dead ones the last 1,024. Arguments: see list_tasks."""
     return _filtered(_actors(address), filters, limit)
 
 

@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # typing costs 5 ms of what `import daybreak` may
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["RemoteFunction", "cancel", "cpp_function", "name_of", "no_graphs"]
+__all__ = ["RemoteFunction", "cancel", "cpp_function", "library_path", "name_of", "no_graphs", "refuse_cpp_elsewhere"]
 
 _MAX_RETIRED = 1000
 _MAX_FIT = 100  # kinds of calls of one function that are known to fit
@@ -159,7 +159,7 @@ class RemoteFunction(_native.RemoteFunctionBase):
             3 if retries is None else retries,
             bool(retry),
             options.get("_generator_backpressure_num_objects") or 0,
-            _options.names_a_group(options),  # which may be removed before the next call
+            _options.may_change(options),  # before the next call
             *self._positional(),
         )
 
@@ -230,6 +230,19 @@ def _rebuild_remote(function: Any, options: dict[str, Any], ref: ObjectRef | Non
 
 
 class _CppFunction(RemoteFunction):
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        refuse_cpp_elsewhere(self.__name__)
+        before = _native._submits_to_cpp(True)  # what it is given is written as C++ reads it
+        try:
+            return super().remote(*args, **kwargs)
+        finally:
+            _native._submits_to_cpp(before)
+
+    def options(self, **options: Any) -> RemoteFunction:
+        other = _CppFunction(self._function, self._options | _options.check_task(options))
+        other._exported = self._exported
+        return other
+
     def _signature(self) -> Any:
         return None
 
@@ -243,15 +256,29 @@ class _CppFunction(RemoteFunction):
         return cpp_function, (self._function.__name__,)
 
 
-def cpp_function(name: str, **options: Any) -> RemoteFunction:
-    """A C++ function as a task: "library.so:symbol", or a name that the program has registered (runtime/native.h).
+def refuse_cpp_elsewhere(name: str) -> None:
+    """NotImplementedError where another engine than this machine's is in use."""
+    if _engine.current() is not None:
+        raise NotImplementedError(
+            f"{name}: C++ runs in processes of this machine's engine alone: init() without an address, an engine or local_mode"
+        )
 
-    A path with a '/' is meant from the working directory of now; a bare name is looked for as the system does."""
+
+def library_path(name: str, verb: str) -> str:
+    """ "library.so:symbol" with the path as it is meant now."""
     library, colon, symbol = name.rpartition(":")
     if colon and "/" in library:
         from daybreak.base import paths
 
-        name = f"{paths.given(library, 'cpp_function')}:{symbol}"
+        return f"{paths.given(library, verb)}:{symbol}"
+    return name
+
+
+def cpp_function(name: str, **options: Any) -> RemoteFunction:
+    """A C++ function as a task: "library.so:symbol", or a name that the program has registered (runtime/native.h).
+
+    A path with a '/' is meant from the working directory of now; a bare name is looked for as the system does."""
+    name = library_path(name, "cpp_function")
 
     def stand_in() -> None:
         """Only its name is used."""

@@ -23,6 +23,7 @@ inline constexpr std::uint8_t kCodecItem = 1;       // one item
 inline constexpr std::uint8_t kCodecArgs = 2;       // arguments of a call
 inline constexpr std::uint8_t kCodecException = 3;  // one item: what exceptions.py made of it
 inline constexpr std::uint8_t kCodecNative = 4;     // name of a C++ function
+inline constexpr std::uint8_t kCodecPython = 5;     // "module:name" of a function or class of Python
 
 // An item's first byte.
 enum class Tag : char {
@@ -47,6 +48,7 @@ enum class Tag : char {
 inline constexpr std::uint64_t kPointedBytes = 512;       // from here on bytes are not copied twice
 inline constexpr std::uint32_t kTensorAlign = 64;         // of a tensor's and a pickle's large buffers, in the payload
 inline constexpr std::size_t kMaxRank = 32;               // of a tensor
+inline constexpr std::uint32_t kMaxNesting = 64;          // of containers, where a visitor reads them by item()
 inline constexpr std::size_t kMaxCallArguments = 0xffff;  // positional, and named
 
 // Writes items one behind the other. What is large is pointed at and not copied: it must live until the payload has been
@@ -64,7 +66,7 @@ class ValueWriter {
   // True: the bytes are pointed at.
   bool text(const void* data, std::uint64_t size) { return sized(Tag::kText, data, size); }
   bool bytes(const void* data, std::uint64_t size) { return sized(Tag::kBytes, data, size); }
-  // kList, kTuple, kDict: so many scalars follow, or twice as many.
+  // kList, kTuple, kDict: so many items follow, or twice as many.
   void container(Tag kind, std::uint32_t count) { tagged(kind, count); }
   // kRefList, kRefTuple: `count` of the blob's references, from the first behind the dependencies on.
   void references(Tag kind, std::uint32_t first, std::uint32_t count) {
@@ -135,7 +137,7 @@ class ValueWriter {
 // A visitor makes of an item what it likes, an R for all:
 //   R none(); R boolean(bool); R integer(std::int64_t); R real(double); R text(std::string_view);
 //   R bytes(std::span<const std::byte>); R damaged();
-//   R container(Tag, std::uint32_t count)             which reads so many scalars, or twice as many, with scalar()
+//   R container(Tag, std::uint32_t count)             which reads so many items, or twice as many, with item()
 //   R references(Tag, std::span<const Ref>)
 //   R tensor(char format, std::span<const std::int64_t> shape, std::span<const std::byte>)
 //   R pickle(std::span<const std::byte> text, std::span<const std::span<const std::byte>> buffers,
@@ -154,7 +156,11 @@ class ValueReader {
       case Tag::kTuple:
       case Tag::kDict: {
         const auto count = fixed<std::uint32_t>();
-        return damaged_ || count > left() ? visit.damaged() : visit.container(tag, count);
+        if (damaged_ || count > left() || nesting_ == kMaxNesting) return damaged_ = true, visit.damaged();
+        ++nesting_;
+        auto made = visit.container(tag, count);
+        --nesting_;
+        return made;
       }
       case Tag::kRefList:
       case Tag::kRefTuple: {
@@ -167,12 +173,6 @@ class ValueReader {
       case Tag::kPickleBehindRefs: return pickle(visit, fixed<std::uint32_t>());
       default: return scalar_of(tag, visit);
     }
-  }
-
-  // An item that is no container: what a container holds.
-  template <typename V>
-  auto scalar(V&& visit) -> decltype(visit.none()) {
-    return scalar_of(Tag{fixed<char>()}, visit);
   }
 
   // The dependency whose value stands here; nullopt: an item comes.
@@ -279,6 +279,7 @@ class ValueReader {
   std::span<const std::byte> bytes_;
   std::span<const Ref> deps_, refs_;
   std::uint64_t at_ = 0;
+  std::uint32_t nesting_ = 0;
   bool damaged_ = false;
 };
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "daybreak/runtime/door.h"
+#include "daybreak/runtime/task_names.h"
 #include "daybreak/runtime/value_format.h"
 
 namespace daybreak::runtime {
@@ -66,46 +67,9 @@ std::int32_t View::pid_of(State state) const {
   return proc == 0 || proc > kMaxProcs ? 0 : segment_->control().proc[proc - 1].pid;
 }
 
-// [from, from + size) of a blob and the Refs behind it, empty where that cannot be.
-std::string View::bytes_of(const Blob& blob, const std::uint8_t* in_place, std::uint64_t from,
-                           std::uint64_t size) const {
-  const Blob read = blob;
-  std::string bytes(size, '\0');
-  if (read.where == kInline) {
-    if (from > kInlineBytes || size > kInlineBytes - from) return {};
-    std::memcpy(bytes.data(), in_place + from, size);
-  } else if (read.has_block()) {
-    const std::uint64_t end = segment_->control().committed.load();
-    if (read.offset > end || from > end - read.offset || size > end - read.offset - from) return {};
-    std::memcpy(bytes.data(), segment_->data(read.offset + from), size);
-  } else {
-    return {};
-  }
-  return bytes;
-}
-
-// A function's value and the arguments of an actor's call both begin with a name.
-std::string View::name_of(const Entry& entry) const {
-  const bool of_call = entry.kind == Kind::kActorCall;
-  const std::uint8_t codec = of_call ? entry.args.codec : entry.value.codec;
-  const Blob blob = of_call ? entry.args : entry.value;
-  const std::string text = bytes_of(blob, of_call ? entry.args_inline : entry.value_inline, 0,
-                                    std::min<std::uint64_t>(blob.size, kLongestName));
-  if (codec == kCodecNative) return text;
-  constexpr std::size_t kBefore = 3 * sizeof(std::uint16_t);
-  if (codec != kCodecArgs || text.size() < kBefore) return {};
-  std::uint16_t size = 0;
-  std::memcpy(&size, text.data() + kBefore - sizeof size, sizeof size);
-  return text.substr(kBefore, size);
-}
-
 std::string View::name_of_task(const Entry& entry, Kind kind) const {
-  if (kind == Kind::kActorCall) return name_of(entry);
-  const Ref function = entry.part.function;
-  if (function.index >= kMaxObjects) return {};
-  Entry& of_function = segment_->entry(function.index);
-  std::string name = name_of(of_function);
-  return of_function.load().generation() == function.generation ? name : std::string();
+  char room[kLongestName];
+  return std::string(runtime::name_of_task(*segment_, entry, kind, room));
 }
 
 std::string View::task_name(Ref task) const {
@@ -120,7 +84,8 @@ std::string View::task_name(Ref task) const {
 std::vector<Ref> View::missing_arguments(const Entry& entry) const {
   const Blob args = entry.args;
   const std::uint64_t count = std::min<std::uint64_t>(args.deps, kShownArguments);
-  const std::string bytes = bytes_of(args, entry.args_inline, (args.size + 7) / 8 * 8, count * sizeof(Ref));
+  std::string bytes(count * sizeof(Ref), '\0');
+  if (!read_blob(*segment_, args, entry.args_inline, (args.size + 7) / 8 * 8, bytes)) return {};
   std::vector<Ref> missing;
   for (std::size_t at = 0; at + sizeof(Ref) <= bytes.size(); at += sizeof(Ref)) {
     Ref ref;
@@ -261,6 +226,39 @@ std::vector<std::pair<std::string, double>> View::amounts(std::uint16_t set) con
     if (asked.custom[i].name < kMaxResourceNames)
       found.emplace_back(bounded_text(table.name[asked.custom[i].name]),
                          static_cast<double>(asked.custom[i].amount) / kResourceUnit);
+  return found;
+}
+
+std::vector<View::Ended> View::ended() const {
+  std::vector<Ended> found;
+  const Control& control = segment_->control();
+  const RecordNames& names = control.record_names;
+  const Moment from = control.begun, now = moment_now();
+  const double ns_a_tick =
+      now.ticks > from.ticks ? static_cast<double>(now.ns - from.ns) / static_cast<double>(now.ticks - from.ticks) : 1;
+  auto time_of = [&](std::uint64_t ticks) {
+    const auto since = static_cast<double>(static_cast<std::int64_t>(ticks - from.ticks));
+    return ticks == 0 ? 0 : from.ns + static_cast<std::int64_t>(since * ns_a_tick);
+  };
+  auto name_of = [&](std::uint16_t number) -> std::string {
+    if (number == RecordNames::kMany) return fmt::format("(one of more than {} names)", RecordNames::kMax);
+    if (number == 0 || number > names.count.load()) return {};
+    const auto& name = names.name[number - 1];
+    return {name.text, std::min<std::size_t>(name.size, kRecordNameBytes)};
+  };
+  for (const auto& ring : control.ended)
+    for (std::uint32_t i = 0; ring.written.load() > 0 && i < kEndedTasks; ++i)
+      if (const auto record = ring.read(i))
+        found.push_back({*record, name_of(record->name), time_of(record->start), time_of(record->end)});
+  std::ranges::sort(found, {}, &Ended::end_ns);
+  return found;
+}
+
+std::vector<DeadActorRecord> View::dead_actors() const {
+  std::vector<DeadActorRecord> found;
+  for (std::uint32_t i = 0; i < kDeadActors; ++i)
+    if (const auto record = segment_->control().dead_actors.read(i)) found.push_back(*record);
+  std::ranges::sort(found, {}, &DeadActorRecord::end_ns);
   return found;
 }
 

@@ -91,6 +91,15 @@ class View {
   // Of a task, "" where it is gone.
   std::string task_name(Ref task) const;
   std::vector<ActorView> actors() const;
+  // The last that have ended, in the order of their end: tasks and calls (and spans) that processes have run, and actors
+  // whose slots are others' by now. Nothing without Control::history.
+  struct Ended {
+    TaskRecord record;
+    std::string name;
+    std::int64_t start_ns, end_ns;  // CLOCK_MONOTONIC; start 0: it never began
+  };
+  std::vector<Ended> ended() const;
+  std::vector<DeadActorRecord> dead_actors() const;
   std::vector<WorkerView> workers() const;  // drivers too
   std::vector<AmountView> resources() const;
   // What a set of a task or actor asks for.
@@ -104,8 +113,6 @@ class View {
   template <typename F>
   void for_each(F&& visit) const;
   std::int32_t pid_of(State state) const;
-  std::string bytes_of(const Blob& blob, const std::uint8_t* in_place, std::uint64_t from, std::uint64_t size) const;
-  std::string name_of(const Entry& entry) const;
   std::string name_of_task(const Entry& entry, Kind kind) const;
   std::vector<Ref> missing_arguments(const Entry& entry) const;
 

@@ -14,19 +14,28 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-__all__ = ["assign_gpus", "die_of_exit", "main", "prepare_class", "retry_on", "special_method", "start_thread"]
+__all__ = [
+    "assign_gpus",
+    "die_of_exit",
+    "imported",
+    "main",
+    "prepare_class",
+    "retry_on",
+    "special_method",
+    "start_thread",
+]
 
 
-def main() -> None:
-    """Is the zygote; in each fork of it, a worker. A worker with an environment of its own is this again, in a fresh
-    interpreter, which knows its slot from the start. Never returns."""
+def main(path: list[str] | None = None) -> None:
+    """Is the zygote; in each fork of it, a worker. Workers with an environment of their own are this again, in a fresh
+    interpreter, which is their zygote. Never returns. path: the driver's, of modules."""
     import pickle  # noqa: F401 - loaded once here, shared by all workers
 
     import cloudpickle  # noqa: F401
 
     from . import crossing, exceptions, reducers, serialization, stacks  # noqa: F401
 
-    known = os.environ.pop("DAYBREAK_SLOT", None)
+    known, below = (os.environ.pop(name, None) for name in ("DAYBREAK_SLOT", "DAYBREAK_BELOW"))
     told = {name: os.environ.pop(name, "") for name in ("DAYBREAK_PRELOAD", "DAYBREAK_SESSION")}
     _enter_session(told["DAYBREAK_SESSION"])
     for name in filter(None, told["DAYBREAK_PRELOAD"].split(",")):
@@ -42,14 +51,19 @@ def main() -> None:
     if _fresh:
         for descriptor in _SEGMENT_DESCRIPTORS:  # of no process that a task starts
             os.set_inheritable(descriptor, False)
-    slot = _forked() if known is None else int(known)
+    if known is None:
+        slot = _forked()
+    elif below:
+        slot = _forked_below(int(below), int(known))
+    else:
+        slot = int(known)
     code = 1
     try:
         text = _native._environment_text(slot)
         if text and not _fresh:
             from . import env
 
-            env.start_afresh(slot, text, told)
+            env.start_afresh(slot, text, told, sys.path if path is None else path)
         code = _work(slot)
     except BaseException:
         import traceback
@@ -71,6 +85,15 @@ def _forked() -> int:
     gc.collect()
     gc.freeze()  # so that collections in workers do not touch, and copy, the shared pages
     return int(_native._zygote())
+
+
+def _forked_below(socket: int, first: int) -> int:
+    """Is the zygote of an environment, which begins with the worker `first`; the slot, in each fork of it."""
+    import gc
+
+    gc.freeze()
+    _flush()  # what was printed so far is this process's, and no fork's
+    return int(_native._zygote_below(socket, first))
 
 
 def _own_variables() -> Any:
@@ -204,6 +227,22 @@ def _run_exit_functions() -> None:
 
     _ending.acquire()  # never released: of two threads that end the actor the second waits for the first's exit
     atexit._run_exitfuncs()
+
+
+def imported(name: str) -> Any:
+    """What C++ has named: "module:function" or "module:Class", also of a class inside of another ("module:Outer.Inner")."""
+    module, _, qualified = name.partition(":")
+    found = importlib.import_module(module)
+    for part in qualified.split("."):
+        found = getattr(found, part)
+    return getattr(found, "_function", getattr(found, "_class", found)) if _is_remote(found) else found
+
+
+def _is_remote(found: Any) -> bool:
+    from .actors import ActorClass
+    from .tasks import RemoteFunction
+
+    return isinstance(found, (ActorClass, RemoteFunction))
 
 
 def retry_on(instance: Any, method: str, said: dict[str, Any] | None) -> Any:

@@ -20,6 +20,7 @@ WorkerLoop::WorkerLoop(Client& client, std::uint32_t actor) : client_(client), p
 void WorkerLoop::set_groups(std::size_t groups, Concurrency concurrency, bool in_order) {
   groups_.resize(groups);
   concurrency_ = concurrency;
+  if (concurrency != Concurrency::kNone) p_.note_concurrent();
   in_order_ = in_order;
 }
 
@@ -214,12 +215,14 @@ WorkerLoop::Next WorkerLoop::wait(std::uint32_t& index, std::int64_t timeout_ns,
   for (;;) {
     std::uint32_t seen = p_.bell();
     Next next = poll(index, group);
+    p_.note_awake();
     if (next != Next::kIdle) return next;
     if (!directed_only_ && spin(seen)) continue;
 
     int error = directed_only_    ? sleep_directed(seen, deadline)
                 : actor_ == kNone ? sleep_idle(seen, index, deadline, next)
                                   : sleep_actor(seen, deadline);
+    p_.note_awake();
     if (next != Next::kIdle) return next;
     const bool interrupted = error == EINTR, late = error == ETIMEDOUT && deadline >= 0;
     if (!interrupted && !late) continue;

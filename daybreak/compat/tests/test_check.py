@@ -35,7 +35,7 @@ PROGRAM = """
             return 1, 2
 
 
-    ray.init(num_cpus=4, include_dashboard=False, flavour=1, runtime_env={"env_vars": {}, "pip": ["x"], "working_dir": "."})
+    ray.init(num_cpus=4, include_dashboard=False, flavour=1, runtime_env={"env_vars": {}, "conda": "x", "working_dir": "."})
     ray.get(f.options(num_gpus=1, taste=2).remote(1), timeout=3)
     ray.wait([f.remote(1)], num_return=1)
     f.bind(1)
@@ -54,16 +54,17 @@ def verdicts(source: str) -> dict[str, str]:
 def test_names_and_options_are_the_same_differ_or_are_refused() -> None:
     found = verdicts(PROGRAM)
     assert {name for name, verdict in found.items() if verdict == "refused"} == {
-        "ray.data", "ray.util.nonsense", "ray.remote(colour=)", "ray.method(shape=)", "ray.init(flavour=)", "runtime_env['pip']",
+        "ray.data", "ray.util.nonsense", "ray.remote(colour=)", "ray.method(shape=)", "ray.init(flavour=)", "runtime_env['conda']",
         "options(taste=)", "ray.wait(num_return=)", "bind()", "ray._private.worker.global_worker", "ray.train.report",
     }  # fmt: skip
     assert {name for name, verdict in found.items() if verdict == "differs"} == {
-        "ray.remote(enable_task_events=)", "ray.init(include_dashboard=)", "runtime_env['working_dir']",
+        "ray.remote(enable_task_events=)", "ray.init(include_dashboard=)",
     }  # fmt: skip
     same = {name for name, verdict in found.items() if verdict == "same"}
     assert same >= {
         "ray", "ray.remote", "ray.remote(num_cpus=)", "ray.get", "ray.get(timeout=)", "options(num_gpus=)", "ray.ObjectRef.nil",
         "ray.util.ActorPool", "ray.util.queue.Queue", "ray.init(runtime_env=)", "runtime_env['env_vars']",
+        "runtime_env['working_dir']",
         "ray.method(num_returns=)",
     }  # fmt: skip
 

@@ -114,6 +114,11 @@ PyObject* make_actor_handle(Ref creation, std::uint32_t slot, PyObject* info);
 inline constexpr std::uint64_t kReleaseGilBytes = 256 * 1024;  // copying this much takes longer than giving up the GIL
 inline constexpr std::uint64_t kLargeArgBytes = 100 * 1024;    // a larger argument becomes an object of its own
 
+// What this thread encodes is for C++, which reads containers in containers, and longer ones, but no pickle: it submits a call of a
+// C++ function; or, as the next says, it runs what C++ has called. Asked where else something would be pickled.
+extern thread_local bool submits_to_cpp;
+bool result_is_for_cpp();
+
 // Collects a Payload from Python objects. Keeps what it refers to alive until it is destroyed. GIL held throughout.
 class Encoder {
  public:
@@ -132,6 +137,8 @@ class Encoder {
   bool argument(PyObject* object);
   bool scalar(PyObject* object, bool& done);
   bool flat_container(PyObject* object, bool& done);
+  bool plain_item(PyObject* object, bool& done, std::uint32_t nesting);
+  bool plain_container(PyObject* object, bool& done, std::uint32_t nesting);
   bool reference_list(PyObject* object, bool& done);
   bool tensor(PyObject* object, bool& done);
   bool pickle(PyObject* object);

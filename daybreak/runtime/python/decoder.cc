@@ -165,7 +165,7 @@ class Decoder {
   }
 
  private:
-  PyObject* element() { return reader_.scalar(*this); }
+  PyObject* element() { return reader_.item(*this); }
 
   template <typename F>
   static PyObject* sequence(bool list, std::uint32_t count, F&& next) {

@@ -29,9 +29,12 @@ PyTypeObject* ndarray_type() {
   return type = reinterpret_cast<PyTypeObject*>(found);
 }
 
+thread_local bool submits_to_cpp = false;
+
 namespace {
 
 constexpr Py_ssize_t kFlatItems = 64;  // longer containers go to the pickler, which is faster per item
+constexpr std::uint32_t kLongestPlain = 0xffff'ffff;
 constexpr int kPlainDepth = 6;
 constexpr Py_ssize_t kPlainItems = 10'000;
 
@@ -40,6 +43,15 @@ thread_local std::vector<Encoder*> encoders;  // whose pickling is in progress: 
 PyObject* plain_dumps() {
   static PyObject* f = import_attribute("_pickle", "dumps");
   return f;
+}
+
+// numpy.generic, of numpy's numbers, if numpy is loaded.
+PyTypeObject* numpy_scalar_type() {
+  static PyTypeObject* type = nullptr;
+  if (type == nullptr && ndarray_type() != nullptr)
+    type = reinterpret_cast<PyTypeObject*>(import_attribute("numpy", "generic"));
+  if (type == nullptr) PyErr_Clear();
+  return type;
 }
 
 bool known_format(const char* format) {
@@ -251,7 +263,48 @@ bool Encoder::item(PyObject* object) {
   if (!done && !tensor(object, done)) return false;
   if (!done && !reference_list(object, done)) return false;
   if (!done && !flat_container(object, done)) return false;
+  if (!done && (submits_to_cpp || result_is_for_cpp()) && !plain_item(object, done, 1)) return false;
   return done || pickle(object);
+}
+
+bool Encoder::plain_item(PyObject* object, bool& done, std::uint32_t nesting) {
+  if (PyTypeObject* generic = numpy_scalar_type(); generic != nullptr && PyObject_TypeCheck(object, generic)) {
+    Owned number(PyObject_CallMethod(object, "item", nullptr));
+    if (!number || !scalar(number.get(), done)) return false;
+    keep_.push_back(number.release());
+    return true;
+  }
+  if (!scalar(object, done)) return false;
+  if (!done && !tensor(object, done)) return false;
+  if (!done && !reference_list(object, done)) return false;
+  return done || plain_container(object, done, nesting);
+}
+
+// What is not plain, or is nested too deeply, is left to the pickler with all that it lies in.
+bool Encoder::plain_container(PyObject* object, bool& done, std::uint32_t nesting) {
+  PyTypeObject* type = Py_TYPE(object);
+  const bool list = type == &PyList_Type, tuple = type == &PyTuple_Type, dict = type == &PyDict_Type;
+  done = false;
+  const Py_ssize_t count = list || tuple ? Py_SIZE(object) : dict ? PyDict_GET_SIZE(object) : -1;
+  if (count < 0 || count > static_cast<Py_ssize_t>(kLongestPlain) || nesting > kMaxNesting) return true;
+  const Mark before{writer_.mark(), nested_.size(), buffers_.size(), keep_.size()};
+  writer_.container(list ? Tag::kList : tuple ? Tag::kTuple : Tag::kDict, static_cast<std::uint32_t>(count));
+  done = true;
+  if (dict) {
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+    while (done && PyDict_Next(object, &at, &key, &value)) {
+      if (!plain_item(key, done, nesting + 1)) return false;
+      if (done && !plain_item(value, done, nesting + 1)) return false;
+    }
+  } else {
+    for (Py_ssize_t i = 0; i < count && done; ++i)
+      if (!plain_item(list ? PyList_GET_ITEM(object, i) : PyTuple_GET_ITEM(object, i), done, nesting + 1)) return false;
+  }
+  if (done) return true;
+  writer_.cut(before.written);
+  nested_.resize(before.nested);  // what else it has collected is kept a little longer than it must
+  return true;
 }
 
 // A reference at top level is a dependency; a large argument becomes an object of its own, so that the task can have a

@@ -131,22 +131,6 @@ void end_by_exit(Client& client, std::uint32_t index, bool actor_call) {
   client.fail(index, ErrorKind::kActorDied, "the actor has left: its method raised SystemExit or called exit_actor()");
 }
 
-// By way of the scheduler, or of the actor's inbox: the push is one detectable step, after which the task is the reader's
-// whether we die or not. The scheduler knows what to do when the queue is full.
-void try_again(Process& p, std::uint32_t index) {
-  TaskPart& part = p.entry(index).part;
-  if (part.retries_left > 0) --part.retries_left;
-  part.set_attempt(part.attempt + 1);
-  part.set_target(0);
-  if (p.entry(index).kind == Kind::kActorCall) {
-    p.push(Process::kActorList + part.actor, index, Phase::kQueued);
-    p.ring(p.id());
-    return;
-  }
-  p.push(Process::kSchedulerList, index, Phase::kPending);
-  p.ring(kSchedulerProc);
-}
-
 }  // namespace
 
 bool store_value(Client& client, std::uint32_t index, PyObject* object) {

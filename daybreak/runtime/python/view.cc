@@ -6,6 +6,8 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include <bit>
+
 #include "daybreak/runtime/door.h"
 #include "daybreak/runtime/python/common.h"
 
@@ -80,6 +82,10 @@ std::string actor_id(const std::vector<ActorView>& actors, std::uint32_t slot) {
   return {};
 }
 
+nb::object text_of(std::string_view text) {
+  return nb::steal(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+}
+
 nb::tuple tasks(const View& view, std::size_t limit) {
   std::size_t left_out = 0;
   const std::string session = view.session();
@@ -88,8 +94,7 @@ nb::tuple tasks(const View& view, std::size_t limit) {
   for (const TaskView& task : view.tasks(limit, left_out)) {
     nb::dict row;
     row["task_id"] = session + object_id(task.ref);
-    row["name"] =
-        nb::steal(PyUnicode_DecodeUTF8(task.name.data(), static_cast<Py_ssize_t>(task.name.size()), "replace"));
+    row["name"] = text_of(task.name);
     row["type"] = type_of(task.kind);
     row["state"] = state_of(task);
     row["attempt_number"] = task.attempt;
@@ -105,6 +110,54 @@ nb::tuple tasks(const View& view, std::size_t limit) {
     found.append(row);
   }
   return nb::make_tuple(found, left_out);
+}
+
+nb::object id_or_none(std::uint64_t word, const std::string& before = "") {
+  if (word == 0) return nb::none();
+  return nb::str((before + object_id(std::bit_cast<Ref>(word))).c_str());
+}
+
+// As tasks() gives those that are there, with times: CLOCK_MONOTONIC in ns, start 0 of one that never began.
+nb::list ended(const View& view) {
+  const std::string session = view.session();
+  nb::list found;
+  for (const auto& [record, name, start_ns, end_ns] : view.ended()) {
+    const bool span = record.kind == TaskRecord::kSpan;
+    nb::dict row;
+    row["task_id"] = span ? nb::object(nb::none()) : id_or_none(record.task, session);
+    row["name"] = text_of(name);
+    row["type"] = span ? "SPAN" : type_of(static_cast<Kind>(record.kind));
+    row["state"] = record.error == 0 ? "FINISHED" : "FAILED";
+    row["attempt_number"] = record.attempt;
+    row["actor_id"] = id_or_none(record.actor);
+    row["parent_task_id"] = id_or_none(record.parent, session);
+    row["worker_pid"] = start_ns == 0 ? nb::object(nb::none()) : or_none(record.pid);
+    row["error_kind"] = static_cast<int>(record.error);
+    row["cancelled"] = record.error == static_cast<std::uint8_t>(ErrorKind::kCancelled);
+    row["start_ns"] = start_ns;
+    row["end_ns"] = end_ns;
+    row["thread"] = record.thread;
+    found.append(row);
+  }
+  return found;
+}
+
+nb::list dead_actors(const View& view) {
+  nb::list found;
+  for (const DeadActorRecord& record : view.dead_actors()) {
+    nb::dict row;
+    row["actor_id"] = id_or_none(record.actor);
+    row["class_name"] = std::string(record.class_name);
+    row["state"] = "DEAD";
+    row["full_name"] = std::string(record.name);
+    row["pid"] = nb::none();
+    row["num_restarts"] = record.restarts;
+    row["is_detached"] = record.detached != 0;
+    row["death_cause"] = text_of(record.death);
+    row["required_resources"] = amounts_of(view, static_cast<std::uint16_t>(record.resources));
+    found.append(row);
+  }
+  return found;
 }
 
 nb::tuple objects(const View& view, std::size_t limit) {
@@ -206,6 +259,8 @@ void bind_view(nb::module_& m) {
       .def("tasks", tasks, nb::arg("limit"))
       .def("objects", objects, nb::arg("limit"))
       .def("actors", actors)
+      .def("ended", ended)
+      .def("dead_actors", dead_actors)
       .def("workers", workers)
       .def("resources", resources)
       .def("store", [](const View& view) { return nb::make_tuple(view.store_bytes_used(), view.store_bytes()); })

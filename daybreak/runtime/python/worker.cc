@@ -19,6 +19,8 @@ constexpr std::size_t kFunctionCache = 4096;  // functions that a worker keeps l
 
 thread_local const Function* current_function = nullptr;  // of the task that this thread runs
 PyObject* actor_instance = nullptr;
+NativeInstance native_instance;         // of an actor whose class is C++'s
+bool called_by_cpp = false;             // the actor was made by C++
 bool forked_by_task = false;            // a task has forked, and this is its child
 thread_local bool main_thread = false;  // which a cancellation interrupts
 
@@ -52,14 +54,19 @@ Function* load_function(Client& client, Ref ref) {
     return nullptr;
   }
   Function function;
-  if (client.process().entry(ref.index).value.codec == kCodecNative) {
-    auto bytes = client.process().value(ref.index);
-    auto found = find_native({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-    if (!found) {
-      raise(found.error());
-      return nullptr;
-    }
-    function.native = *found;
+  const std::uint8_t codec = client.process().entry(ref.index).value.codec;
+  if (codec == kCodecNative) {
+    function.native = true;
+  } else if (codec == kCodecPython) {
+    const std::span<const std::byte> name = client.process().value(ref.index);
+    PyObject* import = python_object("worker", "imported");
+    function.callable = import == nullptr
+                            ? nullptr
+                            : PyObject_CallFunction(import, "s#", name.data(), static_cast<Py_ssize_t>(name.size()));
+    if (function.callable == nullptr) return nullptr;
+    function.retry_on = Py_NewRef(Py_None);
+    function.name = Py_NewRef(Py_None);
+    function.plain = true;
   } else {
     PyObject* enter = python_object("serialization", "enter_world");
     Owned pair(enter == nullptr ? nullptr : decode_function(client, ref, enter));
@@ -106,20 +113,9 @@ PyObject* special_method(const std::string& name) {
   return method;
 }
 
-void run_native(Client& client, std::uint32_t index, NativeFunction function) {
-  NativeCall call(client, index);
-  base::Status status;
-  if ((client.process().entry(index).part.options & (kStreaming | kDynamic)) != 0)
-    status = base::fail(base::Code::kInvalidArgument, "a C++ function yields nothing: num_returns must be a number");
-  Py_BEGIN_ALLOW_THREADS if (status) status = call.prepare();
-  if (status) status = function(call);
-  if (status) status = call.store();
-  Py_END_ALLOW_THREADS if (status) {
-    client.process().publish(index, false);
-    return;
-  }
-  raise(status.error());
-  publish_exception(client, index, "a C++ function", nullptr);
+void run_without_gil(Client& client, std::uint32_t index, NativeInstance* instance) {
+  Py_BEGIN_ALLOW_THREADS run_native(client, index, instance);
+  Py_END_ALLOW_THREADS
 }
 
 // The environment of a task or actor that was given GPUs says which; false with an exception set.
@@ -198,8 +194,8 @@ void run_task(Client& client, std::uint32_t index) {
     ready = function != nullptr && assign_gpus(e.part.gpu_mask);
   }
   current_function = function;
-  if (function != nullptr && function->native != nullptr)
-    run_native(client, index, function->native);
+  if (function != nullptr ? function->native : native_instance.object != nullptr)
+    run_without_gil(client, index, &native_instance);
   else
     run_python(client, index, function, ready);
   // Between this task and the next it is seen; what is queued is for others.
@@ -223,7 +219,13 @@ bool construct_actor(Client& client, std::uint32_t slot) {
   Ref failed;
   bool dependency_failed = false;
   Function* function = load_function(client, e.part.function);
+  if (function != nullptr && function->native) {
+    bool made = false;
+    Py_BEGIN_ALLOW_THREADS made = construct_native(client, slot, native_instance);
+    Py_END_ALLOW_THREADS return made;
+  }
   if (function != nullptr) {
+    called_by_cpp = function->plain;
     PyObject* prepare = python_object("worker", "prepare_class");
     Owned prepared(prepare == nullptr ? nullptr : PyObject_CallOneArg(prepare, function->callable));
     if (!prepared) function = nullptr;
@@ -284,6 +286,11 @@ void serve(Client& client, WorkerLoop& loop, std::size_t group) {
 }
 
 }  // namespace
+
+bool result_is_for_cpp() {
+  if (current_task() == 0) return false;
+  return current_function != nullptr ? current_function->plain : called_by_cpp;
+}
 
 bool is_fork_of_task() {
   return forked_by_task;
@@ -349,10 +356,31 @@ PyObject* the_actor(PyObject*, PyObject*) {
   return Py_NewRef(actor_instance == nullptr ? Py_None : actor_instance);
 }
 
+// By what describes it: its number may be another's later, when a driver has left.
+std::uint64_t environment_of(std::uint32_t proc) {
+  const Control& control = state().segment->control();
+  const std::uint32_t number = proc < kMaxProcs ? control.proc[proc].environment.load() : 0;
+  return number == 0 ? 0 : std::hash<std::string_view>{}(control.resources.environment[number - 1]) | 1;
+}
+
+const ForkHooks fork_hooks = {PyOS_BeforeFork, PyOS_AfterFork_Parent, PyOS_AfterFork_Child, environment_of};
+
 // In the zygote, after _attach; returns in a worker, with its slot.
 PyObject* zygote(PyObject*, PyObject*) {
-  std::uint32_t proc = run_zygote({PyOS_BeforeFork, PyOS_AfterFork_Parent, PyOS_AfterFork_Child});
-  return PyLong_FromUnsignedLong(proc);
+  return PyLong_FromUnsignedLong(run_zygote(fork_hooks));
+}
+
+// The same in an interpreter of an environment, which was started for a slot: (socket, slot).
+PyObject* zygote_below(PyObject*, PyObject* args) {
+  int socket = -1;
+  unsigned first = 0;
+  if (!PyArg_ParseTuple(args, "iI", &socket, &first)) return nullptr;
+  return PyLong_FromUnsignedLong(run_zygote_below(socket, first, fork_hooks));
+}
+
+// Of a fork of the zygote: for zygote_below, -1 where there is one of the environment already.
+PyObject* below_socket(PyObject*, PyObject*) {
+  return PyLong_FromLong(offered_socket());
 }
 
 // In a worker: binds it to its slot. None, or of an actor (what its class says of it as JSON, max_concurrency).
@@ -443,6 +471,8 @@ bool init_worker(PyObject* module) {
   static PyMethodDef functions[] = {{"_running", running, METH_NOARGS, nullptr},
                                     {"_actor_instance", the_actor, METH_NOARGS, nullptr},
                                     {"_zygote", zygote, METH_NOARGS, nullptr},
+                                    {"_zygote_below", zygote_below, METH_VARARGS, nullptr},
+                                    {"_below_socket", below_socket, METH_NOARGS, nullptr},
                                     {"_enter_worker", enter_worker, METH_O, nullptr},
                                     {"_construct", construct, METH_NOARGS, nullptr},
                                     {"_set_groups", set_groups, METH_VARARGS, nullptr},

@@ -14,8 +14,9 @@ struct Function {
   PyObject* callable = nullptr;
   PyObject* retry_on = nullptr;  // None or a tuple of exception classes
   PyObject* name = nullptr;      // None, or what the task is called instead of its function's name
-  NativeFunction native = nullptr;
-  bool limited = false;  // max_calls
+  bool native = false;           // of C++
+  bool plain = false;            // C++ has named it (kCodecPython)
+  bool limited = false;          // max_calls
   std::uint32_t calls_left = 0;
 };
 

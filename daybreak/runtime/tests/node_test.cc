@@ -18,14 +18,16 @@ namespace {
 
 base::Status add(NativeCall& call) {
   std::int64_t sum = 0;
-  for (const NativeValue& value : call.arguments()) sum += std::get<std::int64_t>(value);
+  DAYBREAK_ASSIGN(const std::vector<NativeValue> arguments, call.arguments());
+  for (const NativeValue& value : arguments) sum += std::get<std::int64_t>(value);
   call.set_result(sum);
   return {};
 }
 
 base::Status scale(NativeCall& call) {
-  const TensorView& in = std::get<TensorView>(call.arguments()[0]);
-  double factor = std::get<double>(call.arguments()[1]);
+  DAYBREAK_ASSIGN(const std::vector<NativeValue> arguments, call.arguments());
+  const TensorView& in = std::get<TensorView>(arguments[0]);
+  double factor = std::get<double>(arguments[1]);
   static std::vector<float> out;
   out.resize(in.data.size() / sizeof(float));
   std::memcpy(out.data(), in.data.data(), in.data.size());
@@ -44,14 +46,16 @@ base::Status fail_with_reason(NativeCall&) {
 }
 
 base::Status sleep_ms(NativeCall& call) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(std::get<std::int64_t>(call.arguments()[0])));
+  DAYBREAK_ASSIGN(const std::vector<NativeValue> arguments, call.arguments());
+  std::this_thread::sleep_for(std::chrono::milliseconds(std::get<std::int64_t>(arguments[0])));
   call.set_result(static_cast<std::int64_t>(getpid()));
   return {};
 }
 
 // Submits and awaits a task of its own: more of these than there are CPUs must not deadlock.
 base::Status nest(NativeCall& call) {
-  std::int64_t depth = std::get<std::int64_t>(call.arguments()[0]);
+  DAYBREAK_ASSIGN(const std::vector<NativeValue> given, call.arguments());
+  const std::int64_t depth = std::get<std::int64_t>(given[0]);
   if (depth == 0) {
     call.set_result(std::int64_t{0});
     return {};

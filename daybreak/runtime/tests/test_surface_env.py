@@ -11,7 +11,7 @@ import pytest
 import daybreak
 from daybreak import exceptions as ex
 
-from .conftest import eventually
+from .conftest import ended, eventually
 
 
 @daybreak.remote
@@ -129,8 +129,9 @@ def test_an_environment_that_cannot_be_entered_fails_its_tasks_with_what_was_pri
     assert ray.get(look.remote("SURFACE_A")) == [None]
 
 
-def test_a_working_folder_and_modules_are_those_of_the_workers(tmp_path: Path) -> None:
+def test_a_working_folder_and_modules_are_those_of_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     daybreak.shutdown()
+    monkeypatch.setenv("DAYBREAK_CACHE_DIR", str(tmp_path / "cache"))
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "surface_here.py").write_text("VALUE = 1\n")
     (tmp_path / "surface_module").mkdir()
@@ -154,10 +155,11 @@ def test_a_working_folder_and_modules_are_those_of_the_workers(tmp_path: Path) -
             context = daybreak.get_runtime_context()
             return surface_here.VALUE, surface_module.VALUE, os.getcwd(), context.runtime_env["env_vars"]
 
-        assert daybreak.get(values.remote()) == (1, 2, str(tmp_path / "work"), {"SURFACE_JOB": "job"})
+        one, two, folder, variables = daybreak.get(values.remote())
+        assert (one, two, variables) == (1, 2, {"SURFACE_JOB": "job"}) and folder != str(tmp_path / "work")
         other = values.options(runtime_env={"env_vars": {"SURFACE_TASK": "task"}}).remote()
         joined = {"SURFACE_JOB": "job", "SURFACE_TASK": "task"}
-        assert daybreak.get(other) == (1, 2, str(tmp_path / "work"), joined)
+        assert daybreak.get(other) == (1, 2, folder, joined)
         assert daybreak.get_runtime_context().runtime_env["env_vars"] == {"SURFACE_JOB": "job"}
         assert "SURFACE_JOB" not in os.environ
     finally:
@@ -176,7 +178,7 @@ def test_a_working_folder_and_modules_are_those_of_the_workers(tmp_path: Path) -
         ({"working_dir": "file://elsewhere/tmp"}, ValueError, "copy it here"),
         ({"working_dir": "file:///nonexistent/folder"}, ValueError, ": /nonexistent/folder does not exist"),
         ({"py_modules": "folder"}, TypeError, "must be a list"),
-        ({"pip": ["numpy"]}, ValueError, "'pip'.* is not supported"),
+        ({"conda": "base"}, ValueError, "'conda'.* is not supported: name its packages as uv"),
         ({"nonsense": 1}, ValueError, "'nonsense'.* valid are env_vars"),
         ({"worker_process_setup_hook": 3}, TypeError, "function without arguments"),
         ({"env_vars": {"A": "x" * 9000}}, ValueError, "at most 8191"),
@@ -194,6 +196,69 @@ def test_workers_of_an_environment_end_with_the_runtime() -> None:
     daybreak.init(num_cpus=1, object_store_memory=64 << 20)
     pid = daybreak.get(process_of.options(runtime_env={"env_vars": {"A": "1"}}).remote("A"))[1]
     daybreak.shutdown()
-    from .conftest import ended
-
     assert eventually(lambda: ended(pid))
+
+
+@daybreak.remote
+def parents() -> tuple[int, int]:
+    return os.getpid(), os.getppid()
+
+
+def _parent_of(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as stat:
+        return int(stat.read().rsplit(")", 1)[1].split()[1])
+
+
+def test_workers_of_an_environment_are_forks_of_one_process_that_has_it(two_cpus: Any) -> None:
+    env = {"env_vars": {"SURFACE_ZYGOTE": "1"}}
+    task = parents.options(runtime_env=env)
+    first, below = two_cpus.get(task.remote(), timeout=60)
+    actors = [Looker.options(runtime_env=env).remote() for _ in range(3)]
+    pids = two_cpus.get([actor.__ray_call__.remote(lambda self: (os.getpid(), os.getppid())) for actor in actors])
+    assert {parent for _, parent in pids} == {below} and len({first, *(pid for pid, _ in pids)}) == 4
+    plain = two_cpus.get(parents.remote())[1]
+    assert plain != below and _parent_of(below) == plain  # which dies with the first zygote
+
+
+def test_the_death_of_an_environments_zygote_costs_its_workers_and_nothing_else(two_cpus: Any) -> None:
+    env = {"env_vars": {"SURFACE_ZYGOTE": "2"}}
+    task = parents.options(runtime_env=env)
+    pid, below = two_cpus.get(task.remote(), timeout=60)
+    actor = Looker.options(runtime_env=env, max_restarts=1, max_task_retries=1).remote()
+    other = Looker.remote()
+    assert two_cpus.get([actor.look.remote("SURFACE_ZYGOTE"), other.look.remote("SURFACE_ZYGOTE")]) == [["2"], [None]]
+    os.kill(below, 9)
+    assert eventually(lambda: ended(below) and ended(pid))
+    assert two_cpus.get(actor.look.remote("SURFACE_ZYGOTE"), timeout=60) == ["2"]
+    again, another = two_cpus.get(task.remote(), timeout=60)
+    assert again != pid and another != below and two_cpus.get(other.look.remote("SURFACE_ZYGOTE")) == [None]
+
+
+def test_the_death_of_the_first_zygote_is_that_of_all_and_all_come_back(two_cpus: Any) -> None:
+    env = {"env_vars": {"SURFACE_ZYGOTE": "4"}}
+    pid, below = two_cpus.get(parents.options(runtime_env=env).remote(), timeout=60)
+    first = two_cpus.get(parents.remote())[1]
+    os.kill(first, 9)
+    assert eventually(lambda: all(ended(each) for each in (first, below, pid)))
+    again, another = two_cpus.get(parents.options(runtime_env=env).remote(), timeout=60)
+    assert again != pid and another != below and two_cpus.get(parents.remote(), timeout=60)[1] == _parent_of(another)
+
+
+def test_a_worker_of_an_environment_that_dies_is_replaced_by_another_fork(two_cpus: Any) -> None:
+    env = {"env_vars": {"SURFACE_ZYGOTE": "3"}}
+    _, below = two_cpus.get(parents.options(runtime_env=env).remote(), timeout=60)
+    with pytest.raises(ex.WorkerCrashedError, match="signal 9"):
+        two_cpus.get(look.options(runtime_env=env, max_retries=0).remote(Killer()), timeout=60)
+    assert two_cpus.get(parents.options(runtime_env=env).remote(), timeout=60)[1] == below
+
+
+def test_each_worker_calls_the_hook_of_its_environment(two_cpus: Any) -> None:
+    def hook() -> None:
+        os.environ["SURFACE_HOOK"] = str(os.getpid())
+
+    env = {"worker_process_setup_hook": hook}
+    actors = [Looker.options(runtime_env=env).remote() for _ in range(2)]
+    found = two_cpus.get(
+        [actor.__ray_call__.remote(lambda self: (os.environ["SURFACE_HOOK"], os.getpid())) for actor in actors]
+    )
+    assert all(said == str(pid) for said, pid in found) and found[0] != found[1]

@@ -2,8 +2,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
+#include <optional>
+#include <string>
+#include <tuple>
 #include <vector>
 
+#include "daybreak/runtime/cpp/value.h"
 #include "daybreak/runtime/native.h"
 #include "daybreak/runtime/value_format.h"
 
@@ -32,7 +37,7 @@ struct Within {
   bool container(Tag kind, std::uint32_t count) {
     if (count > blob.size()) std::abort();
     for (std::uint32_t i = 0; i < (kind == Tag::kDict ? 2 * count : count); ++i)
-      if (!reader.scalar(*this)) return false;
+      if (!reader.item(*this)) return false;
     return true;
   }
   bool references(Tag, std::span<const Ref> refs) {
@@ -52,6 +57,14 @@ struct Within {
   bool damaged() { return false; }
 };
 
+// As C++ types: what does not fit is an error.
+template <typename T>
+void read_as(const std::vector<std::byte>& blob) {
+  ValueReader reader(blob);
+  daybreak::runtime::cpp::In in{reader, nullptr};
+  (void)daybreak::runtime::cpp::read_value<T>(in);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -66,5 +79,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (unsigned i = 0; i < unsigned{head->positional} + 2u * head->named; ++i)
       if (!call.dependency() && !call.item(Within{bytes, call})) break;
   (void)daybreak::runtime::parse_value(bytes);
+  read_as<std::vector<std::vector<std::string>>>(bytes);
+  read_as<std::map<std::string, std::tuple<int, std::optional<double>>>>(bytes);
+  read_as<daybreak::runtime::cpp::Tensor<double>>(bytes);
+  read_as<std::vector<std::int8_t>>(bytes);
   return 0;
 }

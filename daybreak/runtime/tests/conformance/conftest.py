@@ -26,6 +26,7 @@ NEEDS_PROCESSES = {
     "test_an_actor_that_dies_is_restarted_as_often_as_asked",
     "test_calls_of_an_actor_that_dies_are_tried_again_when_asked",
     "test_a_threaded_actor_runs_calls_side_by_side",
+    "test_a_task_and_an_actor_have_the_variables_of_their_environment_and_no_other_has",
 }
 ENGINE = os.environ.get("DAYBREAK_TEST_ENGINE", "local")
 _BLOCKER = """

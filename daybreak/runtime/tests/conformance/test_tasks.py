@@ -294,3 +294,18 @@ def test_initialised_twice_is_an_error_unless_it_is_ignored() -> None:
     with pytest.raises(RuntimeError):
         daybreak.init()
     daybreak.init(ignore_reinit_error=True)
+
+
+def test_a_task_and_an_actor_have_the_variables_of_their_environment_and_no_other_has() -> None:
+    @daybreak.remote
+    def look() -> Any:
+        return os.environ.get("CONFORMANCE")
+
+    @daybreak.remote
+    class Looker:
+        def look(self) -> Any:
+            return os.environ.get("CONFORMANCE")
+
+    env = {"env_vars": {"CONFORMANCE": "yes"}}
+    assert daybreak.get([look.remote(), look.options(runtime_env=env).remote()], timeout=60) == [None, "yes"]
+    assert daybreak.get(Looker.options(runtime_env=env).remote().look.remote(), timeout=60) == "yes"
