@@ -13,15 +13,8 @@ namespace daybreak::runtime {
 namespace {
 
 constexpr std::string_view kOwnNamespace = "_daybreak/";  // of actors of our own, which live by their handles alone
-constexpr char kComesBack[] = "; the actor is being restarted";  // Python's ActorUnavailableError, by these words
-constexpr char kWithoutEnvironment[] = ", which could not enter its runtime_env,";  // and RuntimeEnvSetupError
+constexpr char kWithoutEnvironment[] = ", which could not enter its runtime_env,";  // Python's RuntimeEnvSetupError
 constexpr std::string_view kGroupGone = "the actor died because its placement group was removed";
-
-// As Python says the id (ids.py): the creation, and the job's four bytes last. RayActorError.actor_id is what stands here.
-std::string actor_and_id(const Control& control, const ActorSlot& actor) {
-  return fmt::format("actor {} (actor_id={:08x}{:08x}{:08x}{:08x})", actor.class_name, actor.creation.generation,
-                     actor.creation.index, 0, control.session >> 32);
-}
 
 }  // namespace
 
@@ -90,9 +83,27 @@ void Scheduler::start_actor(std::uint32_t slot) {
   self_.ring(proc);                            // it may be up already
 }
 
+// Why its process has ended, for a person: what did it, where that was not the process.
+std::string Scheduler::end_of_actor(std::uint32_t slot, const Exit& exit, std::uint32_t terminate, bool left) {
+  const std::string who = described_actor(control_, control_.actor[slot]);
+  if (auto evicted = evicted_.extract(slot)) return std::move(evicted.mapped());
+  if (terminate == 2 || terminate == 3)
+    return fmt::format("{} was killed by kill(): The actor is dead because it was killed by `ray.kill`", who);
+  if (left)
+    return fmt::format("{} has ended: a method called exit_actor() or raised SystemExit, or nobody had its handle",
+                       who);
+  if (memory_death_) return memory_death_->note.head;  // without the rest, for which ActorSlot::death has no room
+  return death_note(exit, fmt::format("the process of {}{}", who, lacked_environment(exit) ? kWithoutEnvironment : ""));
+}
+
+bool Scheduler::lacked_environment(const Exit& exit) const {
+  return exit.never_ran && exit.status != 0 && exit.status != SIGKILL && control_.proc[exit.proc].environment != 0;
+}
+
 // `proc` goes to 0 first: a call that is pushed from here on rings nobody, and lies in the inbox when the calls are
-// brought back. What was granted comes back before it is asked for again. kRestarting is said when nothing speaks of a
-// kill() any more that the death has obeyed, and the actor waits for its next process last.
+// looked at. What was granted comes back before it is asked for again. kRestarting is said when nothing speaks of a
+// kill() any more that the death has obeyed, but before a call fails: whose caller, told so, calls again finds it. The
+// actor waits for its next process last.
 void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   ActorSlot& actor = control_.actor[slot];
   Entry& creation = self_.entry(actor.creation.index);
@@ -105,42 +116,29 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   bool constructor_failed = creation.error == ErrorKind::kUser;
   bool may_restart = actor.max_restarts < 0 || actor.restarts < actor.max_restarts;
   bool left = exit.status == 0 && terminate == 1;  // exit_actor(), or the last handle is gone
-  // The next process would end so, too.
-  bool no_environment =
-      exit.never_ran && exit.status != 0 && exit.status != SIGKILL && control_.proc[exit.proc].environment != 0;
-  bool restart = may_restart && !left && !constructor_failed && !no_environment && terminate != 1 && terminate != 2;
-  std::string note = death_note(exit, fmt::format("the process of {}{}", actor_and_id(control_, actor),
-                                                  no_environment ? kWithoutEnvironment : ""));
+  const std::vector<std::uint32_t> queued = take_calls(slot);
+  limbo_calls_.clear();
+  // Without a handle it comes back for calls alone that may be tried again.
+  auto tried_again = [&](std::uint32_t index) { return may_try(index); };
+  const bool awaited = terminate != 1 || std::any_of(lost_calls_.begin(), lost_calls_.end(), tried_again) ||
+                       std::any_of(queued.begin(), queued.end(), tried_again);
+  const bool no_environment = lacked_environment(exit);  // the next process would end so, too
+  bool restart = may_restart && !left && !constructor_failed && !no_environment && terminate != 2 && awaited;
   const bool for_memory = memory_death_ && terminate < 2 && !evicted_.contains(slot);
-  if (auto evicted = evicted_.extract(slot))
-    note = std::move(evicted.mapped());
-  else if (terminate == 2 || terminate == 3)
-    note = fmt::format("{} was killed by kill(): The actor is dead because it was killed by `ray.kill`",
-                       actor_and_id(control_, actor));
-  else if (left)
-    note = fmt::format("{} has ended: a method called exit_actor() or raised SystemExit, or nobody had its handle",
-                       actor_and_id(control_, actor));
-  else if (for_memory)
-    note = memory_death_->note.head;  // without the rest, for which ActorSlot::death has no room
-
-  for (std::uint32_t index : lost_calls_) {
-    Entry& e = self_.entry(index);
-    self_.adopt(index);
-    if (restart && e.part.retries_left != 0 && !e.load().has(State::kCancelled)) {
-      if (e.part.retries_left > 0) --e.part.retries_left;
-      e.part.set_attempt(e.part.attempt + 1);
-      self_.revert(index, Phase::kQueued);
-      limbo_calls_.push_back(index);
-    } else if (e.load().has(State::kCancelled)) {
+  const std::string note = end_of_actor(slot, exit, terminate, left);
+  auto lose = [&](std::uint32_t index) {
+    if (self_.entry(index).load().has(State::kCancelled))
       client_.cancel_claimed(index);
-    } else if (for_memory) {
+    else if (for_memory)
       client_.fail(index, ErrorKind::kOutOfMemory, note + memory_death_->note.rest);
-    } else {
-      client_.fail(index, ErrorKind::kActorDied, restart ? note + kComesBack : note);
-    }
-  }
+    else
+      client_.fail(index, ErrorKind::kActorDied, restart ? fmt::format("{}; {}", note, kActorComesBack) : note);
+  };
+  for (std::uint32_t index : lost_calls_) self_.adopt(index);
   if (!restart) {
+    for (std::uint32_t index : lost_calls_) lose(index);
     actor_dies(slot, note);
+    fail_calls(queued);
     return;
   }
   ++actor.restarts;
@@ -149,8 +147,41 @@ void Scheduler::actor_exited(std::uint32_t slot, const Exit& exit) {
   // Whose last handle went while it said 3 could not say 1.
   if (creation.load().has(State::kNoHandles)) actor.terminate.compare_exchange_strong(none, 1);
   actor.status.store(ActorStatus::kRestarting);
-  bring_calls_back(slot);
+  // Begun or not: the death costs each call that was there a try. What comes from here on its caller refuses (submit).
+  for (std::uint32_t index : lost_calls_) {
+    if (spend_try(index)) {
+      self_.revert(index, Phase::kQueued);
+      send_again(slot, index);
+    } else {
+      lose(index);
+    }
+  }
+  for (std::uint32_t index : queued) {
+    if (spend_try(index))
+      send_again(slot, index);
+    else if (self_.claim(index, self_.entry(index).load().generation()))
+      lose(index);
+  }
   actors_waiting_.push_back(slot);
+}
+
+bool Scheduler::may_try(std::uint32_t index) {
+  return self_.entry(index).part.retries_left != 0 && !self_.entry(index).load().has(State::kCancelled);
+}
+
+// Whether the call is tried again when its actor has died.
+bool Scheduler::spend_try(std::uint32_t index) {
+  TaskPart& part = self_.entry(index).part;
+  if (!may_try(index)) return false;
+  if (part.retries_left > 0) --part.retries_left;
+  part.set_attempt(part.attempt + 1);
+  return true;
+}
+
+// Into the actor's inbox, for its next process, which sorts in what has come meanwhile.
+void Scheduler::send_again(std::uint32_t slot, std::uint32_t index) {
+  self_.entry(index).part.set_target(0);
+  self_.push(Process::kActorList + slot, index, Phase::kQueued);
 }
 
 // Calls that nobody runs: those in the actor's inbox and those that its dead process had taken from there, in the order
@@ -168,14 +199,6 @@ std::vector<std::uint32_t> Scheduler::take_calls(std::uint32_t slot) {
   return calls;
 }
 
-// They go in again for the new process, which sorts in what has come meanwhile.
-void Scheduler::bring_calls_back(std::uint32_t slot) {
-  for (std::uint32_t index : take_calls(slot)) {
-    self_.entry(index).part.set_target(0);
-    self_.push(Process::kActorList + slot, index, Phase::kQueued);
-  }
-}
-
 // Of an actor that waits for its process: there is nobody else who reads its inbox. Once there is one, it looks there itself.
 void Scheduler::drop_cancelled_calls(std::uint32_t slot) {
   ActorSlot& actor = control_.actor[slot];
@@ -186,8 +209,7 @@ void Scheduler::drop_cancelled_calls(std::uint32_t slot) {
       if (self_.claim(index, s.generation())) client_.cancel_claimed(index);
       continue;
     }
-    self_.entry(index).part.set_target(0);
-    self_.push(Process::kActorList + slot, index, Phase::kQueued);
+    send_again(slot, index);
   }
 }
 
@@ -202,11 +224,12 @@ void Scheduler::actor_dies(std::uint32_t slot, std::string_view why) {
   actor.status.store(ActorStatus::kDead);
   remove_groups_of(slot);
   if (actor.detached != 0) driver_.release(actor.creation);
-  fail_calls(slot);
+  fail_calls(take_calls(slot));
 }
 
-void Scheduler::fail_calls(std::uint32_t slot) {
-  for (std::uint32_t index : take_calls(slot)) {
+// Of a dead actor.
+void Scheduler::fail_calls(const std::vector<std::uint32_t>& calls) {
+  for (std::uint32_t index : calls) {
     if (!self_.claim(index, self_.entry(index).load().generation())) continue;
     if (self_.entry(index).load().has(State::kCancelled))
       client_.cancel_claimed(index);
@@ -232,7 +255,7 @@ void Scheduler::end_with(std::uint32_t slot, std::string_view whom) {
   if (actor.detached != 0 || actor.status.load() == ActorStatus::kDead) return;
   if (std::string_view(actor.name).starts_with(kOwnNamespace)) return;  // of all who have met there
   evicted_[slot] = fmt::format("the {} died because the {} has: lifetime=\"detached\" would keep it",
-                               actor_and_id(control_, actor), whom);
+                               described_actor(control_, actor), whom);
   actor.terminate.store(2);
 }
 
@@ -249,11 +272,11 @@ void Scheduler::look_after_actors() {
         auto evicted = evicted_.extract(slot);
         const char* why =
             terminate == 2 ? "was killed before it had started" : "lost its last handle before it had started";
-        actor_dies(slot, evicted ? evicted.mapped() : fmt::format("the {} {}", actor_and_id(control_, actor), why));
+        actor_dies(slot, evicted ? evicted.mapped() : fmt::format("the {} {}", described_actor(control_, actor), why));
       }
       continue;
     }
-    if (!self_.list_empty(Process::kActorList + slot)) fail_calls(slot);
+    if (!self_.list_empty(Process::kActorList + slot)) fail_calls(take_calls(slot));
     if (!self_.entry(actor.creation.index).load().has(State::kNoHandles)) continue;
 #if !defined(DAYBREAK_INTERLEAVE)
     if (control_.history != 0) note_dead_actor(control_, actor, self_.entry(actor.creation.index).part.resources);

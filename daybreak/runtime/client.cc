@@ -165,9 +165,7 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
   }
   if (spec.kind == Kind::kActorCall) {
     ActorSlot& actor = p_.control().actor[spec.actor];
-    if (actor.status.load() == ActorStatus::kDead) {
-      fail_actor_call(ref.index);
-    } else {
+    if (actor.status.load() < ActorStatus::kRestarting || !refused(ref.index)) {
       e.part.call_sequence = actor.calls.fetch_add(1);
       p_.push(Process::kActorList + spec.actor, ref.index, Phase::kQueued);
       if (std::uint32_t proc = actor.proc.load(); proc != 0 && p_.ring(proc - 1)) woken_for = ref.index + 1;
@@ -318,31 +316,6 @@ void Client::kill_actor(std::uint32_t slot, bool no_restart) {
       p_.control().actor[slot].terminate, [&](std::uint32_t now) { return no_restart || now != 2; },
       [&](std::uint32_t) { return no_restart ? 2u : 3u; });
   p_.ring(kSchedulerProc);
-}
-
-// The first result last, here and in fail(): who has waited for it finds the others done.
-void Client::fail_actor_call(std::uint32_t index) {
-  Entry& e = p_.entry(index);
-  ActorSlot& actor = p_.control().actor[e.part.actor];
-  Entry& creation = p_.entry(actor.creation.index);
-  std::vector<Ref> further = p_.further_results(index);
-  auto fail_one = [&](std::uint32_t at) {
-    // A constructor that failed left its exception with the creation.
-    if (creation.error == ErrorKind::kUser && creation.value.where != kNowhere) {
-      std::span<const std::byte> text = p_.value(actor.creation.index);
-      auto to = p_.set_value(at, text.size(), {}, creation.value.codec);
-      if (to) {
-        std::memcpy(*to, text.data(), text.size());
-        p_.entry(at).error = ErrorKind::kActorDied;
-        p_.publish(at, true);
-        return;
-      }
-    }
-    p_.publish_error(at, ErrorKind::kActorDied, actor.death);
-  };
-  for (Ref sibling : further)
-    if (p_.claim_pending(sibling)) fail_one(sibling.index);
-  fail_one(index);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -155,6 +155,7 @@ class Client {
   void fail(std::uint32_t index, ErrorKind kind, std::string_view text);
 
  private:
+  bool refused(std::uint32_t index);
   base::Status create_further(Ref task, std::uint16_t num_returns, bool streaming, std::vector<Ref>& further);
   void route(std::uint32_t index, bool deps_done);
   bool cancel_one(Ref ref, bool force);
@@ -169,6 +170,13 @@ class Client {
   Process& p_;
   Worker* worker_ = nullptr;
 };
+
+// Python's ActorUnavailableError, by these words at the end.
+inline constexpr std::string_view kActorComesBack = "the actor is being restarted";
+
+// "actor NAME (actor_id=...)", with the id as Python says it (ids.py): the creation, and the job's four bytes last.
+// RayActorError.actor_id is what stands here.
+std::string described_actor(const Control& control, const ActorSlot& actor);
 
 // The client of this process's embedded runtime, for C++ code that lives in it; null while there is none. Valid until
 // shutdown.

@@ -219,10 +219,11 @@ struct TaskPart {
     base::AtomicRef(parent.index).store(p.index, std::memory_order_release);
     base::AtomicRef(parent.generation).store(p.generation, std::memory_order_release);
   }
-  Ref caller_now() {  // kActorCall
+  Ref function_now() {
     return {base::AtomicRef(function.index).load(std::memory_order_acquire),
             base::AtomicRef(function.generation).load(std::memory_order_acquire)};
   }
+  Ref caller_now() { return function_now(); }  // kActorCall
   void set_function(Ref f) {
     base::AtomicRef(function.index).store(f.index, std::memory_order_release);
     base::AtomicRef(function.generation).store(f.generation, std::memory_order_release);
@@ -287,6 +288,7 @@ struct alignas(64) ProcSlot {
   base::Atomic<std::uint32_t> blocked;        // threads of it that wait in get or wait
   base::Atomic<std::uint32_t> running;        // entry + 1 of the task on its main thread
   base::Atomic<std::uint32_t> cancel;         // entry + 1 of the task to interrupt
+  base::Atomic<std::uint32_t> interrupted;    // entry + 1 of the task whose interrupt its main thread has seen
   base::Atomic<std::uint32_t> asked_to_exit;  // a worker; an actor: asked to look for cancelled calls
   base::Atomic<std::uint64_t> idle_since_ns;
   DetectableWord inbox;  // what only this process may run: index + 1 of the newest entry

@@ -14,6 +14,9 @@ namespace {
 constexpr std::uint32_t kPrestarted = 64;    // workers that are made before anybody asks
 constexpr std::uint32_t kExtraWorkers = 64;  // beyond one a CPU, for tasks that want none
 constexpr std::int64_t kSurplusIdleNs = 3'000'000'000;
+constexpr std::int64_t kInterruptAgainNs = 20'000'000;  // twice as long each time
+constexpr std::uint32_t kInterrupts = 8;
+constexpr std::int64_t kInheritedLookNs = 5'000'000'000;     // one look at every entry
 constexpr std::int64_t kEnvironmentIdleNs = 30'000'000'000;  // a new worker of one costs 100 ms
 constexpr std::uint32_t kMaxConsecutiveFailures =
     20;  // workers that die before their first task: something is wrong with the set-up
@@ -29,6 +32,7 @@ void Scheduler::set_up_slot(ProcSlot& slot, ProcKind kind, std::uint32_t actor, 
   slot.blocked = 0;
   slot.running = 0;
   slot.cancel = 0;
+  slot.interrupted = 0;
   slot.asked_to_exit = 0;
   slot.cpu = 0;
   slot.idle_since_ns = static_cast<std::uint64_t>(Client::now_ns());
@@ -185,9 +189,30 @@ void Scheduler::pass_interrupts_on() {
     if (wanted == 0) continue;
     State s = self_.entry(wanted - 1).load();
     if (s.phase() != Phase::kRunning || s.proc_plus_one() != proc + 1 || !s.has(State::kCancelled)) continue;
+    slot.interrupted.store(0);
     launcher_.signal(proc, s.has(State::kForced) ? SIGKILL : SIGINT);
     self_.ring(proc);  // it may be about to sleep, and the interrupt have come before that
+    if (!s.has(State::kForced))
+      interrupts_.push_back({{wanted - 1, s.generation()}, proc, 0, Client::now_ns() + kInterruptAgainNs});
   }
+}
+
+// An interrupt that comes when the task's own code is about to sleep in the kernel, but does not yet, is seen when that
+// sleep is over, perhaps never: so it comes again until the main thread has seen it. What runs elsewhere than there is
+// told in another way.
+void Scheduler::interrupt_again() {
+  const std::int64_t now = interrupts_.empty() ? 0 : Client::now_ns();
+  std::erase_if(interrupts_, [&](Interrupt& i) {
+    ProcSlot& slot = control_.proc[i.proc];
+    const State s = self_.entry(i.task.index).load();
+    const bool runs = s.generation() == i.task.generation && s.phase() == Phase::kRunning &&
+                      s.proc_plus_one() == i.proc + 1 && slot.status.load() == ProcStatus::kAlive;
+    if (!runs || slot.interrupted.load() == i.task.index + 1 || i.times == kInterrupts) return true;
+    if (now < i.due_ns) return false;
+    if (slot.running.load() == i.task.index + 1) launcher_.signal(i.proc, SIGINT);
+    i.due_ns = now + (kInterruptAgainNs << ++i.times);
+    return false;
+  });
 }
 
 // Every process that is possible waits for a task that none is left to run.
@@ -220,7 +245,48 @@ std::string Scheduler::death_note(const Exit& exit, std::string_view what) {
   return note;
 }
 
-// The order matters: the sweep comes before anything is given back, so that what was in the dead process's name is found
+// Of tasks that are not over and of actors, which may be restarted; each as generation << 32 | index. An entry that becomes
+// another while it is looked at names one function too many at most.
+std::set<std::uint64_t> Scheduler::functions_in_use() {
+  std::set<std::uint64_t> used;
+  self_.for_each_entry([&](std::uint32_t i) {
+    Entry& e = self_.entry(i);
+    const Kind kind = e.kind_now();
+    if (kind != Kind::kActorCreate && (kind != Kind::kTask || e.load().done())) return;
+    const Ref function = e.part.function_now();
+    used.insert(std::uint64_t{function.generation} << 32 | function.index);
+  });
+  return used;
+}
+
+// A function is held by the process that has pickled it, and not by each task that runs it: that would be two operations
+// on one word of everybody for every task. So what the tasks of a dead process need would go with it, were it not ours
+// from here on. Its bits are there until the sweep, and what they hold cannot go before that.
+void Scheduler::inherit_functions(std::uint32_t dead) {
+  const std::uint32_t entries = control_.entry_blocks_used.load() * kEntriesPerBlock;
+  const std::set<std::uint64_t> used = functions_in_use();
+  drop_inherited(used);
+  for (const std::uint64_t function : used) {
+    const Ref ref{static_cast<std::uint32_t>(function), static_cast<std::uint32_t>(function >> 32)};
+    if (ref.index >= entries) continue;
+    Entry& e = self_.entry(ref.index);
+    if ((e.holders[dead / 64].load() >> (dead % 64) & 1) == 0 || e.load().generation() != ref.generation) continue;
+    if (std::find(inherited_.begin(), inherited_.end(), ref) != inherited_.end()) continue;
+    self_.hold(ref);
+    inherited_.push_back(ref);
+  }
+}
+
+void Scheduler::drop_inherited(const std::set<std::uint64_t>& used) {
+  std::erase_if(inherited_, [&](Ref function) {
+    const bool over = !used.contains(std::uint64_t{function.generation} << 32 | function.index);
+    if (over) self_.release(function);
+    return over;
+  });
+  inherited_look_ns_ = Client::now_ns() + kInheritedLookNs;
+}
+
+// The order matters: what the dead leaves to tasks is ours before the sweep drops it; the sweep comes before anything is given back, so that what was in the dead process's name is found
 // there; what he was running is adopted, and fails or waits again, after the sweep has dropped what he had written; the
 // slot is free only when nothing speaks of the dead any more, as its next process would be taken for him.
 void Scheduler::bury(const Exit& exit) {
@@ -233,6 +299,7 @@ void Scheduler::bury(const Exit& exit) {
   if (auto end = memory_ends_.extract(exit.proc); end && by_hand) memory_death_ = std::move(end.mapped());
   std::vector<std::uint32_t> inbox;
   self_.take_all(exit.proc, inbox);  // their entries are in the sweep's list too
+  inherit_functions(exit.proc);
   Process::SweepResult swept = self_.sweep(exit.proc);
   free_reserved(exit.proc);
   free_reserved_groups(exit.proc);

@@ -63,6 +63,7 @@ std::int64_t Scheduler::step() {
   for (const Guest& guest : guests) let_in(guest);
   if (!exits.empty()) look_at_all_awaited();
   pass_interrupts_on();
+  interrupt_again();
 
   taken_.clear();
   self_.take_all(Process::kSchedulerList, taken_);
@@ -75,6 +76,7 @@ std::int64_t Scheduler::step() {
   place_what_waits();
   look_after_actors();
   keep_workers();
+  if (!inherited_.empty() && Client::now_ns() >= inherited_look_ns_) drop_inherited(functions_in_use());
   const std::int64_t others_ns = due_ns();
   return memory_ns < 0 || others_ns < 0 ? std::max(memory_ns, others_ns) : std::min(memory_ns, others_ns);
 }
@@ -91,7 +93,15 @@ std::int64_t Scheduler::due_ns() {
   }
   failed_launches_ = 0;
   if (!overflow_.empty()) return kOverflowNs;  // who makes room in the queue does not know that we wait for it
-  return surplus_ ? kSurplusLookNs : -1;
+  std::int64_t due = surplus_ ? kSurplusLookNs : -1;
+  const std::int64_t now = inherited_.empty() && interrupts_.empty() ? 0 : Client::now_ns();
+  auto by = [&](std::int64_t at_ns) {
+    const std::int64_t left = std::max<std::int64_t>(at_ns - now, 1);
+    due = due < 0 ? left : std::min(due, left);
+  };
+  if (!inherited_.empty()) by(inherited_look_ns_);
+  for (const Interrupt& interrupt : interrupts_) by(interrupt.due_ns);
+  return due;
 }
 
 }  // namespace daybreak::runtime

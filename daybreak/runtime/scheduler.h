@@ -121,6 +121,14 @@ class Scheduler {
     std::int64_t since_ns = 0;
   };
 
+  // Of a cancelled task that runs.
+  struct Interrupt {
+    Ref task;
+    std::uint32_t proc;
+    std::uint32_t times;
+    std::int64_t due_ns;
+  };
+
   std::int64_t due_ns();
 
   // tasks.cc
@@ -170,7 +178,11 @@ class Scheduler {
   void fail_environment(std::uint32_t environment, std::string_view why);
   void keep_workers();
   void pass_interrupts_on();
+  void interrupt_again();
   void bury(const Exit& exit);
+  std::set<std::uint64_t> functions_in_use();
+  void inherit_functions(std::uint32_t dead);
+  void drop_inherited(const std::set<std::uint64_t>& used);
   void fail_everything(std::string_view why);
   void break_deadlock();
   std::string death_note(const Exit& exit, std::string_view what);
@@ -180,11 +192,15 @@ class Scheduler {
   void free_reserved(std::uint32_t dead);
   void start_waiting_actors();
   void start_actor(std::uint32_t slot);
+  std::string end_of_actor(std::uint32_t slot, const Exit& exit, std::uint32_t terminate, bool left);
+  bool lacked_environment(const Exit& exit) const;
   void actor_exited(std::uint32_t slot, const Exit& exit);
   std::vector<std::uint32_t> take_calls(std::uint32_t slot);
-  void bring_calls_back(std::uint32_t slot);
+  bool may_try(std::uint32_t index);
+  bool spend_try(std::uint32_t index);
+  void send_again(std::uint32_t slot, std::uint32_t index);
   void drop_cancelled_calls(std::uint32_t slot);
-  void fail_calls(std::uint32_t slot);
+  void fail_calls(const std::vector<std::uint32_t>& calls);
   void actor_dies(std::uint32_t slot, std::string_view why);
   void look_after_actors();
   void end_actors_of(std::uint32_t dead, bool with_it);
@@ -232,6 +248,9 @@ class Scheduler {
   std::vector<std::uint32_t> limbo_calls_;        // it had taken them from its inbox
   std::vector<std::uint32_t> groups_;             // slots of those that are kPending or kCreated
   std::map<std::uint32_t, std::string> evicted_;  // actors that end because something else has; what
+  std::vector<Interrupt> interrupts_;             // that nobody has seen yet
+  std::vector<Ref> inherited_;                    // functions that the dead have left to tasks
+  std::int64_t inherited_look_ns_ = 0;            // when they are looked at next
   bool surplus_ = false;                          // more workers than CPUs: idle ones end after a while
   bool launch_failed_ = false;                    // in this round: no more are tried in it
   bool launched_ = false;                         // in this round

@@ -359,7 +359,8 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     spec.max_retries = static_cast<std::int16_t>(engine_->below(3));
     auto count = static_cast<std::uint16_t>(deps.size());
     (void)client_->submit(spec, payload(Do::kNothing, i, std::move(deps), count), refs);
-    if (refs.size() > before) calls_[key(refs.back())] = {i, key(callee.creation)};
+    if (refs.size() > before)
+      calls_[key(refs.back())] = {i, key(callee.creation), static_cast<std::uint32_t>(spec.max_retries)};
   }
 
   // It is done with, or killed for good; another comes, perhaps into its slot.
@@ -383,6 +384,9 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     const bool of_the_dead = call != calls_.end() && killed_.contains(call->second.actor) && s.phase() == Phase::kError;
     if (shape_.kills == 0 && !shape_.cancels && times != 1 && !(of_the_dead && times == 0))
       e.fail(fmt::format("entry {} ran {} times", ref.index, times));
+    if (call != calls_.end() && times > call->second.retries + 1)
+      e.fail(fmt::format("call {} ran {} times, and may be retried {} times", call->second.n, times,
+                         call->second.retries));
     if (call != calls_.end() && s.phase() == Phase::kReady &&
         static_cast<std::uint32_t>(p.value(ref.index)[1]) != call->second.n)
       e.fail(fmt::format("entry {} has another's value", ref.index));
@@ -448,6 +452,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   struct Call {
     std::uint32_t n;  // which is its value, too
     Key actor;        // its creation
+    std::uint32_t retries = 0;
   };
   std::map<Key, Call> calls_;
   std::set<Key> killed_;  // for good

@@ -1,7 +1,10 @@
 // ObjectRef: a reference that this process holds, as a Python object. And the state that all of the binding shares.
+#include <unistd.h>
+
 #include <cstdio>
 
 #include "daybreak/runtime/python/common.h"
+#include "daybreak/runtime/python/worker.h"
 
 namespace daybreak::runtime::python {
 
@@ -26,6 +29,14 @@ PyObject* python_object(const char* module, const char* name) {
 
 Client* client_or_init() {
   if (state().client != nullptr) return state().client;
+  if (is_fork_of_task() && state().engine == nullptr) {
+    PyErr_Format(
+        PyExc_RuntimeError,
+        "process %d is a child that a task has forked, and the runtime is its parent's: call daybreak there, or "
+        "init() here for a runtime of the child's own",
+        static_cast<int>(getpid()));
+    return nullptr;
+  }
   PyObject* start = python_object("session", "_auto_init");
   if (start == nullptr) return nullptr;
   Owned result(PyObject_CallNoArgs(start));

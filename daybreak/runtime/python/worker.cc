@@ -45,8 +45,13 @@ Function* load_function(Client& client, Ref ref) {
     cache.clear();
   }
   while (!client.process().done(ref)) {  // another thread is still pickling it
+    if (client.process().entry(ref.index).load().generation() != ref.generation) break;
     Py_BEGIN_ALLOW_THREADS client.wait(ref, -1);
     Py_END_ALLOW_THREADS
+  }
+  if (client.process().entry(ref.index).load().generation() != ref.generation) {
+    raise(base::Error(base::Code::kInternal, "the function of the task is gone with the process that had pickled it"));
+    return nullptr;
   }
   Function function;
   const std::uint8_t codec = client.process().entry(ref.index).value.codec;
@@ -457,7 +462,9 @@ PyObject* cancel_requested(PyObject*, PyObject*) {
   State& s = state();
   if (s.client == nullptr || !s.is_worker) Py_RETURN_FALSE;
   std::uint32_t running = s.process->slot().running.load();
-  return PyBool_FromLong(running != 0 && s.process->entry(running - 1).load().has(runtime::State::kCancelled));
+  const bool cancelled = running != 0 && s.process->entry(running - 1).load().has(runtime::State::kCancelled);
+  if (cancelled) s.process->slot().interrupted.store(running);
+  return PyBool_FromLong(cancelled);
 }
 
 bool init_worker(PyObject* module) {

@@ -23,6 +23,18 @@ def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> bool:
     return bool(condition())
 
 
+def once_back(call: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """What a call of an actor gives when the actor is no longer being restarted."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return daybreak.get(call(), timeout=seconds)
+        except daybreak.exceptions.ActorUnavailableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+
+
 def ended(pid: int) -> bool:
     """Whether the process is gone, or a zombie that waits for its parent."""
     try:

@@ -16,7 +16,7 @@ import daybreak
 from daybreak import exceptions as ex
 from daybreak._core import runtime as native
 
-from .conftest import eventually
+from .conftest import eventually, once_back
 
 
 @daybreak.remote
@@ -260,10 +260,10 @@ def test_kill_and_later_calls(ray: Any) -> None:
 def test_killed_actor_restarts_up_to_max_restarts(ray: Any) -> None:
     counter = Counter.options(max_restarts=2).remote(10)
     for _ in range(2):
-        assert ray.get(counter.add.remote(), timeout=10) == 11
+        assert once_back(counter.add.remote) == 11
         with pytest.raises(ex.ActorUnavailableError, match="exit code 7"):
             ray.get(counter.die.remote(), timeout=10)
-    assert ray.get(counter.add.remote(), timeout=10) == 11
+    assert once_back(counter.add.remote) == 11
     os.kill(ray.get(counter.pid.remote()), 9)
     assert eventually(lambda: native._actor_state(counter) == "DEAD")
     with pytest.raises(ex.ActorDiedError, match="signal 9"):
@@ -275,7 +275,60 @@ def test_kill_with_restart_allowed(ray: Any) -> None:
     first = ray.get(counter.pid.remote())
     ray.kill(counter, no_restart=False)
     assert eventually(lambda: not os.path.exists(f"/proc/{first}"))
-    assert ray.get(counter.pid.remote(), timeout=10) != first
+    assert once_back(counter.pid.remote) != first
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_call_that_waited_at_an_actor_that_dies_has_lost_a_try_as_the_one_that_ran(
+    ray: Any, tmp_path: Path, retries: int
+) -> None:
+    counter = Counter.options(max_restarts=1, max_task_retries=retries).remote()
+    pid = ray.get(counter.pid.remote())
+    refs = [counter.hold_once.remote(str(tmp_path / "marker")), counter.add.remote(), counter.pair.remote()[0]]
+    assert eventually((tmp_path / "marker").exists)
+    os.kill(pid, 9)
+    if retries:
+        assert ray.get(refs, timeout=20) == ["held", 1, 1]
+        return
+    for ref in refs:
+        with pytest.raises(ex.ActorUnavailableError, match="signal 9.*is being restarted"):
+            ray.get(ref, timeout=20)
+    assert once_back(counter.add.remote) == 1, "none of them ran"
+
+
+def test_a_call_while_its_actor_is_being_restarted_fails_at_once_or_waits_if_it_may_be_tried_again(
+    ray: Any, tmp_path: Path
+) -> None:
+    @ray.remote(max_restarts=1)
+    class Slow:
+        def __init__(self, folder: str) -> None:
+            while os.path.exists(os.path.join(folder, "made")) and not os.path.exists(os.path.join(folder, "go")):
+                time.sleep(0.005)
+            open(os.path.join(folder, "made"), "w").close()
+
+        def pid(self) -> int:
+            return os.getpid()
+
+    slow = Slow.remote(str(tmp_path))
+    first = ray.get(slow.pid.remote(), timeout=20)
+    os.kill(first, 9)
+    assert eventually(lambda: native._actor_state(slow) == "RESTARTING")
+    for _ in range(3):
+        with pytest.raises(
+            ex.ActorUnavailableError, match="took no call, and max_task_retries=0.*being restarted"
+        ) as caught:
+            ray.get(slow.pid.remote(), timeout=20)
+        assert len(caught.value.actor_id or "") == 32
+    patient = slow.pid.options(max_task_retries=1).remote()
+    assert ray.wait([patient], timeout=0.1)[0] == []
+    (tmp_path / "go").touch()
+    second = ray.get(patient, timeout=20)
+    assert second != first and ray.get(slow.pid.remote(), timeout=20) == second
+    os.kill(second, 9)
+    assert eventually(lambda: native._actor_state(slow) == "DEAD")
+    for options in ({}, {"max_task_retries": 5}):
+        with pytest.raises(ex.ActorDiedError):
+            ray.get(slow.pid.options(**options).remote(), timeout=20)
 
 
 def test_calls_are_retried_in_order_after_a_restart(ray: Any) -> None:

@@ -352,6 +352,39 @@ def test_a_cancellation_is_an_error_of_the_task_for_who_waited_for_it_and_is_pic
         assert isinstance(again, ray.exceptions.TaskCancelledError) and "was cancelled" in str(again)
 
 
+def test_an_interrupt_that_nobody_has_seen_comes_again(two_cpus: Any, tmp_path: Any) -> None:
+    """As when it comes just before a sleep in the kernel begins, which it then does not end."""
+    ray = two_cpus
+
+    @ray.remote
+    def loses_the_first(path: str) -> None:
+        import signal
+
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        open(path, "w").close()
+        signal.sigwait([signal.SIGINT])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        time.sleep(600)
+
+    @ray.remote
+    def cleans_up(path: str) -> None:
+        try:
+            open(path, "w").close()
+            time.sleep(600)
+        finally:
+            time.sleep(0.2)  # which no second interrupt ends
+            os.rename(path, path + ".cleaned")
+
+    for task in (loses_the_first, cleans_up):
+        path = tmp_path / task.__name__
+        ref = task.remote(str(path))
+        assert eventually(path.exists)
+        ray.cancel(ref)
+        with pytest.raises(ray.exceptions.TaskCancelledError):
+            ray.get(ref, timeout=30)
+    assert (tmp_path / "cleans_up.cleaned").exists()
+
+
 def test_a_task_that_waits_in_a_verb_is_interrupted(two_cpus: Any, tmp_path: Any) -> None:
     ray = two_cpus
 

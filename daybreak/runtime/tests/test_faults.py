@@ -402,3 +402,50 @@ def test_waiting_thread_is_told_when_the_runtime_ends() -> None:
     daybreak.shutdown()
     thread.join(timeout=10)
     assert not thread.is_alive() and isinstance(caught[0], RuntimeError)
+
+
+@pytest.mark.parametrize("how", ["is killed", "ends by itself"])
+def test_a_task_whose_submitter_has_died_finds_its_function_all_the_same(no_leak: Any, tmp_path: Any, how: str) -> None:
+    ray = no_leak
+
+    @ray.remote(max_retries=0, max_calls=1)
+    def parent(path: str, how: str) -> None:
+        @daybreak.remote  # which nobody else has
+        def child(path: str) -> None:
+            while not os.path.exists(path + ".go"):
+                time.sleep(0.005)
+            open(path, "w").close()
+
+        for name in ("first", "second", "third"):  # more than there are CPUs: the last is queued
+            child.remote(os.path.join(path, name))
+        if how == "is killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    ref = parent.remote(str(tmp_path), how)
+    if how == "is killed":
+        with pytest.raises(ex.WorkerCrashedError):
+            ray.get(ref, timeout=20)
+    else:
+        ray.get(ref, timeout=20)
+    for name in ("first.go", "second.go", "third.go"):
+        (tmp_path / name).touch()
+    assert eventually(lambda: len(os.listdir(tmp_path)) == 6, 20), os.listdir(tmp_path)
+
+
+def test_an_actor_without_a_handle_comes_back_for_the_calls_that_may_be_tried_again(
+    no_leak: Any, tmp_path: Any
+) -> None:
+    ray = no_leak
+
+    @ray.remote(max_restarts=-1)
+    class Dies:
+        def once(self, path: str) -> str:
+            if not os.path.exists(path):
+                open(path, "w").close()
+                os._exit(1)
+            return "alive"
+
+    once = Dies.options(max_task_retries=1).remote().once.remote(str(tmp_path / "retried"))
+    assert ray.get(once, timeout=20) == "alive"
+    with pytest.raises(ex.ActorDiedError, match="exit code 1"):
+        ray.get(Dies.remote().once.remote(str(tmp_path / "not")), timeout=20)

@@ -15,7 +15,7 @@ from daybreak import exceptions as ex
 from daybreak.runtime import state
 from daybreak.runtime.job_config import JobConfig
 
-from .conftest import eventually
+from .conftest import eventually, once_back
 
 
 @daybreak.remote
@@ -48,7 +48,7 @@ def test_an_actor_ends_with_the_one_that_made_it_unless_it_is_detached(
         child = daybreak.get(parent.make.remote(**options), timeout=30)
         pid = daybreak.get(child.pid.remote(), timeout=30)
         os.kill(daybreak.get(parent.pid.remote()), signal.SIGKILL)
-        again = daybreak.get(parent.make.remote(), timeout=30)  # the parent has come back, and has a new child
+        again = once_back(parent.make.remote)  # the parent has come back, and has a new child
         assert daybreak.get(again.pid.remote(), timeout=30) != pid
         if (lifetime or default) == "detached":
             assert daybreak.get(child.pid.remote(), timeout=30) == pid
