@@ -5,9 +5,8 @@
 #endif
 #include <unistd.h>
 
-#include <array>
 #include <cstdio>
-#include <functional>
+#include <span>
 #include <string_view>
 
 #include "daybreak/runtime/process.h"
@@ -27,29 +26,33 @@ std::int32_t this_thread() {
   return id;
 }
 
-#if defined(__x86_64__)
-bool counter_runs_evenly() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid(0x8000'0007, &a, &b, &c, &d) != 0 && (d & 1u << 8) != 0;
+// Of a name: which cell of known_names_, and what is compared there.
+std::uint64_t mixed(std::uint64_t key) {
+  return (key ^ key >> 29) * 0x9e37'79b9'7f4a'7c15;
 }
-#endif
 
-// Of this thread: the numbers of the names that it has met last, by what they were found by.
-struct KnownName {
-  const Control* control = nullptr;
-  std::uint64_t key = 0;
-  std::uint16_t number = 0;
-};
-thread_local std::array<KnownName, 64> known_names;
+std::uint64_t key_of(std::string_view text) {
+  std::uint64_t key = text.size() + 1;
+  while (text.size() >= 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text.data(), sizeof word);
+    key = mixed(key ^ word);
+    text.remove_prefix(8);
+  }
+  std::uint64_t rest = 0;
+  std::memcpy(&rest, text.data(), text.size());
+  return mixed(key ^ rest);
+}
 
 }  // namespace
 
-std::uint64_t ticks_now() {
+bool counter_runs_evenly() {
 #if defined(__x86_64__)
-  static const bool evenly = counter_runs_evenly();
-  if (evenly) return __builtin_ia32_rdtsc();
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(0x8000'0007, &a, &b, &c, &d) != 0 && (d & 1u << 8) != 0;
+#else
+  return false;
 #endif
-  return static_cast<std::uint64_t>(base::monotonic_ns());
 }
 
 Moment moment_now() {
@@ -70,25 +73,30 @@ std::uint16_t Process::number_of_name(std::string_view name) {
   return static_cast<std::uint16_t>(count + 1);
 }
 
-// A function is known by its reference, a method by its text.
-std::uint16_t Process::name_for_record(const Entry& e) {
-  char room[kRecordNameBytes + 1];
-  std::string_view name;
-  std::uint64_t key = std::bit_cast<std::uint64_t>(e.part.function);
-  const bool method = e.kind == Kind::kActorCall;
-  if (method) {
-    name = name_of_task(segment_, e, e.kind, room);
-    key = std::hash<std::string_view>()(name) | 1ull << 63;
+// A function is known by its reference, a method by its text, which lies in the arguments of the call: they are ours.
+std::uint16_t Process::name_for_record(std::uint32_t index) {
+  const Entry& e = entry(index);
+  std::uint64_t key = mixed(std::bit_cast<std::uint64_t>(e.part.function) ^ 1ull << 63);
+  if (e.kind == Kind::kActorCall) {
+    const std::span<const std::byte> bytes = args(index);
+    constexpr std::size_t kBefore = 3 * sizeof(std::uint16_t);
+    std::uint16_t size = 0;
+    if (bytes.size() >= kBefore) std::memcpy(&size, bytes.data() + kBefore - sizeof size, sizeof size);
+    if (bytes.size() < kBefore + size) return 0;
+    key = key_of({reinterpret_cast<const char*>(bytes.data()) + kBefore, size});
   }
-  KnownName& known = known_names[key * 0x9e37'79b9'7f4a'7c15 >> 58];
-  if (known.control == &control_ && known.key == key) return known.number;
-  if (!method) name = name_of_task(segment_, e, e.kind, room);
+  base::Atomic<std::uint64_t>& known = known_names_[key >> 58];
+  const std::uint64_t seen = known.load(std::memory_order_relaxed);
+  if (seen >> 16 == (key & 0xffff'ffff'ffff)) return static_cast<std::uint16_t>(seen);
+  char room[kRecordNameBytes + 1];
+  std::string_view name = name_of_task(segment_, e, e.kind, room);
   if (name.size() > kRecordNameBytes) {
     name = name.substr(0, kRecordNameBytes);
     std::memcpy(room + kRecordNameBytes - 3, "...", 3);  // it is cut
   }
-  known = {&control_, key, name.empty() ? std::uint16_t{0} : number_of_name(name)};
-  return known.number;
+  const std::uint16_t number = name.empty() ? std::uint16_t{0} : number_of_name(name);
+  known.store(key << 16 | number, std::memory_order_relaxed);
+  return number;
 }
 
 // The slot is a line that callers write all the time, and our own actor stays the same.
@@ -105,9 +113,10 @@ std::uint64_t Process::actor_for_record(std::uint32_t actor) {
 void Process::note_end(std::uint32_t index, bool error) {
   Entry& e = entry(index);
   const bool call = e.kind == Kind::kActorCall;
+  const bool alone = concurrent_.load(std::memory_order_relaxed) == 0;
   const std::uint64_t now = ticks_now();
   std::uint64_t start = 0;  // of who only fails or cancels it: he has not run it
-  if (concurrent_.load(std::memory_order_relaxed) != 0) {
+  if (!alone) {
     start = started_[index].load(std::memory_order_relaxed);
   } else if (slot().running.load(std::memory_order_relaxed) == index + 1) {
     start = began_.load(std::memory_order_relaxed);
@@ -119,8 +128,8 @@ void Process::note_end(std::uint32_t index, bool error) {
                     .start = start,
                     .end = now,
                     .pid = slot().pid,
-                    .thread = this_thread(),
-                    .name = name_for_record(e),
+                    .thread = start != 0 && alone ? slot().pid : this_thread(),
+                    .name = name_for_record(index),
                     .kind = static_cast<std::uint8_t>(e.kind),
                     .error = error ? static_cast<std::uint8_t>(e.error) : std::uint8_t{0},
                     .attempt = e.part.attempt_now()};

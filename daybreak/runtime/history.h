@@ -47,7 +47,14 @@ struct RecordNames {
 
 // What a record's times are read from: the processor's counter where that runs evenly, else CLOCK_MONOTONIC's ns. What is
 // between is found by two looks at both, one at the engine's start and one of who reads.
-std::uint64_t ticks_now();
+bool counter_runs_evenly();
+inline std::uint64_t ticks_now() {
+#if defined(__x86_64__)
+  static const bool evenly = counter_runs_evenly();
+  if (evenly) return __builtin_ia32_rdtsc();
+#endif
+  return static_cast<std::uint64_t>(base::monotonic_ns());
+}
 struct Moment {
   std::uint64_t ticks = 0;
   std::int64_t ns = 0;

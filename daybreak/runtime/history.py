@@ -4,7 +4,7 @@
         ...
     timeline("trace.json")           # for chrome://tracing and https://ui.perfetto.dev
 
-It costs about 60 ns a task. `DAYBREAK_TASK_EVENTS=0`, or init(_system_config={"enable_task_events": False}), leaves it off.
+`DAYBREAK_TASK_EVENTS=0`, or init(_system_config={"enable_task_events": False}), leaves it off.
 """
 
 from __future__ import annotations

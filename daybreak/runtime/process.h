@@ -266,7 +266,7 @@ class Process {
   void free_entry(std::uint32_t index, std::uint32_t generation);
   bool refill_entries();
   void note_end(std::uint32_t index, bool error);
-  std::uint16_t name_for_record(const Entry& e);
+  std::uint16_t name_for_record(std::uint32_t index);
   std::uint64_t actor_for_record(std::uint32_t actor);
   std::uint16_t number_of_name(std::string_view name);
   bool claim_from(Phase phase, std::uint32_t index, std::uint32_t generation);
@@ -332,6 +332,7 @@ class Process {
   base::Atomic<std::uint32_t> kept_count_{0};
   base::Atomic<std::uint32_t> leaving_{0};
   base::Atomic<std::uint32_t> concurrent_{0};
+  base::Atomic<std::uint64_t> known_names_[64] = {};  // for the history: [63:16] of a key | [15:0] the name's number
   base::Atomic<std::uint64_t> own_actor_{0};
   base::Atomic<std::uint64_t> began_{0};  // what runs now, in ticks; not concurrent_
   base::Atomic<std::uint32_t> token_hint_{0};
