@@ -286,8 +286,8 @@ void Scheduler::drop_inherited(const std::set<std::uint64_t>& used) {
   inherited_look_ns_ = Client::now_ns() + kInheritedLookNs;
 }
 
-// The order matters: what the dead leaves to tasks is ours before the sweep drops it; the sweep comes before anything is given back, so that what was in the dead process's name is found
-// there; what he was running is adopted, and fails or waits again, after the sweep has dropped what he had written; the
+// The order matters: what the dead leaves to tasks is ours before the sweep drops it; the sweep comes before anything is
+// given back, so that what was in the dead process's name is found there; what he was running is adopted, and fails or waits again, after the sweep has dropped what he had written; the
 // slot is free only when nothing speaks of the dead any more, as its next process would be taken for him.
 void Scheduler::bury(const Exit& exit) {
   ProcSlot& slot = control_.proc[exit.proc];

@@ -147,8 +147,9 @@ class InlineEngine:
 
     def __init__(self, resources: dict[str, float], namespace: str) -> None:
         self._resources, self._namespace = resources, namespace
-        self._named: dict[tuple[str, str], Handle] = {}
-        self._actors: list[Handle] = []  # they live as long as the engine: who looks at one in a debugger finds it
+        # Actors live by their handles, or as long as the engine.
+        self._named: weakref.WeakValueDictionary[tuple[str, str], Handle] = weakref.WeakValueDictionary()
+        self._detached: list[Handle] = []
         self._job, self._node = secrets.token_hex(4), secrets.token_hex(28)
         self._running: list[tuple[str, Handle | None]] = []  # (task id, actor): what runs now, the innermost last
 
@@ -181,7 +182,8 @@ class InlineEngine:
             handle._object = made
         if name[1] and not handle._death:
             self._named[name] = handle
-        self._actors.append(handle)
+            if options.get("lifetime") == "detached":
+                self._detached.append(handle)
         return handle
 
     def call(
@@ -305,6 +307,7 @@ class InlineEngine:
         for name, other in list(self._named.items()):
             if other is handle:
                 del self._named[name]
+        self._detached = [other for other in self._detached if other is not handle]
 
     def cancel(self, ref: Any, force: bool, recursive: bool) -> None:
         """Nothing: what was submitted has ended."""
@@ -354,7 +357,7 @@ class InlineEngine:
 
     def shutdown(self) -> None:
         self._named.clear()
-        self._actors.clear()
+        self._detached.clear()
 
 
 class Context:

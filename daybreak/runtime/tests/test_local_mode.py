@@ -138,6 +138,21 @@ def test_an_actor_leaves_is_killed_and_its_name_is_free(local: Any) -> None:
         One.remote().name()
 
 
+def test_an_actor_goes_with_its_last_handle_and_a_detached_one_stays(local: Any) -> None:
+    @daybreak.remote
+    class One:
+        def ping(self) -> int:
+            return 1
+
+    one, other = One.options(name="one").remote(), One.options(name="other", lifetime="detached").remote()
+    assert daybreak.get([one.ping.remote(), other.ping.remote()]) == [1, 1]
+    del one, other
+    assert daybreak.util.list_named_actors() == ["other"]
+    assert daybreak.get(daybreak.get_actor("other").ping.remote()) == 1
+    daybreak.kill(daybreak.get_actor("other"))
+    assert daybreak.util.list_named_actors() == []
+
+
 def test_what_there_is_no_second_process_for_is_refused(local: Any) -> None:
     task = daybreak.remote(runtime_env={"env_vars": {"A": "1"}})(lambda: 1)
     with pytest.raises(ValueError, match="runtime_env: with local_mode"):
