@@ -81,7 +81,7 @@ class Account {
   static constexpr auto daybreak_methods() { return methods("add", &Account::add, "balance", &Account::balance); }
 
  private:
-  int balance_;
+  std::atomic<int> balance_;  // with max_concurrency several threads call it
   std::string owner_;
 };
 class Savings : public Account {
