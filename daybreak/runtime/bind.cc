@@ -463,6 +463,7 @@ std::pair<std::string, std::vector<std::string>> native_class(const std::string&
   }
   if (!status) throw_error(status.error());
   std::vector<std::string> methods;
+  methods.reserve(described.methods.size());
   for (const NativeCode& method : described.methods) methods.push_back(method.name);
   return {described.class_name, methods};
 }

@@ -205,6 +205,7 @@ bool ForkServer::read_below(Below& below) {
 bool ForkServer::forward(Below& below, std::uint32_t proc, std::vector<os::Fd>& outputs) {
   const ZygoteMessage message{ZygoteMessage::kSpawn, proc, 0, 0, 0};
   std::vector<int> fds;
+  fds.reserve(outputs.size());
   for (const os::Fd& each : outputs) fds.push_back(each.get());
   if (!os::send_message(below.socket.get(), bytes_of(message), fds, os::Wait::kNo)) return false;
   below.sent.push_back({proc, false, std::move(outputs)});
