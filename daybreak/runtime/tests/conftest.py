@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import daybreak
 from daybreak._core import runtime as native
+
+from .wheels import write_wheel
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> bool:
@@ -96,3 +99,20 @@ def no_leak(two_cpus: Any) -> Iterator[Any]:
     assert eventually(clean), native._usage()
     assert eventually(lambda: len(native._processes()) <= 2, 20), native._processes()
     assert eventually(lambda: open_files() <= before + 2 * len(native._processes())), open_files()
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of wheels, which is all that there is, and empty caches."""
+    above = tmp_path_factory.mktemp("packages")
+    folder = above / "wheels"
+    folder.mkdir()
+    for each in ("1.0", "2.0"):
+        write_wheel(folder, "envpkg", each)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAYBREAK_CACHE_DIR", str(above / "cache"))
+        patch.setenv("UV_CACHE_DIR", str(above / "uv"))
+        patch.setenv("UV_FIND_LINKS", str(folder))
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("UV_OFFLINE", "1")
+        yield folder

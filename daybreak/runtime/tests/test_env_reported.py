@@ -38,22 +38,6 @@ def files() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    above = tmp_path_factory.mktemp("reported")
-    folder = above / "wheels"
-    folder.mkdir()
-    for each in ("1.0", "2.0"):
-        write_wheel(folder, "envpkg", each)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAYBREAK_CACHE_DIR", str(above / "cache"))
-        patch.setenv("UV_CACHE_DIR", str(above / "uv"))
-        patch.setenv("UV_FIND_LINKS", str(folder))
-        patch.setenv("PIP_NO_INDEX", "1")
-        patch.setenv("UV_OFFLINE", "1")
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def ray(index: Path) -> Iterator[Any]:
     daybreak.shutdown()
     daybreak.init(num_cpus=2, object_store_memory=64 << 20)
