@@ -52,19 +52,31 @@ bool Scheduler::is_abandoned(std::uint32_t environment) {
   });
 }
 
-// What it has submitted ends with it, and what that has submitted; detached actors and groups stay. Only tasks in its own
-// environments: another process had this slot before, and what it submitted may be there still.
-void Scheduler::end_driver(std::uint32_t driver) {
+// With what they have submitted. Only tasks in environments of this driver: another process had the slot before, and what
+// it submitted may be there still.
+void Scheduler::cancel_tasks_of(std::uint32_t submitter, std::uint32_t driver) {
   std::vector<Ref> tasks;
   self_.for_each_entry([&](std::uint32_t index) {
     Entry& e = self_.entry(index);
     const State s = e.load();
-    if (e.kind_now() != Kind::kTask || s.done() || s.phase() == Phase::kDying || e.part.submitter_now() != driver)
-      return;
+    if (e.kind_now() != Kind::kTask || s.done() || s.phase() == Phase::kDying) return;
+    if (e.part.submitter_now() != submitter) return;
     const ResourceSet& set = control_.resources.set[e.part.resources];
     if (control_.resources.driver_of(set.environment) == driver + 1) tasks.push_back({index, s.generation()});
   });
   for (Ref task : tasks) client_.cancel(task, true, true);
+}
+
+// A worker of a driver that has left: it may have submitted something after that was looked through.
+void Scheduler::end_left_over(std::uint32_t dead) {
+  const std::uint32_t environment = control_.proc[dead].environment;
+  if (control_.resources.driver_is_gone(environment))
+    cancel_tasks_of(dead, control_.resources.driver_of(environment) - 1);
+}
+
+// What it has submitted ends with it, and what that has submitted; detached actors and groups stay.
+void Scheduler::end_driver(std::uint32_t driver) {
+  cancel_tasks_of(driver, driver);
   for (std::uint32_t slot : actors_)
     if (control_.resources.driver_of(set_of_actor(slot).environment) == driver + 1)
       end_with(slot, "driver that it was of");

@@ -338,6 +338,7 @@ void Scheduler::bury(const Exit& exit) {
     if (never_entered) fail_environment(slot.environment, death_note(exit, "a worker of the task's runtime_env"));
   }
   if (slot.kind == ProcKind::kDriver) end_driver(exit.proc);
+  if (slot.kind == ProcKind::kWorker) end_left_over(exit.proc);
   memory_death_.reset();
   launcher_.buried(exit.proc);
   slot.status = ProcStatus::kFree;

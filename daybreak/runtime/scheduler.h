@@ -155,6 +155,8 @@ class Scheduler {
   // drivers.cc
   void let_in(const Guest& guest);
   bool anyone_works_for(std::uint32_t driver) const;
+  void cancel_tasks_of(std::uint32_t submitter, std::uint32_t driver);
+  void end_left_over(std::uint32_t dead);
   void end_driver(std::uint32_t driver);
   bool is_abandoned(std::uint32_t environment);
 

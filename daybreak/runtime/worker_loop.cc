@@ -11,6 +11,7 @@ static std::int64_t time_left(std::int64_t deadline) {
 }
 
 WorkerLoop::WorkerLoop(Client& client, std::uint32_t actor) : client_(client), p_(client.process()), actor_(actor) {
+  p_.note_awake();  // the first task may be there already
   if (actor_ != kNone) return;
   client_.set_worker(&worker_);
   directed_only_ = p_.slot().environment != 0;

@@ -129,7 +129,7 @@ def test_a_component_that_is_not_there_is_refused(installed: Path, tmp_path: Pat
         "cmake_minimum_required(VERSION 3.25)\nproject(p LANGUAGES CXX)\nfind_package(daybreak REQUIRED COMPONENTS rl)\n"
     )
     done = subprocess.run(
-        ["cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={installed}"],
+        ["cmake", "-G", "Ninja", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={installed}"],
         capture_output=True,
         text=True,
     )
