@@ -147,8 +147,28 @@ def _reseed() -> None:
 
 
 def _on_interrupt(signum: int, frame: FrameType | None) -> None:
-    if _native._cancel_requested():
-        raise KeyboardInterrupt
+    if not _native._cancel_requested():
+        return
+    if _is_in_import(frame):  # a module that is there by half would stay so for the tasks to come: after it
+        _thread.start_new_thread(_interrupt_later, ())
+        return
+    raise KeyboardInterrupt
+
+
+def _is_in_import(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _interrupt_later() -> None:
+    import signal
+    import time
+
+    time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGINT)  # when the task is over by then, nobody is meant
 
 
 def _work(slot: int) -> int:

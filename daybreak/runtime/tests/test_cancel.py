@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -405,3 +406,26 @@ def test_a_task_that_waits_in_a_verb_is_interrupted(two_cpus: Any, tmp_path: Any
         assert eventually(path.exists)
         ray.cancel(ref)
         cancelled(ray, ref)
+
+
+def test_a_cancellation_in_the_middle_of_an_import_leaves_no_module_half_there(ray: Any, tmp_path: Path) -> None:
+    package = tmp_path / "slow_to_load"  # as asyncio does: a second import of it would not find its part
+    package.mkdir()
+    (package / "part.py").write_text("ANSWER = 42\n")
+    (package / "__init__.py").write_text(
+        "from .part import *\nimport pathlib, time\n"
+        "pathlib.Path(__file__).with_name('begun').touch()\ntime.sleep(0.5)\nANSWER = part.ANSWER\n"
+    )
+
+    @ray.remote(runtime_env={"env_vars": {"PYTHONPATH": str(tmp_path)}})
+    def answer(wait_s: float) -> int:
+        import slow_to_load
+
+        time.sleep(wait_s)
+        return int(slow_to_load.ANSWER)
+
+    ref = answer.remote(600)
+    assert eventually(lambda: (package / "begun").exists(), 30)
+    ray.cancel(ref)
+    cancelled(ray, ref)
+    assert ray.get(answer.remote(0), timeout=30) == 42
