@@ -350,21 +350,22 @@ def test_an_array_of_a_driver_that_has_shut_down_does_not_change(run: Callable[.
     assert eventually(nothing_is_left), native._usage()
 
 
-def test_a_driver_whose_engine_ends_is_told_and_does_not_wait_for_ever(start: Driver) -> None:
-    process = start(
-        """
-        @daybreak.remote
-        def forever():
-            while True: time.sleep(0.01)
+WAITS = """
+@daybreak.remote
+def forever():
+    while True: time.sleep(0.01)
 
-        ref = forever.remote()
-        print("waits", flush=True)
-        try: daybreak.get(ref)
-        except RuntimeError as error: print(error, flush=True)
-        daybreak.shutdown()
-        print("left", flush=True)
-        """
-    )
+ref = forever.remote()
+print("waits", flush=True)
+try: daybreak.get(ref)
+except RuntimeError as error: print(error, flush=True)
+daybreak.shutdown()
+print("left", flush=True)
+"""
+
+
+def test_a_driver_whose_engine_ends_is_told_and_does_not_wait_for_ever(start: Driver) -> None:
+    process = start(WAITS)
     assert says(process) == "waits"
     daybreak.shutdown()
     assert "shut down" in says(process)
@@ -379,21 +380,11 @@ def test_a_driver_whose_engine_is_killed_is_told(start: Driver) -> None:
     )  # fmt: skip
     try:
         assert says(engine) == "up"
-        process = start(
-            """
-            @daybreak.remote
-            def forever():
-                while True: time.sleep(0.01)
-
-            ref = forever.remote()
-            print("waits", flush=True)
-            try: daybreak.get(ref)
-            except RuntimeError as error: print(error, flush=True)
-            """
-        )
+        process = start(WAITS)
         assert says(process) == "waits"
         engine.kill()
-        assert "shut down" in says(process) and process.wait(60) == 0
+        assert "shut down" in says(process)
+        assert says(process) == "left" and process.wait(60) == 0
     finally:
         engine.kill()
         engine.communicate()
