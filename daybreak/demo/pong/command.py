@@ -64,6 +64,10 @@ def pong(
         port=port,
         engine=engine.value,
     )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"{out}: {error.strerror}; name another folder", param_hint="--out") from None
     live = not check and Console().is_terminal
     console = Console(highlight=False, soft_wrap=not live)  # a log's lines are not broken
     reporter: LineReport | LiveReport = LiveReport(console) if live else LineReport(console)
