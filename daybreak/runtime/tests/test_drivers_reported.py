@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import daybreak
@@ -293,3 +294,26 @@ def test_what_a_killed_engine_left_stands_in_nobody_s_way(run: Run) -> None:
         """
     )
     assert done.stdout == "nobody\n5\n", done.stderr
+
+
+def test_an_actor_restarts_with_a_large_argument_that_nobody_else_holds() -> None:
+    """ray#53713, ray#53727: what it was made with was gone by then."""
+
+    @daybreak.remote(num_cpus=0, max_restarts=2, max_task_retries=2)
+    class Model:
+        def __init__(self, weights: Any, more: dict[str, Any]) -> None:
+            self.total = int(weights.sum()) + int(more["bias"].sum())
+
+        def ask(self) -> tuple[int, int]:
+            return os.getpid(), self.total
+
+    weights = np.ones(20 << 20, dtype=np.uint8)
+    model = Model.remote(daybreak.put(weights), {"bias": np.ones(1 << 20, dtype=np.uint8)})
+    pid, total = daybreak.get(model.ask.remote(), timeout=60)
+    fill = [daybreak.put(np.ones(15 << 20, dtype=np.uint8)) for _ in range(5)]  # more than the store has
+    for _ in range(2):
+        os.kill(pid, 9)
+        again, same = daybreak.get(model.ask.remote(), timeout=60)
+        assert again != pid and same == total == 21 << 20
+        pid = again
+    assert all(int(daybreak.get(ref)[-1]) == 1 for ref in fill)
