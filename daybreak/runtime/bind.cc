@@ -220,7 +220,7 @@ bool cancel(nb::handle object, bool force, bool recursive) {
   if (ref == nullptr) throw nb::python_error();
   Process& p = client.process();
   const bool further = p.entry(ref->index).kind == Kind::kReturn;
-  if (force && p.entry(further ? p.entry(ref->index).task.index : ref->index).kind == Kind::kActorCall)
+  if (force && p.entry(further ? p.entry(ref->index).part.task_now().index : ref->index).kind == Kind::kActorCall)
     throw nb::value_error("force=True is not supported for actor tasks. It would end the actor: use kill()");
   const bool cancelled = client.cancel(*ref, force, recursive);
   // A call in the inbox of an actor that has no process yet: its reader is the scheduler.
