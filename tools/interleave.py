@@ -32,8 +32,10 @@ SAME_INSTRUCTION = (
     "one instruction on x86-64 whatever the order; what C11 allows beyond was explored and had no consequence"
 )
 FOUND = 3  # exit status of the program when a mutated run fails
-FILES = "queue.cc process.cc references.cc process.h layout.h update.h sweep.cc client.cc heap.cc worker_loop.cc spinlock.h scheduler.cc"
-FILES += " tasks.cc actors.cc processes.cc resources.cc stream.cc spill.cc drivers.cc"
+FILES = (
+    "queue.cc process.cc references.cc process.h layout.h update.h sweep.cc client.cc heap.cc worker_loop.cc spinlock.h"
+)
+FILES += " scheduler.cc tasks.cc actors.cc processes.cc resources.cc stream.cc spill.cc drivers.cc"
 
 
 def planted_bugs() -> list[tuple[str, ...]]:

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <span>
 #include <tuple>
 
 #include "daybreak/runtime/client.h"
@@ -84,7 +85,7 @@ std::uint32_t Client::disused_environment() {
   auto use = [&](std::uint32_t environment) {
     if (environment != 0) used[environment - 1] = true;
   };
-  for (const ProcSlot& slot : control.proc)
+  for (const ProcSlot& slot : std::span(control.proc, p_.procs_used()))
     if (slot.status.load() != ProcStatus::kFree) use(slot.environment);
   p_.for_each_entry([&](std::uint32_t index) {
     Entry& e = p_.entry(index);
