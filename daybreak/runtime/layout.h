@@ -17,7 +17,7 @@ namespace daybreak::runtime {
 
 #if defined(DAYBREAK_INTERLEAVE)  // small enough that every run reaches the edges and begins with a clean table
 inline constexpr std::uint32_t kMaxProcs = 64;
-inline constexpr std::uint32_t kProcsPerWord = 4;  // so that the fifth process has far bits
+inline constexpr std::uint32_t kProcsPerWord = 3;  // so that of two workers one has far bits, and of four three
 inline constexpr std::uint32_t kMaxObjects = 512;
 inline constexpr std::uint32_t kEntriesPerBlock = 8;
 inline constexpr std::uint32_t kMaxActors = 8;
@@ -45,7 +45,8 @@ inline constexpr std::uint32_t kDeadActors = 1024;
 inline constexpr std::uint32_t kDriverProc = 0;     // the driver's application threads
 inline constexpr std::uint32_t kSchedulerProc = 1;  // the driver's scheduler thread: same pid, a bell of its own
 inline constexpr std::uint32_t kFirstProc = 2;      // the first slot of a worker or an actor
-inline constexpr std::uint32_t kHolderGroups = kMaxProcs / kProcsPerWord;  // of processes whose bits lie in one word
+inline constexpr std::uint32_t kHolderGroups =
+    (kMaxProcs + kProcsPerWord - 1) / kProcsPerWord;  // of processes whose bits lie in one word
 inline constexpr std::uint32_t kEntryBlocks = kMaxObjects / kEntriesPerBlock;
 inline constexpr std::uint32_t kInlineBytes = 64;       // a value or an argument blob up to this size lies in its entry
 inline constexpr std::uint32_t kMaxBundles = 256;       // of one placement group

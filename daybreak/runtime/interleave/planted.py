@@ -50,6 +50,7 @@ PLANTED: list[tuple[str, ...]] = [
         "  control_.far_holders[group][index].fetch_or(holder_bit(id_));\n"
         '  DAYBREAK_FAILPOINT("hold.named");\n'
         "  if ((e.far_groups.load() & 1u << group) == 0) e.far_groups.fetch_or(1u << group);",
+        "objects-killed",
     ),
     (
         "a far bit's word is named when it has been looked whether somebody frees the object",

@@ -80,6 +80,12 @@ std::string World::left_over() {
     text += fmt::format("; entry {} is left: {}, kind {}, holders {:x}, pins {}, process {}", i, phase_name(s.phase()),
                         static_cast<int>(e.kind), e.holders.load(), e.pins.load(), s.proc_plus_one());
   });
+  for (std::uint32_t i = 0; i < control().entry_blocks_used.load() * kEntriesPerBlock; ++i)
+    for (std::uint32_t proc = 0; proc < p.procs_used(); ++proc) {
+      const base::Atomic<std::uint64_t>& word =
+          proc < kProcsPerWord ? p.entry(i).holders : control().far_holders[holder_group(proc)][i];
+      if ((word.load() & holder_bit(proc)) != 0) text += fmt::format("; process {} is a holder of entry {}", proc, i);
+    }
   p.reclaim_chunks();
   if (p.bytes_used() != 0) text += fmt::format("; {} bytes of the store are taken", p.bytes_used());
   for (std::uint32_t i = 0; i < control().num_cpus; ++i)

@@ -30,7 +30,7 @@ STOPPED_S = 30.0 if FULL else 3.0
 MOST_PROCESSES = 2046  # beside the driver's two
 MOST_ACTORS = 8192
 MOST_OBJECTS = 1 << 22
-MOST_RESOURCE_NAMES = 1 << 15  # CPU and GPU are two of them
+MOST_RESOURCE_NAMES = 1 << 15
 # Of the driver: an entry in shared memory (256), its reference, and a cell of the queue, which a million do not have.
 QUEUED_TASK_BYTES = 300 if FULL else 320
 
@@ -520,11 +520,15 @@ def test_a_task_waits_for_the_resource_that_it_lacks_while_hundreds_of_lines_wai
 
 def test_one_name_of_a_resource_more_than_there_can_be_is_refused_by_name() -> None:
     daybreak.shutdown()
-    most = {f"r{i}": 1.0 for i in range(MOST_RESOURCE_NAMES - 2)}
-    daybreak.init(num_cpus=1, resources=most, object_store_memory=64 << 20)
-    last = f"r{MOST_RESOURCE_NAMES - 3}"
+    count = MOST_RESOURCE_NAMES - 40  # CPU, memory and the like are names, too
+    daybreak.init(num_cpus=1, resources={f"r{i}": 1.0 for i in range(count)}, object_store_memory=64 << 20)
+    last = f"r{count - 1}"
     assert daybreak.get(daybreak.remote(resources={last: 1})(lambda: 1).remote(), timeout=60) == 1
-    said = f"resource 'one_more': {MOST_RESOURCE_NAMES} names of resources are in use"
-    with pytest.raises(ex.RaySystemError, match=said):
-        daybreak.remote(resources={"one_more": 1})(lambda: 1).remote()
+    taken = 0
+    with pytest.raises(ex.RaySystemError, match=f"{MOST_RESOURCE_NAMES} names of resources are in use") as caught:
+        while taken < 40:
+            daybreak.remote(resources={f"more{taken}": 1})(lambda: 1).remote()
+            taken += 1
+    assert f"resource 'more{taken}'" in str(caught.value) and 20 < taken < 40
+    assert daybreak.get(daybreak.remote(resources={last: 1})(lambda: 2).remote(), timeout=60) == 2
     daybreak.shutdown()
