@@ -53,16 +53,6 @@ PLANTED: list[tuple[str, ...]] = [
         "objects-killed",
     ),
     (
-        "a far bit's word is named when it has been looked whether somebody frees the object",
-        "references.cc",
-        "  set_holder(ref.index);\n"
-        '  DAYBREAK_FAILPOINT("hold.set");\n'
-        "  settled(ref.index);  // what kept it alive for us must not be released before that",
-        "  if (id_ < kProcsPerWord) set_holder(ref.index);\n"
-        "  settled(ref.index);\n"
-        "  if (id_ >= kProcsPerWord) set_holder(ref.index);",
-    ),
-    (
         "who clears the last far bit of a word takes its name back",
         "references.cc",
         "    control_.far_holders[group][index].fetch_and(~holder_bit(proc));",
