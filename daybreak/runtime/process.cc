@@ -92,8 +92,8 @@ base::Result<Ref> Process::create(Kind kind) {
     Entry& e = entry(index);
     e.set_kind(kind);
     e.error = ErrorKind::kNone;
-    e.value.where = kNowhere;
-    e.args.where = kNowhere;
+    e.value.set_where(kNowhere);
+    e.args.set_where(kNowhere);
     e.value_pinned = 0;
     TaskPart& part = e.part;
     part.set_function(kNoRef);
@@ -105,7 +105,7 @@ base::Result<Ref> Process::create(Kind kind) {
     part.resources = 0;
     part.num_returns = 1;
     part.retries_left = 0;
-    part.options = 0;
+    part.set_options(0);
     part.set_attempt(0);
     State created = State::make(e.load().generation(), Phase::kCreated).with_proc(id_);
     e.state.store(created.word, std::memory_order_release);
@@ -168,8 +168,14 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
   op.after = after;
   op.sequence.store(sequence, std::memory_order_release);
   DAYBREAK_FAILPOINT("operation.announced");
+  std::uint32_t await_move = 0;
   if (kind == Operation::kPush) {
-    update(entry(target), [&](State s) { return s.with_phase(phase).without_proc(); });
+    // Who waited for the end of a move is told that there was none: he has to wait as one does for a task.
+    const State was = update(entry(target), [&](State s) {
+      const State next = s.with_phase(phase).without_proc();
+      return s.moving() ? next.with_waiter(0) : next;
+    });
+    if (was.moving()) await_move = was.waiter();
     DAYBREAK_FAILPOINT("operation.moved");
   }
   const std::uint64_t stamp = (std::uint64_t{id_} << DetectableWord::kSequenceBits) | sequence;
@@ -190,12 +196,14 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
   if (counter != nullptr) *static_cast<volatile std::uint32_t*>(counter) = after;
   DAYBREAK_FAILPOINT("operation.counted");
   op.sequence.store(0, std::memory_order_release);
+  if (await_move != 0) wake_waiters(await_move);
   return old;
 }
 
 // The caller holds `ref`, so that it is alive until the pin is there; it may let go of it when this returns.
 void Process::pin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after) {
-  apply(entry(ref.index).pins, Operation::kPin, ref.index, context, field, after, &counter);
+  apply(pins_of(ref.index, field), Operation::kPin, ref.index, context, field, after, &counter);
+  if (field == Operation::kLineage) pending_frees.push_back(ref);  // perhaps nothing else is left
   settled(ref.index);  // what kept it alive for us must not be released before that
 }
 
@@ -203,15 +211,23 @@ void Process::pin(Ref ref, std::uint32_t context, Operation::Field field, std::u
 // but in release_pending().
 void Process::unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter,
                     std::uint32_t after) {
-  std::uint64_t old = apply(entry(ref.index).pins, Operation::kUnpin, ref.index, context, field, after, &counter);
-  if (DetectableWord::value(old) == 1) pending_frees.push_back(ref);
+  std::uint64_t old = apply(pins_of(ref.index, field), Operation::kUnpin, ref.index, context, field, after, &counter);
+  if (DetectableWord::value(old) == 1 || may_move(ref.index)) pending_frees.push_back(ref);
+}
+
+DetectableWord& Process::pins_of(std::uint32_t index, std::uint32_t field) {
+  return field == Operation::kLineage ? control_.lineage_pins[index] : entry(index).pins;
+}
+
+std::uint32_t& Process::pinned_of(std::uint32_t context, std::uint32_t field) {
+  Entry& e = entry(context);
+  return field == Operation::kArgs ? e.part.pinned : field == Operation::kValue ? e.value_pinned : e.kept_deps;
 }
 
 // From the last one down: `counter` says how many are pinned still, so that a sweep goes on where a death has stopped.
 void Process::unpin_all(std::uint32_t context, Operation::Field field) {
-  Entry& e = entry(context);
-  std::uint32_t& counter = field == Operation::kArgs ? e.part.pinned : e.value_pinned;
-  std::span<const Ref> refs = field == Operation::kArgs ? args_refs(context) : value_refs(context);
+  std::uint32_t& counter = pinned_of(context, field);
+  std::span<const Ref> refs = field == Operation::kValue ? value_refs(context) : args_refs(context);
   while (counter > 0) unpin(refs[counter - 1], context, field, counter, counter - 1);
 }
 
@@ -248,13 +264,13 @@ base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::ui
     at = segment_.data(blob.offset);
     if (payload_size > kLargestBlock && field == Operation::kValue) note_made(index);
   }
-  blob.size = payload_size;
-  blob.refs = static_cast<std::uint32_t>(refs.size());
+  base::AtomicRef(blob.size).store(payload_size, std::memory_order_relaxed);  // may_move() looks at both at any time
+  base::AtomicRef(blob.refs).store(static_cast<std::uint32_t>(refs.size()), std::memory_order_relaxed);
   blob.deps = deps;
   blob.codec = codec;
   pinned = 0;
   std::atomic_signal_fence(std::memory_order_release);
-  blob.where = total <= kInlineBytes ? kInline : kBlock;
+  blob.set_where(total <= kInlineBytes ? kInline : kBlock);
   DAYBREAK_FAILPOINT("place.attached");
   if (!refs.empty()) {
     std::memcpy(at + round_up8(payload_size), refs.data(), refs.size_bytes());
@@ -307,7 +323,7 @@ void Process::drop_blob(std::uint32_t index, Blob& blob) {
   if (blob.has_block()) free_block(index, blob.offset);
   if (blob.has_file() && spill_files_) spill_files_->remove({index, entry(index).load().generation()});
   DAYBREAK_FAILPOINT("blob.freed");
-  blob.where = kNowhere;
+  blob.set_where(kNowhere);
 }
 
 void Process::drop_value(std::uint32_t index) {
@@ -404,7 +420,10 @@ void Process::try_free(Ref ref) {
   for (;;) {
     State s = e.load();
     if (s.generation() != ref.generation || !s.done() || s.has(State::kInFlight) || s.moving()) return;
-    if (anyone_left(e)) return;
+    if (anyone_left(e)) {
+      if (s.phase() != Phase::kError && only_lineage_is_left(ref.index)) evict(ref);
+      return;
+    }
     State dying = s.with_phase(Phase::kDying).with_proc(id_);
     if (s.phase() == Phase::kError) dying = dying.with(State::kWasError);
     if (s.phase() == Phase::kSpilled) dying = dying.with(State::kWasSpilled);
@@ -435,6 +454,7 @@ void Process::try_free(Ref ref) {
 void Process::take_apart(std::uint32_t index) {
   Entry& e = entry(index);
   unpin_all(index, Operation::kValue);
+  release_lineage(index);
   unpin_all(index, Operation::kArgs);
   DAYBREAK_FAILPOINT("free.unpinned");
   drop_blob(index, e.value);
@@ -471,6 +491,7 @@ void Process::publish(std::uint32_t index, bool error) {
   if (control_.history != 0 && (e.kind == Kind::kTask || e.kind == Kind::kActorCall)) note_end(index, error);
 #endif
   bool busy = e.kind != Kind::kActorCreate && (e.part.pinned > 0 || e.args.where == kBlock);
+  if (!error && keeps_lineage(e)) begin_to_keep_lineage(e);
   const State s = update(e, [&](State claimed) {
     const State done = claimed.with_phase(error ? Phase::kError : Phase::kReady)
                            .with_waiter(0)
@@ -495,10 +516,13 @@ void Process::publish(std::uint32_t index, bool error) {
 // What is left of a task whose result is there. Clearing kInFlight commits: until then the entry cannot be freed.
 void Process::finish(std::uint32_t index, std::uint32_t generation) {
   Entry& e = entry(index);
-  unpin_all(index, Operation::kArgs);
-  DAYBREAK_FAILPOINT("finish.unpinned");
-  drop_blob(index, e.args);
-  DAYBREAK_FAILPOINT("finish.dropped");
+  if ((e.part.options & kKept) == 0 || !keep_lineage({index, generation})) {
+    release_lineage(index);
+    unpin_all(index, Operation::kArgs);
+    DAYBREAK_FAILPOINT("finish.unpinned");
+    drop_blob(index, e.args);
+    DAYBREAK_FAILPOINT("finish.dropped");
+  }
   e.state.fetch_and(~(State::kInFlight | State::kProcMask));
   try_free({index, generation});
   release_pending();
