@@ -114,7 +114,10 @@ void Scheduler::advance(Waiter waiter) {
 void Scheduler::look_at(std::uint32_t index) {
   if (auto found = awaited_.find(index); found != awaited_.end()) {
     State s = self_.settled(index);
-    if (s.done() || s.generation() != found->second.generation) {
+    // It was done when we were told, and may be lost and on its way again: then it has to be marked anew, as long as a task
+    // keeps it.
+    const bool kept = std::ranges::any_of(found->second.line.waiters, [&](const Waiter& w) { return waits(w.task); });
+    if (s.generation() != found->second.generation || !kept || !self_.set_waiter({index, s.generation()})) {
       Line line = std::move(found->second.line);
       awaited_.erase(found);
       for (const Waiter& w : line.waiters)
