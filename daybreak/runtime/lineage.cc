@@ -12,7 +12,6 @@
 //
 // At most kMaxLineage tasks are kept whose arguments take room of their own, each of at most kLargestBlock: for one more,
 // another is given up (forget_lineage), and when the store is full, they are before that is said.
-#include <algorithm>
 
 #include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/process.h"
@@ -22,7 +21,7 @@ namespace daybreak::runtime {
 
 namespace {
 
-constexpr std::uint32_t kLineageLooks = 64;       // places of the list that are looked at for one to take
+constexpr std::uint32_t kLineageLooks = 64;       // places of the list that are looked at
 constexpr std::uint32_t kLineageForgotten = 256;  // at a time, when the store is full
 
 std::uint64_t listed(Ref ref) {
@@ -73,19 +72,26 @@ bool Process::is_off_the_list(std::uint64_t word) {
   return entry(ref.index).load().generation() != ref.generation || !entry(ref.index).part.has_now(kKept);
 }
 
-// Where nobody stands any more; else in the place of one that can be forgotten.
+// At the cursor, which goes round: what stands there has been there longest. It goes on to a place further on where nobody
+// stands any more, and is forgotten if there is none near. The new one always stays behind the cursor: were it put before
+// it, it would be the next to be forgotten, and with it the chain that leads to it.
 bool Process::enlist(Ref ref) {
-  const std::uint32_t first = control_.lineage_next.fetch_add(1);
-  const std::uint32_t looks = std::min(kLineageLooks, kMaxLineage);
-  for (const bool forget : {false, true}) {
-    for (std::uint32_t n = 0; n < looks; ++n) {
-      base::Atomic<std::uint64_t>& place = control_.lineage[(first + n) % kMaxLineage];
-      std::uint64_t word = place.load();
-      if (word == listed(ref)) return true;
-      if (!is_off_the_list(word) && !(forget && forget_lineage(unlisted(word)))) continue;
-      DAYBREAK_FAILPOINT("lineage.place");
-      if (place.compare_exchange_strong(word, listed(ref))) return true;
-    }
+  for (std::uint32_t tries = 0; tries < kLineageLooks; ++tries) {
+    const std::uint32_t first = control_.lineage_next.fetch_add(1);
+    base::Atomic<std::uint64_t>& place = control_.lineage[first % kMaxLineage];
+    std::uint64_t word = place.load();
+    if (!is_off_the_list(word) && !move_on(word, first) && !forget_lineage(unlisted(word))) continue;
+    DAYBREAK_FAILPOINT("lineage.place");
+    if (place.compare_exchange_strong(word, listed(ref))) return true;
+  }
+  return false;
+}
+
+bool Process::move_on(std::uint64_t word, std::uint32_t from) {
+  for (std::uint32_t n = 1; n < kLineageLooks && n < kMaxLineage; ++n) {
+    base::Atomic<std::uint64_t>& place = control_.lineage[(from + n) % kMaxLineage];
+    std::uint64_t there = place.load();
+    if (is_off_the_list(there) && place.compare_exchange_strong(there, word)) return true;
   }
   return false;
 }
@@ -127,7 +133,17 @@ bool Process::forget_lineage(Ref ref) {
   return true;
 }
 
-bool Process::forget_some_lineage() {
+// Only where that can make so much room: what they hold are their arguments and small values.
+bool Process::forget_some_lineage(std::uint64_t size) {
+  std::uint64_t room = 0;
+  for (base::Atomic<std::uint64_t>& place : control_.lineage) {
+    const std::uint64_t word = place.load(std::memory_order_relaxed);
+    if (is_off_the_list(word)) continue;
+    Blob& args = entry(unlisted(word).index).args;
+    room += base::AtomicRef(args.size).load(std::memory_order_relaxed) +
+            base::AtomicRef(args.deps).load(std::memory_order_relaxed) * kLargestBlock;
+  }
+  if (room < size) return false;
   std::uint32_t forgotten = 0;
   const std::uint32_t first = control_.lineage_next.load();
   for (std::uint32_t n = 0; n < kMaxLineage && forgotten < kLineageForgotten; ++n) {

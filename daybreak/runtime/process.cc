@@ -266,7 +266,7 @@ base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::ui
   }
   base::AtomicRef(blob.size).store(payload_size, std::memory_order_relaxed);  // may_move() looks at both at any time
   base::AtomicRef(blob.refs).store(static_cast<std::uint32_t>(refs.size()), std::memory_order_relaxed);
-  blob.deps = deps;
+  base::AtomicRef(blob.deps).store(deps, std::memory_order_relaxed);
   blob.codec = codec;
   pinned = 0;
   std::atomic_signal_fence(std::memory_order_release);

@@ -280,11 +280,12 @@ class Process {
   static void begin_to_keep_lineage(Entry& e);
   bool keep_lineage(Ref ref);
   bool enlist(Ref ref);
+  bool move_on(std::uint64_t word, std::uint32_t from);
   bool is_off_the_list(std::uint64_t word);
   void release_lineage(std::uint32_t index);
   void drop_lineage(std::uint32_t index);
   bool forget_lineage(Ref ref);
-  bool forget_some_lineage();
+  bool forget_some_lineage(std::uint64_t size);
   bool only_lineage_is_left(std::uint32_t index);
   void evict(Ref ref);
   void send_to_be_computed_again(Ref ref);

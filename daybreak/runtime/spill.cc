@@ -285,7 +285,7 @@ base::Result<std::uint64_t> Process::spill(std::uint64_t size) {
 base::Result<bool> Process::make_room(std::uint64_t size) {
   if (!spill_files_ || id_ == kSchedulerProc) return false;
   DAYBREAK_ASSIGN(const std::uint64_t freed, spill(size));
-  if (freed > 0 || forget_some_lineage()) return true;
+  if (freed > 0 || forget_some_lineage(size)) return true;
   Ref other = kNoRef;
   segment_.for_each_run([&](std::uint64_t, std::uint64_t word) {
     const std::uint32_t index = Run::tag(word) - 1;
