@@ -494,7 +494,7 @@ entries = sum(kind["total_objects"] for kind in state.summarize_objects().values
 print(entries, state.status().store[0] >> 20)
 """
     ran = subprocess.run(
-        [sys.executable, "-c", code, "100000"], capture_output=True, text=True, check=True, timeout=200
+        [sys.executable, "-c", code, "40000"], capture_output=True, text=True, check=True, timeout=200
     )
     entries, mib = map(int, ran.stdout.split())
     assert 16_000 < entries < 16_384 + 300, "as many as are kept, and the few that run"
