@@ -493,9 +493,107 @@ daybreak.get(ref)
 entries = sum(kind["total_objects"] for kind in state.summarize_objects().values())
 print(entries, state.status().store[0] >> 20)
 """
-    ran = subprocess.run(
-        [sys.executable, "-c", code, "40000"], capture_output=True, text=True, check=True, timeout=200
-    )
+    ran = subprocess.run([sys.executable, "-c", code, "40000"], capture_output=True, text=True, check=True, timeout=200)
     entries, mib = map(int, ran.stdout.split())
     assert 16_000 < entries < 16_384 + 300, "as many as are kept, and the few that run"
     assert mib < 64
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What went wrong elsewhere.
+
+
+def test_a_loop_over_put_and_a_task_leaves_nothing_behind(losing: Losing) -> None:  # ray#31421
+    for turn in range(20):
+        data = daybreak.put(np.full(MIB, float(turn)))
+        ref = add.remote(losing.noted, f"turn{turn}", data)
+        assert daybreak.get(ref)[0] == turn + 1
+    del data, ref
+    gc.collect()
+    assert eventually(lambda: state.status().store[0] < MIB and losing.files() == {})
+
+
+def test_large_arguments_of_nested_calls_are_not_kept_for_their_lineage(losing: Losing) -> None:  # ray#43624, ray#25779
+    @daybreak.remote
+    def outer(noted: Path) -> list[Any]:
+        refs = [add.remote(noted, f"inner{i}", np.ones(MIB)) for i in range(6)]
+        daybreak.wait(refs, num_returns=6)
+        return refs
+
+    refs = daybreak.get(outer.remote(losing.noted))
+    kept = {row.object_id: row.object_size for row in state.list_objects() if row.object_size > MIB}
+    assert set(kept) == {ref.hex() for ref in refs}
+
+
+def test_an_actor_that_starts_again_gets_an_argument_that_was_dropped_and_lost(losing: Losing) -> None:  # ray#47043
+    @daybreak.remote(max_restarts=1, max_task_retries=1)
+    class Keeper:
+        def __init__(self, array: Any) -> None:
+            self.first = float(array[0])
+
+        def pid(self) -> int:
+            return os.getpid()
+
+        def read(self) -> float:
+            return self.first
+
+    argument = make.remote(losing.noted, 6)
+    keeper = Keeper.remote(argument)
+    pid = daybreak.get(keeper.pid.remote())
+    losing.lose(argument)
+    del argument
+    gc.collect()
+    os.kill(pid, signal.SIGKILL)
+    assert daybreak.get(keeper.read.remote(), timeout=60) == 6
+    assert losing.ran() == {"make6": 2}
+
+
+def test_a_store_with_room_for_little_more_than_one_task_computes_a_chain_again(losing: Losing) -> None:  # ray#13689
+    ref = make.remote(losing.noted, 1)
+    for step in range(4):
+        ref = add.remote(losing.noted, f"add{step}", ref)
+    losing.lose(ref)
+    last = add.remote(losing.noted, "last", ref)  # waits with its argument lost
+    assert daybreak.get(last, timeout=60)[0] == 6
+
+
+def test_a_dependency_that_cannot_be_had_again_ends_the_wait_of_everybody_behind(losing: Losing) -> None:  # ray#47606
+    @daybreak.remote
+    class Maker:
+        def make(self) -> Any:
+            return np.zeros(MIB)
+
+    maker = Maker.remote()
+    made = maker.make.remote()
+    ref = add.remote(losing.noted, "add", made)
+    daybreak.wait([ref])
+    del made
+    daybreak.kill(maker)
+    losing.lose(ref)
+    behind = [first.remote(ref), add.remote(losing.noted, "behind", ref)]
+    for waits in (ref, *behind):
+        with pytest.raises(ex.ObjectLostError, match="a call of an actor made it"):
+            daybreak.get(waits, timeout=60)
+
+
+def test_an_item_of_a_generator_that_is_gone_is_an_error_and_no_wait(losing: Losing) -> None:  # ray#39151, ray#46425
+    @daybreak.remote
+    def items() -> Any:
+        yield np.zeros(MIB)
+        yield np.ones(MIB)
+
+    refs = list(items.remote())
+    losing.lose(*refs)
+    for ref in refs:
+        with pytest.raises(ex.ObjectLostError):
+            daybreak.get(ref, timeout=60)
+
+
+def test_who_waits_for_a_task_that_waits_for_what_is_lost_is_served(losing: Losing) -> None:  # ray#64581, ray#19497
+    ref = make.remote(losing.noted, 2)
+    losing.spill(ref)
+    gate = waits_the_second_time.remote(losing.noted.parent)
+    queued = [add.remote(losing.noted, f"queued{i}", ref, gate) for i in range(3)]
+    losing.files()[ref.hex()[16:]].unlink()
+    assert [float(daybreak.get(one, timeout=60)[0]) for one in queued] == [9.0] * 3
+    assert losing.ran()["make2"] == 2
