@@ -202,8 +202,8 @@ PLANTED: list[tuple[str, ...]] = [
     (
         "the block of a spilled value goes before its entry says so",
         "spill.cc",
-        '    e.value.where = kOnDisk;\n    DAYBREAK_FAILPOINT("spill.moved");\n    free_block(ref.index, offset);\n',
-        '    free_block(ref.index, offset);\n    DAYBREAK_FAILPOINT("spill.moved");\n    e.value.where = kOnDisk;\n',
+        '    e.value.set_where(kOnDisk);\n    DAYBREAK_FAILPOINT("spill.moved");\n    free_block(ref.index, offset);\n',
+        '    free_block(ref.index, offset);\n    DAYBREAK_FAILPOINT("spill.moved");\n    e.value.set_where(kOnDisk);\n',
         "spill-killed",
     ),
     (
@@ -230,7 +230,7 @@ PLANTED: list[tuple[str, ...]] = [
     (
         "the file of a value that was not written to the end stays",
         "spill.cc",
-        "  if (e.value.where == kBlock) spill_files_->remove(ref);  // it was not written to the end\n",
+        "  if (e.value.where == kBlock || e.value.where == kNowhere) spill_files_->remove(ref);\n",
         "",
         "spill-killed",
     ),
@@ -261,27 +261,6 @@ PLANTED: list[tuple[str, ...]] = [
         "  unpin_all(index, Operation::kLineage);\n",
         "",
         "lineage",
-    ),
-    (
-        "the block of a value that is given up goes before its entry says so",
-        "lineage.cc",
-        '    e.value.set_where(kNowhere);\n    DAYBREAK_FAILPOINT("evict.gone");\n    if (here) free_block(ref.index, offset);\n',
-        '    if (here) free_block(ref.index, offset);\n    DAYBREAK_FAILPOINT("evict.gone");\n    e.value.set_where(kNowhere);\n',
-        "lineage-killed",
-    ),
-    (
-        "what was to be forgotten when its process died is not",
-        "spill.cc",
-        "  if ((e.part.options & kForgotten) != 0) drop_lineage(ref.index);\n",
-        "",
-        "lineage",
-    ),
-    (
-        "a dead worker's result keeps what its next run must not",
-        "sweep.cc",
-        "  entry(index).part.set_option(kKept, false);  // it had a result, perhaps, and died before that was seen\n",
-        "",
-        "lineage-killed",
     ),
     (
         "dependencies that were given up are not sent for",
