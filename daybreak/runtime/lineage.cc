@@ -60,7 +60,9 @@ bool Process::keep_lineage(Ref ref) {
   const std::span<const Ref> deps = args_refs(ref.index).first(e.args.deps);
   while (e.kept_deps < deps.size()) {
     const Ref dep = deps[e.kept_deps];
-    pin(dep, ref.index, Operation::kLineage, e.kept_deps, e.kept_deps + 1);
+    apply(control_.lineage_pins[dep.index], Operation::kPin, dep.index, ref.index, Operation::kLineage, e.kept_deps + 1,
+          &e.kept_deps);
+    look_at_later(dep);
   }
   DAYBREAK_FAILPOINT("lineage.kept");
   return true;
@@ -98,11 +100,14 @@ bool Process::move_on(std::uint64_t word, std::uint32_t from) {
 
 // Its dependencies are pinned as before it was done, or not at all soon.
 void Process::release_lineage(std::uint32_t index) {
-  TaskPart& part = entry(index).part;
-  if ((part.options & kKept) == 0) return;
-  unpin_all(index, Operation::kLineage);
+  Entry& e = entry(index);
+  if ((e.part.options & kKept) == 0) return;
+  const std::span<const Ref> deps = args_refs(index);
+  while (e.kept_deps > 0)
+    apply(control_.lineage_pins[deps[e.kept_deps - 1].index], Operation::kUnpin, deps[e.kept_deps - 1].index, index,
+          Operation::kLineage, e.kept_deps - 1, &e.kept_deps);
   DAYBREAK_FAILPOINT("lineage.released");
-  part.set_option(kKept, false);
+  e.part.set_option(kKept, false);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -202,8 +202,7 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
 
 // The caller holds `ref`, so that it is alive until the pin is there; it may let go of it when this returns.
 void Process::pin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter, std::uint32_t after) {
-  apply(pins_of(ref.index, field), Operation::kPin, ref.index, context, field, after, &counter);
-  if (field == Operation::kLineage) pending_frees.push_back(ref);  // perhaps nothing else is left
+  apply(entry(ref.index).pins, Operation::kPin, ref.index, context, field, after, &counter);
   settled(ref.index);  // what kept it alive for us must not be released before that
 }
 
@@ -211,24 +210,22 @@ void Process::pin(Ref ref, std::uint32_t context, Operation::Field field, std::u
 // but in release_pending().
 void Process::unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter,
                     std::uint32_t after) {
-  std::uint64_t old = apply(pins_of(ref.index, field), Operation::kUnpin, ref.index, context, field, after, &counter);
+  std::uint64_t old = apply(entry(ref.index).pins, Operation::kUnpin, ref.index, context, field, after, &counter);
   if (DetectableWord::value(old) == 1 || may_move(ref.index)) pending_frees.push_back(ref);
-}
-
-DetectableWord& Process::pins_of(std::uint32_t index, std::uint32_t field) {
-  return field == Operation::kLineage ? control_.lineage_pins[index] : entry(index).pins;
-}
-
-std::uint32_t& Process::pinned_of(std::uint32_t context, std::uint32_t field) {
-  Entry& e = entry(context);
-  return field == Operation::kArgs ? e.part.pinned : field == Operation::kValue ? e.value_pinned : e.kept_deps;
 }
 
 // From the last one down: `counter` says how many are pinned still, so that a sweep goes on where a death has stopped.
 void Process::unpin_all(std::uint32_t context, Operation::Field field) {
-  std::uint32_t& counter = pinned_of(context, field);
-  std::span<const Ref> refs = field == Operation::kValue ? value_refs(context) : args_refs(context);
+  Entry& e = entry(context);
+  std::uint32_t& counter = field == Operation::kArgs ? e.part.pinned : e.value_pinned;
+  if (counter == 0) return;
+  std::span<const Ref> refs = field == Operation::kArgs ? args_refs(context) : value_refs(context);
   while (counter > 0) unpin(refs[counter - 1], context, field, counter, counter - 1);
+}
+
+// Perhaps nothing is left to it but lineage.
+void Process::look_at_later(Ref ref) {
+  pending_frees.push_back(ref);
 }
 
 // Frees what the last unpins left without anyone.
@@ -454,7 +451,7 @@ void Process::try_free(Ref ref) {
 void Process::take_apart(std::uint32_t index) {
   Entry& e = entry(index);
   unpin_all(index, Operation::kValue);
-  release_lineage(index);
+  if ((e.part.options & kKept) != 0) release_lineage(index);
   unpin_all(index, Operation::kArgs);
   DAYBREAK_FAILPOINT("free.unpinned");
   drop_blob(index, e.value);
@@ -516,8 +513,9 @@ void Process::publish(std::uint32_t index, bool error) {
 // What is left of a task whose result is there. Clearing kInFlight commits: until then the entry cannot be freed.
 void Process::finish(std::uint32_t index, std::uint32_t generation) {
   Entry& e = entry(index);
-  if ((e.part.options & kKept) == 0 || !keep_lineage({index, generation})) {
-    release_lineage(index);
+  const bool keeps = (e.part.options & kKept) != 0;
+  if (!keeps || !keep_lineage({index, generation})) {
+    if (keeps) release_lineage(index);
     unpin_all(index, Operation::kArgs);
     DAYBREAK_FAILPOINT("finish.unpinned");
     drop_blob(index, e.args);

@@ -270,8 +270,7 @@ class Process {
                                  Operation::Field field, std::uint32_t& pinned, FreshWriter* fresh = nullptr);
   std::span<const std::byte> bytes_of(const Blob& blob, const std::uint8_t* in_place) const;
   void drop_blob(std::uint32_t index, Blob& blob);
-  DetectableWord& pins_of(std::uint32_t index, std::uint32_t field);
-  std::uint32_t& pinned_of(std::uint32_t context, std::uint32_t field);
+  void look_at_later(Ref ref);
   // In few instructions for a small value: it is asked of every result.
   bool keeps_lineage(const Entry& e) const {
     return e.value.where == kBlock && e.value.size > kLargestBlock && e.kind == Kind::kTask && may_keep_lineage(e);

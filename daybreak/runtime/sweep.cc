@@ -14,7 +14,9 @@ void Process::resolve_operation(std::uint32_t dead) {
   Operation& op = control_.proc[dead].operation;
   std::uint32_t sequence = op.sequence.load();
   if (sequence == 0) return;
-  DetectableWord& target = op.kind == Operation::kPush ? list_word(op.context) : pins_of(op.target, op.field);
+  DetectableWord& target = op.kind == Operation::kPush       ? list_word(op.context)
+                           : op.field == Operation::kLineage ? control_.lineage_pins[op.target]
+                                                             : entry(op.target).pins;
   std::uint64_t word = target.word.load();
   bool applied = (DetectableWord::proc(word) == dead && DetectableWord::sequence(word) == sequence) ||
                  control_.proc[dead].acknowledged.load() == sequence;
@@ -22,7 +24,10 @@ void Process::resolve_operation(std::uint32_t dead) {
     Phase phase = entry(op.target).load().phase();
     if (!applied && (phase == Phase::kQueued || phase == Phase::kPending)) push(op.context, op.target, phase);
   } else if (applied) {
-    pinned_of(op.context, op.field) = op.after;
+    Entry& context = entry(op.context);
+    (op.field == Operation::kArgs    ? context.part.pinned
+     : op.field == Operation::kValue ? context.value_pinned
+                                     : context.kept_deps) = op.after;
   }
   op.sequence.store(0);
 }
