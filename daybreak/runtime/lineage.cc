@@ -204,6 +204,14 @@ void Process::send_to_be_computed_again(Ref ref) {
   entry(ref.index).part.set_option(kAgain, true);
   DAYBREAK_FAILPOINT("again.marked");
   push(kSchedulerList, ref.index, Phase::kPending);
+  DAYBREAK_FAILPOINT("again.sent");
+  // Who waited for the end of this move is told that there was none: he has to wait as one does for a task. Whoever has come
+  // to wait for the task since marks himself anew; the scheduler, which waits for many, is told which.
+  const State s = update(entry(ref.index), [](State now) { return now.with_waiter(0); });
+  if (s.waiter() != 0) {
+    control_.scheduler_looks.add(ref.index);
+    wake_waiters(s.waiter());
+  }
   ring(kSchedulerProc);
 }
 

@@ -168,14 +168,8 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
   op.after = after;
   op.sequence.store(sequence, std::memory_order_release);
   DAYBREAK_FAILPOINT("operation.announced");
-  std::uint32_t await_move = 0;
   if (kind == Operation::kPush) {
-    // Who waited for the end of a move is told that there was none: he has to wait as one does for a task.
-    const State was = update(entry(target), [&](State s) {
-      const State next = s.with_phase(phase).without_proc();
-      return s.moving() ? next.with_waiter(0) : next;
-    });
-    if (was.moving()) await_move = was.waiter();
+    update(entry(target), [&](State s) { return s.with_phase(phase).without_proc(); });
     DAYBREAK_FAILPOINT("operation.moved");
   }
   const std::uint64_t stamp = (std::uint64_t{id_} << DetectableWord::kSequenceBits) | sequence;
@@ -196,7 +190,6 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
   if (counter != nullptr) *static_cast<volatile std::uint32_t*>(counter) = after;
   DAYBREAK_FAILPOINT("operation.counted");
   op.sequence.store(0, std::memory_order_release);
-  if (await_move != 0) wake_waiters(await_move);
   return old;
 }
 

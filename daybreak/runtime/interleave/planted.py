@@ -250,8 +250,8 @@ PLANTED: list[tuple[str, ...]] = [
     ),
     (
         "who waits for the end of a move is not told that there was none",
-        "process.cc",
-        "  if (await_move != 0) wake_waiters(await_move);\n",
+        "lineage.cc",
+        "    wake_waiters(s.waiter());\n",
         "",
         "lineage",
     ),
