@@ -201,8 +201,8 @@ void Process::pin(Ref ref, std::uint32_t context, Operation::Field field, std::u
 
 // Whoever takes the last pin looks whether the object can go: not here, where a chain of objects would be a recursion,
 // but in release_pending().
-void Process::unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter,
-                    std::uint32_t after) {
+inline void Process::unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter,
+                           std::uint32_t after) {
   std::uint64_t old = apply(entry(ref.index).pins, Operation::kUnpin, ref.index, context, field, after, &counter);
   if (DetectableWord::value(old) == 1 || may_move(ref.index)) pending_frees.push_back(ref);
 }
