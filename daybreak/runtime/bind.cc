@@ -404,14 +404,14 @@ void abandon(nb::handle object) {
   running_client().process().publish_error(ref->index, ErrorKind::kRuntime, "the function could not be pickled");
 }
 
-// Of these functions, those that a task which is not done still needs.
+// Of these functions, those that a task which is not done, or may run again, still needs.
 nb::list functions_in_use(nb::list functions) {
   Process& p = client_or_throw().process();
   std::set<std::pair<std::uint32_t, std::uint32_t>> used;
   p.for_each_entry([&](std::uint32_t i) {
     Entry& e = p.entry(i);
     if (e.kind == Kind::kTask || e.kind == Kind::kActorCreate) {
-      bool over = e.load().done() && e.kind == Kind::kTask;
+      bool over = e.load().done() && e.kind == Kind::kTask && !e.part.has_now(kKept);
       if (!over) used.emplace(e.part.function.index, e.part.function.generation);
     }
   });

@@ -135,7 +135,7 @@ base::Status Client::submit(const TaskSpec& spec, const Payload& args, std::vect
   e.part.num_returns = num_returns;
   e.window = spec.window;
   e.part.retries_left = spec.max_retries;
-  e.part.options = spec.options;
+  e.part.set_options(spec.options);
   e.number = spec.group;
   std::size_t first_result = results.size();
   if (num_returns > 0) results.push_back(ref);

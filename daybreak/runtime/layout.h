@@ -27,6 +27,7 @@ inline constexpr std::uint32_t kRingCells = 4;
 inline constexpr std::uint32_t kMaxCpuTokens = 32;
 inline constexpr std::uint32_t kMaxGroups = 4;
 inline constexpr std::uint32_t kEndedTasks = 2, kDeadActors = 2;
+inline constexpr std::uint32_t kMaxLineage = 3;
 #else
 inline constexpr std::uint32_t kMaxProcs = 2048;    // slots; two are taken, see below
 inline constexpr std::uint32_t kProcsPerWord = 64;  // of the bits that say who has references
@@ -41,6 +42,7 @@ inline constexpr std::uint32_t kMaxCpuTokens = 4096;
 inline constexpr std::uint32_t kMaxGroups = 256;    // placement groups
 inline constexpr std::uint32_t kEndedTasks = 2048;  // of each process that are remembered
 inline constexpr std::uint32_t kDeadActors = 1024;
+inline constexpr std::uint32_t kMaxLineage = 16'384;  // tasks that are done and whose arguments are kept (lineage.cc)
 #endif
 inline constexpr std::uint32_t kDriverProc = 0;     // the driver's application threads
 inline constexpr std::uint32_t kSchedulerProc = 1;  // the driver's scheduler thread: same pid, a bell of its own
@@ -186,6 +188,10 @@ struct Blob {
     std::uint64_t offset;              // into the data segment, of a block
   };
 
+  // For who looks without having claimed the entry, as a hint.
+  std::uint8_t where_now() { return base::AtomicRef(where).load(); }
+  void set_where(std::uint8_t w) { base::AtomicRef(where).store(w, std::memory_order_relaxed); }
+
   bool has_block() const { return where == kBlock || where == kOnBoth; }
   bool has_file() const { return where == kOnDisk || where == kOnBoth; }
 };
@@ -193,6 +199,9 @@ struct Blob {
 inline constexpr std::uint8_t kRetryExceptions = 1;  // an exception of the task counts as a failure to retry
 inline constexpr std::uint8_t kStreaming = 2;        // its results are a stream (stream.h)
 inline constexpr std::uint8_t kDynamic = 4;          // its result is a list of references to what it yields
+// Of a task that is done, lineage.cc: its arguments are kept, its dependencies by `lineage_pins`; it is to run again; what
+// it would run again with has been given up.
+inline constexpr std::uint8_t kKept = 8, kAgain = 16, kForgotten = 32;
 
 struct TaskPart {
   // Entry of the pickled function or class; kActorCall: the task that submitted it, or kNoRef; kReturn: the task's first.
@@ -215,6 +224,12 @@ struct TaskPart {
   std::uint32_t pinned;    // how many Refs of `args` are pinned; shrinks as they are released
   std::uint64_t reserved;  // fills the line
 
+  // For who has not claimed the entry: hints.
+  bool has_now(std::uint8_t option) { return (base::AtomicRef(options).load(std::memory_order_relaxed) & option) != 0; }
+  void set_options(std::uint8_t all) { base::AtomicRef(options).store(all, std::memory_order_relaxed); }
+  void set_option(std::uint8_t option, bool on) {
+    set_options(static_cast<std::uint8_t>(on ? options | option : options & ~option));
+  }
   // Read by whoever finds a stale hint to the entry in the queue, or by a sweep, perhaps while it becomes another task.
   std::uint8_t attempt_now() { return base::AtomicRef(attempt).load(std::memory_order_relaxed); }
   void set_attempt(std::uint8_t a) { base::AtomicRef(attempt).store(a, std::memory_order_relaxed); }
@@ -263,7 +278,7 @@ struct alignas(64) Entry {
   std::uint16_t window;        // of a stream: how many items its producer may be ahead; 0: any number
   std::uint32_t value_pinned;  // how many Refs of `value` are pinned
   std::uint32_t number;        // kActorCall: its concurrency group, 0 the default; a stream's cell: of which item
-  std::uint32_t reserved;      // fills the line
+  std::uint32_t kept_deps;     // kTask with kKept: how many of its dependencies are counted in `lineage_pins`
   Blob value;
   TaskPart part;
   Blob args;
@@ -284,7 +299,7 @@ enum class ProcKind : std::uint32_t { kDriver = 0, kWorker = 1, kActor = 2 };
 // What a process is about to do to a DetectableWord. Written before, cleared (sequence = 0) after.
 struct Operation {
   enum Kind : std::uint32_t { kPin = 1, kUnpin = 2, kPush = 3 };
-  enum Field : std::uint32_t { kArgs = 1, kValue = 2 };
+  enum Field : std::uint32_t { kArgs = 1, kValue = 2, kLineage = 3 };  // kLineage: of `lineage_pins`, and kept_deps
   base::Atomic<std::uint32_t> sequence;
   std::uint32_t kind;
   std::uint32_t target;   // kPin, kUnpin: the entry whose pins change; kPush: the entry pushed
@@ -491,6 +506,12 @@ struct Control {
   base::Atomic<std::uint32_t> made[kMaxObjects];
   // By group and entry. Reading a page of it that was never written makes it: so only by Entry::far_groups.
   base::Atomic<std::uint64_t> far_holders[kHolderGroups][kMaxObjects];
+  // Lineage (lineage.cc). Of large values alone: how many of an entry's pins are of tasks that are done, and would want it
+  // only to run again. Then such tasks, in no order: generation << 32 | index + 1; and where the next goes.
+  DetectableWord lineage_pins[kMaxObjects];
+  base::Atomic<std::uint64_t> lineage[kMaxLineage];
+  base::Atomic<std::uint32_t> lineage_next;
+  base::Atomic<std::uint64_t> computed_again;  // values, since the engine began
   // What has ended, if `history` says so.
   Moment begun;
   RecordNames record_names;

@@ -216,9 +216,20 @@ const Payload& NativeArguments::payload() {
 base::Result<std::span<const std::byte>> readable_value(Client& client, Ref ref) {
   Process& p = client.process();
   Entry& e = p.entry(ref.index);
-  const State state = p.settled(ref.index);
-  if (!state.done()) return base::fail(base::Code::kUnavailable, "the object is not ready: wait for it first");
-  if (state.phase() != Phase::kError && p.may_move(ref.index)) DAYBREAK_TRY(p.keep_while_held(ref));
+  for (;;) {
+    const bool may_move = p.may_move(ref.index);  // before the state
+    const State state = p.settled(ref.index);
+    if (state.phase() == Phase::kError) break;
+    if (state.phase() == Phase::kReady && !may_move) break;
+    if (state.done()) {
+      DAYBREAK_ASSIGN(const bool kept, p.keep_while_held(ref));
+      if (kept) break;
+    } else if (!e.part.has_now(kAgain) && e.part.attempt_now() == 0) {  // else it was there, was lost, and comes again
+      return base::fail(base::Code::kUnavailable, "the object is not ready: wait for it first");
+    }
+    if (client.wait(ref, -1) != WaitResult::kDone && p.stopping())
+      return base::fail(base::Code::kAborted, "the runtime is being shut down while a lost value is computed again");
+  }
   std::span<const std::byte> bytes = p.value(ref.index);
   if (p.settled(ref.index).phase() != Phase::kError) return bytes;
   if (e.error == ErrorKind::kObjectLost && e.value.where == kNowhere)

@@ -99,8 +99,8 @@ base::Result<Ref> Process::create(Kind kind) {
     Entry& e = entry(index);
     e.set_kind(kind);
     e.error = ErrorKind::kNone;
-    e.value.where = kNowhere;
-    e.args.where = kNowhere;
+    e.value.set_where(kNowhere);
+    e.args.set_where(kNowhere);
     e.value_pinned = 0;
     TaskPart& part = e.part;
     part.set_function(kNoRef);
@@ -112,7 +112,7 @@ base::Result<Ref> Process::create(Kind kind) {
     part.resources = 0;
     part.num_returns = 1;
     part.retries_left = 0;
-    part.options = 0;
+    part.set_options(0);
     part.set_attempt(0);
     State created = State::make(e.load().generation(), Phase::kCreated).with_proc(id_);
     e.state.store(created.word, std::memory_order_release);
@@ -215,18 +215,24 @@ void Process::pin(Ref ref, std::uint32_t context, Operation::Field field, std::u
 
 // Whoever takes the last pin looks whether the object can go: not here, where a chain of objects would be a recursion,
 // but in release_pending().
-void Process::unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter,
-                    std::uint32_t after) {
+inline void Process::unpin(Ref ref, std::uint32_t context, Operation::Field field, std::uint32_t& counter,
+                           std::uint32_t after) {
   std::uint64_t old = apply(entry(ref.index).pins, Operation::kUnpin, ref.index, context, field, after, &counter);
-  if (DetectableWord::value(old) == 1) pending_frees.push_back(ref);
+  if (DetectableWord::value(old) == 1 || may_move(ref.index)) pending_frees.push_back(ref);
 }
 
 // From the last one down: `counter` says how many are pinned still, so that a sweep goes on where a death has stopped.
 void Process::unpin_all(std::uint32_t context, Operation::Field field) {
   Entry& e = entry(context);
   std::uint32_t& counter = field == Operation::kArgs ? e.part.pinned : e.value_pinned;
+  if (counter == 0) return;
   std::span<const Ref> refs = field == Operation::kArgs ? args_refs(context) : value_refs(context);
   while (counter > 0) unpin(refs[counter - 1], context, field, counter, counter - 1);
+}
+
+// Perhaps nothing is left to it but lineage.
+void Process::look_at_later(Ref ref) {
+  pending_frees.push_back(ref);
 }
 
 // Frees what the last unpins left without anyone.
@@ -266,13 +272,13 @@ base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::ui
     at = segment_.data(blob.offset);
     if (payload_size > kLargestBlock && field == Operation::kValue) note_made(index);
   }
-  blob.size = payload_size;
-  blob.refs = static_cast<std::uint32_t>(refs.size());
-  blob.deps = deps;
+  base::AtomicRef(blob.size).store(payload_size, std::memory_order_relaxed);  // may_move() looks at both at any time
+  base::AtomicRef(blob.refs).store(static_cast<std::uint32_t>(refs.size()), std::memory_order_relaxed);
+  base::AtomicRef(blob.deps).store(deps, std::memory_order_relaxed);
   blob.codec = codec;
   pinned = 0;
   std::atomic_signal_fence(std::memory_order_release);
-  blob.where = total <= kInlineBytes ? kInline : kBlock;
+  blob.set_where(total <= kInlineBytes ? kInline : kBlock);
   DAYBREAK_FAILPOINT("place.attached");
   if (!refs.empty()) {
     std::memcpy(at + round_up8(payload_size), refs.data(), refs.size_bytes());
@@ -324,7 +330,7 @@ void Process::drop_blob(std::uint32_t index, Blob& blob) {
   if (blob.has_block()) free_block(index, blob.offset);
   if (blob.has_file() && spill_files_) spill_files_->remove({index, entry(index).load().generation()});
   DAYBREAK_FAILPOINT("blob.freed");
-  blob.where = kNowhere;
+  blob.set_where(kNowhere);
 }
 
 void Process::drop_value(std::uint32_t index) {
@@ -346,6 +352,7 @@ void Process::publish(std::uint32_t index, bool error) {
   if (control_.history != 0 && (e.kind == Kind::kTask || e.kind == Kind::kActorCall)) note_end(index, error);
 #endif
   bool busy = e.kind != Kind::kActorCreate && (e.part.pinned > 0 || e.args.where == kBlock);
+  if (!error && keeps_lineage(e)) begin_to_keep_lineage(e);
   const State s = update(e, [&](State claimed) {
     const State done = claimed.with_phase(error ? Phase::kError : Phase::kReady)
                            .with_waiter(0)
@@ -370,10 +377,14 @@ void Process::publish(std::uint32_t index, bool error) {
 // What is left of a task whose result is there. Clearing kInFlight commits: until then the entry cannot be freed.
 void Process::finish(std::uint32_t index, std::uint32_t generation) {
   Entry& e = entry(index);
-  unpin_all(index, Operation::kArgs);
-  DAYBREAK_FAILPOINT("finish.unpinned");
-  drop_blob(index, e.args);
-  DAYBREAK_FAILPOINT("finish.dropped");
+  const bool keeps = (e.part.options & kKept) != 0;
+  if (!keeps || !keep_lineage({index, generation})) {
+    if (keeps) release_lineage(index);
+    unpin_all(index, Operation::kArgs);
+    DAYBREAK_FAILPOINT("finish.unpinned");
+    drop_blob(index, e.args);
+    DAYBREAK_FAILPOINT("finish.dropped");
+  }
   e.state.fetch_and(~(State::kInFlight | State::kProcMask));
   try_free({index, generation});
   release_pending();

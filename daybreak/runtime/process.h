@@ -194,9 +194,12 @@ class Process {
   void keep_spilled_in(std::unique_ptr<SpillFiles> files) { spill_files_ = std::move(files); }
   // Whether the value of an object that is done may be moved to disk when room is short: who reads it says so. It is
   // large, and has no references behind it.
+  // A lost value is computed again, and what comes then may be small: who asks before he looks at the state gets the
+  // answer for what the state shows, or a needless yes.
   bool may_move(std::uint32_t index) {
-    const Blob& value = entry(index).value;
-    return value.size > kLargestBlock && value.refs == 0;
+    Blob& value = entry(index).value;
+    return base::AtomicRef(value.size).load(std::memory_order_acquire) > kLargestBlock &&
+           base::AtomicRef(value.refs).load(std::memory_order_acquire) == 0;
   }
   // This process, which holds the object, reads its value: from the time that bring_back() has given no error it stays
   // where it is until as many calls of let_move() have followed. The object may have become an error: it was lost.
@@ -206,14 +209,22 @@ class Process {
     return phase == Phase::kReady || phase == Phase::kError;
   }
   // Waits for who moves it, reads it from disk. Where there is no room for it, the value is on disk still: its file is
-  // mapped in `elsewhere` and is to be read there; without that it is kResourceExhausted.
+  // mapped in `elsewhere` and is to be read there; without that it is kResourceExhausted. A value that is lost, and that a
+  // task has made, is computed again: then the object is neither in_place() nor done when this returns, and to be awaited
+  // as any other, with nothing kept in place, before this is called once more.
   base::Status bring_back(Ref ref, os::Mapping* elsewhere = nullptr);
   void let_move(Ref ref);
-  // The same for as long as this process holds the object, for who has views of it and nothing that ends them.
-  base::Status keep_while_held(Ref ref);
+  // The same for as long as this process holds the object, for who has views of it and nothing that ends them. False: it
+  // is lost, and computed again.
+  base::Result<bool> keep_while_held(Ref ref);
   // Writes values that nobody reads to disk, oldest first, until so many bytes are free. What became free; an error when
   // nothing did because the disk has no room.
   base::Result<std::uint64_t> spill(std::uint64_t size);
+
+  // -- lineage (lineage.cc): what a task that is done would need to run again -----------------------------------------
+  // The scheduler's, of a task that is to run again (kAgain): its dependencies are pinned as before it ran. Those whose
+  // values were given up because nobody but lineage had them are computed again, too.
+  void take_up_lineage(std::uint32_t index);
 
   // -- after a death; only the driver's monitor calls these -----------------------------------------------------------
   struct SweepResult {
@@ -264,9 +275,28 @@ class Process {
                                  FreshWriter* fresh = nullptr);
   std::span<const std::byte> bytes_of(const Blob& blob) const;
   void drop_blob(std::uint32_t index, Blob& blob);
+  void look_at_later(Ref ref);
+  // In few instructions for a small value: it is asked of every result.
+  bool keeps_lineage(const Entry& e) const {
+    return e.value.where == kBlock && e.value.size > kLargestBlock && e.kind == Kind::kTask && may_keep_lineage(e);
+  }
+  bool may_keep_lineage(const Entry& e) const;
+  static void begin_to_keep_lineage(Entry& e);
+  bool keep_lineage(Ref ref);
+  bool enlist(Ref ref);
+  bool move_on(std::uint64_t word, std::uint32_t from);
+  bool is_off_the_list(std::uint64_t word);
+  void release_lineage(std::uint32_t index);
+  void drop_lineage(std::uint32_t index);
+  bool forget_lineage(Ref ref);
+  bool forget_some_lineage(std::uint64_t size);
+  bool only_lineage_is_left(std::uint32_t index);
+  void evict(Ref ref);
+  void send_to_be_computed_again(Ref ref);
   void set_holder(std::uint32_t index);
   void clear_holder(std::uint32_t index, std::uint32_t proc);
   bool anyone_left(std::uint32_t index) const;
+  bool any_holder(std::uint32_t index) const;
   void try_free(Ref ref);
   void release_pending();
   void take_apart(std::uint32_t index);  // an entry that is kDying by this process
@@ -288,7 +318,7 @@ class Process {
   bool anyone_reads(std::uint32_t index) const;
   bool others_use_store();
   base::Result<bool> spill_one(Ref ref);
-  base::Status restore(Ref ref, os::Mapping* elsewhere);
+  base::Status restore(Ref ref, os::Mapping* elsewhere, bool evicted_only = false);
   base::Status read_back(Ref ref, os::Mapping* elsewhere);
   void settle_move(Ref ref);
   void await_move(Ref ref);

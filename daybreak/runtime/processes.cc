@@ -248,14 +248,14 @@ std::string Scheduler::death_note(const Exit& exit, std::string_view what) {
   return note;
 }
 
-// Of tasks that are not over and of actors, which may be restarted; each as generation << 32 | index. An entry that becomes
+// Of tasks that are not over or may run again, and of actors, which may be restarted; each as generation << 32 | index. An entry that becomes
 // another while it is looked at names one function too many at most.
 std::set<std::uint64_t> Scheduler::functions_in_use() {
   std::set<std::uint64_t> used;
   self_.for_each_entry([&](std::uint32_t i) {
     Entry& e = self_.entry(i);
     const Kind kind = e.kind_now();
-    if (kind != Kind::kActorCreate && (kind != Kind::kTask || e.load().done())) return;
+    if (kind != Kind::kActorCreate && (kind != Kind::kTask || (e.load().done() && !e.part.has_now(kKept)))) return;
     const Ref function = e.part.function_now();
     used.insert(std::uint64_t{function.generation} << 32 | function.index);
   });

@@ -126,8 +126,11 @@ void Process::release(Ref ref) {
 // Whether a reference exists, at some moment of this call if somebody else moves one meanwhile: not proof enough to free
 // by (a reference that goes from a pin to a bit may be missed in both), which is why try_free() looks under kDying again.
 bool Process::anyone_left(std::uint32_t index) const {
+  return control_.entry[index].pins.load() != 0 || any_holder(index);
+}
+
+bool Process::any_holder(std::uint32_t index) const {
   Entry& e = control_.entry[index];
-  if (e.pins.load() != 0) return true;
   std::uint64_t near = e.holders.load();
   // The scheduler keeps an actor's creation for as long as the actor lives; the handles are everybody else's.
   if (e.kind_now() == Kind::kActorCreate && !e.load().has(State::kNoHandles)) near &= ~holder_bit(kSchedulerProc);
@@ -146,7 +149,10 @@ void Process::try_free(Ref ref) {
   for (;;) {
     State s = e.load();
     if (s.generation() != ref.generation || !s.done() || s.has(State::kInFlight) || s.moving()) return;
-    if (anyone_left(ref.index)) return;
+    if (anyone_left(ref.index)) {
+      if (s.phase() != Phase::kError && only_lineage_is_left(ref.index)) evict(ref);
+      return;
+    }
     State dying = s.with_phase(Phase::kDying).with_proc(id_);
     if (s.phase() == Phase::kError) dying = dying.with(State::kWasError);
     if (s.phase() == Phase::kSpilled) dying = dying.with(State::kWasSpilled);
@@ -177,6 +183,7 @@ void Process::try_free(Ref ref) {
 void Process::take_apart(std::uint32_t index) {
   Entry& e = entry(index);
   unpin_all(index, Operation::kValue);
+  if ((e.part.options & kKept) != 0) release_lineage(index);
   unpin_all(index, Operation::kArgs);
   DAYBREAK_FAILPOINT("free.unpinned");
   drop_blob(index, e.value);

@@ -158,6 +158,8 @@ class Scheduler {
 
   // tasks.cc
   bool take_over(std::uint32_t index);
+  bool run_again(std::uint32_t index);
+  std::string lacks_to_run_again(std::uint32_t index);
   void cancel_ours(Ref task);
   bool waits(Ref task);
   void line_up(Line& line, Waiter waiter);

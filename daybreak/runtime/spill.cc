@@ -67,22 +67,23 @@ base::Status Process::bring_back(Ref ref, os::Mapping* elsewhere) {
   }
 }
 
-base::Status Process::keep_while_held(Ref ref) {
+base::Result<bool> Process::keep_while_held(Ref ref) {
   keep_in_place(ref);
-  if (base::Status back = bring_back(ref); !back) {
+  if (base::Status back = bring_back(ref); !back || !in_place(ref)) {
     let_move(ref);
-    return back;
+    if (!back) return std::unexpected(std::move(back).error());
+    return false;
   }
   {
     std::lock_guard guard(kept_lock_);
     if (std::ranges::find(kept_, ref) == kept_.end()) {
       kept_.push_back(ref);
       kept_count_.fetch_add(1);
-      return {};
+      return true;
     }
   }
   let_move(ref);
-  return {};
+  return true;
 }
 
 // Its last reference goes; under that entry's lock.
@@ -130,13 +131,17 @@ void Process::note_made(std::uint32_t index) {
 // The end of a move, ours or a dead process's, by what the blob shows: the state commits.
 void Process::settle_move(Ref ref) {
   Entry& e = entry(ref.index);
-  if (e.error == ErrorKind::kObjectLost) {
-    drop_blob(ref.index, e.value);
+  if ((e.part.options & kForgotten) != 0) drop_lineage(ref.index);
+  if (e.value.where == kNowhere && (e.part.options & kKept) == 0) {  // lost, or given up: nobody can make it again
+    e.error = ErrorKind::kObjectLost;
+    DAYBREAK_FAILPOINT("move.lost");
+    spill_files_->remove(ref);
     publish(ref.index, true);
     return;
   }
   const bool here = e.value.has_block();
-  if (e.value.where == kBlock) spill_files_->remove(ref);  // it was not written to the end
+  // It was not written to the end, or is worth nothing.
+  if (e.value.where == kBlock || e.value.where == kNowhere) spill_files_->remove(ref);
   DAYBREAK_FAILPOINT("move.cleared");
   const State s = update(e, [&](State now) {
     return now.with_phase(here ? Phase::kReady : Phase::kSpilled).without_proc().with_waiter(0);
@@ -177,7 +182,7 @@ base::Result<bool> Process::spill_one(Ref ref) {
   }
   if (moved) {
     const std::uint64_t offset = e.value.offset;
-    e.value.where = kOnDisk;
+    e.value.set_where(kOnDisk);
     DAYBREAK_FAILPOINT("spill.moved");
     free_block(ref.index, offset);
     DAYBREAK_FAILPOINT("spill.freed");
@@ -189,20 +194,25 @@ base::Result<bool> Process::spill_one(Ref ref) {
   return moved;
 }
 
-// A value that is lost makes the object an error, which who reads it finds. No error: somebody else was there first, it
-// is in place, or it is `elsewhere`.
-base::Status Process::restore(Ref ref, os::Mapping* elsewhere) {
+// A value that is lost, or was given up (evict), is computed again, or makes the object an error, which who reads it finds.
+// No error: somebody else was there first, it is in place, it is `elsewhere`, or it is with the scheduler. `where` commits
+// the loss: a death after it leaves a value that was given up.
+base::Status Process::restore(Ref ref, os::Mapping* elsewhere, bool evicted_only) {
   Entry& e = entry(ref.index);
   auto on_disk = [&](State s) { return s.generation() == ref.generation && s.phase() == Phase::kSpilled; };
   if (!update_if(e, on_disk, [&](State s) { return s.with_phase(Phase::kRestoring).with_proc(id_); })) return {};
   DAYBREAK_FAILPOINT("restore.claimed");
-  base::Status read = read_back(ref, elsewhere);
+  base::Status read;
+  if (e.value.where != kNowhere && !evicted_only) read = read_back(ref, elsewhere);
   if (!read && read.error().code() == base::Code::kDataLoss) {
-    e.error = ErrorKind::kObjectLost;
+    e.value.set_where(kNowhere);
     DAYBREAK_FAILPOINT("restore.lost");
     read = {};
   }
-  settle_move(ref);
+  if (e.value.where == kNowhere && (e.part.options & kKept) != 0)
+    send_to_be_computed_again(ref);
+  else
+    settle_move(ref);
   return read;
 }
 
@@ -227,7 +237,7 @@ base::Status Process::read_back(Ref ref, os::Mapping* elsewhere) {
     }
     e.value.offset = *offset;
     std::atomic_signal_fence(std::memory_order_release);
-    e.value.where = kOnBoth;
+    e.value.set_where(kOnBoth);
     DAYBREAK_FAILPOINT("restore.moved");
     note_made(ref.index);
   }
@@ -252,7 +262,8 @@ base::Result<std::uint64_t> Process::spill(std::uint64_t size) {
     const std::uint32_t index = Run::tag(word) - 1;
     if (Run::is_chunk(word) || index >= kMaxObjects) return;
     const State s = entry(index).load();
-    if (s.phase() == Phase::kReady && !s.has(State::kInFlight) && !anyone_reads(index))
+    if (s.phase() == Phase::kReady && !s.has(State::kInFlight) && !anyone_reads(index) &&
+        entry(index).kind_now() != Kind::kActorCreate)  // whose large blob is arguments, and which has no value
       found.push_back({{index, s.generation()},
                        std::uint64_t{Run::granules(word)} * kGranule,
                        now - control_.made[index].load(std::memory_order_relaxed)});
@@ -274,7 +285,7 @@ base::Result<std::uint64_t> Process::spill(std::uint64_t size) {
 base::Result<bool> Process::make_room(std::uint64_t size) {
   if (!spill_files_ || id_ == kSchedulerProc) return false;
   DAYBREAK_ASSIGN(const std::uint64_t freed, spill(size));
-  if (freed > 0) return true;
+  if (freed > 0 || forget_some_lineage(size)) return true;
   Ref other = kNoRef;
   segment_.for_each_run([&](std::uint64_t, std::uint64_t word) {
     const std::uint32_t index = Run::tag(word) - 1;

@@ -250,14 +250,38 @@ void use_spill_folder(Process& process) {
     process.keep_spilled_in(std::make_unique<SpillFolder>(control, control.spill_folder));
 }
 
+// Why what is lost was not computed again, and the way out.
+static std::string why_it_stays_lost(Entry& e) {
+  const TaskPart& part = e.part;
+  switch (e.kind) {
+    case Kind::kValue:
+      return "put() made it, or a generator, or it was passed by value, so it cannot be computed again: put it again, "
+             "and keep "
+             "the reference";
+    case Kind::kActorCall:
+      return "a call of an actor made it, which is not made again as the actor has gone on: call it again";
+    case Kind::kReturn: return "it is one of several results of a task, which is not run again: submit it again";
+    default: break;
+  }
+  if (part.num_returns > 1) return "it is one of several results of a task, which is not run again: submit it again";
+  if ((part.options & kForgotten) != 0 || part.retries_left != 0)
+    return fmt::format(
+        "what its task would need to run again was not kept: at most {} tasks are, with arguments of up to {} bytes "
+        "each, as "
+        "long as the store has room: submit it again, or put() large arguments and keep their references",
+        kMaxLineage, kLargestBlock);
+  return part.attempt > 0 ? "its task has used up its max_retries: submit it again, or give it more"
+                          : "its task has max_retries=0 and must not run again: submit it again, or allow retries";
+}
+
 std::string lost_value_text(Process& process, Ref ref) {
   Entry& e = process.entry(ref.index);
   const SpillFolder folder(process.control(), process.control().spill_folder);
   return fmt::format(
-      "object {:08x}{:08x} of {} bytes is lost: it had been spilled to {}, which is gone or was changed; {}",
-      ref.generation, ref.index, e.value.size, folder.file_of(ref),
-      e.kind_now() == Kind::kValue ? "put() made it, so it cannot be computed again: put it again"
-                                   : "submit the task that made it again");
+      "object {:08x}{:08x} of {} bytes is lost: it had been spilled to {}, which is gone or was changed, or nobody "
+      "held it any "
+      "more; {}",
+      ref.generation, ref.index, e.value.size, folder.file_of(ref), why_it_stays_lost(e));
 }
 
 void warn_of_memory_folder(Control& control, const std::string& path) {

@@ -14,7 +14,9 @@ void Process::resolve_operation(std::uint32_t dead) {
   Operation& op = control_.proc[dead].operation;
   std::uint32_t sequence = op.sequence.load();
   if (sequence == 0) return;
-  DetectableWord& target = op.kind == Operation::kPush ? list_word(op.context) : entry(op.target).pins;
+  DetectableWord& target = op.kind == Operation::kPush       ? list_word(op.context)
+                           : op.field == Operation::kLineage ? control_.lineage_pins[op.target]
+                                                             : entry(op.target).pins;
   std::uint64_t word = target.word.load();
   bool applied = (DetectableWord::proc(word) == dead && DetectableWord::sequence(word) == sequence) ||
                  control_.proc[dead].acknowledged.load() == sequence;
@@ -23,7 +25,9 @@ void Process::resolve_operation(std::uint32_t dead) {
     if (!applied && (phase == Phase::kQueued || phase == Phase::kPending)) push(op.context, op.target, phase);
   } else if (applied) {
     Entry& context = entry(op.context);
-    (op.field == Operation::kArgs ? context.part.pinned : context.value_pinned) = op.after;
+    (op.field == Operation::kArgs    ? context.part.pinned
+     : op.field == Operation::kValue ? context.value_pinned
+                                     : context.kept_deps) = op.after;
   }
   op.sequence.store(0);
 }
@@ -183,6 +187,7 @@ Process::SweepResult Process::sweep(std::uint32_t dead) {
 
 void Process::adopt(std::uint32_t index) {
   DAYBREAK_CHECK(entry(index).load().phase() == Phase::kRunning);
+  entry(index).part.set_option(kKept, false);  // it had a result, perhaps, and died before that was seen
   update(entry(index), [&](State s) { return s.with_proc(id_); });
 }
 

@@ -1,4 +1,6 @@
 // The scheduler's tasks: those that wait for their arguments, for resources, or for room in the queue.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <functional>
 #include <queue>
@@ -54,9 +56,40 @@ void Scheduler::intake(std::uint32_t index) {
   }
   if (e.kind == Kind::kActorCreate)
     register_actor(index);
-  else if (!take_over(index))
+  else if (((e.part.options & kAgain) != 0 && !run_again(index)) || !take_over(index))
     return;
   advance({task, 0, 0});
+}
+
+// A task whose result is lost, and which is done for the second time or more: it has a retry left, or its arguments would not
+// have been kept. What it needs may have been given up with it: that is computed again first, by coming here too.
+bool Scheduler::run_again(std::uint32_t index) {
+  const Ref task{index, self_.entry(index).load().generation()};
+  TaskPart& part = self_.entry(index).part;
+  part.set_attempt(part.attempt + 1);  // before kAgain goes
+  part.set_target(0);
+  self_.take_up_lineage(index);
+  if (const std::string lacks = lacks_to_run_again(index); !lacks.empty()) {
+    if (self_.claim_pending(task)) client_.fail(index, ErrorKind::kObjectLost, lacks);
+    return false;
+  }
+  if (part.retries_left > 0) --part.retries_left;
+  control_.computed_again.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+// "": nothing.
+std::string Scheduler::lacks_to_run_again(std::uint32_t index) {
+  const TaskPart& part = self_.entry(index).part;
+  const auto because = [&](std::string_view why) {
+    return fmt::format("object {:08x}{:08x} is lost, and the task that made it cannot run again: {}",
+                       self_.entry(index).load().generation(), index, why);
+  };
+  if (self_.entry(part.function.index).load().generation() != part.function.generation)
+    return because("its function is gone with the process that had pickled it; submit it again");
+  if (control_.resources.driver_is_gone(control_.resources.set[part.resources].environment))
+    return because("its driver has left, and its workers with it; compute it in a driver that stays");
+  return {};
 }
 
 // On to the next of its dependencies that is not done, or ready. One at a time is enough: the others may be done by
@@ -81,7 +114,10 @@ void Scheduler::advance(Waiter waiter) {
 void Scheduler::look_at(std::uint32_t index) {
   if (auto found = awaited_.find(index); found != awaited_.end()) {
     State s = self_.settled(index);
-    if (s.done() || s.generation() != found->second.generation) {
+    // It was done when we were told, and may be lost and on its way again: then it has to be marked anew, as long as a task
+    // keeps it.
+    const bool kept = std::ranges::any_of(found->second.line.waiters, [&](const Waiter& w) { return waits(w.task); });
+    if (s.generation() != found->second.generation || !kept || !self_.set_waiter({index, s.generation()})) {
       Line line = std::move(found->second.line);
       awaited_.erase(found);
       for (const Waiter& w : line.waiters)

@@ -145,7 +145,7 @@ std::vector<ObjectView> View::objects(std::size_t limit, std::size_t& left_out) 
                       .size_bytes = value.where == kNowhere || !state.done() ? 0 : value.size,
                       .done = state.done(),
                       .in_entry = value.where == kInline,
-                      .spilled = state.phase() == Phase::kSpilled,
+                      .spilled = state.phase() == Phase::kSpilled && value.has_file(),
                       .function = entry.kind_now() == Kind::kValue && value.where != kNowhere && state.done() &&
                                   (value.codec == kCodecArgs || value.codec == kCodecNative),
                       .pins = entry.pins.load()};
@@ -276,7 +276,8 @@ SpilledView View::spilled() const {
                     .restored_objects_total = control.restored_objects.load(),
                     .restored_bytes_total = control.restored_bytes.load()};
   for_each([&](std::uint32_t, State state, Entry& entry) {
-    const std::uint64_t size = state.phase() == Phase::kSpilled ? entry.value.size : 0;
+    const Blob value = entry.value;
+    const std::uint64_t size = state.phase() == Phase::kSpilled && value.has_file() ? value.size : 0;
     return [&found, size] {
       found.objects += size > 0;
       found.bytes += size;

@@ -219,8 +219,8 @@ PLANTED: list[tuple[str, ...]] = [
     (
         "the block of a spilled value goes before its entry says so",
         "spill.cc",
-        '    e.value.where = kOnDisk;\n    DAYBREAK_FAILPOINT("spill.moved");\n    free_block(ref.index, offset);\n',
-        '    free_block(ref.index, offset);\n    DAYBREAK_FAILPOINT("spill.moved");\n    e.value.where = kOnDisk;\n',
+        '    e.value.set_where(kOnDisk);\n    DAYBREAK_FAILPOINT("spill.moved");\n    free_block(ref.index, offset);\n',
+        '    free_block(ref.index, offset);\n    DAYBREAK_FAILPOINT("spill.moved");\n    e.value.set_where(kOnDisk);\n',
         "spill-killed",
     ),
     (
@@ -247,7 +247,7 @@ PLANTED: list[tuple[str, ...]] = [
     (
         "the file of a value that was not written to the end stays",
         "spill.cc",
-        "  if (e.value.where == kBlock) spill_files_->remove(ref);  // it was not written to the end\n",
+        "  if (e.value.where == kBlock || e.value.where == kNowhere) spill_files_->remove(ref);\n",
         "",
         "spill-killed",
     ),
@@ -257,5 +257,33 @@ PLANTED: list[tuple[str, ...]] = [
         "  if (blob.has_file() && spill_files_)",
         "  if (blob.where == kOnDisk && spill_files_)",
         "spill",
+    ),
+    (
+        "who awaits a result that comes again is not marked anew",
+        "tasks.cc",
+        "    if (s.generation() != found->second.generation || !kept || !self_.set_waiter({index, s.generation()})) {",
+        "    if (!s.done() && s.generation() == found->second.generation) return;\n    {",
+        "lineage",
+    ),
+    (
+        "who waits for the end of a move is not told that there was none",
+        "lineage.cc",
+        "    wake_waiters(s.waiter());\n",
+        "",
+        "lineage",
+    ),
+    (
+        "what lineage counts stays counted when it is given up",
+        "lineage.cc",
+        "  while (e.kept_deps > 0)\n",
+        "  while (false)\n",
+        "lineage",
+    ),
+    (
+        "dependencies that were given up are not sent for",
+        "lineage.cc",
+        "  release_lineage(index);\n  for (const Ref dep",
+        "  for (const Ref dep",
+        "lineage",
     ),
 ]

@@ -154,8 +154,8 @@ bool say_what_for(Client& client, std::span<const Ref> refs, const char* verb) {
   return true;
 }
 
-// Waits without the GIL; Python's signal handlers run in between. False: exception set, kTimeout included as
-// `timed_out`.
+}  // namespace
+
 bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::int64_t deadline, bool& timed_out,
            const char* verb) {
   timed_out = false;
@@ -186,6 +186,8 @@ bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::in
     return true;
   }
 }
+
+namespace {
 
 // client_or_init() for a verb that is given references: those of a runtime that has been shut down start no new one.
 Client* client_for(PyObject* refs, const char* verb) {
@@ -236,7 +238,7 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
         return nullptr;
       }
     }
-    return decode_object(*client, *ref);
+    return decode_object(*client, *ref, deadline);
   }
   if (!PyList_Check(args[0]) && !PyTuple_Check(args[0])) {
     if (is_generator(args[0])) return Py_NewRef(args[0]);  // as Ray does
@@ -266,7 +268,7 @@ PyObject* verb_get(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject*
         return nullptr;
       }
     }
-    PyObject* value = decode_object(*client, ref);
+    PyObject* value = decode_object(*client, ref, deadline);
     if (value == nullptr) return nullptr;
     PyList_SET_ITEM(result.get(), i, value);
   }

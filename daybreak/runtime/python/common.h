@@ -161,7 +161,12 @@ class Encoder {
 };
 
 // The value of an object: a new reference, or null with its exception set (an object that holds an error raises it).
-PyObject* decode_object(Client& client, Ref ref);
+// One that was lost is computed again, and awaited until `deadline`, as in Client::wait.
+PyObject* decode_object(Client& client, Ref ref, std::int64_t deadline = -1);
+// Waits until `count` of them are done, without the GIL; Python's signal handlers run in between. False: exception set; a
+// time that is over is `timed_out`.
+bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::int64_t deadline, bool& timed_out,
+           const char* verb);
 // Arguments of the task that this process runs. `values`: positional ones, then those of the names; new references.
 // A dependency that holds an error: `failed` is its Ref and false is returned without an exception.
 bool decode_call(Client& client, std::uint32_t index, std::string& method, std::vector<PyObject*>& values,

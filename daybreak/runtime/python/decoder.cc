@@ -205,32 +205,52 @@ class Decoder {
   const std::shared_ptr<os::Mapping> mapped_;
 };
 
+// For a value that was lost and is computed again. False: exception set.
+bool await_again(Client& client, Ref ref, std::int64_t deadline) {
+  bool timed_out = false;
+  if (!await(client, {&ref, 1}, 1, deadline, timed_out, "get")) return false;
+  if (!timed_out) return true;
+  if (PyObject* type = python_object("exceptions", "GetTimeoutError"); type != nullptr)
+    PyErr_SetString(type, "get(): the time is over, and an object that was lost is being computed again: wait longer");
+  return false;
+}
+
 // Calls read(bytes, mapped), which gives a new reference or null, on the value of an object that may be on disk or on its
-// way there, and keeps it in place meanwhile. `mapped`: what the bytes lie in, if not in the segment; else null.
+// way there, and keeps it in place meanwhile. `mapped`: what the bytes lie in, if not in the segment; else null. What is lost
+// and can be computed again is awaited as a task is.
 template <typename F>
-PyObject* read_in_place(Client& client, Ref ref, F&& read) {
+PyObject* read_in_place(Client& client, Ref ref, F&& read, std::int64_t deadline = -1) {
   Process& p = client.process();
-  p.keep_in_place(ref);
-  base::Status back;
-  os::Mapping elsewhere;
-  if (!p.in_place(ref)) {
-    ++state().waiting;
-    Py_BEGIN_ALLOW_THREADS back = p.bring_back(ref, &elsewhere);
-    --state().waiting;
-    Py_END_ALLOW_THREADS
+  for (;;) {
+    p.keep_in_place(ref);
+    base::Status back;
+    os::Mapping elsewhere;
+    const std::uint64_t size = p.entry(ref.index).value.size;
+    if (!p.in_place(ref)) {
+      ++state().waiting;
+      Py_BEGIN_ALLOW_THREADS back = p.bring_back(ref, &elsewhere);
+      --state().waiting;
+      Py_END_ALLOW_THREADS
+    }
+    PyObject* result = nullptr;
+    if (!back) {
+      raise(back.error());
+    } else if (elsewhere) {
+      const std::span<const std::byte> bytes =
+          elsewhere.bytes().first(std::min<std::uint64_t>(size, elsewhere.bytes().size()));
+      result = read(bytes, std::make_shared<os::Mapping>(std::move(elsewhere)));
+    } else if (const Phase phase = p.settled(ref.index).phase(); phase == Phase::kError) {
+      raise_object_error(client, ref);
+    } else if (phase == Phase::kReady) {
+      result = read(p.value(ref.index), nullptr);
+    } else {
+      p.let_move(ref);
+      if (!await_again(client, ref, deadline)) return nullptr;
+      continue;
+    }
+    p.let_move(ref);
+    return result;
   }
-  PyObject* result = nullptr;
-  if (!back) {
-    raise(back.error());
-  } else if (elsewhere) {
-    const std::span<const std::byte> bytes = elsewhere.bytes().first(p.entry(ref.index).value.size);
-    result = read(bytes, std::make_shared<os::Mapping>(std::move(elsewhere)));
-  } else if (p.settled(ref.index).phase() == Phase::kError)
-    raise_object_error(client, ref);
-  else
-    result = read(p.value(ref.index), nullptr);
-  p.let_move(ref);
-  return result;
 }
 
 PyObject* ref_at(PyObject*, PyObject* argument) {
@@ -299,16 +319,21 @@ PyObject* actor_from_bytes(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
 
 }  // namespace
 
-PyObject* decode_object(Client& client, Ref ref) {
+PyObject* decode_object(Client& client, Ref ref, std::int64_t deadline) {
   Process& p = client.process();
-  if (p.settled(ref.index).phase() == Phase::kError) {
+  const bool may_move = p.may_move(ref.index);  // before the state
+  const Phase phase = p.settled(ref.index).phase();
+  if (phase == Phase::kError) {
     raise_object_error(client, ref);
     return nullptr;
   }
-  if (p.may_move(ref.index))
-    return read_in_place(client, ref, [&](std::span<const std::byte> bytes, std::shared_ptr<os::Mapping> mapped) {
-      return Decoder(client, bytes, {}, 0, &ref, true, std::move(mapped)).item();
-    });
+  if (may_move || phase != Phase::kReady) {
+    auto decode = [&](std::span<const std::byte> bytes, std::shared_ptr<os::Mapping> mapped) {
+      const std::span<const Ref> refs = mapped ? std::span<const Ref>() : p.value_refs(ref.index);
+      return Decoder(client, bytes, refs, 0, &ref, true, std::move(mapped)).item();
+    };
+    return read_in_place(client, ref, decode, deadline);
+  }
   Decoder decoder(client, p.value(ref.index), p.value_refs(ref.index), 0, &ref);
   return decoder.item();
 }
