@@ -75,3 +75,18 @@ def set_up() -> None:
     from daybreak.runtime.engines import ray as engine
 
     engine.attach()
+
+
+def run_chunk(function: Any, star: bool, inputs: Any) -> Any:
+    """Of a Batch: what came of each call, and how long all took."""
+    import time
+    import traceback
+
+    began = time.monotonic()
+    found: list[Any] = []
+    for value in inputs:
+        try:
+            found.append((True, function(*value) if star else function(value), ""))
+        except Exception as error:
+            found.append((False, error, traceback.format_exc()))
+    return time.monotonic() - began, found

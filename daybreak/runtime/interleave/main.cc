@@ -30,6 +30,7 @@ std::vector<std::unique_ptr<base::interleave::Program>> all_programs() {
   add_sharing_program(programs);
   add_task_programs(programs);
   add_spill_programs(programs);
+  add_batch_programs(programs);
   return programs;
 }
 

@@ -15,5 +15,6 @@ void add_passing_program(Programs& programs);
 void add_sharing_program(Programs& programs);
 void add_task_programs(Programs& programs);
 void add_spill_programs(Programs& programs);
+void add_batch_programs(Programs& programs);
 
 }  // namespace daybreak::runtime
