@@ -202,6 +202,7 @@ bool Batch::reap(Client& client) {
 void Batch::settle(Client& client, std::unique_ptr<Chunk> chunk) {
   Process& p = client.process();
   --lanes_[chunk->lane].in_flight;
+  ++settled_;
   ChunkProgress of = progress(*chunk);
   auto results = std::make_unique<Results>();
   results->first = chunk->first;
@@ -252,7 +253,7 @@ std::optional<std::uint32_t> Batch::free_lane() {
   std::optional<std::uint32_t> best;
   for (std::uint32_t i = 0; i < lanes_.size(); ++i) {
     const Lane& lane = lanes_[i];
-    if (lane.lost || lane.in_flight >= std::min(kQueuedPerWorker * lane.workers, kMaxInFlight)) continue;
+    if (!lane.open() || lane.in_flight >= std::min(kQueuedPerWorker * lane.workers, kMaxInFlight)) continue;
     if (!best || lane.in_flight * lanes_[*best].workers < lanes_[*best].in_flight * lane.workers) best = i;
   }
   return free_slots_.empty() ? std::nullopt : best;
@@ -262,7 +263,7 @@ std::optional<std::uint32_t> Batch::free_lane() {
 std::uint32_t Batch::next_calls() {
   const std::uint64_t unit = options_.unit;
   std::uint64_t workers = 0;
-  for (const Lane& lane : lanes_) workers += lane.lost ? 0 : lane.workers;
+  for (const Lane& lane : lanes_) workers += lane.open() ? lane.workers : 0;
   const std::uint64_t share = pending_calls_ / unit / (kQueuedPerWorker * std::max<std::uint64_t>(workers, 1));
   std::uint64_t units = 1;
   if (call_ns_ > 0)
@@ -449,7 +450,7 @@ bool Batch::rebalance() {
   bool any = false;
   std::uint32_t idle = 0, workers = 0;
   for (const Lane& lane : lanes_) {
-    if (lane.lost) continue;
+    if (!lane.open()) continue;
     workers += lane.workers;
     idle += lane.workers - std::min(lane.workers, lane.in_flight);
   }
@@ -521,7 +522,9 @@ Batch::Counts Batch::counts() {
   base::MutexLock lock(mutex_);
   Counts counts{
       .done = done_calls_, .failed = failed_, .unread = done_calls_ - taken_, .ended = ended_, .bytes = bytes_};
-  counts.queued = pending_calls_;
+  counts.queued = counts.uncut = pending_calls_;
+  counts.chunks = in_flight_.size() + being_encoded_.size();
+  counts.changes = done_calls_ + settled_;
   for (const auto& chunk : being_encoded_) counts.queued += chunk->calls;
   for (const auto& chunk : in_flight_) {
     const std::uint32_t begun = std::min(progress(*chunk).now().begun, chunk->calls);
@@ -543,6 +546,13 @@ std::vector<Batch::LaneNow> Batch::lanes() {
   std::vector<LaneNow> now;
   for (const Lane& lane : lanes_) now.push_back({lane.in_flight, lane.lost});
   return now;
+}
+
+bool Batch::retire(std::size_t lane) {
+  base::MutexLock lock(mutex_);
+  if (lanes_.at(lane).in_flight > 0) return false;
+  lanes_[lane].retired = true;
+  return true;
 }
 
 void Batch::cancel(Client& client, bool force) {

@@ -96,9 +96,13 @@ class Batch {
   struct Counts {
     // running: have begun, and their chunk is not done; failed: of those done.
     std::uint64_t queued = 0, running = 0, done = 0, failed = 0;
-    std::uint64_t unread = 0;  // done, and not taken yet
-    bool ended = false;        // there are no more inputs
-    std::uint64_t bytes = 0;   // of inputs that wait
+    std::uint64_t unread = 0;   // done, and not taken yet
+    bool ended = false;         // there are no more inputs
+    std::uint64_t bytes = 0;    // of inputs that wait
+    std::uint64_t uncut = 0;    // of those queued, in no chunk
+    std::uint64_t chunks = 0;   // in flight, also those whose calls were taken back
+    std::uint64_t changes = 0;  // grows when calls or chunks are done
+    bool busy() const { return queued + running + chunks > 0; }
   };
   Counts counts();
   std::vector<Ref> in_flight();
@@ -107,6 +111,8 @@ class Batch {
     bool lost = false;            // an actor that has died
   };
   std::vector<LaneNow> lanes();
+  // The lane gets no more chunks. False: it has some.
+  bool retire(std::size_t lane);
 
   // What has not begun never does: its results say so. force: what runs is interrupted, and a task's worker killed.
   void cancel(Client& client, bool force);
@@ -133,7 +139,8 @@ class Batch {
   struct Lane {
     TaskSpec spec;
     std::uint32_t workers = 1, in_flight = 0;
-    bool lost = false;
+    bool lost = false, retired = false;
+    bool open() const { return !lost && !retired; }
   };
 
   explicit Batch(const BatchOptions& options) : options_(options) {}
@@ -173,7 +180,7 @@ class Batch {
   std::uint64_t added_ DAYBREAK_GUARDED_BY(mutex_) = 0, taken_ DAYBREAK_GUARDED_BY(mutex_) = 0;
   std::uint64_t done_calls_ DAYBREAK_GUARDED_BY(mutex_) = 0, failed_ DAYBREAK_GUARDED_BY(mutex_) = 0;
   std::uint64_t pending_calls_ DAYBREAK_GUARDED_BY(mutex_) = 0, sequence_ DAYBREAK_GUARDED_BY(mutex_) = 0;
-  std::uint64_t bytes_ DAYBREAK_GUARDED_BY(mutex_) = 0;
+  std::uint64_t bytes_ DAYBREAK_GUARDED_BY(mutex_) = 0, settled_ DAYBREAK_GUARDED_BY(mutex_) = 0;
   std::uint32_t last_units_ DAYBREAK_GUARDED_BY(mutex_) = 1;
   double call_ns_ DAYBREAK_GUARDED_BY(mutex_) = 0;  // what one takes, by the last ones; 0: none is known
   bool ended_ DAYBREAK_GUARDED_BY(mutex_) = false, cancelled_ DAYBREAK_GUARDED_BY(mutex_) = false;

@@ -54,6 +54,13 @@ PyObject* more_inputs() {
   throw nb::python_error();
 }
 
+// Results that a thread reads.
+struct Reading {
+  std::unique_ptr<Batch::Results> results;
+  std::size_t at = 0;  // in the blob
+  std::uint32_t read = 0;
+};
+
 struct Later {
   Owned item;  // a list of an input; or a tuple of a reference to it
   std::uint64_t bytes = 0;
@@ -100,7 +107,8 @@ class Calls {
   void close();
   nb::tuple counts() {
     const Batch::Counts c = batch_->counts();
-    const std::uint64_t unread = c.unread + (current_ ? current_->calls - read_ : 0);
+    std::uint64_t unread = c.unread;
+    for (const Reading& reading : readings_) unread += reading.results->calls - reading.read;
     return nb::make_tuple(c.queued, c.running, c.done, c.failed, unread, c.ended, c.bytes + put_bytes_);
   }
   // Of each lane, in the order in which they were added: how many chunks are there; -1: its actor has died.
@@ -109,6 +117,11 @@ class Calls {
     for (const Batch::LaneNow& lane : batch_->lanes()) result.append(lane.lost ? -1 : static_cast<int>(lane.in_flight));
     return result;
   }
+  bool waiting() { return batch_->counts().uncut > 0; }
+  void cancel_quietly() {
+    if (!closed_ && is_of_now()) cancel(false);
+  }
+  bool retire(std::size_t lane) { return batch_->retire(lane); }
   std::uint64_t index() const { return index_; }
   bool lost() const { return lost_; }
   nb::object take_problem() { return std::exchange(problem_, nb::none()); }
@@ -118,10 +131,11 @@ class Calls {
     const Batch::Counts c = batch_->counts();
     return c.queued + c.running > 0;
   }
+  bool is_busy() { return batch_->counts().busy(); }
   const std::shared_ptr<Batch>& batch() const { return batch_; }
   nb::object on_done = nb::none();
   nb::object make_error = nb::none();
-  std::uint64_t told = 0;  // calls that on_done has been told of
+  std::uint64_t told = 0;  // Batch::Counts::changes, when on_done was called last
 
  private:
   Client& client() {
@@ -131,22 +145,17 @@ class Calls {
   }
   bool submit_cut(Client& client, const Batch::Cut& cut);
   void forget_ended();
-  void drop_current() {
-    if (current_ && is_of_now()) Batch::release(*state().client, *current_);
-    current_.reset();
-    blob_at_ = 0;
-    read_ = 0;
+  void drop(Reading& reading) {
+    if (is_of_now()) Batch::release(*state().client, *reading.results);
   }
-  PyObject* read_one(Client& client);
+  PyObject* read_one(Client& client, Reading& reading);
   bool await(Client& client, const std::function<bool()>& come, std::int64_t deadline);
 
   std::uint64_t session_;
   std::shared_ptr<Batch> batch_;
   std::uint64_t fed_ = 0, put_bytes_ = 0;
   std::unordered_map<std::uint64_t, Later> later_;  // inputs to be encoded when their chunk is cut, by number
-  std::unique_ptr<Batch::Results> current_;
-  std::size_t blob_at_ = 0;
-  std::uint32_t read_ = 0;
+  std::vector<Reading> readings_;                   // begun, and in no thread's hands
   std::uint64_t index_ = 0;
   bool lost_ = false, closed_ = false;
   nb::object problem_ = nb::none();  // what was raised when an input was encoded late
@@ -171,10 +180,14 @@ bool Calls::feed(nb::handle iterator, Py_ssize_t most, bool later) {
       break;
     }
     Encoder encoder;
-    if (!encoder.item(item.get())) break;
+    const bool encoded = encoder.item(item.get());
+    if (!encoded) {
+      if (!later) break;
+      PyErr_Clear();  // it comes again when it is this one's turn
+    }
     const Payload& payload = encoder.finish(kCodecItem);
     const std::size_t before = bytes.size();
-    if (append_plain(payload, bytes, SIZE_MAX)) {
+    if (encoded && append_plain(payload, bytes, SIZE_MAX)) {
       sizes.push_back(static_cast<std::uint16_t>(bytes.size() - before));
     } else {
       if (!later) {
@@ -269,29 +282,30 @@ bool Calls::pump() {
   }
 }
 
-PyObject* Calls::read_one(Client& client) {
-  index_ = current_->first + read_;
-  ++read_;
+PyObject* Calls::read_one(Client& client, Reading& reading) {
+  const Batch::Results& results = *reading.results;
+  index_ = results.first + reading.read;
+  ++reading.read;
   lost_ = false;
-  if (current_->cancelled) {
+  if (results.cancelled) {
     lost_ = true;
     PyObject* type = python_object("exceptions", "TaskCancelledError");
     if (type != nullptr) PyErr_SetString(type, "the call was cancelled before it began");
     return nullptr;
   }
-  if (current_->refusal) {
+  if (results.refusal) {
     lost_ = true;
-    raise(*current_->refusal);
+    raise(*results.refusal);
     return nullptr;
   }
-  if (!(current_->error == kNoRef)) {
-    lost_ = client.process().entry(current_->error.index).error != ErrorKind::kUser;
-    raise_object_error(client, current_->error);
+  if (!(results.error == kNoRef)) {
+    lost_ = client.process().entry(results.error.index).error != ErrorKind::kUser;
+    raise_object_error(client, results.error);
     return nullptr;
   }
-  if (blob_at_ >= current_->blob.size()) return PyErr_Format(PyExc_RuntimeError, "the results of a chunk are damaged");
-  const bool raised = current_->blob[blob_at_++] != 0;
-  Owned value(decode_joined(client, current_->blob, blob_at_, current_->objects));
+  if (reading.at >= results.blob.size()) return PyErr_Format(PyExc_RuntimeError, "the results of a chunk are damaged");
+  const bool raised = results.blob[reading.at++] != 0;
+  Owned value(decode_joined(client, results.blob, reading.at, results.objects));
   if (!value || !raised) return value.release();
   Owned error;
   if (!make_error.is_none()) {
@@ -334,15 +348,20 @@ nb::object Calls::next(nb::handle timeout) {
   Client& to = client();
   std::int64_t deadline = -2;  // not looked at yet
   for (;;) {
-    if (current_) {
-      if (read_ < current_->calls) {
-        PyObject* value = read_one(to);
-        if (value == nullptr) throw nb::python_error();
-        return nb::steal(value);
-      }
-      drop_current();
+    // Whoever reads takes the results into his own hands: what he unpickles may let other threads run.
+    if (readings_.empty())
+      if (auto results = batch_->take()) readings_.push_back({.results = std::move(results)});
+    if (!readings_.empty()) {
+      Reading reading = std::move(readings_.back());
+      readings_.pop_back();
+      PyObject* value = read_one(to, reading);
+      if (reading.read < reading.results->calls && !closed_)
+        readings_.push_back(std::move(reading));
+      else
+        drop(reading);
+      if (value == nullptr) throw nb::python_error();
+      return nb::steal(value);
     }
-    if ((current_ = batch_->take())) continue;
     if (batch_->finished()) throw nb::stop_iteration();
     pump();
     if (closed_ || batch_->readable()) continue;
@@ -392,7 +411,7 @@ bool Calls::wait(nb::handle timeout) {
 void Calls::close() {
   if (std::exchange(closed_, true) || !batch_) return;
   if (is_of_now()) {
-    drop_current();
+    for (Reading& reading : std::exchange(readings_, {})) drop(reading);
     Client& to = *state().client;
     ++state().waiting;
     {
@@ -401,7 +420,7 @@ void Calls::close() {
       --state().waiting;
     }
   }
-  current_.reset();
+  readings_.clear();
   auto gone = std::exchange(later_, {});  // which may run whatever
   gone.clear();
   forget_calls();
@@ -424,9 +443,8 @@ bool go_on_with(nb::handle calls) {
 
 void tell(Calls& calls) {
   if (calls.on_done.is_none()) return;
-  const std::uint64_t done = calls.batch()->counts().done;
-  if (done == calls.told) return;
-  calls.told = done;
+  const std::uint64_t changes = calls.batch()->counts().changes;
+  if (std::exchange(calls.told, changes) == changes) return;
   try {
     calls.on_done();
   } catch (nb::python_error& error) {
@@ -446,7 +464,7 @@ bool pump_all(Pump& pump) {
   std::vector<nb::object> left;
   for (const nb::object& each : pump.calls) {
     Calls& calls = nb::cast<Calls&>(each);
-    if (calls.is_of_now() && calls.has_work()) left.push_back(each);
+    if (calls.is_of_now() && calls.is_busy()) left.push_back(each);
   }
   std::vector<nb::object> gone = std::exchange(pump.calls, std::move(left));
   gone.clear();  // which may run whatever
@@ -476,7 +494,7 @@ void run_pump() {
       for (auto& [batch, told] : batches) {
         any = batch->pump(client) || any;
         const Batch::Counts c = batch->counts();
-        any = any || c.queued + c.running == 0 || (told != ~std::uint64_t{0} && c.done != told);
+        any = any || !c.busy() || (told != ~std::uint64_t{0} && c.changes != told);
       }
       return any;
     };
@@ -499,11 +517,33 @@ void run_pump() {
   }
 }
 
+// What it is to call may know it.
+int traverse_calls(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  if (!nb::inst_ready(self)) return 0;
+  Calls* calls = nb::inst_ptr<Calls>(self);
+  Py_VISIT(calls->on_done.ptr());
+  Py_VISIT(calls->make_error.ptr());
+  return 0;
+}
+
+int clear_calls(PyObject* self) {
+  if (!nb::inst_ready(self)) return 0;
+  Calls* calls = nb::inst_ptr<Calls>(self);
+  nb::object on_done = std::exchange(calls->on_done, nb::none());
+  nb::object make_error = std::exchange(calls->make_error, nb::none());
+  return 0;
+}
+
+PyType_Slot calls_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_calls)},
+                             {Py_tp_clear, reinterpret_cast<void*>(clear_calls)},
+                             {0, nullptr}};
+
 }  // namespace
 
 void bind_batch(nb::module_& m) {
   if (!init_chunks(m.ptr())) throw nb::python_error();
-  nb::class_<Calls>(m, "_Calls")
+  nb::class_<Calls>(m, "_Calls", nb::type_slots(calls_slots))
       .def(nb::init<nb::handle, std::uint32_t, std::uint32_t, bool>(), nb::arg("function"), nb::arg("unit"),
            nb::arg("flags"), nb::arg("ordered"))
       .def("add_tasks", &Calls::add_tasks)
@@ -517,6 +557,9 @@ void bind_batch(nb::module_& m) {
       .def("close", &Calls::close)
       .def("counts", &Calls::counts)
       .def("lanes", &Calls::lanes)
+      .def("retire", &Calls::retire)
+      .def("waiting", &Calls::waiting)
+      .def("cancel_quietly", &Calls::cancel_quietly)
       .def_prop_ro("index", &Calls::index)
       .def_prop_ro("lost", &Calls::lost)
       .def("take_problem", &Calls::take_problem)

@@ -91,6 +91,22 @@ class JoinedResults {
   std::vector<Ref> objects_;
 };
 
+// The pending exception becomes what the standard library's executor would raise (util/workers.py).
+void say_as_pickle_said() {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  if (trace != nullptr) PyException_SetTraceback(value, trace);
+  Owned own_type(type), own_value(value), own_trace(trace);
+  PyObject* convert = python_object("util.workers", "_as_pickle_said");
+  Owned said(convert == nullptr ? nullptr : PyObject_CallOneArg(convert, value));
+  if (!said) {
+    PyErr_Clear();
+    said = Owned(Py_NewRef(value));
+  }
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(said.get())), said.get());
+}
+
 // The pending exception as the result of a call; false with an exception set. A SystemExit is none of a task's results.
 bool add_exception(JoinedResults& results, PyObject* function, std::uint32_t flags) {
   if ((flags & Batch::kAnyException) == 0 && PyErr_ExceptionMatches(PyExc_SystemExit)) {
@@ -105,6 +121,7 @@ bool add_exception(JoinedResults& results, PyObject* function, std::uint32_t fla
                  "report a failure",
                  value);
   }
+  if ((flags & Batch::kAnyException) != 0) say_as_pickle_said();
   const Owned payload = take_exception("", function);
   if (payload && results.add(true, payload.get())) return true;
   PyErr_Clear();

@@ -458,7 +458,7 @@ def test_a_call_that_waits_takes_at_most_64_bytes_of_the_driver(gate: str) -> No
         return x
 
     before_bytes = native._usage()["store_bytes"]
-    with Batch(call, range(100), ahead=None, retries=0):  # what is loaded once is there
+    with Batch(square, range(100), ahead=None, retries=0):  # what is loaded once is there
         before = own_memory()
         with Batch(call, range(n), ahead=None, retries=0) as batch:
             waiting = batch.counts().queued + batch.counts().running
@@ -466,6 +466,7 @@ def test_a_call_that_waits_takes_at_most_64_bytes_of_the_driver(gate: str) -> No
             assert (own_memory() - before) / waiting <= 64
             assert native._usage()["store_bytes"] - before_bytes < 1 << 20
             batch.cancel(force=True)
+            assert batch.wait(60)
 
 
 def test_what_a_batch_cannot_have_is_refused_by_name() -> None:

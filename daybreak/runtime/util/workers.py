@@ -15,6 +15,7 @@ from collections import deque
 from daybreak._core import runtime as _native
 from daybreak.runtime import engine as _engine
 from daybreak.runtime import exceptions, get, init, is_initialized, kill, put, remote, wait
+from daybreak.runtime.batch import go_on_with
 from daybreak.runtime.futures import ring
 
 TYPE_CHECKING = False
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Call", "Unreadable", "Workers", "ensure_runtime", "logical_cpus", "rebuilt"]
+__all__ = ["Call", "CallSet", "Unreadable", "Workers", "ensure_runtime", "logical_cpus", "rebuilt"]
 
 _MAX_GONE = 64  # ended workers whose references are kept until somebody looks
 _LOOK_EVERY_S = 0.01  # for what is new, on an engine whose waits cannot be ended
@@ -64,6 +65,12 @@ class _Worker:
             if error.__traceback__ is not None:
                 error.__traceback__ = error.__traceback__.tb_next  # without this frame
             return _RAISED, exceptions._to_payload(_as_pickle_said(error), "", function)
+
+
+class _WorkerHere(_Worker):
+    """On this machine's engine: also chunks of call sets."""
+
+    run_chunk = staticmethod(_native.run_chunk)
 
 
 def _as_pickle_said(error: BaseException) -> BaseException:
@@ -114,6 +121,36 @@ class Call:
         raise NotImplementedError
 
 
+class CallSet(Call):
+    """Calls of one function over many inputs (batch.py), for which workers are taken as they have nothing else to do, one
+    after the other, until all calls have begun. It waits its turn as a call does."""
+
+    def __init__(self, calls: Any) -> None:
+        super().__init__(None, ())  # type: ignore[arg-type]
+        self.calls = calls
+        self.cancelled = False  # what had not begun, by whom it may be
+        self.lent: list[_Seat | None] = []  # by the number of the lane; None: it was given back
+
+    def waits(self) -> bool:
+        """Whether there are calls that have not begun, nor lie with a worker."""
+        return bool(self.calls.waiting())
+
+    def lend(self, seat: _Seat) -> None:
+        seat.calls.append(self)
+        self.lent.append(seat)
+        self.calls.add_actor(seat.actor)
+
+    def why_lost(self) -> BaseException:
+        return exceptions.ActorDiedError("a worker has died with calls of a map")
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.calls.cancel(False)
+
+    def fail(self, error: BaseException) -> None:
+        self.calls.cancel(False)
+
+
 class _Seat:
     """A worker as the submitting process sees it."""
 
@@ -162,7 +199,9 @@ class Workers:
         broken: Callable[[BaseException], BaseException] | None = None,
     ) -> None:
         self._count = count
-        self._class = remote(_Worker).options(**{"num_cpus": 0, **(options or {})})
+        self._class = remote(_WorkerHere if _engine.current() is None else _Worker).options(
+            **{"num_cpus": 0, **(options or {})}
+        )
         self._setup = [bytes(multiprocessing.current_process().authkey), put((initializer, initargs))]
         self._calls_each = calls_each
         self._eager = eager
@@ -178,6 +217,7 @@ class Workers:
         self._stopped: Callable[[], BaseException] | None = None  # set: what waits and what runs fails with it
         self._seats: list[_Seat] = []  # these are the thread's
         self._running: dict[Any, tuple[_Seat, Call]] = {}  # by the reference of the result
+        self._sets: list[CallSet] = []  # that workers are lent to
         self._gone: list[Any] = []  # references of workers that were told to end
         self._thread: threading.Thread | None = None
         if eager:
@@ -258,7 +298,7 @@ class Workers:
                 self._dispatch()
                 if self._cancel:
                     self._cancel = False
-                    for call in self._take_pending():
+                    for call in [*self._take_pending(), *self._sets]:
                         call.cancel()
                 if self._over():
                     break
@@ -290,7 +330,23 @@ class Workers:
 
     def _over(self) -> bool:
         with self._lock:
-            return self._closed and not self._pending and not self._running
+            return self._closed and not self._pending and not self._running and not self._sets
+
+    def _take_back(self) -> None:
+        """Workers of call sets that have nothing more for them; a worker that was lost breaks what it breaks."""
+        for each in list(self._sets):
+            for lane, chunks in enumerate(each.calls.lanes()):
+                seat = each.lent[lane]
+                if seat is None or (chunks > 0 or (chunks == 0 and (each.waits() or not each.calls.retire(lane)))):
+                    continue
+                each.lent[lane] = None
+                seat.calls.remove(each)
+                if chunks < 0 and seat in self._seats:
+                    self._seats.remove(seat)
+                    self._broken_by(each.why_lost())
+            if not any(each.lent) and not each.waits():
+                self._sets.remove(each)
+                each.calls.on_done = None  # which knows the set, which knows the calls
 
     def _fill(self) -> None:
         while len(self._seats) < self._count:
@@ -307,6 +363,7 @@ class Workers:
         if stopped is not None:
             self._abort()
             return
+        self._take_back()
         if self._eager and not closed:
             self._fill()
         while True:
@@ -314,12 +371,18 @@ class Workers:
                 self._full = False
                 if not self._pending:
                     return
-                seat = self._seat_for(self._pending[0])
+                first = self._pending[0]
+                if isinstance(first, CallSet) and not first.waits():
+                    self._pending.popleft()
+                    continue
+                seat = self._seat_for(first)
                 if seat is None:
                     self._full = True
                     return
-                call = self._pending.popleft()
-            if call.start():
+                call = first if isinstance(first, CallSet) else self._pending.popleft()
+            if isinstance(call, CallSet):
+                self._lend(call, seat)
+            elif call.start():
                 self._hand(call, seat)
 
     def _seat_for(self, call: Call) -> _Seat | None:
@@ -331,6 +394,12 @@ class Workers:
             self._seats.append(_Seat(self._class.remote(self._setup)))
             return self._seats[-1]
         return best if best is not None and len(best.calls) < call.depth else None
+
+    def _lend(self, calls: CallSet, seat: _Seat) -> None:
+        if calls not in self._sets:
+            self._sets.append(calls)
+        calls.lend(seat)
+        go_on_with(calls.calls)
 
     def _hand(self, call: Call, seat: _Seat) -> None:
         try:
@@ -374,6 +443,15 @@ class Workers:
             self._gone = wait(self._gone, num_returns=len(self._gone), timeout=0)[1]
         self._gone.append(seat.actor.__ray_terminate__.remote())
 
+    def set_went_on(self, calls: CallSet) -> None:
+        """On the thread of the call sets: a worker of it may be free."""
+        if not calls.waits():
+            self._wake()
+
+    def broken_by(self, error: BaseException) -> BaseException:
+        """What a call of a set gets that was lost."""
+        return self._broken_by(error)
+
     def _broken_by(self, error: BaseException) -> BaseException:
         """What the call gets that was lost; where one loss breaks all, it does so here."""
         if self._stopped is None and self._make_broken is not None:
@@ -393,6 +471,10 @@ class Workers:
         for call in self._take_pending():
             if call.start():
                 self._tell(call.fail, stopped())
+        for each in self._sets:
+            self._tell(each.fail, stopped())
+            each.calls.on_done = None
+        self._sets.clear()
         for seat in self._seats:
             self._kill(seat)
         self._seats.clear()
