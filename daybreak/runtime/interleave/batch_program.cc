@@ -15,7 +15,7 @@ namespace {
 
 struct BatchShape {
   std::string name;
-  std::uint32_t calls = 6;
+  std::uint32_t calls = 16;
   unsigned kills = 0;
   bool retries = false;
 };
@@ -170,9 +170,9 @@ class BatchProgram : public RuntimeProgram, public Launcher {
 
 void add_batch_programs(Programs& programs) {
   auto add = [&](BatchShape shape) { programs.push_back(std::make_unique<BatchProgram>(std::move(shape))); };
-  add({.name = "batch", .calls = 6});
-  add({.name = "batch-killed", .calls = 6, .kills = 2});
-  add({.name = "batch-retried", .calls = 6, .kills = 2, .retries = true});
+  add({.name = "batch", .calls = 16});
+  add({.name = "batch-killed", .calls = 12, .kills = 2});
+  add({.name = "batch-retried", .calls = 12, .kills = 2, .retries = true});
 }
 
 }  // namespace daybreak::runtime
