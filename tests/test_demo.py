@@ -247,3 +247,8 @@ def _group_is_empty(group: int, seconds: float = 10) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def test_a_folder_that_cannot_be_made_is_refused_with_its_name() -> None:
+    done = subprocess.run([*DEMO, "--check", "--out", "/proc/nothing"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "/proc/nothing" in done.stderr and "Traceback" not in done.stderr

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from tools import core
 from tools.scratch import copy_of_the_repository
 
+Inside = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.timeout(900)  # the first test waits for the wheel and for what it depends on
 OURS_ALONE = ("libfmt", "libxxhash", "libsodium")  # system packages of ours that no plain Python has
@@ -62,6 +64,38 @@ def bare_root(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def in_pod(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same as a pod of a cluster has it: another user, the default seccomp filter, nothing writable but an empty /tmp, 64 MB of
+    /dev/shm, 2 CPUs, 2 GB; skips where podman is not there or can make none."""
+    if not shutil.which("podman"):
+        pytest.skip("podman is not installed")
+    root.chmod(0o755)
+    (root / "tmp").chmod(0o1777)  # from which the mounted one has its mode
+    limits = ["--cpus=2", "--memory=2g", "--shm-size=64m", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"]
+    limits += ["--read-only-tmpfs=false", "--tmpfs=/tmp:rw,mode=1777,notmpcopyup"]
+    command = [
+        "podman",
+        "--runtime",
+        "runc",
+        "run",
+        "--rm",
+        "--rootfs",
+        "--read-only",
+        "--user=1000:1000",
+        "--network=none",
+    ]
+    command += [*limits, "--env=PYTHONPATH=/site", str(root), str(Path(sys.executable).resolve())]
+    first = subprocess.run([*command, "-c", ""], capture_output=True, text=True)
+    if first.returncode != 0:
+        pytest.skip(f"podman can make no container here: {first.stderr[-300:]}")
+    return subprocess.run([*command, *arguments], capture_output=True, text=True)
+
+
+@pytest.fixture(params=["root", "pod"])
+def inside(request: pytest.FixtureRequest) -> Inside:
+    return in_pod if request.param == "pod" else run_in
+
+
 def run_in(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Python with these arguments in the root, with /proc and /dev; skips where this user may not change the root."""
     script = 'mount --rbind /dev "$0/dev" && mount --rbind /proc "$0/proc" && exec chroot "$0" "$@"'
@@ -73,10 +107,10 @@ def run_in(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_wheel_runs_where_none_of_our_system_packages_are(bare_root: Path) -> None:
+def test_wheel_runs_where_none_of_our_system_packages_are(bare_root: Path, inside: Inside) -> None:
     there = [str(path) for path in bare_root.rglob("*.so*") if path.name.startswith(OURS_ALONE)]
     assert all("/site/daybreak.libs/" in path for path in there), there
-    done = run_in(
+    done = inside(
         bare_root,
         "-c",
         "import daybreak, numpy\n"
@@ -184,8 +218,8 @@ def test_a_wheel_that_does_not_fit_this_checkout_is_refused_with_the_reason(whee
     assert "a path that leaves its folder" in core.problem_of(evil, ROOT, suffix)
 
 
-def test_tasks_actors_and_training_run_from_the_wheel(bare_root: Path) -> None:
-    done = run_in(
+def test_tasks_actors_and_training_run_from_the_wheel(bare_root: Path, inside: Inside) -> None:
+    done = inside(
         bare_root,
         "-c",
         "import daybreak as ray\n"
@@ -206,8 +240,24 @@ def test_tasks_actors_and_training_run_from_the_wheel(bare_root: Path) -> None:
     assert done.stdout == "[0, 1, 4, 9] 16\n128\n"
 
 
-def test_tracking_and_granting_run_from_the_wheel(bare_root: Path) -> None:
-    done = run_in(
+def test_a_pod_s_limits_are_the_runtime_s_and_arrays_beyond_its_dev_shm_pass(bare_root: Path) -> None:
+    done = in_pod(
+        bare_root,
+        "-c",
+        "import daybreak as ray, numpy as np, shutil\n"
+        "ray.init()\n"
+        "print(ray.cluster_resources()['CPU'], ray.cluster_resources()['object_store_memory'] < 2 << 30)\n"
+        "assert shutil.disk_usage('/dev/shm').total == 64 << 20\n"
+        "double = ray.remote(lambda a: a * 2)\n"
+        "refs = [double.remote(ray.put(np.full(15 << 20, i))) for i in range(3)]\n"
+        "print([int(ray.get(ref)[-1]) for ref in refs])\n",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "2.0 True\n[0, 2, 4]\n"
+
+
+def test_tracking_and_granting_run_from_the_wheel(bare_root: Path, inside: Inside) -> None:
+    done = inside(
         bare_root,
         "-c",
         "import numpy\n"
@@ -229,8 +279,8 @@ def test_tracking_and_granting_run_from_the_wheel(bare_root: Path) -> None:
     assert done.stdout == "[0.5] [0, 1, 2, 3]\nb'x'\n"
 
 
-def test_demo_runs_from_the_wheel_with_what_the_wheel_depends_on(bare_root: Path) -> None:
-    done = run_in(bare_root, "/site/bin/daybreak", "demo", "pong", "--check", "--out", "/tmp/demo")
+def test_demo_runs_from_the_wheel_with_what_the_wheel_depends_on(bare_root: Path, inside: Inside) -> None:
+    done = inside(bare_root, "/site/bin/daybreak", "demo", "pong", "--check", "--out", "/tmp/demo")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines[-2].startswith("Shown: ") and all(line.startswith("ok ") for line in lines[:-2]), done.stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -119,7 +121,11 @@ def show_list(
     what: What, address: Address = None, filters: Filters = None, limit: Limit = 100, as_json: Json = False
 ) -> None:
     """The tasks, actors, objects or workers of an engine."""
-    rows = getattr(state, f"list_{what.value}")(address, [_filter(each) for each in filters or ()], limit)
+    with warnings.catch_warnings(record=True) as cut:
+        warnings.simplefilter("always")
+        rows = getattr(state, f"list_{what.value}")(address, [_filter(each) for each in filters or ()], limit)
+    for warning in cut:  # of how many rows these are the first
+        print(f"{warning.message}", file=sys.stderr)
     if as_json:
         json_out(rows)
         return
@@ -127,8 +133,6 @@ def show_list(
     table([[_text(row[head]) for head in heads] for row in rows], heads)
     if not rows:
         print(f"no {what.value}")
-    if len(rows) == limit:
-        print(f"the first {limit}; --limit shows more")
 
 
 @summary.command()
@@ -151,7 +155,9 @@ def show_summary(what: Summed, address: Address = None, as_json: Json = False) -
 @memory.command()
 def show_memory(address: Address = None, as_json: Json = False) -> None:
     """The largest objects, and who holds them."""
-    rows = state.list_objects(address, limit=_LARGEST)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # these are the largest: nobody misses the rest
+        rows = state.list_objects(address, limit=_LARGEST)
     if as_json:
         json_out(rows)
         return

@@ -56,6 +56,10 @@ class Engine(Protocol):
     def reduced(self, target: Any, what: Any) -> Any:
         """For `__reduce__` of a RemoteFunction or ActorClass, `what` the function or class: what a worker makes of it."""
 
+    def placement_groups(self) -> Any:
+        """What has `placement_group`, `remove_placement_group`, `get_placement_group`, `get_current_placement_group` and
+        `placement_group_table`."""
+
     def shutdown(self) -> None: ...
 
 

@@ -12,20 +12,40 @@ from .._core import runtime as _native
 from .._core.runtime import ErrorKind as _ErrorKind
 from ..base import errors as _errors
 from ..base.errors import Error
+from .unraised import (
+    ActorHandleNotFoundError,
+    AsyncioActorExit,
+    AuthenticationError,
+    CrossLanguageError,
+    NodeDiedError,
+    ObjectRefStreamEndOfStreamError,
+    OufOfBandObjectRefSerializationException,
+    PlasmaObjectNotAvailable,
+    RayCgraphCapacityExceeded,
+    RayChannelError,
+    RayChannelTimeoutError,
+    RayDirectTransportError,
+    RpcError,
+    StreamingGeneratorReplayInconsistentError,
+    UnserializableException,
+    UserCodeException,
+)
 
 TYPE_CHECKING = False  # typing costs 5 ms of what `import daybreak` may
 if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
-    "ActorClassInheritanceException",
     "ActorAlreadyExistsError",
+    "ActorClassInheritanceException",
     "ActorDiedError",
     "ActorError",
+    "ActorHandleNotFoundError",
     "ActorPlacementGroupRemoved",
     "ActorUnavailableError",
     "ActorUnschedulableError",
     "AsyncioActorExit",
+    "AuthenticationError",
     "CrossLanguageError",
     "Error",
     "GetTimeoutError",
@@ -39,6 +59,7 @@ __all__ = [
     "ObjectReconstructionFailedMaxAttemptsExceededError",
     "ObjectRefStreamEndOfStreamError",
     "ObjectStoreFullError",
+    "OufOfBandObjectRefSerializationException",
     "OutOfDiskError",
     "OutOfMemoryError",
     "OwnerDiedError",
@@ -46,16 +67,22 @@ __all__ = [
     "PlacementGroupRemovedError",
     "PlasmaObjectNotAvailable",
     "RayActorError",
+    "RayCgraphCapacityExceeded",
+    "RayChannelError",
+    "RayChannelTimeoutError",
+    "RayDirectTransportError",
     "RayError",
     "RaySystemError",
     "RayTaskError",
     "ReferenceCountingAssertionError",
     "RpcError",
     "RuntimeEnvSetupError",
+    "StreamingGeneratorReplayInconsistentError",
     "TaskCancelledError",
     "TaskError",
     "TaskPlacementGroupRemoved",
     "TaskUnschedulableError",
+    "UnserializableException",
     "UserCodeException",
     "WorkerCrashedError",
 ]
@@ -170,40 +197,12 @@ class ObjectReconstructionFailedLineageEvictedError(ObjectReconstructionFailedEr
     """What is needed to make it again was forgotten."""
 
 
-class ObjectRefStreamEndOfStreamError(Error):
-    """There are no more items."""
-
-
-class PlasmaObjectNotAvailable(Error, RuntimeError):
-    """The object is not in the store."""
-
-
-class NodeDiedError(Error, RuntimeError):
-    """The machine is gone."""
-
-
 class LocalRayletDiedError(Error, RuntimeError):
     """The scheduler of this machine is gone."""
 
 
 class RaySystemError(Error, RuntimeError):
     """The runtime itself failed."""
-
-
-class RpcError(Error, RuntimeError):
-    """A message between machines failed."""
-
-
-class CrossLanguageError(Error, RuntimeError):
-    """A task in another language raised what cannot be brought over."""
-
-
-class UserCodeException(Error, RuntimeError):
-    """Code of the user's that the runtime called raised."""
-
-
-class AsyncioActorExit(Error):
-    """Ends a coroutine actor from within."""
 
 
 class PendingCallsLimitExceeded(Error, RuntimeError):

@@ -5,13 +5,14 @@
     f.options(scheduling_strategy=PlacementGroupSchedulingStrategy(group, 0)).remote()
     remove_placement_group(group)
 
-All bundles lie on this machine: PACK, STRICT_PACK and SPREAD reserve the same; STRICT_SPREAD with more than one bundle
-wants more machines than there are, and waits.
+On the embedded engine all bundles lie on this machine: PACK, STRICT_PACK and SPREAD reserve the same; STRICT_SPREAD with more
+than one bundle wants more machines than there are, and waits. On a Ray cluster a group is Ray's.
 """
 
 from __future__ import annotations
 
 from .._core import runtime as _native
+from . import engine as _engine
 from . import options as _options
 from . import session as _session
 from .ids import PlacementGroupID, group_of, native_group
@@ -114,6 +115,14 @@ def placement_group(
         ValueError: the bundles are empty, or a value is out of range; the text says which.
     """
     checked = _checked_bundles(bundles)
+    if (elsewhere := _elsewhere()) is not None:
+        more = {
+            "_max_cpu_fraction_per_node": _max_cpu_fraction_per_node,
+            "bundle_label_selector": bundle_label_selector,
+        }
+        given = {key: value for key, value in more.items() if value is not None}
+        found = elsewhere.placement_group(bundles, strategy, name, lifetime, _soft_target_node_id, **given)
+        return found  # type: ignore[no-any-return]
     if strategy not in _STRATEGIES:
         raise ValueError(
             f"Invalid placement group strategy {strategy!r}: supported strategies are {', '.join(_STRATEGIES)}"
@@ -134,6 +143,12 @@ def placement_group(
     _native._start_group(native, group)
     del ref
     return group
+
+
+def _elsewhere() -> Any:
+    """The module of these names of the engine in use; None: it is the embedded one. A group is what that engine makes."""
+    engine = _engine.current()
+    return None if engine is None else engine.placement_groups()
 
 
 def _checked_bundles(bundles: Any) -> list[dict[str, float]]:
@@ -189,6 +204,9 @@ def _as_options(bundle: dict[str, float]) -> dict[str, Any]:
 
 def remove_placement_group(placement_group: PlacementGroup) -> None:
     """Gives the resources back. Tasks and actors that run in the group end; what waits for it fails. Twice does no harm."""
+    if (elsewhere := _elsewhere()) is not None:
+        elsewhere.remove_placement_group(placement_group)
+        return
     if not isinstance(placement_group, PlacementGroup):
         raise TypeError(f"remove_placement_group() takes a PlacementGroup, not {placement_group!r}")
     if not placement_group.is_empty and _known_here(placement_group.id):
@@ -203,6 +221,8 @@ def get_placement_group(placement_group_name: str) -> PlacementGroup:
     """
     if not placement_group_name:
         raise ValueError("Please supply a non-empty value to get_placement_group")
+    if (elsewhere := _elsewhere()) is not None:
+        return elsewhere.get_placement_group(placement_group_name)  # type: ignore[no-any-return]
     try:
         native, _ = _native._find_group(_session.full_name(placement_group_name, None))
     except ValueError:
@@ -212,12 +232,16 @@ def get_placement_group(placement_group_name: str) -> PlacementGroup:
 
 def get_current_placement_group() -> PlacementGroup | None:
     """That in which the task or actor runs that asks; None: in none."""
+    if (elsewhere := _elsewhere()) is not None:
+        return elsewhere.get_current_placement_group()  # type: ignore[no-any-return]
     found = _native._context()["group"]
     return None if found is None else PlacementGroup(group_of(found[:3], _native._session()))
 
 
 def placement_group_table(placement_group: PlacementGroup | None = None) -> dict[str, Any]:
     """State, strategy and bundles of a group; of all of them by their ids' digits when none is given."""
+    if (elsewhere := _elsewhere()) is not None:
+        return dict(elsewhere.placement_group_table(placement_group))
     session = _native._context()["session"]
     node = _session.node_id()
     found = {}

@@ -12,6 +12,7 @@ holds a reference to its result.
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -115,7 +116,8 @@ def _view(address: str | int | None) -> Any:
     raise errors.InvalidArgumentError(f"several engines run here: say which by address=PID; running: {running}")
 
 
-def _filtered(rows: list[Any], filters: Any, limit: int) -> list[Any]:
+def _filtered(what: str, rows: list[Any], filters: Any, limit: int) -> list[Any]:
+    """Those that the filters let through, the first `limit` of them; a warning says where that is not all."""
     for each in filters or ():
         try:
             key, operator, value = each
@@ -128,6 +130,8 @@ def _filtered(rows: list[Any], filters: Any, limit: int) -> list[Any]:
         rows = [row for row in rows if (_same(row[key], value)) == (operator == "=")]
     if not 0 < limit <= _MAX_ROWS:
         raise errors.InvalidArgumentError(f"limit={limit!r}: it must be between 1 and {_MAX_ROWS}")
+    if len(rows) > limit:
+        warnings.warn(f"{what}: the first {limit} of {len(rows)}; limit= shows more, up to {_MAX_ROWS}", stacklevel=3)
     return rows[:limit]
 
 
@@ -200,7 +204,7 @@ def list_tasks(
     Raises:
         ValueError: no such engine, or several; a filter that cannot be.
     """
-    return _filtered(_tasks(address), filters, limit)
+    return _filtered("list_tasks", _tasks(address), filters, limit)
 
 
 def list_actors(
@@ -209,7 +213,7 @@ def list_actors(
 ) -> list[Row]:  # fmt: skip
     """The actors: actor_id, class_name, state (PENDING_CREATION, ALIVE, RESTARTING, DEAD), name, ray_namespace, pid,
     num_restarts, death_cause; of dead ones the last 1,024. Arguments: see list_tasks."""
-    return _filtered(_actors(address), filters, limit)
+    return _filtered("list_actors", _actors(address), filters, limit)
 
 
 def list_objects(
@@ -224,7 +228,9 @@ def list_objects(
     rows = [row for row in view.objects(_SCANNED)[0] if row["type"] not in ("FUNCTION", "ACTOR_CREATION_TASK")]
     for row in rows:
         row["object_id"] = session + row["object_id"]
-    return _filtered(sorted(map(ObjectState, rows), key=lambda row: -row["object_size"]), filters, limit)
+    return _filtered(
+        "list_objects", sorted(map(ObjectState, rows), key=lambda row: -row["object_size"]), filters, limit
+    )
 
 
 def list_workers(
@@ -241,7 +247,7 @@ def list_workers(
         row["actor_id"] = _actor_id(row["actor_id"], session)
         row["task_id"] = None if row["task_id"] is None else task_of(row["task_id"]).hex()
         found.append(WorkerState(row))
-    return _filtered(found, filters, limit)
+    return _filtered("list_workers", found, filters, limit)
 
 
 def list_nodes(
@@ -257,7 +263,7 @@ def list_nodes(
     labels = _session.nodes()[0]["Labels"] if own else {}
     node = NodeState(node_id=node_of(view.session()).hex(), node_ip=_session.get_node_ip_address(), node_name=platform.node(),
                      is_head_node=True, state="ALIVE", resources_total=total, labels=labels)  # fmt: skip
-    return _filtered([node], filters, limit)
+    return _filtered("list_nodes", [node], filters, limit)
 
 
 def list_placement_groups(
@@ -267,7 +273,12 @@ def list_placement_groups(
     """This process's engine's placement groups, with the last that were removed. Arguments: see list_tasks."""
     from .placement_group import placement_group_table
 
-    return _filtered([PlacementGroupState(**each) for each in placement_group_table().values()], filters, limit)
+    return _filtered(
+        "list_placement_groups",
+        [PlacementGroupState(**each) for each in placement_group_table().values()],
+        filters,
+        limit,
+    )
 
 
 def get_placement_group(id: str, address: str | None = None, timeout: float = 30) -> PlacementGroupState | None:

@@ -64,7 +64,8 @@ class Exported:
 
 
 def name_of(function: Any) -> str:
-    """What to call it, also where it has no name: a partial, an object with `__call__`.
+    """What to call it, as Ray does: without the function in which it was made. Also where it has no name: a partial, an object
+    with `__call__`.
 
     >>> import functools
     >>> name_of(functools.partial(max, 3)), name_of(name_of), name_of([].append)
@@ -72,7 +73,7 @@ def name_of(function: Any) -> str:
     """
     found = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
     if isinstance(found, str):
-        return found
+        return found.rpartition("<locals>.")[2] or found
     inner = getattr(function, "func", None)  # of functools.partial and its like
     if callable(inner):
         return f"{type(function).__name__}({name_of(inner)})"

@@ -372,8 +372,9 @@ class Server:
     def _close(self) -> None:
         self._core.stop()
         self._fleet.close()  # which ends what the management's threads wait for
-        if self._management is not None:
-            self._management.close()
+        management, self._management = self._management, None
+        if management is not None:
+            management.close()  # which names this server: kept, both and their descriptors would stay until the collector came
         self._logs.close()
 
     def __enter__(self) -> Server:

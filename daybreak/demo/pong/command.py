@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,13 @@ __all__ = ["app"]
 app = typer.Typer()
 
 
+class Engine(StrEnum):
+    """Of `daybreak.init`."""
+
+    local = "local"
+    ray = "ray"
+
+
 @app.command()
 def pong(
     check: Annotated[
@@ -32,6 +40,12 @@ def pong(
         int, typer.Option(min=1, help="Training ends here at the latest.")
     ] = program.Options.max_steps,
     episodes: Annotated[int, typer.Option(min=10, max=100_000, help="Held-out games to judge the agent by.")] = 200,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="What the rollout actors run on: Daybreak's own engine, or a Ray of this machine (daybreak[ray])."
+        ),
+    ] = Engine.local,
     port: Annotated[
         int | None,
         typer.Option(
@@ -41,7 +55,19 @@ def pong(
 ) -> None:
     """Train an agent that wins at Pong, track its runs, publish its policy encrypted, serve it behind a gate, and play."""
     port = port if port is not None else 0 if check else program.Options.port
-    options = program.Options(out=out, seed=seed, workers=workers, max_steps=max_steps, episodes=episodes, port=port)
+    options = program.Options(
+        out=out,
+        seed=seed,
+        workers=workers,
+        max_steps=max_steps,
+        episodes=episodes,
+        port=port,
+        engine=engine.value,
+    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"{out}: {error.strerror}; name another folder", param_hint="--out") from None
     live = not check and Console().is_terminal
     console = Console(highlight=False, soft_wrap=not live)  # a log's lines are not broken
     reporter: LineReport | LiveReport = LiveReport(console) if live else LineReport(console)

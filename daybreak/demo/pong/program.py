@@ -38,6 +38,7 @@ class Options:
     workers: int = 2
     max_steps: int = 5_000_000  # of training, if the aim is not reached before
     episodes: int = 200  # held-out games
+    engine: str = "local"  # of the runtime while the agent learns: "local" or "ray"; it is served by Daybreak's own
     port: int = 1337  # of the served policy and its page; another one when it is taken
 
 
@@ -63,8 +64,8 @@ class Story:
         """A random policy and one that learns by playing, on rollout actors."""
         options, step = self.options, self.steps.step
         with step("runtime", f"start the runtime for {options.workers} rollout actors") as found:
-            daybreak.init(num_cpus=options.workers + 1, ignore_reinit_error=True)
-            found.text = "tasks, actors and shared memory are up"
+            daybreak.init(num_cpus=options.workers + 1, ignore_reinit_error=True, engine=options.engine)
+            found.text = "tasks, actors and shared memory are up" + " on Ray" * (options.engine == "ray")
         try:
             with step("random", f"let a random policy play {options.episodes} held-out games") as found:
                 self.random = games.play(games.random_actions(HELD_OUT_SEED), options.episodes, HELD_OUT_SEED)

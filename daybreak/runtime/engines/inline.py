@@ -131,7 +131,8 @@ class Method:
         self._handle, self._name, self._options = handle, name, options
 
     def options(self, **options: Any) -> Method:
-        return Method(self._handle, self._name, {**self._options, **options})
+        checked = _options.checked(options, _options.METHOD_OPTIONS, "a method")
+        return Method(self._handle, self._name, {**self._options, **checked})
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         return self._handle._engine.call(self._handle, self._name, self._options, args, kwargs)
@@ -354,6 +355,11 @@ class InlineEngine:
 
     def reduced(self, target: Any, what: Any) -> Any:
         return type(target), (what, target._options)
+
+    def placement_groups(self) -> Any:
+        raise NotImplementedError(
+            "init(local_mode=True) has no placement groups: everything runs at once in this process; leave local_mode out"
+        )
 
     def shutdown(self) -> None:
         self._named.clear()

@@ -11,6 +11,7 @@ classes, which are also those that a task raised. What goes to a worker goes by 
 
 from __future__ import annotations
 
+import importlib
 import operator
 import re
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import Any
 
 from .. import engine as _engine
 from .. import exceptions as _exceptions
+from .. import options as _settings
 from . import ray_worker
 
 __all__ = ["MIN_VERSION", "RayEngine", "attach", "connect"]
@@ -25,6 +27,7 @@ __all__ = ["MIN_VERSION", "RayEngine", "attach", "connect"]
 MIN_VERSION = (2, 60)
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 _TASK = re.compile(r"ray::([^(\s]+)\(")
+_UNPICKLABLE = re.compile("isn't serializable")
 # Ray's exception -> ours; the first that fits. What is not here is one of the runtime.
 _CLASSES: tuple[tuple[str, str], ...] = (
     ("GetTimeoutError", "GetTimeoutError"),
@@ -190,6 +193,11 @@ class RayEngine:
     def runtime_context(self) -> Any:
         return self.ray.get_runtime_context()
 
+    def placement_groups(self) -> Any:
+        return _Translated(
+            self, importlib.import_module("ray.util.placement_group")
+        )  # whose name is also its function's
+
     def exit_actor(self) -> None:
         ray_worker.exit_actor()
 
@@ -211,6 +219,8 @@ class RayEngine:
         if isinstance(error, self.ray.exceptions.RayTaskError):
             return self._task_error(error)
         text = str(error)
+        if type(error) is self.ray.exceptions.RayError and _UNPICKLABLE.search(text):  # of what a task raised
+            return _exceptions._task_error("", text, 0, None)
         if type(error).__name__ == "ActorAlreadyExistsError":
             return _exceptions.InvalidArgumentError(text)
         for theirs, ours in self._errors:
@@ -232,6 +242,17 @@ class RayEngine:
         return _exceptions._task_error(name, text, int(getattr(error, "pid", 0) or 0), cause)
 
 
+class _Translated:
+    """A module of Ray's whose functions raise our exceptions."""
+
+    def __init__(self, engine: RayEngine, module: Any) -> None:
+        self._engine, self._module = engine, module
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._module, name)
+        return lambda *args, **kwargs: self._engine._tried(function, *args, **kwargs)
+
+
 def _with_ray_methods(ray: Any, cls: type) -> type:
     """Options that `daybreak.method` gave a method are where Ray looks for them."""
     for base in cls.__mro__:
@@ -250,12 +271,27 @@ def _options(ray: Any, options: dict[str, Any]) -> dict[str, Any]:
             continue
         if isinstance(value, tuple):
             value = list(value)
+        elif name == "num_returns":
+            value = {_settings.STREAMING: "streaming", _settings.DYNAMIC: "dynamic"}.get(value, value)
         elif name == "scheduling_strategy" and not isinstance(value, str):
             theirs = getattr(ray.util.scheduling_strategies, type(value).__name__, None)
             if theirs is None:
                 raise TypeError(f"scheduling_strategy={value!r}: the engine 'ray' knows no {type(value).__name__}")
             value = theirs(**{key: each for key, each in vars(value).items() if not key.startswith("_")})
         elif name == "runtime_env":
-            value = dict(value)
+            value = _without_folders(dict(value))
         found[name] = value
     return found
+
+
+def _without_folders(environment: dict[str, Any]) -> dict[str, Any]:
+    """Ray sends folders of this machine with a job alone."""
+    for key in ("working_dir", "py_modules"):
+        given = environment.get(key)
+        for folder in given if isinstance(given, (list, tuple)) else [given]:
+            if folder is not None and "://" not in str(folder):
+                raise ValueError(
+                    f"{key}={folder!r}: a Ray cluster takes a folder of this machine for the whole program, "
+                    f"init(runtime_env={{{key!r}: ...}}), or a URI (https, s3, gs) of a zip for one task"
+                )
+    return environment

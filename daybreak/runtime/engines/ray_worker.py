@@ -6,6 +6,7 @@ this cluster, or else a stand-in with the runtime's verbs, which are Ray's own.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from typing import Any
@@ -53,6 +54,15 @@ def stand_in() -> types.ModuleType:
         setattr(exceptions, ours, getattr(ray.exceptions, theirs))
     module.exceptions = exceptions  # type: ignore[attr-defined]
 
+    runtime = types.ModuleType("daybreak.runtime", module.__doc__)
+    runtime.__path__ = []
+    runtime.__dict__.update({name: value for name, value in vars(module).items() if not name.startswith("__")})
+    module.runtime = runtime  # type: ignore[attr-defined]
+    for name, theirs in (("placement_group", "placement_group"), ("scheduling", "scheduling_strategies")):
+        found = importlib.import_module(f"ray.util.{theirs}")
+        setattr(runtime, name, found)
+        sys.modules[f"daybreak.runtime.{name}"] = found
+
     def missing(name: str) -> Any:
         raise AttributeError(
             f"daybreak.{name}: this worker has no Daybreak installed, only the runtime's verbs: install it there, "
@@ -62,6 +72,7 @@ def stand_in() -> types.ModuleType:
     module.__getattr__ = missing  # type: ignore[method-assign]
     sys.modules["daybreak"] = module
     sys.modules["daybreak.exceptions"] = exceptions
+    sys.modules["daybreak.runtime"] = runtime
     return module
 
 

@@ -137,6 +137,8 @@ class Encoder {
   bool argument(PyObject* object);
   bool scalar(PyObject* object, bool& done);
   bool flat_container(PyObject* object, bool& done);
+  template <typename Put>
+  bool container(PyObject* object, bool& done, Py_ssize_t most, const Put& put);
   bool plain_item(PyObject* object, bool& done, std::uint32_t nesting);
   bool plain_container(PyObject* object, bool& done, std::uint32_t nesting);
   bool reference_list(PyObject* object, bool& done);

@@ -153,28 +153,36 @@ bool Encoder::scalar(PyObject* object, bool& done) {
   return true;
 }
 
-bool Encoder::flat_container(PyObject* object, bool& done) {
+// Of at most `most` items, each written by `put(item, done)`. One that is not written leaves the whole to another way.
+template <typename Put>
+bool Encoder::container(PyObject* object, bool& done, Py_ssize_t most, const Put& put) {
   PyTypeObject* type = Py_TYPE(object);
-  bool list = type == &PyList_Type, tuple = type == &PyTuple_Type, dict = type == &PyDict_Type;
+  const bool list = type == &PyList_Type, tuple = type == &PyTuple_Type, dict = type == &PyDict_Type;
   done = false;
-  Py_ssize_t count = list || tuple ? Py_SIZE(object) : dict ? PyDict_GET_SIZE(object) : -1;
-  if (count < 0 || count > kFlatItems) return true;
-  const ValueWriter::Mark before = writer_.mark();
+  const Py_ssize_t count = list || tuple ? Py_SIZE(object) : dict ? PyDict_GET_SIZE(object) : -1;
+  if (count < 0 || count > most) return true;
+  const Mark before{writer_.mark(), nested_.size(), buffers_.size(), keep_.size()};
   writer_.container(list ? Tag::kList : tuple ? Tag::kTuple : Tag::kDict, static_cast<std::uint32_t>(count));
   done = true;
   if (dict) {
     PyObject *key, *value;
     Py_ssize_t at = 0;
     while (done && PyDict_Next(object, &at, &key, &value)) {
-      if (!scalar(key, done)) return false;
-      if (done && !scalar(value, done)) return false;
+      if (!put(key, done)) return false;
+      if (done && !put(value, done)) return false;
     }
   } else {
     for (Py_ssize_t i = 0; i < count && done; ++i)
-      if (!scalar(list ? PyList_GET_ITEM(object, i) : PyTuple_GET_ITEM(object, i), done)) return false;
+      if (!put(list ? PyList_GET_ITEM(object, i) : PyTuple_GET_ITEM(object, i), done)) return false;
   }
-  if (!done) writer_.cut(before);
+  if (done) return true;
+  writer_.cut(before.written);
+  nested_.resize(before.nested);  // what else it has collected is kept a little longer than it must
   return true;
+}
+
+bool Encoder::flat_container(PyObject* object, bool& done) {
+  return container(object, done, kFlatItems, [this](PyObject* item, bool& written) { return scalar(item, written); });
 }
 
 bool Encoder::reference_list(PyObject* object, bool& done) {
@@ -282,29 +290,10 @@ bool Encoder::plain_item(PyObject* object, bool& done, std::uint32_t nesting) {
 
 // What is not plain, or is nested too deeply, is left to the pickler with all that it lies in.
 bool Encoder::plain_container(PyObject* object, bool& done, std::uint32_t nesting) {
-  PyTypeObject* type = Py_TYPE(object);
-  const bool list = type == &PyList_Type, tuple = type == &PyTuple_Type, dict = type == &PyDict_Type;
   done = false;
-  const Py_ssize_t count = list || tuple ? Py_SIZE(object) : dict ? PyDict_GET_SIZE(object) : -1;
-  if (count < 0 || count > static_cast<Py_ssize_t>(kLongestPlain) || nesting > kMaxNesting) return true;
-  const Mark before{writer_.mark(), nested_.size(), buffers_.size(), keep_.size()};
-  writer_.container(list ? Tag::kList : tuple ? Tag::kTuple : Tag::kDict, static_cast<std::uint32_t>(count));
-  done = true;
-  if (dict) {
-    PyObject *key, *value;
-    Py_ssize_t at = 0;
-    while (done && PyDict_Next(object, &at, &key, &value)) {
-      if (!plain_item(key, done, nesting + 1)) return false;
-      if (done && !plain_item(value, done, nesting + 1)) return false;
-    }
-  } else {
-    for (Py_ssize_t i = 0; i < count && done; ++i)
-      if (!plain_item(list ? PyList_GET_ITEM(object, i) : PyTuple_GET_ITEM(object, i), done, nesting + 1)) return false;
-  }
-  if (done) return true;
-  writer_.cut(before.written);
-  nested_.resize(before.nested);  // what else it has collected is kept a little longer than it must
-  return true;
+  if (nesting > kMaxNesting) return true;
+  return container(object, done, static_cast<Py_ssize_t>(kLongestPlain),
+                   [&](PyObject* item, bool& written) { return plain_item(item, written, nesting + 1); });
 }
 
 // A reference at top level is a dependency; a large argument becomes an object of its own, so that the task can have a

@@ -42,7 +42,7 @@ def test_a_task_whose_result_nobody_holds_is_listed_with_its_times_and_its_proce
 
     before = time.time() * 1e3
     pid = daybreak.get(work.remote())
-    [row] = rows_of(work.__qualname__)
+    [row] = rows_of("work")
     assert row.state == "FINISHED" and row.worker_pid == pid and row.type == "NORMAL_TASK" and row.error_type is None
     assert before - 5 <= row.start_time_ms <= row.end_time_ms <= time.time() * 1e3 + 5
     assert row.end_time_ms - row.start_time_ms >= 49
@@ -63,10 +63,10 @@ def test_one_that_is_held_is_listed_once() -> None:
 
     ref = daybreak.remote(held).remote()
     assert daybreak.get(ref) == 1
-    [row] = rows_of(held.__qualname__)
+    [row] = rows_of("held")
     assert row.state == "FINISHED" and row.start_time_ms <= row.end_time_ms and row.task_id == ref.task_id().hex()
     del ref
-    [again] = rows_of(held.__qualname__)
+    [again] = rows_of("held")
     assert again.task_id == row.task_id
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from bench.peers import PeerError
+from bench.peers import Peer, PeerError
 from tools import suite
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,4 +31,42 @@ def test_a_ray_cluster_whose_workers_have_no_daybreak_does_what_the_embedded_eng
         pytest.skip(f"Ray does not start here: {outcome.broken or 'all cases were skipped'}")
     problems = outcome.problems(suite.read_list(found.failures), whole=True)
     assert not problems, "\n".join(problems)
-    assert len(outcome.passed) >= 40
+    assert len(outcome.passed) >= 110
+
+
+ROLLOUTS = """
+import json
+import daybreak
+from daybreak import rl
+
+daybreak.init(engine="ray", num_cpus=3, log_to_driver=False)
+trainer = rl.PPO("CartPole-v1", num_workers=2, seed=0)
+results = [trainer.train() for _ in range(3)]
+print(json.dumps([trainer.timesteps, results[-1]["episode_reward_mean"]]))
+daybreak.shutdown()
+"""
+
+
+@pytest.mark.timeout(300)
+def test_rollout_workers_train_on_ray_as_they_do_here() -> None:
+    found = suite.Suite.of(suite.suites_of(ROOT)["on_ray"])
+    try:
+        rays = Peer.of(found.path).python()
+    except PeerError as error:
+        pytest.skip(f"Ray cannot be installed here: {error}")
+    packages = subprocess.check_output(
+        [rays, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
+    )
+    outcomes = []
+    for program in (ROLLOUTS, ROLLOUTS.replace('engine="ray", ', "")):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONPATH": packages.strip(), "RAY_AUTH_MODE": "disabled"},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+        outcomes.append(json.loads(done.stdout.splitlines()[-1]))
+    assert outcomes[0][0] == outcomes[1][0] > 0
+    assert min(outcome[1] for outcome in outcomes) > 20

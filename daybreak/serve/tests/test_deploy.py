@@ -678,11 +678,3 @@ def test_the_module_speaks_to_the_server_that_was_started_last(start: Start) -> 
     server.stop()
     with pytest.raises(errors.FailedPreconditionError, match="no server runs"):
         serve.apps()
-
-
-def test_a_temporary_state_goes_with_the_server(start: Start) -> None:
-    server = start()
-    assert os.path.exists(server.state_dir)
-    server.stop()
-    assert not os.path.exists(server.state_dir)
-    server.stop()

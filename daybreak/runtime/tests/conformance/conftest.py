@@ -27,7 +27,29 @@ NEEDS_PROCESSES = {
     "test_calls_of_an_actor_that_dies_are_tried_again_when_asked",
     "test_a_threaded_actor_runs_calls_side_by_side",
     "test_a_task_and_an_actor_have_the_variables_of_their_environment_and_no_other_has",
+    "test_a_worker_ends_after_as_many_calls_as_max_calls_says",
+    "test_calls_beyond_max_pending_calls_are_refused",
+    "test_a_call_whose_argument_is_late_is_overtaken_when_asked_so",
+    "test_a_queued_call_of_an_actor_is_cancelled",
+    "test_what_a_cancelled_task_submitted_is_cancelled_with_it",
+    "test_a_task_is_cancelled_by_force_though_it_takes_no_notice",
+    "test_an_actor_s_call_is_not_cancelled_by_force",
+    "test_two_hundred_calls_of_a_coroutine_actor_run_at_once",
+    "test_a_limit_of_concurrent_coroutines_is_kept",
+    "test_a_cancelled_coroutine_sees_it_and_the_others_go_on",
+    "test_calls_of_one_concurrency_group_do_not_wait_for_another",
+    "test_references_are_gathered_and_waited_for_with_a_limit",
+    "test_a_worker_that_dies_is_a_worker_crashed_error",
+    "test_a_worker_that_is_killed_is_a_worker_crashed_error",
+    "test_calls_of_a_dead_actor_are_actor_died_errors",
+    "test_a_get_that_gives_up_is_a_timeout_error",
+    "test_the_object_of_an_owner_that_died_is_lost",
+    "test_an_environment_that_cannot_be_made_is_a_runtime_env_setup_error",
+    "test_next_gives_the_first_item_while_the_task_still_runs",
+    "test_a_producer_is_held_back_as_far_as_asked",
+    "test_a_stream_whose_worker_dies_says_so",
 }
+OF_PROCESSES = ("test_environments.py", "test_placement.py")  # whole files: the rule is refused with a sentence there
 ENGINE = os.environ.get("DAYBREAK_TEST_ENGINE", "local")
 _BLOCKER = """
 import sys
@@ -85,8 +107,8 @@ def runtime(cluster: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if ENGINE == "local_mode":
-        left_out = [item for item in items if item.name in NEEDS_PROCESSES]
-        assert len(left_out) in (0, len(NEEDS_PROCESSES)) or len(items) < 30
+        left_out = [item for item in items if item.name in NEEDS_PROCESSES or item.path.name in OF_PROCESSES]
+        assert len(items) < 60 or {item.name for item in left_out} >= NEEDS_PROCESSES
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 
