@@ -11,9 +11,8 @@ namespace daybreak::runtime {
 namespace {
 
 constexpr std::uint32_t kBlockBytes = 64 << 10;
-constexpr std::uint32_t kQueuedPerWorker = 2;  // chunks: one that runs, and one that it goes on with
-constexpr std::uint64_t kGrowth = 4;           // from a chunk to the next, at most
-constexpr const char* kRunner = "run_chunk";   // an actor's method
+constexpr std::uint64_t kGrowth = 4;                                  // from a chunk to the next, at most
+constexpr const char* kRunner = "run_chunk";                          // an actor's method
 constexpr std::int64_t kOfFunction = 0, kOfBoard = 1, kOfInputs = 2;  // places among a chunk's references
 
 // What the runner made of a chunk: bytes, or references of which the first is to the bytes.
@@ -253,24 +252,33 @@ std::optional<std::uint32_t> Batch::free_lane() {
   std::optional<std::uint32_t> best;
   for (std::uint32_t i = 0; i < lanes_.size(); ++i) {
     const Lane& lane = lanes_[i];
-    if (!lane.open() || lane.in_flight >= std::min(kQueuedPerWorker * lane.workers, kMaxInFlight)) continue;
+    if (!lane.open() || lane.in_flight >= std::min(options_.queued * lane.workers, kMaxInFlight)) continue;
     if (!best || lane.in_flight * lanes_[*best].workers < lanes_[*best].in_flight * lane.workers) best = i;
   }
   return free_slots_.empty() ? std::nullopt : best;
 }
 
-// As many as take about kChunkNs, by what the last ones took; but not more than everybody's share of what is left.
-std::uint32_t Batch::next_calls() {
+// Of a chunk that takes about kChunkNs, by what the last ones took.
+std::uint64_t Batch::fitting_units() {
   const std::uint64_t unit = options_.unit;
-  std::uint64_t workers = 0;
-  for (const Lane& lane : lanes_) workers += lane.open() ? lane.workers : 0;
-  const std::uint64_t share = pending_calls_ / unit / (kQueuedPerWorker * std::max<std::uint64_t>(workers, 1));
   std::uint64_t units = 1;
   if (call_ns_ > 0)
     units = static_cast<std::uint64_t>(std::min(1e6, kChunkNs / (call_ns_ * static_cast<double>(unit))));
   units = std::clamp<std::uint64_t>(units, 1, std::max<std::uint64_t>(kMaxChunkCalls / unit, 1));
-  units = std::max<std::uint64_t>(std::min({units, kGrowth * last_units_, share}), 1);
+  return std::min<std::uint64_t>(units, kGrowth * last_units_);
+}
+
+// As many as take about kChunkNs, by what the last ones took; but not more than everybody's share of what is left.
+std::uint32_t Batch::next_calls() {
+  const std::uint64_t unit = options_.unit;
+  std::uint64_t units = fitting_units();
   last_units_ = static_cast<std::uint32_t>(units);
+  if (options_.queued > 1) {  // else the caller shares out what he hands on
+    std::uint64_t workers = 0;
+    for (const Lane& lane : lanes_) workers += lane.open() ? lane.workers : 0;
+    const std::uint64_t share = pending_calls_ / unit / (options_.queued * std::max<std::uint64_t>(workers, 1));
+    units = std::max<std::uint64_t>(std::min(units, share), 1);
+  }
 
   // Those that follow each other, and do not take too much room together; of a unit all.
   std::uint32_t calls = 0;
@@ -437,61 +445,6 @@ void Batch::submit_locked(Client& client, std::unique_ptr<Chunk> chunk, std::spa
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-// Takes back calls of a chunk, to the front of what waits. Of one that its worker is about to begin, a unit stays.
-std::uint32_t Batch::give_back(Chunk& chunk, bool all, bool started) {
-  const std::uint32_t won = progress(chunk).take_back(options_.unit, all, started ? 0 : 1);
-  if (won > 0) put_back(cut_tail(chunk, chunk.calls - won));
-  return won;
-}
-
-// True: something waits again. Whoever has no chunk gets half of what another has not begun; and what has not begun
-// behind a call that takes long is for everybody.
-bool Batch::rebalance() {
-  bool any = false;
-  std::uint32_t idle = 0, workers = 0;
-  for (const Lane& lane : lanes_) {
-    if (!lane.open()) continue;
-    workers += lane.workers;
-    idle += lane.workers - std::min(lane.workers, lane.in_flight);
-  }
-  if (in_flight_.empty()) return false;
-  std::vector<bool> met(lanes_.size(), false), stuck(lanes_.size(), false);
-  const std::int64_t now = Client::now_ns();
-  struct Candidate {
-    Chunk* chunk;
-    bool started;
-  };
-  std::vector<Candidate> candidates;
-  for (const auto& chunk : in_flight_) {
-    const bool actor = lanes_[chunk->lane].spec.kind == Kind::kActorCall;
-    const std::int64_t began = progress(*chunk).began_ns();
-    const bool behind = actor && met[chunk->lane];  // another runs there
-    const bool started = behind || progress(*chunk).now().begun > 0;
-    const bool late = behind ? stuck[chunk->lane] : began != 0 && now - began > kStuckNs;
-    met[chunk->lane] = true;
-    if (late) stuck[chunk->lane] = true;
-    if (late && started && workers > 1)
-      any = give_back(*chunk, true, true) > 0 || any;
-    else
-      candidates.push_back({chunk.get(), started});
-  }
-  if (!pending_.empty()) return any;
-  for (; idle > 0; --idle) {
-    Candidate* best = nullptr;
-    std::uint32_t most = 0;
-    for (Candidate& each : candidates) {
-      const auto [begun, limit] = progress(*each.chunk).now();
-      const std::uint32_t left = limit - std::min(begun, limit), leave = each.started ? 0 : options_.unit;
-      if (left > leave && left - leave > most) best = &each, most = left - leave;
-    }
-    if (best == nullptr) break;
-    any = give_back(*best->chunk, false, best->started) > 0 || any;
-  }
-  return any;
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-
 bool Batch::readable() {
   base::MutexLock lock(mutex_);
   return !done_.empty() && (!options_.ordered || done_.begin()->first == taken_);
@@ -539,6 +492,19 @@ std::vector<Ref> Batch::in_flight() {
   std::vector<Ref> refs;
   for (const auto& chunk : in_flight_) refs.push_back(chunk->ref);
   return refs;
+}
+
+void Batch::reopen(std::size_t lane) {
+  base::MutexLock lock(mutex_);
+  lanes_.at(lane).retired = false;
+}
+
+std::uint64_t Batch::room() {
+  base::MutexLock lock(mutex_);
+  std::uint64_t free = 0;
+  for (const Lane& lane : lanes_) free += lane.open() && lane.in_flight == 0 ? lane.workers : 0;
+  const std::uint64_t calls = free * fitting_units() * options_.unit;
+  return calls - std::min(calls, pending_calls_);
 }
 
 std::vector<Batch::LaneNow> Batch::lanes() {

@@ -28,8 +28,9 @@ struct BatchOptions {
   Ref function;            // what the runner calls; held by the batch, too
   std::uint32_t unit = 1;  // calls that one worker runs together
   std::uint32_t flags = 0;
-  bool ordered = true;  // results come in the order of the inputs, else as they are ready
-  bool hurry = false;   // a task waits for them: they come before what was queued earlier
+  bool ordered = true;       // results come in the order of the inputs, else as they are ready
+  std::uint32_t queued = 2;  // chunks for each worker: one that runs, and one that it goes on with
+  bool hurry = false;        // a task waits for them: they come before what was queued earlier
 };
 
 // Thread-safe: what one thread submits another may read. The Client is that of the engine that it was made for; when the
@@ -49,7 +50,8 @@ class Batch {
   static constexpr std::int64_t kStuckNs = 20'000'000;  // then what has not begun of it goes to others
 
   // kStarArguments: an input is a tuple, whose items are the arguments. kAnyException: also SystemExit is a result.
-  static constexpr std::uint32_t kStarArguments = 1, kAnyException = 2;
+  // kInnerFrame: the function calls another, whose exceptions are shown without its own frame.
+  static constexpr std::uint32_t kStarArguments = 1, kAnyException = 2, kInnerFrame = 4;
 
   static base::Result<std::shared_ptr<Batch>> make(Client& client, const BatchOptions& options);
 
@@ -113,6 +115,9 @@ class Batch {
   std::vector<LaneNow> lanes();
   // The lane gets no more chunks. False: it has some.
   bool retire(std::size_t lane);
+  void reopen(std::size_t lane);
+  // How many calls the lanes that have none would take at once.
+  std::uint64_t room();
 
   // What has not begun never does: its results say so. force: what runs is interrupted, and a task's worker killed.
   void cancel(Client& client, bool force);
@@ -158,6 +163,7 @@ class Batch {
   bool refill(Client& client) DAYBREAK_REQUIRES(mutex_);
   bool next_is_deferred() DAYBREAK_REQUIRES(mutex_);
   std::optional<std::uint32_t> free_lane() DAYBREAK_REQUIRES(mutex_);
+  std::uint64_t fitting_units() DAYBREAK_REQUIRES(mutex_);
   std::uint32_t next_calls() DAYBREAK_REQUIRES(mutex_);
   std::unique_ptr<Chunk> cut_locked(std::uint32_t lane, std::uint32_t calls) DAYBREAK_REQUIRES(mutex_);
   void submit_locked(Client& client, std::unique_ptr<Chunk> chunk, std::span<const Ref> objects)

@@ -48,9 +48,9 @@ class JoinedResults {
   JoinedResults& operator=(const JoinedResults&) = delete;
 
   // False with an exception set.
-  bool add(bool raised, PyObject* object) {
+  bool add(char how, PyObject* object) {
     const std::size_t before = blob_.size();
-    blob_.push_back(raised ? 1 : 0);
+    blob_.push_back(how);
     Encoder encoder;
     if (encoder.item(object)) {
       const Payload& payload = encoder.finish(kCodecItem);
@@ -92,12 +92,15 @@ class JoinedResults {
 };
 
 // The pending exception becomes what the standard library's executor would raise (util/workers.py).
-void say_as_pickle_said() {
+void say_as_pickle_said(bool inner) {
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
   PyErr_NormalizeException(&type, &value, &trace);
-  if (trace != nullptr) PyException_SetTraceback(value, trace);
   Owned own_type(type), own_value(value), own_trace(trace);
+  if (trace != nullptr) {
+    auto* next = reinterpret_cast<PyObject*>(reinterpret_cast<PyTracebackObject*>(trace)->tb_next);
+    PyException_SetTraceback(value, inner ? (next != nullptr ? next : Py_None) : trace);
+  }
   PyObject* convert = python_object("util.workers", "_as_pickle_said");
   Owned said(convert == nullptr ? nullptr : PyObject_CallOneArg(convert, value));
   if (!said) {
@@ -121,13 +124,23 @@ bool add_exception(JoinedResults& results, PyObject* function, std::uint32_t fla
                  "report a failure",
                  value);
   }
-  if ((flags & Batch::kAnyException) != 0) say_as_pickle_said();
+  if ((flags & Batch::kAnyException) != 0) say_as_pickle_said((flags & Batch::kInnerFrame) != 0);
   const Owned payload = take_exception("", function);
-  if (payload && results.add(true, payload.get())) return true;
+  if (payload && results.add(kCallRaised, payload.get())) return true;
   PyErr_Clear();
   PyObject* shorten = python_object("exceptions", "_without_cause");
   Owned shorter(shorten == nullptr || !payload ? nullptr : PyObject_CallOneArg(shorten, payload.get()));
-  return shorter && results.add(true, shorter.get());
+  return shorter && results.add(kCallRaised, shorter.get());
+}
+
+// The pending exception says why an input could not be read.
+bool add_unreadable(JoinedResults& results) {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  Owned own_type(type), own_value(value), own_trace(trace);
+  Owned text(PyUnicode_FromFormat("%s: %S", Py_TYPE(value)->tp_name, value));
+  return text && results.add(kCallUnreadable, text.get());
 }
 
 bool interrupted_by_cancel(Client& client) {
@@ -149,6 +162,7 @@ bool run_calls(Client& client, PyObject* function, ChunkCall& chunk, std::uint32
   for (std::uint32_t i = 0; i < count; ++i) {
     Owned input(decode_joined(client, chunk.inputs, chunk.at, chunk.refs));
     Owned result;
+    const bool read = static_cast<bool>(input);
     if (input && (chunk.flags & Batch::kStarArguments) != 0)
       result = Owned(PyTuple_Check(input.get()) ? PyObject_Call(function, input.get(), nullptr)
                                                 : PyErr_Format(PyExc_TypeError, "star: an input is to be a tuple"));
@@ -156,9 +170,13 @@ bool run_calls(Client& client, PyObject* function, ChunkCall& chunk, std::uint32
       result = Owned(PyObject_CallOneArg(function, input.get()));
     if (is_fork_of_task()) _exit(0);
     input = Owned();
-    if (result && results.add(false, result.get())) continue;
+    if (result && results.add(kCallReturned, result.get())) continue;
     if (interrupted_by_cancel(client)) return false;
     ++failed;
+    if (!read && (chunk.flags & Batch::kAnyException) != 0) {
+      if (!add_unreadable(results)) return false;
+      continue;
+    }
     if (!add_exception(results, function, chunk.flags)) return false;
   }
   return true;

@@ -8,6 +8,9 @@
 
 namespace daybreak::runtime::python {
 
+// How a call of a chunk ended: a byte before what it gave. kCallUnreadable: its input could not be unpickled.
+inline constexpr char kCallReturned = 0, kCallRaised = 1, kCallUnreadable = 2;
+
 // Appends the item's bytes, if they may lie among others and do not make more than `limit` together; false: it is to be an
 // object of its own.
 bool append_plain(const Payload& payload, std::string& to, std::size_t limit);

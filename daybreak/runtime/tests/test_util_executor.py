@@ -177,6 +177,28 @@ def test_shutdown_cancels_what_of_a_map_has_not_begun(ray: Any) -> None:
             next(results)
 
 
+def test_a_call_that_waits_holds_up_none_that_was_submitted_after_it(ray: Any) -> None:
+    gate = Gate.remote()
+    with Executor(2) as executor:
+        for _ in range(3):  # they are short, and are handed on together
+            assert [future.result(60) for future in [executor.submit(abs, -i) for i in range(500)]] == list(range(500))
+        waiting = executor.submit(opened, gate)
+        between = [executor.submit(abs, -i) for i in range(100)]
+        last = executor.submit(lambda: daybreak.get(gate.open.remote()))
+        assert last.result(timeout=60) is None
+        assert waiting.result(timeout=60) == "open"
+        assert [future.result(timeout=60) for future in between] == list(range(100))
+
+
+def test_functions_travel_by_name_or_by_value_as_pickle_would_have_it(ray: Any) -> None:
+    with Executor(1) as executor:
+        assert executor.submit(os.path.join, "a", "b").result() == os.path.join("a", "b")
+        assert executor.submit(int, "ff", base=16).result() == 255
+        assert executor.submit("a-b".split, "-").result() == ["a", "b"]
+        for step in range(3):
+            assert executor.submit(lambda: step).result() == step  # noqa: B023 - it is as it is now
+
+
 def test_an_exception_is_what_was_raised_with_the_workers_traceback_as_its_cause(ray: Any) -> None:
     def refuse() -> None:
         raise OSError(2, "gone", "file")  # this line is in the traceback

@@ -134,6 +134,7 @@ class Executor(futures.Executor):
             initializer=initializer,
             initargs=initargs,
             calls_each=max_tasks_per_child,
+            together=True,
             broken=_made_broken,
         )
         _alive.add(self._workers)

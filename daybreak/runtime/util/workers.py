@@ -18,6 +18,8 @@ from daybreak.runtime import exceptions, get, init, is_initialized, kill, put, r
 from daybreak.runtime.batch import go_on_with
 from daybreak.runtime.futures import ring
 
+from .together import Together
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,6 +185,7 @@ class Workers:
         calls_each: a worker ends after so many calls, and another takes its place. None: never.
         options: of the actors.
         eager: all workers start at once; else one starts when a call finds none that is idle.
+        together: calls that are short are handed on together. When a worker dies with some, those that it had begun fail.
         broken: makes the exception that all calls get when a worker is lost; None: only those of that worker fail, with the
             reason, and another takes its place.
     """
@@ -196,6 +199,7 @@ class Workers:
         calls_each: int | None = None,
         options: dict[str, Any] | None = None,
         eager: bool = False,
+        together: bool = False,
         broken: Callable[[BaseException], BaseException] | None = None,
     ) -> None:
         self._count = count
@@ -206,6 +210,7 @@ class Workers:
         self._calls_each = calls_each
         self._eager = eager
         self._make_broken = broken
+        self._hands_on_together = together and calls_each is None and _engine.current() is None
         self._life = _native._life()
         self._lock = threading.Lock()  # of what follows, to `_stopped`
         self._pending: deque[Call] = deque()
@@ -217,6 +222,7 @@ class Workers:
         self._stopped: Callable[[], BaseException] | None = None  # set: what waits and what runs fails with it
         self._seats: list[_Seat] = []  # these are the thread's
         self._running: dict[Any, tuple[_Seat, Call]] = {}  # by the reference of the result
+        self._together: Together | None = None
         self._sets: list[CallSet] = []  # that workers are lent to
         self._gone: list[Any] = []  # references of workers that were told to end
         self._thread: threading.Thread | None = None
@@ -312,6 +318,8 @@ class Workers:
             for _, call in self._running.values():
                 self._tell(call.fail, RuntimeError(text))
         finally:
+            if self._together is not None:
+                self._together.calls.close()
             self._release()
 
     def _settle_what_comes(self) -> None:
@@ -321,19 +329,46 @@ class Workers:
                 self._bell = _native._reserve()
             news, self._news, bell = self._news, False, self._bell
         refs = list(self._running)
+        together = self._together
+        if together is not None and together.lent:
+            refs += together.calls.refs()
+        if together is not None and together.has_results():  # collected when something was handed on
+            news = True
         if not news and bell is not None:
             wait([*refs, bell], num_returns=1)
         elif not news:
             wait(refs, timeout=_LOOK_EVERY_S) if refs else time.sleep(_LOOK_EVERY_S)
         for ref in wait(refs, num_returns=len(refs), timeout=0)[0] if refs else ():
-            self._settle(ref)
+            if ref in self._running:
+                self._settle(ref)
+        if together is not None:
+            self._settle_together(together)
+
+    def _settle_together(self, together: Together) -> None:
+        together.calls.pump()
+        for number, how, content in together.calls.read_ready():
+            call = together.open.pop(number)
+            if how == 0:
+                self._tell(call.succeed, content)
+            elif how == 1:
+                self._tell(call.raised, content)
+            else:
+                if not isinstance(content, (Unreadable, exceptions.Error)):
+                    text = f"the result of a call could not be unpickled: {type(content).__name__}: {content}"
+                    content = Unreadable(text)
+                self._tell(call.fail, self._broken_by(content))
 
     def _over(self) -> bool:
         with self._lock:
-            return self._closed and not self._pending and not self._running and not self._sets
+            waits = self._pending or self._running or self._sets or (self._together is not None and self._together.open)
+            return self._closed and not waits
 
     def _take_back(self) -> None:
         """Workers of call sets that have nothing more for them; a worker that was lost breaks what it breaks."""
+        if self._together is not None:
+            for seat in self._together.take_back()[1]:
+                if seat in self._seats:
+                    self._seats.remove(seat)
         for each in list(self._sets):
             for lane, chunks in enumerate(each.calls.lanes()):
                 seat = each.lent[lane]
@@ -370,7 +405,7 @@ class Workers:
             with self._lock:
                 self._full = False
                 if not self._pending:
-                    return
+                    break
                 first = self._pending[0]
                 if isinstance(first, CallSet) and not first.waits():
                     self._pending.popleft()
@@ -379,11 +414,30 @@ class Workers:
                 if seat is None:
                     self._full = True
                     return
-                call = first if isinstance(first, CallSet) else self._pending.popleft()
-            if isinstance(call, CallSet):
+                together = self._hands_on_together and not isinstance(first, CallSet)
+                call = first if together or isinstance(first, CallSet) else self._pending.popleft()
+            if together:
+                self._hand_together(seat)
+            elif isinstance(call, CallSet):
                 self._lend(call, seat)
             elif call.start():
                 self._hand(call, seat)
+        self._share_out()
+
+    def _share_out(self) -> None:
+        """Workers that have nothing to do get calls that lie with others and have not begun."""
+        together = self._together
+        idle = [seat for seat in self._seats if not seat.calls]
+        if together is None or not together.has_more():
+            return
+        if not idle and together.calls.waiting() and len(self._seats) < self._count:
+            idle = [_Seat(self._class.remote(self._setup))]
+            self._seats += idle
+        for seat in idle:
+            together.lend(seat)
+        if idle:
+            together.calls.pump()
+            self._take_back()
 
     def _seat_for(self, call: Call) -> _Seat | None:
         usable = [seat for seat in self._seats if self._calls_each is None or seat.taken < self._calls_each]
@@ -394,6 +448,19 @@ class Workers:
             self._seats.append(_Seat(self._class.remote(self._setup)))
             return self._seats[-1]
         return best if best is not None and len(best.calls) < call.depth else None
+
+    def _hand_together(self, seat: _Seat) -> None:
+        together = self._together = self._together or Together()
+        together.lend(seat)
+        most, taken = together.room(), list[Call]()
+        others = sum(not each.calls for each in self._seats) + self._count - len(self._seats)
+        with self._lock:
+            most = min(most, -(-len(self._pending) // (1 + others)))  # as many for each that has nothing to do
+            while self._pending and len(taken) < most and not isinstance(self._pending[0], CallSet):
+                taken.append(self._pending.popleft())
+        for call, error in together.hand([call for call in taken if call.start()]):
+            self._tell(call.unpicklable, _as_pickle_said(error))
+        self._take_back()  # of which none may have been wanted
 
     def _lend(self, calls: CallSet, seat: _Seat) -> None:
         if calls not in self._sets:
@@ -471,6 +538,11 @@ class Workers:
         for call in self._take_pending():
             if call.start():
                 self._tell(call.fail, stopped())
+        together, self._together = self._together, None
+        if together is not None:
+            for call in together.open.values():
+                self._tell(call.fail, stopped())
+            together.calls.close()
         for each in self._sets:
             self._tell(each.fail, stopped())
             each.calls.on_done = None
