@@ -84,4 +84,7 @@ def wait(refs: list[ObjectRef], *, num_returns: int = 1, timeout: float | None =
     Returns when `num_returns` are ready or `timeout` seconds are over. Raises ValueError for duplicates.
     """
 
+def run_chunk(references: Any, slot: int, unit: int, flags: int, inputs: bytes) -> Any:
+    """Of a Batch alone."""
+
 def __getattr__(name: str) -> Any: ...  # what begins with an underscore is between the two halves of the room

@@ -21,7 +21,8 @@ namespace nb = nanobind;
 namespace daybreak::runtime::python {
 
 bool init_worker(PyObject* module);
-void bind_view(nb::module_& m);  // view.cc
+void bind_view(nb::module_& m);   // view.cc
+void bind_batch(nb::module_& m);  // batch.cc
 void bind_groups(nb::module_& m);
 void bind_attached(nb::module_& m);  // attached.cc
 void leave_engine();
@@ -535,6 +536,7 @@ void bind_runtime(nb::module_& m) {
   m.def("_is_worker", [] { return state().is_worker; });
   m.def("_is_patient", [] { return client_or_throw().process().control().patient != 0; });
   bind_groups(m);
+  bind_batch(m);
   m.def("_resource_set", resource_set, nb::arg("cpu"), nb::arg("gpu"), nb::arg("custom"), nb::arg("environment") = 0,
         nb::arg("group") = 0, nb::arg("bundle") = -1, nb::arg("capture") = false);
   m.def("_create_actor", create_actor, nb::arg("function"), nb::arg("args"), nb::arg("kwargs"), nb::arg("resources"),

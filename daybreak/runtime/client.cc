@@ -428,14 +428,20 @@ WaitResult Client::wait(std::span<const Ref> refs, std::size_t count, std::int64
   return result;
 }
 
-WaitResult Client::wait_until(const std::function<bool()>& come, std::optional<std::uint32_t> seen_before) {
+WaitResult Client::wait_until(const std::function<bool()>& come, std::optional<std::uint32_t> seen_before,
+                              std::int64_t deadline_ns) {
   if (come()) return WaitResult::kDone;
   before_sleep();
   WaitResult result = WaitResult::kDone;
   for (;;) {
     const std::uint32_t seen = seen_before ? *std::exchange(seen_before, std::nullopt) : p_.bell();
     if (come()) break;
-    if (p_.stopping() || p_.sleep(seen, -1) == EINTR || cancelled()) {
+    const std::int64_t left = deadline_ns < 0 ? -1 : deadline_ns - now_ns();
+    if (deadline_ns >= 0 && left <= 0) {
+      result = WaitResult::kTimeout;
+      break;
+    }
+    if (p_.stopping() || p_.sleep(seen, left) == EINTR || cancelled()) {
       result = WaitResult::kInterrupted;
       break;
     }

@@ -111,7 +111,8 @@ class Client {
   WaitResult wait(std::span<const Ref> refs, std::size_t count, std::int64_t deadline_ns,
                   std::optional<std::uint32_t> seen = {});
   // Until `come()`, which is asked again whenever this process's bell has rung.
-  WaitResult wait_until(const std::function<bool()>& come, std::optional<std::uint32_t> seen = {});
+  WaitResult wait_until(const std::function<bool()>& come, std::optional<std::uint32_t> seen = {},
+                        std::int64_t deadline_ns = -1);
   static std::int64_t now_ns();
 
   // True when it was still waiting and is cancelled now; else the running worker is asked to stop (force: killed).

@@ -202,6 +202,7 @@ inline constexpr std::uint8_t kDynamic = 4;          // its result is a list of 
 // Of a task that is done, lineage.cc: its arguments are kept, its dependencies by `lineage_pins`; it is to run again; what
 // it would run again with has been given up.
 inline constexpr std::uint8_t kKept = 8, kAgain = 16, kForgotten = 32;
+inline constexpr std::uint8_t kNeverAgain = 64;  // a chunk of a call set, whose board is another's once it is done
 
 struct TaskPart {
   // Entry of the pickled function or class; kActorCall: the task that submitted it, or kNoRef; kReturn: the task's first.

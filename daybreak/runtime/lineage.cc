@@ -42,7 +42,8 @@ Ref unlisted(std::uint64_t word) {
 bool Process::may_keep_lineage(const Entry& e) const {
   const TaskPart& part = e.part;
   return e.value.refs == 0 && part.num_returns == 1 && part.retries_left != 0 &&
-         (part.options & (kStreaming | kDynamic)) == 0 && e.args.size <= kLargestBlock && spill_files_ != nullptr;
+         (part.options & (kStreaming | kDynamic | kNeverAgain)) == 0 && e.args.size <= kLargestBlock &&
+         spill_files_ != nullptr;
 }
 
 void Process::begin_to_keep_lineage(Entry& e) {

@@ -50,5 +50,9 @@
     def wait(refs: list[ObjectRef], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True) -> tuple[list[ObjectRef], list[ObjectRef]]:
         \doc
 
+^daybreak\._core\.runtime\.run_chunk$:
+    def run_chunk(references: Any, slot: int, unit: int, flags: int, inputs: bytes) -> Any:
+        \doc
+
 ^daybreak\._core\.runtime\.__suffix__$:
     def __getattr__(name: str) -> Any: ...  # what begins with an underscore is between the two halves of the room

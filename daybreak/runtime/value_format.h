@@ -175,6 +175,9 @@ class ValueReader {
     }
   }
 
+  // How far it has read.
+  std::size_t position() const { return at_; }
+
   // The dependency whose value stands here; nullopt: an item comes.
   std::optional<Ref> dependency() {
     if (left() == 0 || Tag{static_cast<char>(bytes_[at_])} != Tag::kDependency) return std::nullopt;

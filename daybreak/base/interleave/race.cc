@@ -181,6 +181,12 @@ void __tsan_init() {}
 unsigned char __tsan_atomic8_load(const volatile unsigned char* at, int) {
   return __atomic_load_n(at, __ATOMIC_SEQ_CST);
 }
+// Counts of std::shared_ptr, which are one process's own: all its fibers are of one thread.
+int __tsan_atomic32_fetch_add(volatile int* at, int by, int) {
+  const int before = *at;
+  *at = before + by;
+  return before;
+}
 void __tsan_atomic_signal_fence(int) {}
 
 void* __real_memcpy(void* to, const void* from, std::size_t size);

@@ -31,6 +31,7 @@ std::vector<std::unique_ptr<base::interleave::Program>> all_programs() {
   add_task_programs(programs);
   add_spill_programs(programs);
   add_lineage_programs(programs);
+  add_batch_programs(programs);
   return programs;
 }
 

@@ -16,5 +16,6 @@ void add_sharing_program(Programs& programs);
 void add_task_programs(Programs& programs);
 void add_spill_programs(Programs& programs);
 void add_lineage_programs(Programs& programs);
+void add_batch_programs(Programs& programs);
 
 }  // namespace daybreak::runtime

@@ -115,47 +115,13 @@ PyObject* function_new(PyTypeObject* type, PyObject*, PyObject*) {
   return object;
 }
 
+}  // namespace
+
 // ---------------------------------------------------------------------------------------------------------------------
 // get, put, wait.
 
-// A timeout argument as a deadline; -1: none. False: exception set.
-bool deadline_of(PyObject* timeout, std::int64_t& deadline) {
-  deadline = -1;
-  if (timeout == nullptr || timeout == Py_None) return true;
-  double seconds = PyFloat_AsDouble(timeout);
-  if (seconds == -1.0 && PyErr_Occurred()) {
-    if (!PyErr_ExceptionMatches(PyExc_TypeError)) return false;
-    PyErr_Format(PyExc_TypeError, "timeout=%R: it must be None or a number of seconds", timeout);
-    return false;
-  }
-  if (!(seconds >= 0)) {
-    PyErr_Format(PyExc_ValueError, "timeout=%R: it must be None or a number of seconds that is not negative", timeout);
-    return false;
-  }
-  deadline = Client::now_ns() + static_cast<std::int64_t>(std::min(seconds, 1e9) * 1e9);
-  return true;
-}
-
-// What the wait is for, for people (stalled.py); true: it was said, or must not be. What goes wrong in that is not the
-// program's: it is written as an error that nobody could catch.
-bool say_what_for(Client& client, std::span<const Ref> refs, const char* verb) {
-  Owned waited(PyList_New(0));
-  for (std::size_t i = 0; waited && i < refs.size() && PyList_GET_SIZE(waited.get()) < kReferencesSaid; ++i) {
-    if (client.process().done(refs[i])) continue;
-    Owned id(PyUnicode_FromString(fmt::format("{:08x}{:08x}", refs[i].generation, refs[i].index).c_str()));
-    if (!id || PyList_Append(waited.get(), id.get()) != 0) break;
-  }
-  PyObject* say = PyErr_Occurred() == nullptr ? python_object("stalled", "say") : nullptr;
-  Owned said(say == nullptr
-                 ? nullptr
-                 : PyObject_CallFunction(say, "sdO", verb, static_cast<double>(stalled_after_ns) / 1e9, waited.get()));
-  if (said) return said.get() == Py_True;
-  PyErr_WriteUnraisable(nullptr);
-  return true;
-}
-
-}  // namespace
-
+// Waits without the GIL; Python's signal handlers run in between. False: exception set, kTimeout included as
+// `timed_out`.
 bool await(Client& client, std::span<const Ref> refs, std::size_t count, std::int64_t deadline, bool& timed_out,
            const char* verb) {
   timed_out = false;
@@ -444,6 +410,15 @@ PyObject* verb_wait(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject
 
 }  // namespace
 
+const TaskSpec* spec_of_function(PyObject* object) {
+  auto* self = reinterpret_cast<RemoteFunctionObject*>(object);
+  if (self->session != state().binding) {
+    Owned exported(PyObject_CallMethod(object, "_export", nullptr));
+    if (!exported) return nullptr;
+  }
+  return &self->spec;
+}
+
 void set_num_returns(TaskSpec& spec, int num_returns) {
   constexpr int kStreamingReturns = -1, kDynamicReturns = -2;  // options.py
   spec.num_returns = num_returns == 0 ? 0 : static_cast<std::uint16_t>(std::max(num_returns, 1));
@@ -472,6 +447,41 @@ PyObject* submit_encoded(Client& client, const TaskSpec& spec, const Payload& pa
     raise(status.error());
   spare = std::move(results);
   return wrapped;
+}
+
+bool deadline_of(PyObject* timeout, std::int64_t& deadline) {
+  deadline = -1;
+  if (timeout == nullptr || timeout == Py_None) return true;
+  double seconds = PyFloat_AsDouble(timeout);
+  if (seconds == -1.0 && PyErr_Occurred()) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) return false;
+    PyErr_Format(PyExc_TypeError, "timeout=%R: it must be None or a number of seconds", timeout);
+    return false;
+  }
+  if (!(seconds >= 0)) {
+    PyErr_Format(PyExc_ValueError, "timeout=%R: it must be None or a number of seconds that is not negative", timeout);
+    return false;
+  }
+  deadline = Client::now_ns() + static_cast<std::int64_t>(std::min(seconds, 1e9) * 1e9);
+  return true;
+}
+
+// True: it was said, or must not be. What goes wrong in that is not the
+// program's: it is written as an error that nobody could catch.
+bool say_what_for(Client& client, std::span<const Ref> refs, const char* verb) {
+  Owned waited(PyList_New(0));
+  for (std::size_t i = 0; waited && i < refs.size() && PyList_GET_SIZE(waited.get()) < kReferencesSaid; ++i) {
+    if (client.process().done(refs[i])) continue;
+    Owned id(PyUnicode_FromString(fmt::format("{:08x}{:08x}", refs[i].generation, refs[i].index).c_str()));
+    if (!id || PyList_Append(waited.get(), id.get()) != 0) break;
+  }
+  PyObject* say = PyErr_Occurred() == nullptr ? python_object("stalled", "say") : nullptr;
+  Owned said(say == nullptr
+                 ? nullptr
+                 : PyObject_CallFunction(say, "sdO", verb, static_cast<double>(stalled_after_ns) / 1e9, waited.get()));
+  if (said) return said.get() == Py_True;
+  PyErr_WriteUnraisable(nullptr);
+  return true;
 }
 
 bool init_calls(PyObject* module) {

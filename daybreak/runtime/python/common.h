@@ -177,6 +177,9 @@ PyObject* said_name();
 PyObject* decode_function(Client& client, Ref ref, PyObject* enter_world);
 // An item of a blob, e.g. a pickled function; copies.
 PyObject* decode_blob(std::span<const std::byte> bytes, std::span<const Ref> refs, std::uint16_t deps, Client& client);
+// One of the items that lie joined in `bytes`, from `at` on, which is behind it then: new, or null with an exception set. In
+// place of an item the number of one of `objects` may stand.
+PyObject* decode_joined(Client& client, std::string_view bytes, std::size_t& at, std::span<const Ref> objects);
 // Sets the exception that an error object stands for.
 void raise_object_error(Client& client, Ref ref);
 

@@ -92,6 +92,7 @@ class Decoder {
   }
 
   std::optional<ValueReader::Call> call() { return reader_.call(); }
+  std::size_t position() const { return reader_.position(); }
 
   PyObject* damaged() {
     if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "an object in the store is damaged");
@@ -360,6 +361,17 @@ PyObject* decode_function(Client& client, Ref ref, PyObject* enter_world) {
 PyObject* decode_blob(std::span<const std::byte> bytes, std::span<const Ref> refs, std::uint16_t deps, Client& client) {
   Decoder decoder(client, bytes, refs, deps, nullptr);
   return decoder.item();
+}
+
+PyObject* decode_joined(Client& client, std::string_view bytes, std::size_t& at, std::span<const Ref> objects) {
+  const auto rest = std::as_bytes(std::span(bytes)).subspan(std::min(at, bytes.size()));
+  Decoder decoder(client, rest, objects, static_cast<std::uint16_t>(objects.size()), nullptr);
+  Ref failed;
+  bool is_error = false;
+  PyObject* value = decoder.argument(failed, is_error);
+  at += decoder.position();
+  if (is_error) raise_object_error(client, failed);
+  return value;
 }
 
 bool decode_call(Client& client, std::uint32_t index, std::string& method, std::vector<PyObject*>& values,

@@ -292,6 +292,10 @@ bool result_is_for_cpp() {
   return current_function != nullptr ? current_function->plain : called_by_cpp;
 }
 
+const Function* function_at(Client& client, Ref ref) {
+  return load_function(client, ref);
+}
+
 bool is_fork_of_task() {
   return forked_by_task;
 }

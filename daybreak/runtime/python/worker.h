@@ -45,6 +45,9 @@ struct Arguments {
   static inline thread_local std::vector<PyObject*> spare;  // whose memory the next one takes
 };
 
+// A function of the store, which the caller keeps alive; loaded once. Valid until another is loaded; null with an exception
+// set.
+const Function* function_at(Client& client, Ref ref);
 // This process is the fork that a task has made of its worker: it must not go on as one.
 bool is_fork_of_task();
 // The instance in an actor's process, borrowed; null before it is there.

@@ -37,6 +37,19 @@ class Gate:
         self.event.set()
 
 
+@daybreak.remote
+class Counter:
+    def __init__(self) -> None:
+        self.n = 0
+
+    def add(self) -> int:
+        self.n += 1
+        return self.n
+
+    def count(self) -> int:
+        return self.n
+
+
 def opened(gate: Any) -> str:
     return daybreak.get(gate.wait.remote())
 
@@ -78,6 +91,112 @@ def test_map_submits_at_once_and_gives_results_in_order(ray: Any) -> None:
         with pytest.raises(TimeoutError):
             list(executor.map(opened, [gate], timeout=0.01))
         gate.open.remote()
+
+
+def test_calls_of_a_map_run_at_the_same_time_and_leave_their_turn_to_what_is_submitted_later(ray: Any) -> None:
+    gate = Gate.remote()
+    with Executor(2) as executor:
+        held = executor.map(opened, [gate] * 3)
+        after = executor.submit(abs, -7)
+        assert not after.done()
+        gate.open.remote()
+        assert list(held) == ["open"] * 3
+        assert after.result(timeout=60) == 7
+
+
+def test_a_call_of_a_map_that_takes_long_does_not_hold_the_others(ray: Any) -> None:
+    gate = Gate.remote()
+
+    def call(x: int) -> int:
+        if x == 500:
+            daybreak.get(gate.wait.remote())
+        if x == 999:
+            daybreak.get(gate.open.remote())
+        return x
+
+    with Executor(2) as executor:
+        assert list(executor.map(call, range(1000), timeout=60)) == list(range(1000))
+
+
+def test_a_map_nobody_reads_is_done_and_one_that_is_given_up_is_not(ray: Any) -> None:
+    counter = Counter.remote()
+
+    def count(x: int) -> int:
+        return int(daybreak.get(counter.add.remote()))
+
+    with Executor(2) as executor:
+        executor.map(count, range(50))
+    assert ray.get(counter.count.remote()) == 50
+    gate = Gate.remote()
+    with Executor(1) as executor:
+        results = executor.map(lambda x: opened(gate) if x else x, range(100))
+        assert next(results) == 0
+        results.close()  # type: ignore[attr-defined]
+        gate.open.remote()
+    with Executor(1) as executor, pytest.raises(ZeroDivisionError):
+        list(executor.map(lambda x: 1 // x, range(100)))
+
+
+def test_a_worker_that_dies_in_a_map_breaks_the_executor(ray: Any) -> None:
+    def call(x: int) -> int:
+        if x == 70:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return x
+
+    executor = Executor(2)
+    with pytest.raises(BrokenProcessPool, match="a worker ended"):
+        list(executor.map(call, range(200), timeout=60))
+    with pytest.raises(BrokenProcessPool):
+        executor.map(abs, [1])
+    executor.shutdown()
+
+
+def test_what_of_a_map_cannot_be_pickled_is_raised_where_its_result_would_be(ray: Any) -> None:
+    with Executor(1) as executor:
+        results = executor.map(id, [1, FailsToSave(), 3])
+        assert isinstance(next(results), int)
+        with pytest.raises(pickle.PicklingError):
+            next(results)
+        lock = threading.Lock()
+        refused = executor.map(lambda x: lock, [1])
+        with pytest.raises(TypeError, match="lock"):
+            next(refused)
+        with pytest.raises(pickle.PicklingError):
+            list(executor.map(lambda x: FailsToSave(), [1]))
+
+
+def test_shutdown_cancels_what_of_a_map_has_not_begun(ray: Any) -> None:
+    gate = Gate.remote()
+    executor = Executor(1)
+    results = executor.map(lambda x: opened(gate) if x else x, range(100))
+    assert next(results) == 0
+    executor.shutdown(wait=False, cancel_futures=True)
+    gate.open.remote()
+    with pytest.raises(CancelledError):
+        for _ in range(99):
+            next(results)
+
+
+def test_a_call_that_waits_holds_up_none_that_was_submitted_after_it(ray: Any) -> None:
+    gate = Gate.remote()
+    with Executor(2) as executor:
+        for _ in range(3):  # they are short, and are handed on together
+            assert [future.result(60) for future in [executor.submit(abs, -i) for i in range(500)]] == list(range(500))
+        waiting = executor.submit(opened, gate)
+        between = [executor.submit(abs, -i) for i in range(100)]
+        last = executor.submit(lambda: daybreak.get(gate.open.remote()))
+        assert last.result(timeout=60) is None
+        assert waiting.result(timeout=60) == "open"
+        assert [future.result(timeout=60) for future in between] == list(range(100))
+
+
+def test_functions_travel_by_name_or_by_value_as_pickle_would_have_it(ray: Any) -> None:
+    with Executor(1) as executor:
+        assert executor.submit(os.path.join, "a", "b").result() == os.path.join("a", "b")
+        assert executor.submit(int, "ff", base=16).result() == 255
+        assert executor.submit("a-b".split, "-").result() == ["a", "b"]
+        for step in range(3):
+            assert executor.submit(lambda: step).result() == step  # noqa: B023 - it is as it is now
 
 
 def test_an_exception_is_what_was_raised_with_the_workers_traceback_as_its_cause(ray: Any) -> None:

@@ -12,14 +12,19 @@ from __future__ import annotations
 
 import operator
 import threading
+import time
 import weakref
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback
 from itertools import islice
 
+from daybreak._core import runtime as _native
 from daybreak.base import numbers
+from daybreak.runtime import engine as _engine
+from daybreak.runtime.batch import export
+from daybreak.runtime.exceptions import TaskCancelledError
 
-from .workers import Call, Workers, ensure_runtime, logical_cpus, rebuilt
+from .workers import Call, CallSet, Workers, _as_pickle_said, ensure_runtime, logical_cpus, rebuilt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["BrokenProcessPool", "Executor"]
+
+_FED_AT_ONCE = 1024
 
 _alive: weakref.WeakSet[Workers] = weakref.WeakSet()
 _leaving = False  # the interpreter ends
@@ -121,11 +128,13 @@ class Executor(futures.Executor):
                 raise ValueError(f"max_tasks_per_child must be >= 1, not {max_tasks_per_child}")
         ensure_runtime()
         self._max_workers = max_workers or max(1, logical_cpus())
+        self._max_calls = max_tasks_per_child
         self._workers = Workers(
             self._max_workers,
             initializer=initializer,
             initargs=initargs,
             calls_each=max_tasks_per_child,
+            together=True,
             broken=_made_broken,
         )
         _alive.add(self._workers)
@@ -145,10 +154,7 @@ class Executor(futures.Executor):
             BrokenProcessPool: a worker was lost.
             RuntimeError: after `shutdown`, and while the interpreter ends.
         """
-        if self._shut_down:
-            raise RuntimeError("cannot schedule new futures after shutdown")
-        if _leaving:
-            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        self._check_open()
         future: futures.Future[Any] = futures.Future()
         if not self._workers.submit(_FutureCall(future, fn, args, kwargs)):
             raise self._broken or RuntimeError("cannot schedule new futures after shutdown")
@@ -166,9 +172,37 @@ class Executor(futures.Executor):
         chunksize = numbers.integer(chunksize, "chunksize")
         if chunksize < 1:
             raise ValueError(f"chunksize must be >= 1, not {chunksize}")
+        if _engine.current() is None and self._max_calls is None and chunksize <= _native._MAX_UNIT:
+            deadline = None if timeout is None else time.monotonic() + timeout
+            return self._map_as_set(fn, iterables, deadline, chunksize)
         arguments = zip(*iterables, strict=False)
         chunks = iter(lambda: list(islice(arguments, chunksize)), [])
         return _flattened(super().map(_run_chunk, _repeat(fn), chunks, timeout=timeout))
+
+    def _map_as_set(self, fn: Any, iterables: tuple[Any, ...], deadline: float | None, unit: int) -> Iterator[Any]:
+        """All of it as one record."""
+        self._check_open()
+        flags = _native._ANY_EXCEPTION | (_native._STAR_ARGUMENTS if len(iterables) != 1 else 0)
+        try:
+            calls = _native._Calls(export(fn), unit, flags, True)
+        except BaseException as error:  # it does not pickle
+            return _raised(_as_pickle_said(error))
+        inputs = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
+        while calls.feed(inputs, _FED_AT_ONCE, True):
+            pass
+        calls.end_inputs()
+        calls.make_error = lambda payload: rebuilt(payload, _RemoteTraceback)
+        workers, of_set = self._workers, CallSet(calls)
+        calls.on_done = lambda: workers.set_went_on(of_set)
+        if not workers.submit(of_set):
+            raise self._broken or RuntimeError("cannot schedule new futures after shutdown")
+        return _results(workers, of_set, deadline)
+
+    def _check_open(self) -> None:
+        if self._shut_down:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if _leaving:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more calls. wait: until all are done and the workers have ended. cancel_futures: those that wait are
@@ -179,6 +213,49 @@ class Executor(futures.Executor):
         self._workers.close()
         if wait:
             self._workers.join()
+
+
+def _results(workers: Workers, of_set: CallSet, deadline: float | None) -> Iterator[Any]:
+    """As the standard library's: who gives the iterator up cancels what has not begun."""
+    calls = of_set.calls
+    try:
+        while True:
+            yield _next(workers, of_set, deadline)  # and not held
+    except _Ended:
+        pass
+    finally:
+        calls.cancel_quietly()
+    problem = calls.take_problem()
+    if problem is not None:
+        raise _as_pickle_said(problem)
+
+
+class _Ended(Exception):
+    """There are no more results."""
+
+
+def _next(workers: Workers, of_set: CallSet, deadline: float | None) -> Any:
+    try:
+        return of_set.calls.next(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    except StopIteration:
+        raise _Ended from None
+    except BaseException as error:
+        if not of_set.calls.lost or isinstance(error, TimeoutError):
+            raise
+        lost = error
+    raise _why_lost(workers, of_set, lost)
+
+
+def _why_lost(workers: Workers, of_set: CallSet, error: BaseException) -> BaseException:
+    if isinstance(error, TaskCancelledError):
+        stopped = workers.stopped
+        return stopped() if stopped is not None else futures.CancelledError()
+    return workers.broken_by(error)
+
+
+def _raised(error: BaseException) -> Iterator[Any]:
+    raise error
+    yield  # that it is raised where the first result would be
 
 
 def _repeat(value: Any) -> Iterator[Any]:

@@ -15,14 +15,17 @@ from collections import deque
 from daybreak._core import runtime as _native
 from daybreak.runtime import engine as _engine
 from daybreak.runtime import exceptions, get, init, is_initialized, kill, put, remote, wait
+from daybreak.runtime.batch import go_on_with
 from daybreak.runtime.futures import ring
+
+from .together import Together
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Call", "Unreadable", "Workers", "ensure_runtime", "logical_cpus", "rebuilt"]
+__all__ = ["Call", "CallSet", "Unreadable", "Workers", "ensure_runtime", "logical_cpus", "rebuilt"]
 
 _MAX_GONE = 64  # ended workers whose references are kept until somebody looks
 _LOOK_EVERY_S = 0.01  # for what is new, on an engine whose waits cannot be ended
@@ -64,6 +67,12 @@ class _Worker:
             if error.__traceback__ is not None:
                 error.__traceback__ = error.__traceback__.tb_next  # without this frame
             return _RAISED, exceptions._to_payload(_as_pickle_said(error), "", function)
+
+
+class _WorkerHere(_Worker):
+    """On this machine's engine: also chunks of call sets."""
+
+    run_chunk = staticmethod(_native.run_chunk)
 
 
 def _as_pickle_said(error: BaseException) -> BaseException:
@@ -114,6 +123,36 @@ class Call:
         raise NotImplementedError
 
 
+class CallSet(Call):
+    """Calls of one function over many inputs (batch.py), for which workers are taken as they have nothing else to do, one
+    after the other, until all calls have begun. It waits its turn as a call does."""
+
+    def __init__(self, calls: Any) -> None:
+        super().__init__(None, ())  # type: ignore[arg-type]
+        self.calls = calls
+        self.cancelled = False  # what had not begun, by whom it may be
+        self.lent: list[_Seat | None] = []  # by the number of the lane; None: it was given back
+
+    def waits(self) -> bool:
+        """Whether there are calls that have not begun, nor lie with a worker."""
+        return bool(self.calls.waiting())
+
+    def lend(self, seat: _Seat) -> None:
+        seat.calls.append(self)
+        self.lent.append(seat)
+        self.calls.add_actor(seat.actor)
+
+    def why_lost(self) -> BaseException:
+        return exceptions.ActorDiedError("a worker has died with calls of a map")
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.calls.cancel(False)
+
+    def fail(self, error: BaseException) -> None:
+        self.calls.cancel(False)
+
+
 class _Seat:
     """A worker as the submitting process sees it."""
 
@@ -146,6 +185,7 @@ class Workers:
         calls_each: a worker ends after so many calls, and another takes its place. None: never.
         options: of the actors.
         eager: all workers start at once; else one starts when a call finds none that is idle.
+        together: calls that are short are handed on together. When a worker dies with some, those that it had begun fail.
         broken: makes the exception that all calls get when a worker is lost; None: only those of that worker fail, with the
             reason, and another takes its place.
     """
@@ -159,14 +199,18 @@ class Workers:
         calls_each: int | None = None,
         options: dict[str, Any] | None = None,
         eager: bool = False,
+        together: bool = False,
         broken: Callable[[BaseException], BaseException] | None = None,
     ) -> None:
         self._count = count
-        self._class = remote(_Worker).options(**{"num_cpus": 0, **(options or {})})
+        self._class = remote(_WorkerHere if _engine.current() is None else _Worker).options(
+            **{"num_cpus": 0, **(options or {})}
+        )
         self._setup = [bytes(multiprocessing.current_process().authkey), put((initializer, initargs))]
         self._calls_each = calls_each
         self._eager = eager
         self._make_broken = broken
+        self._hands_on_together = together and calls_each is None and _engine.current() is None
         self._life = _native._life()
         self._lock = threading.Lock()  # of what follows, to `_stopped`
         self._pending: deque[Call] = deque()
@@ -178,6 +222,8 @@ class Workers:
         self._stopped: Callable[[], BaseException] | None = None  # set: what waits and what runs fails with it
         self._seats: list[_Seat] = []  # these are the thread's
         self._running: dict[Any, tuple[_Seat, Call]] = {}  # by the reference of the result
+        self._together: Together | None = None
+        self._sets: list[CallSet] = []  # that workers are lent to
         self._gone: list[Any] = []  # references of workers that were told to end
         self._thread: threading.Thread | None = None
         if eager:
@@ -258,7 +304,7 @@ class Workers:
                 self._dispatch()
                 if self._cancel:
                     self._cancel = False
-                    for call in self._take_pending():
+                    for call in [*self._take_pending(), *self._sets]:
                         call.cancel()
                 if self._over():
                     break
@@ -272,6 +318,8 @@ class Workers:
             for _, call in self._running.values():
                 self._tell(call.fail, RuntimeError(text))
         finally:
+            if self._together is not None:
+                self._together.calls.close()
             self._release()
 
     def _settle_what_comes(self) -> None:
@@ -281,16 +329,59 @@ class Workers:
                 self._bell = _native._reserve()
             news, self._news, bell = self._news, False, self._bell
         refs = list(self._running)
+        together = self._together
+        if together is not None and together.lent:
+            refs += together.calls.refs()
+        if together is not None and together.has_results():  # collected when something was handed on
+            news = True
         if not news and bell is not None:
             wait([*refs, bell], num_returns=1)
         elif not news:
             wait(refs, timeout=_LOOK_EVERY_S) if refs else time.sleep(_LOOK_EVERY_S)
         for ref in wait(refs, num_returns=len(refs), timeout=0)[0] if refs else ():
-            self._settle(ref)
+            if ref in self._running:
+                self._settle(ref)
+        if together is not None:
+            self._settle_together(together)
+
+    def _settle_together(self, together: Together) -> None:
+        together.calls.pump()
+        for number, how, content in together.calls.read_ready():
+            call = together.open.pop(number)
+            if how == 0:
+                self._tell(call.succeed, content)
+            elif how == 1:
+                self._tell(call.raised, content)
+            else:
+                if not isinstance(content, (Unreadable, exceptions.Error)):
+                    text = f"the result of a call could not be unpickled: {type(content).__name__}: {content}"
+                    content = Unreadable(text)
+                self._tell(call.fail, self._broken_by(content))
 
     def _over(self) -> bool:
         with self._lock:
-            return self._closed and not self._pending and not self._running
+            waits = self._pending or self._running or self._sets or (self._together is not None and self._together.open)
+            return self._closed and not waits
+
+    def _take_back(self) -> None:
+        """Workers of call sets that have nothing more for them; a worker that was lost breaks what it breaks."""
+        if self._together is not None:
+            for seat in self._together.take_back()[1]:
+                if seat in self._seats:
+                    self._seats.remove(seat)
+        for each in list(self._sets):
+            for lane, chunks in enumerate(each.calls.lanes()):
+                seat = each.lent[lane]
+                if seat is None or (chunks > 0 or (chunks == 0 and (each.waits() or not each.calls.retire(lane)))):
+                    continue
+                each.lent[lane] = None
+                seat.calls.remove(each)
+                if chunks < 0 and seat in self._seats:
+                    self._seats.remove(seat)
+                    self._broken_by(each.why_lost())
+            if not any(each.lent) and not each.waits():
+                self._sets.remove(each)
+                each.calls.on_done = None  # which knows the set, which knows the calls
 
     def _fill(self) -> None:
         while len(self._seats) < self._count:
@@ -307,20 +398,46 @@ class Workers:
         if stopped is not None:
             self._abort()
             return
+        self._take_back()
         if self._eager and not closed:
             self._fill()
         while True:
             with self._lock:
                 self._full = False
                 if not self._pending:
-                    return
-                seat = self._seat_for(self._pending[0])
+                    break
+                first = self._pending[0]
+                if isinstance(first, CallSet) and not first.waits():
+                    self._pending.popleft()
+                    continue
+                seat = self._seat_for(first)
                 if seat is None:
                     self._full = True
                     return
-                call = self._pending.popleft()
-            if call.start():
+                together = self._hands_on_together and not isinstance(first, CallSet)
+                call = first if together or isinstance(first, CallSet) else self._pending.popleft()
+            if together:
+                self._hand_together(seat)
+            elif isinstance(call, CallSet):
+                self._lend(call, seat)
+            elif call.start():
                 self._hand(call, seat)
+        self._share_out()
+
+    def _share_out(self) -> None:
+        """Workers that have nothing to do get calls that lie with others and have not begun."""
+        together = self._together
+        idle = [seat for seat in self._seats if not seat.calls]
+        if together is None or not together.has_more():
+            return
+        if not idle and together.calls.waiting() and len(self._seats) < self._count:
+            idle = [_Seat(self._class.remote(self._setup))]
+            self._seats += idle
+        for seat in idle:
+            together.lend(seat)
+        if idle:
+            together.calls.pump()
+            self._take_back()
 
     def _seat_for(self, call: Call) -> _Seat | None:
         usable = [seat for seat in self._seats if self._calls_each is None or seat.taken < self._calls_each]
@@ -331,6 +448,25 @@ class Workers:
             self._seats.append(_Seat(self._class.remote(self._setup)))
             return self._seats[-1]
         return best if best is not None and len(best.calls) < call.depth else None
+
+    def _hand_together(self, seat: _Seat) -> None:
+        together = self._together = self._together or Together()
+        together.lend(seat)
+        most, taken = together.room(), list[Call]()
+        others = sum(not each.calls for each in self._seats) + self._count - len(self._seats)
+        with self._lock:
+            most = min(most, -(-len(self._pending) // (1 + others)))  # as many for each that has nothing to do
+            while self._pending and len(taken) < most and not isinstance(self._pending[0], CallSet):
+                taken.append(self._pending.popleft())
+        for call, error in together.hand([call for call in taken if call.start()]):
+            self._tell(call.unpicklable, _as_pickle_said(error))
+        self._take_back()  # of which none may have been wanted
+
+    def _lend(self, calls: CallSet, seat: _Seat) -> None:
+        if calls not in self._sets:
+            self._sets.append(calls)
+        calls.lend(seat)
+        go_on_with(calls.calls)
 
     def _hand(self, call: Call, seat: _Seat) -> None:
         try:
@@ -374,6 +510,15 @@ class Workers:
             self._gone = wait(self._gone, num_returns=len(self._gone), timeout=0)[1]
         self._gone.append(seat.actor.__ray_terminate__.remote())
 
+    def set_went_on(self, calls: CallSet) -> None:
+        """On the thread of the call sets: a worker of it may be free."""
+        if not calls.waits():
+            self._wake()
+
+    def broken_by(self, error: BaseException) -> BaseException:
+        """What a call of a set gets that was lost."""
+        return self._broken_by(error)
+
     def _broken_by(self, error: BaseException) -> BaseException:
         """What the call gets that was lost; where one loss breaks all, it does so here."""
         if self._stopped is None and self._make_broken is not None:
@@ -393,6 +538,15 @@ class Workers:
         for call in self._take_pending():
             if call.start():
                 self._tell(call.fail, stopped())
+        together, self._together = self._together, None
+        if together is not None:
+            for call in together.open.values():
+                self._tell(call.fail, stopped())
+            together.calls.close()
+        for each in self._sets:
+            self._tell(each.fail, stopped())
+            each.calls.on_done = None
+        self._sets.clear()
         for seat in self._seats:
             self._kill(seat)
         self._seats.clear()

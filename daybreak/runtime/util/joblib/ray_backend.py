@@ -179,6 +179,7 @@ class RayBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
                 options.get("initializer"),
                 tuple(options.get("initargs", ())),
             ),
+            "together": True,
             "options": self._remote_args if ray_remote_args is None else ray_remote_args,
         }
         self._workers, self._pool = _take(self._made_with), _Store()
