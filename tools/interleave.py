@@ -33,9 +33,9 @@ SAME_INSTRUCTION = (
 )
 FOUND = 3  # exit status of the program when a mutated run fails
 FILES = (
-    "queue.cc process.cc process.h layout.h update.h sweep.cc client.cc heap.cc worker_loop.cc spinlock.h scheduler.cc"
+    "queue.cc process.cc references.cc process.h layout.h update.h sweep.cc client.cc heap.cc worker_loop.cc spinlock.h"
 )
-FILES += " tasks.cc actors.cc processes.cc resources.cc stream.cc spill.cc drivers.cc"
+FILES += " scheduler.cc tasks.cc actors.cc processes.cc resources.cc stream.cc spill.cc drivers.cc"
 
 
 def planted_bugs() -> list[tuple[str, ...]]:

@@ -135,8 +135,8 @@ def run(suite: Suite, whole: bool, options: list[str]) -> Outcome:
         report = Path(scratch) / "report"
         report.touch()
         environment = {
-            **os.environ,
             **peer.environment,
+            **os.environ,  # what a person says goes before what the suite says
             "PYTHONPATH": os.pathsep.join([str(INSIDE), str(importable(Path(scratch)))]),
             "DAYBREAK_SUITE": str(suite.path),
             "DAYBREAK_SUITE_REPORT": str(report),

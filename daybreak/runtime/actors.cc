@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "daybreak/runtime/robust_guard.h"
@@ -33,7 +34,7 @@ void Scheduler::register_actor(std::uint32_t index) {
 
 // Slots that a dead process had reserved, and whose creation went with it before the scheduler knew of it.
 void Scheduler::free_reserved(std::uint32_t dead) {
-  for (ActorSlot& actor : control_.actor) {
+  for (ActorSlot& actor : std::span(control_.actor, control_.actors_used.load())) {
     if (actor.status.load() != ActorStatus::kReserved || actor.reserver != dead) continue;
     State s = self_.entry(actor.creation.index).load();
     if (s.generation() != actor.creation.generation) actor.status.store(ActorStatus::kFree);  // else it is in the inbox

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <thread>
 
 #include "daybreak/base/failpoint.h"
@@ -220,7 +221,7 @@ bool cancel(nb::handle object, bool force, bool recursive) {
   if (ref == nullptr) throw nb::python_error();
   Process& p = client.process();
   const bool further = p.entry(ref->index).kind == Kind::kReturn;
-  if (force && p.entry(further ? p.entry(ref->index).task.index : ref->index).kind == Kind::kActorCall)
+  if (force && p.entry(further ? p.entry(ref->index).part.task_now().index : ref->index).kind == Kind::kActorCall)
     throw nb::value_error("force=True is not supported for actor tasks. It would end the actor: use kill()");
   const bool cancelled = client.cancel(*ref, force, recursive);
   // A call in the inbox of an actor that has no process yet: its reader is the scheduler.
@@ -346,7 +347,7 @@ nb::dict usage() {
   result["functions"] = functions;
   result["store_bytes"] = p.bytes_used();
   std::uint32_t actors = 0;
-  for (ActorSlot& actor : p.control().actor) actors += actor.status.load() != ActorStatus::kFree;
+  for (ActorSlot& actor : std::span(p.control().actor, p.control().actors_used.load())) actors += actor.status.load() != ActorStatus::kFree;
   result["actors"] = actors;
   return result;
 }
@@ -427,7 +428,7 @@ nb::list functions_in_use(nb::list functions) {
 nb::dict contention() {
   Control& control = client_or_throw().process().control();
   std::uint64_t taken = 0, stolen = 0, contended = 0, wakeups = 0;
-  for (ProcSlot& slot : control.proc) {
+  for (ProcSlot& slot : std::span(control.proc, control.procs_used.load())) {
     taken += slot.taken.load();
     stolen += slot.stolen.load();
     contended += slot.contended.load();

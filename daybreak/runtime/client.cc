@@ -108,7 +108,7 @@ base::Status Client::create_further(Ref task, std::uint16_t num_returns, bool st
       continue;
     }
     DAYBREAK_ASSIGN(const Ref result, p_.create(Kind::kReturn));
-    p_.entry(result.index).task = task;
+    p_.entry(result.index).part.set_function(task);
     p_.entry(result.index).number = 0;
     further.push_back(result);
   }
@@ -245,7 +245,8 @@ base::Result<std::uint32_t> Client::reserve_actor(Ref creation, const ActorOptio
   Control& control = p_.control();
   RobustGuard guard(p_, control.names_lock);
   std::uint32_t slot = kMaxActors;
-  for (std::uint32_t i = 0; i < kMaxActors; ++i) {
+  const std::uint32_t used = control.actors_used.load();
+  for (std::uint32_t i = 0; i < used; ++i) {
     if (control.actor[i].status.load() == ActorStatus::kFree) {
       if (slot == kMaxActors) slot = i;
     } else if (!options.name.empty() && is_named(control.actor[i], options.name) &&
@@ -257,9 +258,9 @@ base::Result<std::uint32_t> Client::reserve_actor(Ref creation, const ActorOptio
           options.name.substr(options.name.find('/') + 1), options.name.substr(0, options.name.find('/')));
     }
   }
+  if (slot == kMaxActors) slot = used;
   if (slot == kMaxActors)
-    return base::fail(base::Code::kResourceExhausted, "{} actors are alive, more are not possible: kill some",
-                      kMaxActors);
+    return base::fail(base::Code::kUnavailable, "{} actors are alive, more are not possible: kill some", kMaxActors);
   ActorSlot& actor = control.actor[slot];
   actor.creation = creation;
   actor.reserver = p_.id();
@@ -274,6 +275,7 @@ base::Result<std::uint32_t> Client::reserve_actor(Ref creation, const ActorOptio
   actor.death[0] = 0;
   std::snprintf(actor.name, sizeof actor.name, "%s", options.name.c_str());
   std::snprintf(actor.class_name, sizeof actor.class_name, "%s", options.class_name.c_str());
+  raise_to(control.actors_used, slot + 1);     // before it is seen to be in use
   actor.status.store(ActorStatus::kReserved);  // last: a death before it leaves the slot free
   return slot;
 }
@@ -295,7 +297,7 @@ base::Result<Client::Actor> Client::find_actor(std::string_view name) {
 std::optional<Client::Actor> Client::look_for_actor(std::string_view name, bool& coming) {
   Control& control = p_.control();
   RobustGuard guard(p_, control.names_lock);
-  for (std::uint32_t i = 0; i < kMaxActors; ++i) {
+  for (std::uint32_t i = 0; i < control.actors_used.load(); ++i) {
     ActorSlot& actor = control.actor[i];
     if (!is_named(actor, name)) continue;
     if (actor.status.load() == ActorStatus::kReserved) {
@@ -446,7 +448,7 @@ WaitResult Client::wait_until(const std::function<bool()>& come, std::optional<s
 
 bool Client::cancel(Ref ref, bool force, bool recursive) {
   Entry& given = p_.entry(ref.index);
-  if (given.kind == Kind::kReturn) ref = given.task;
+  if (given.kind == Kind::kReturn) ref = given.part.task_now();
   bool cancelled = cancel_one(ref, force);
   if (!recursive) return cancelled;
 
@@ -544,8 +546,8 @@ std::string Client::largest_holders(std::size_t count) {
   for (std::size_t n = 0; n < std::min(count, large.size()); ++n) {
     Entry& e = p_.entry(large[n].index);
     std::string holders;
-    for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc)
-      if ((e.holders[proc / 64].load() >> (proc % 64) & 1) != 0)
+    for (std::uint32_t proc = 0; proc < p_.procs_used(); ++proc)
+      if (p_.is_holder(large[n].index, proc))
         holders += fmt::format("{}{} {}", holders.empty() ? "" : ", ", proc == kDriverProc ? "driver" : "process",
                                p_.slot(proc).pid);
     text += fmt::format("\n  {:>12} bytes, object {:08x}{:08x}, held by {}{}", large[n].size, large[n].index,

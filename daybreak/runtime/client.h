@@ -119,9 +119,13 @@ class Client {
   // every entry.
   bool cancel(Ref ref, bool force, bool recursive);
 
+  // The number of what these are, the same one for the same. kInvalidArgument: no amount, or no name; kUnavailable:
+  // too many names, or combinations.
   base::Result<std::uint16_t> resource_set(const Resources& resources);
+  // How much of it there is, of which nobody has any yet: before anything is submitted.
+  base::Status set_resource_total(std::string_view name, double amount);
   // The number of the environment that this text describes, the same one for the same text. kInvalidArgument: too long;
-  // kResourceExhausted: too many.
+  // kUnavailable: too many.
   base::Result<std::uint16_t> environment(std::string_view text);
 
   // -- placement groups --

@@ -14,18 +14,20 @@ void Scheduler::admit(std::uint32_t guest, std::int32_t pid) {
   self_.ring_surely(kSchedulerProc);
 }
 
-// The highest slots: the queue's rings are of the lowest, and for those who take from them. Not one after which workers
+// Behind the queue's rings, as long as there are any: those are for who takes from them. Not one after which workers
 // or actors of a driver that was there before are called still: what they submit would go with this one.
 void Scheduler::let_in(const Guest& guest) {
   std::uint32_t proc = kNone;
-  for (std::uint32_t i = kMaxProcs; i-- > kFirstProc && proc == kNone;)
+  for (std::uint32_t n = 0; n < kMaxProcs - kFirstProc && proc == kNone; ++n) {
+    const std::uint32_t i = kFirstProc + (kRings + n) % (kMaxProcs - kFirstProc);
     if (control_.proc[i].status.load() == ProcStatus::kFree && !anyone_works_for(i)) proc = i;
+  }
   if (proc == kNone) {
     std::ignore = launcher_.admitted(guest.number, kNone);
     return;
   }
   ProcSlot& slot = control_.proc[proc];
-  set_up_slot(slot, ProcKind::kDriver, kNone, 0);
+  set_up_slot(proc, ProcKind::kDriver, kNone, 0);
   slot.pid = guest.pid;
   slot.status = ProcStatus::kAlive;
   if (!launcher_.admitted(guest.number, proc))
@@ -34,7 +36,7 @@ void Scheduler::let_in(const Guest& guest) {
 
 // Of the driver in this slot, in environments that it has described.
 bool Scheduler::anyone_works_for(std::uint32_t driver) const {
-  for (std::uint32_t i = kFirstProc; i < kMaxProcs; ++i) {
+  for (std::uint32_t i = kFirstProc; i < self_.procs_used(); ++i) {
     const ProcSlot& slot = control_.proc[i];
     const ProcStatus status = slot.status.load();
     if (status != ProcStatus::kFree && i != driver && control_.resources.driver_of(slot.environment) == driver + 1)

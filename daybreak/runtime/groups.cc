@@ -58,8 +58,8 @@ base::Result<Client::Group> Client::reserve_group(const GroupOptions& options) {
     if (!trouble.empty())
       return base::fail(base::Code::kAlreadyExists, "a placement group named '{}' is there: choose another name",
                         options.name.substr(options.name.find('/') + 1));
-    return base::fail(base::Code::kResourceExhausted,
-                      "{} placement groups are there, more are not possible: remove some", kMaxGroups);
+    return base::fail(base::Code::kUnavailable, "{} placement groups are there, more are not possible: remove some",
+                      kMaxGroups);
   }
   PlacementGroup& group = control.group[slot];
   group.status.store(GroupStatus::kFree);  // a death before the last line leaves it so

@@ -11,33 +11,35 @@
 
 #include "daybreak/base/atomic.h"
 #include "daybreak/runtime/history.h"
+#include "daybreak/runtime/resource_table.h"
 
 namespace daybreak::runtime {
 
 #if defined(DAYBREAK_INTERLEAVE)  // small enough that every run reaches the edges and begins with a clean table
 inline constexpr std::uint32_t kMaxProcs = 64;
+inline constexpr std::uint32_t kProcsPerWord = 3;  // so that of two workers one has far bits, and of four three
 inline constexpr std::uint32_t kMaxObjects = 512;
 inline constexpr std::uint32_t kEntriesPerBlock = 8;
 inline constexpr std::uint32_t kMaxActors = 8;
 inline constexpr std::uint32_t kRings = 4;
+inline constexpr std::uint32_t kRoomRings = 4;
 inline constexpr std::uint32_t kRingCells = 4;
 inline constexpr std::uint32_t kMaxCpuTokens = 32;
-inline constexpr std::uint32_t kMaxResourceSets = 16;
 inline constexpr std::uint32_t kMaxGroups = 4;
-inline constexpr std::uint32_t kMaxEnvironments = 4;
 inline constexpr std::uint32_t kEndedTasks = 2, kDeadActors = 2;
 inline constexpr std::uint32_t kMaxLineage = 3;
 #else
-inline constexpr std::uint32_t kMaxProcs = 512;  // slots; two are taken, see below
-inline constexpr std::uint32_t kMaxObjects = 1u << 20;
+inline constexpr std::uint32_t kMaxProcs = 2048;    // slots; two are taken, see below
+inline constexpr std::uint32_t kProcsPerWord = 64;  // of the bits that say who has references
+inline constexpr std::uint32_t kMaxObjects = 1u << 22;
 inline constexpr std::uint32_t kEntriesPerBlock = 256;  // entries are handed to processes in blocks
-inline constexpr std::uint32_t kMaxActors = 2048;
-inline constexpr std::uint32_t kRings = 30;  // of the processes 2 to 31, whose rest is told by one word
+inline constexpr std::uint32_t kMaxActors = 8192;
+inline constexpr std::uint32_t kRings =
+    62;  // of the processes 2 to 63, of whom one word tells who takes from the queue
+inline constexpr std::uint32_t kRoomRings = 30;  // so many hold what those of the workers cannot, however few they are
 inline constexpr std::uint32_t kRingCells = 1u << 12;
 inline constexpr std::uint32_t kMaxCpuTokens = 4096;
-inline constexpr std::uint32_t kMaxResourceSets = 4096;
-inline constexpr std::uint32_t kMaxGroups = 256;  // placement groups
-inline constexpr std::uint32_t kMaxEnvironments = 128;
+inline constexpr std::uint32_t kMaxGroups = 256;    // placement groups
 inline constexpr std::uint32_t kEndedTasks = 2048;  // of each process that are remembered
 inline constexpr std::uint32_t kDeadActors = 1024;
 inline constexpr std::uint32_t kMaxLineage = 16'384;  // tasks that are done and whose arguments are kept (lineage.cc)
@@ -45,15 +47,13 @@ inline constexpr std::uint32_t kMaxLineage = 16'384;  // tasks that are done and
 inline constexpr std::uint32_t kDriverProc = 0;     // the driver's application threads
 inline constexpr std::uint32_t kSchedulerProc = 1;  // the driver's scheduler thread: same pid, a bell of its own
 inline constexpr std::uint32_t kFirstProc = 2;      // the first slot of a worker or an actor
+inline constexpr std::uint32_t kHolderGroups =
+    (kMaxProcs + kProcsPerWord - 1) / kProcsPerWord;  // of processes whose bits lie in one word
 inline constexpr std::uint32_t kEntryBlocks = kMaxObjects / kEntriesPerBlock;
-inline constexpr std::uint32_t kInlineBytes = 64;  // a value or an argument blob up to this size lies in its entry
-inline constexpr std::uint32_t kMaxResourceNames = 64;
-inline constexpr std::uint32_t kMaxSetResources = 8;      // custom resources that one task can ask for
-inline constexpr std::uint32_t kMaxBundles = 256;         // of one placement group
-inline constexpr std::uint32_t kEnvironmentBytes = 8192;  // an environment's description, NUL included
-inline constexpr std::uint32_t kNameBytes = 120;          // actor name with namespace, NUL included
-inline constexpr std::uint32_t kSpillPathBytes = 1024;    // of the spill folder, NUL included
-inline constexpr std::int64_t kResourceUnit = 10'000;     // fractions are exact to 1e-4
+inline constexpr std::uint32_t kInlineBytes = 64;       // a value or an argument blob up to this size lies in its entry
+inline constexpr std::uint32_t kMaxBundles = 256;       // of one placement group
+inline constexpr std::uint32_t kNameBytes = 120;        // actor name with namespace, NUL included
+inline constexpr std::uint32_t kSpillPathBytes = 1024;  // of the spill folder, NUL included
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Entry state: one word decides everything about an object or task.
@@ -88,6 +88,7 @@ struct State {
   static constexpr std::uint64_t kProcMask = 0xfffull << 4;
   static constexpr std::uint64_t kPhaseMask = 0xf;
   static constexpr std::uint32_t kManyWaiters = 0xfff;
+  static_assert(kMaxProcs + 1 < kManyWaiters);
   static constexpr std::uint32_t kDonePhases =
       1u << static_cast<unsigned>(Phase::kReady) | 1u << static_cast<unsigned>(Phase::kError) |
       1u << static_cast<unsigned>(Phase::kSpilling) | 1u << static_cast<unsigned>(Phase::kSpilled) |
@@ -115,14 +116,21 @@ struct State {
 
 // A word that is changed by compare-and-swap and that names its last writer, so that after a death it is known whether
 // the dead process's last operation took effect: either the word still names it, or whoever overwrote it has first
-// acknowledged it in the writer's slot. [63:32] value | [31:22] proc | [21:0] sequence (per process, never 0).
+// acknowledged it in the writer's slot. [63:36] value | [35:25] proc | [24:0] sequence (per process, never 0).
 struct DetectableWord {
   base::Atomic<std::uint64_t> word{0};
 
-  static constexpr std::uint32_t kSequenceBits = 22;
+  static constexpr std::uint32_t kSequenceBits = 25, kProcBits = 11, kValueBits = 28;
   static constexpr std::uint32_t kSequenceMask = (1u << kSequenceBits) - 1;
-  static std::uint32_t value(std::uint64_t w) { return static_cast<std::uint32_t>(w >> 32); }
-  static std::uint32_t proc(std::uint64_t w) { return static_cast<std::uint32_t>(w >> kSequenceBits) & 0x3ff; }
+  static constexpr std::uint32_t kMaxValue = (1u << kValueBits) - 1;
+  static_assert(kMaxProcs <= 1u << kProcBits && kMaxObjects < kMaxValue);
+  static std::uint64_t make(std::uint32_t value, std::uint32_t proc, std::uint32_t sequence) {
+    return (std::uint64_t{value} << (kProcBits + kSequenceBits)) | (std::uint64_t{proc} << kSequenceBits) | sequence;
+  }
+  static std::uint32_t value(std::uint64_t w) { return static_cast<std::uint32_t>(w >> (kProcBits + kSequenceBits)); }
+  static std::uint32_t proc(std::uint64_t w) {
+    return static_cast<std::uint32_t>(w >> kSequenceBits) & ((1u << kProcBits) - 1);
+  }
   static std::uint32_t sequence(std::uint64_t w) { return static_cast<std::uint32_t>(w) & kSequenceMask; }
   std::uint32_t load() const { return value(word.load()); }
 };
@@ -132,7 +140,7 @@ enum class Kind : std::uint8_t {
   kTask = 1,
   kActorCreate = 2,
   kActorCall = 3,
-  kReturn = 4,  // the second and further results of a task; `task` names the first
+  kReturn = 4,  // the second and further results of a task; `part.function` names the first
   kGroup = 5,   // ready when the placement group's bundles are reserved
 };
 
@@ -170,12 +178,15 @@ inline constexpr std::uint8_t kOnBoth = 4;  // read back from there: the file is
 // Where a blob of bytes lies. Behind its payload (from a multiple of 8 on) are its Refs: first those that a task needs
 // before it can run, then those that are merely contained; the entry pins all of them for as long as it holds the blob.
 struct Blob {
-  std::uint64_t offset;  // into the data segment
-  std::uint64_t size;    // bytes of the payload
-  std::uint32_t refs;    // Refs behind it
-  std::uint16_t deps;    // how many of them are dependencies
-  std::uint8_t where;    // kNowhere, kInline, kBlock, kOnDisk, kOnBoth
-  std::uint8_t codec;    // the language binding's
+  std::uint64_t size;  // bytes of the payload
+  std::uint32_t refs;  // Refs behind it
+  std::uint16_t deps;  // how many of them are dependencies
+  std::uint8_t where;  // kNowhere, kInline, kBlock, kOnDisk, kOnBoth
+  std::uint8_t codec;  // the language binding's
+  union {
+    std::uint8_t bytes[kInlineBytes];  // kInline
+    std::uint64_t offset;              // into the data segment, of a block
+  };
 
   // For who looks without having claimed the entry, as a hint.
   std::uint8_t where_now() { return base::AtomicRef(where).load(); }
@@ -193,7 +204,8 @@ inline constexpr std::uint8_t kDynamic = 4;          // its result is a list of 
 inline constexpr std::uint8_t kKept = 8, kAgain = 16, kForgotten = 32;
 
 struct TaskPart {
-  Ref function;  // entry of the pickled function or class; kActorCall: the task that submitted it, or kNoRef
+  // Entry of the pickled function or class; kActorCall: the task that submitted it, or kNoRef; kReturn: the task's first.
+  Ref function;
   union {
     Ref parent = kNoRef;  // kTask: the task that submitted it; kNoRef: the driver did
     std::uint32_t actor;  // kActorCreate, kActorCall: slot; kGroup: the group's
@@ -209,7 +221,8 @@ struct TaskPart {
   std::int16_t retries_left;  // -1: without end
   std::uint8_t attempt;
   std::uint8_t options;
-  std::uint32_t pinned;  // how many Refs of `args` are pinned; shrinks as they are released
+  std::uint32_t pinned;    // how many Refs of `args` are pinned; shrinks as they are released
+  std::uint64_t reserved;  // fills the line
 
   // For who has not claimed the entry: hints.
   bool has_now(std::uint8_t option) { return (base::AtomicRef(options).load(std::memory_order_relaxed) & option) != 0; }
@@ -239,6 +252,7 @@ struct TaskPart {
             base::AtomicRef(function.generation).load(std::memory_order_acquire)};
   }
   Ref caller_now() { return function_now(); }  // kActorCall
+  Ref task_now() { return function_now(); }    // kReturn
   void set_function(Ref f) {
     base::AtomicRef(function.index).store(f.index, std::memory_order_release);
     base::AtomicRef(function.generation).store(f.generation, std::memory_order_release);
@@ -247,35 +261,34 @@ struct TaskPart {
   void set_actor(std::uint32_t slot) { base::AtomicRef(actor).store(slot, std::memory_order_release); }
 };
 
-// 320 bytes, five cache lines; the first two serve every object, the rest tasks. Fields other than state, pins, next
-// and holders belong to the process that the state names (kCreated, kRunning, kDying), and are constant in other
-// phases.
+// 256 bytes, four cache lines; the first two serve every object, the rest tasks. Fields other than state, pins, next,
+// holders and far_groups belong to the process that the state names (kCreated, kRunning, kDying), and are constant in
+// other phases.
 struct alignas(64) Entry {
   base::Atomic<std::uint64_t> state{0};
-  DetectableWord pins;                  // references from the arguments of tasks and from inside other objects
+  DetectableWord pins;  // references from the arguments of tasks and from inside other objects
+  // Who has references, a bit for each process: of the first kProcsPerWord here, of the others in
+  // Control::far_holders, a word for each group of as many. far_groups has a bit for each such word that may hold any;
+  // it is set before that word's first bit, and stays as long as the object is this one.
+  base::Atomic<std::uint64_t> holders;
+  base::Atomic<std::uint32_t> far_groups;
   base::Atomic<std::uint32_t> next{0};  // link of an inbox: index + 1
   Kind kind;
   ErrorKind error;
-  std::uint16_t window;  // of a stream: how many items its producer may be ahead; 0: any number
-  base::Atomic<std::uint64_t> holders[kMaxProcs / 64];  // a bit for each process that has references
-  Blob value;
-  union {
-    Ref task = kNoRef;        // kReturn: the task's first entry
-    std::uint32_t kept_deps;  // kTask with kKept: how many of its dependencies are counted in `lineage_pins`
-  };
+  std::uint16_t window;        // of a stream: how many items its producer may be ahead; 0: any number
   std::uint32_t value_pinned;  // how many Refs of `value` are pinned
   std::uint32_t number;        // kActorCall: its concurrency group, 0 the default; a stream's cell: of which item
-  std::uint8_t value_inline[kInlineBytes];
+  std::uint32_t kept_deps;     // kTask with kKept: how many of its dependencies are counted in `lineage_pins`
+  Blob value;
   TaskPart part;
   Blob args;
-  std::uint8_t args_inline[kInlineBytes];
 
   State load() const { return State{state.load()}; }
   // Read by whoever looks whether anybody is left, perhaps while it becomes another object.
   Kind kind_now() { return base::AtomicRef(kind).load(std::memory_order_relaxed); }
   void set_kind(Kind k) { base::AtomicRef(kind).store(k, std::memory_order_relaxed); }
 };
-static_assert(sizeof(Entry) == 320);
+static_assert(sizeof(Entry) == 256 && offsetof(Entry, part) == 128 && kHolderGroups <= 32);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // A process.
@@ -356,42 +369,7 @@ struct alignas(64) ActorSlot {
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Resources. Set 0 is {CPU: 1}: the fast path, no scheduler involved.
-
-struct ResourceSet {
-  std::int64_t cpu;  // in kResourceUnit
-  std::int64_t gpu;
-  std::uint32_t count;
-  std::uint16_t environment;  // of the worker, from Client::environment; 0: the session's
-  std::uint16_t group;        // the placement group's slot + 1 that it is taken from; 0: what no group has reserved
-  std::int32_t bundle;        // of that group; -1: whichever has it
-  std::uint32_t capture;      // 1: what the task submits is of the group, too
-  struct {
-    std::uint32_t name;
-    std::int64_t amount;
-  } custom[kMaxSetResources];
-};
-
-struct ResourceTable {
-  base::Atomic<std::uint32_t> names;
-  char name[kMaxResourceNames][64];
-  base::Atomic<std::int64_t> total[kMaxResourceNames];      // 0 is CPU, 1 is GPU
-  base::Atomic<std::int64_t> available[kMaxResourceNames];  // CPU: what the scheduler splits; tokens count the rest
-  base::Atomic<std::uint32_t> sets;
-  ResourceSet set[kMaxResourceSets];
-  base::Atomic<std::uint32_t> environments;
-  char environment[kMaxEnvironments][kEnvironmentBytes];  // number n at n - 1; the language binding's text
-  // Process + 1 of the attached driver that it is for, 0: the engine's own; kDriverGone beside it once that has left.
-  base::Atomic<std::uint32_t> driver[kMaxEnvironments];
-
-  static constexpr std::uint32_t kDriverGone = 1u << 31;
-  std::uint32_t driver_of(std::uint32_t number) const {
-    return number == 0 ? 0 : driver[number - 1].load() & ~kDriverGone;
-  }
-  bool driver_is_gone(std::uint32_t number) const {
-    return number != 0 && (driver[number - 1].load() & kDriverGone) != 0;
-  }
-};
+// Placement groups.
 
 inline constexpr std::uint32_t kStrictSpread = 3;  // each bundle on a machine of its own
 
@@ -424,8 +402,9 @@ struct RobustLock {
 // tail lagging helps it on, so a death between two steps blocks nobody. Position p lies in cell p % kRingCells, in lap
 // p / kRingCells. A free cell holds the lap that may fill it << 1; an item has the low bit set and the lap's last three
 // bits above it: who comes with an old head or tail sees that the item is not of his lap.
-// Item: [63:32] generation | [31:12] entry | [11:4] attempt | [3:1] lap | 1.
+// Item: [63:32] generation | [31:10] entry | [9:4] attempt's last bits | [3:1] lap | 1.
 struct Ring {
+  static_assert(kMaxObjects <= 1u << 22);
   alignas(64) base::Atomic<std::uint64_t> head;
   alignas(64) base::Atomic<std::uint64_t> tail;
   alignas(64) base::Atomic<std::uint64_t> cell[kRingCells];
@@ -467,6 +446,7 @@ struct Control {
   std::uint64_t magic;
   std::uint64_t data_capacity;
   std::uint64_t session;   // random; references from another session are refused
+  std::uint32_t history;   // whether what has ended is remembered: constant once the engine runs
   std::uint32_t num_cpus;  // tokens
   std::uint32_t cores;     // of this machine, for the waiting policy
   std::uint32_t patient;   // SchedulerOptions
@@ -502,6 +482,8 @@ struct Control {
   // step.
   alignas(64) base::Atomic<std::uint64_t> rest[kMaxProcs / 32];
   alignas(64) base::Atomic<std::uint64_t> spinning[kMaxProcs / 64];  // searchers that have a core to do it on
+  alignas(64) base::Atomic<std::uint32_t> procs_used;                // slots that are or were in use: the first so many
+  base::Atomic<std::uint32_t> actors_used;                           // of actors
   alignas(64) DetectableWord scheduler_inbox;                        // entries in kPending: index + 1 of the newest
   alignas(64) base::Atomic<std::uint32_t> entry_blocks_used;         // never shrinks: what a sweep has to look at
   base::Atomic<std::uint32_t> entry_block_owner[kEntryBlocks];       // process + 1
@@ -528,14 +510,24 @@ struct Control {
   base::Atomic<std::uint64_t> lineage[kMaxLineage];
   base::Atomic<std::uint32_t> lineage_next;
   base::Atomic<std::uint64_t> computed_again;  // values, since the engine began
-  // What has ended, if `history` says so: constant once the engine runs.
-  std::uint32_t history;
+  // By group and entry. Reading a page of it that was never written makes it: so only by Entry::far_groups.
+  base::Atomic<std::uint64_t> far_holders[kHolderGroups][kMaxObjects];
+  // What has ended, if `history` says so.
   Moment begun;
   RecordNames record_names;
   HistoryRing<TaskRecord, kEndedTasks> ended[kMaxProcs];
   HistoryRing<DeadActorRecord, kDeadActors> dead_actors;
 };
 
+// Where the bit lies that says of a process that it has references: Entry::holders.
+constexpr std::uint64_t holder_bit(std::uint32_t proc) {
+  return std::uint64_t{1} << (proc % kProcsPerWord);
+}
+constexpr std::uint32_t holder_group(std::uint32_t proc) {
+  return proc / kProcsPerWord;
+}
+// Whether that process has references to the object.
+bool is_holder(const Control& control, std::uint32_t index, std::uint32_t proc);
 // The scheduler's, before the slot is another's.
 void note_dead_actor(Control& control, const ActorSlot& actor, std::uint32_t resources);
 

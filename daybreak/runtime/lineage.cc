@@ -168,8 +168,9 @@ bool Process::only_lineage_is_left(std::uint32_t index) {
   Entry& e = entry(index);
   const std::uint32_t pins = e.pins.load();
   if (pins == 0 || control_.lineage_pins[index].load() != pins) return false;
-  std::uint64_t any = 0;
-  for (const base::Atomic<std::uint64_t>& word : e.holders) any |= word.load();
+  std::uint64_t any = e.holders.load();
+  for (std::uint32_t named = e.far_groups.load(); named != 0; named &= named - 1)
+    any |= control_.far_holders[__builtin_ctz(named)][index].load();
   return any == 0 && !anyone_reads(index) && e.value.where_now() != kNowhere;
 }
 

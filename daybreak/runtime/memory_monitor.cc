@@ -40,7 +40,7 @@ std::int64_t Scheduler::watch_memory() {
 }
 
 bool Scheduler::anything_runs() const {
-  for (std::uint32_t proc = kFirstProc; proc < kMaxProcs; ++proc) {
+  for (std::uint32_t proc = kFirstProc; proc < self_.procs_used(); ++proc) {
     const ProcSlot& slot = control_.proc[proc];
     const ProcStatus status = slot.status.load();
     if (status == ProcStatus::kStarting) return true;
@@ -82,7 +82,7 @@ void Scheduler::release_one_held() {
 std::vector<MemoryCandidate> Scheduler::memory_candidates(std::int64_t now) {
   std::vector<MemoryCandidate> found;
   memory_seen_.resize(kMaxProcs);
-  for (std::uint32_t proc = kFirstProc; proc < kMaxProcs; ++proc) {
+  for (std::uint32_t proc = kFirstProc; proc < self_.procs_used(); ++proc) {
     ProcSlot& slot = control_.proc[proc];
     Seen& seen = memory_seen_[proc];
     Ref runs = kNoRef;

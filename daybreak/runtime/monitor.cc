@@ -120,7 +120,7 @@ void Node::child_exited(const ZygoteMessage& message) {
   std::uint32_t proc = kMaxProcs;
   {
     base::MutexLock lock(mutex_);
-    for (std::uint32_t i = kSchedulerProc + 1; i < kMaxProcs; ++i)
+    for (std::uint32_t i = kSchedulerProc + 1; i < driver_.procs_used(); ++i)
       if (children_[i].launched && children_[i].pid == message.pid && !children_[i].exited) proc = i;
   }
   if (proc == kMaxProcs) return;  // something that a task had started and left behind
@@ -150,7 +150,7 @@ void Node::zygote_died() {
     epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket_.get(), nullptr);
     socket_.reset();
     if (stopping_) return;
-    for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc)
+    for (std::uint32_t proc = kSchedulerProc + 1; proc < driver_.procs_used(); ++proc)
       if (children_[proc].launched && !children_[proc].exited) lost.emplace_back(proc, children_[proc].pid);
   }
   const os::Exit end = zygote_->wait().value_or(os::Exit{.code = -1});

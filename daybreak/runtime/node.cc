@@ -15,6 +15,7 @@
 #include <limits>
 #include <system_error>
 #include <tuple>
+#include <utility>
 
 #include "daybreak/base/machine.h"
 #include "daybreak/os/fd.h"
@@ -37,6 +38,15 @@ constexpr useconds_t kAwaitDelayUs = 500;  // a fork takes 2,000
 constexpr std::uint64_t kWarmStep = 16ull << 20;
 constexpr std::int64_t kTellPatienceNs = 100'000'000;      // a terminal that takes nothing for so long misses the line
 constexpr std::int64_t kZygotePatienceNs = 4'000'000'000;  // that it has to kill what is below it
+
+// What a process prints comes through two descriptors, and many a shell lets a program have 1,024. False: it has all that
+// it may have.
+bool raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return false;
+  limit.rlim_cur = limit.rlim_max;
+  return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
 
 }  // namespace
 
@@ -114,23 +124,11 @@ base::Status Node::open_spill_folder() {
 
 base::Status Node::set_up_resources() {
   ResourceTable& table = control_.resources;
-  std::strcpy(table.name[0], "CPU");
-  std::strcpy(table.name[1], "GPU");
-  table.names = 2;
-  table.total[0] = options_.num_cpus * kResourceUnit;
-  table.set[0] = ResourceSet{};
-  table.set[0].cpu = kResourceUnit;
-  table.sets = 1;
-  Resources totals{.cpu = 0, .gpu = options_.num_gpus, .custom = options_.resources};
-  while (totals.custom.size() > kMaxSetResources) totals.custom.pop_back();
-  DAYBREAK_TRY(client_.resource_set(totals));
-  table.total[1] = std::llround(options_.num_gpus * kResourceUnit);
-  for (const auto& [name, amount] : options_.resources) {
-    DAYBREAK_TRY(client_.resource_set({.cpu = 0, .gpu = 0, .custom = {{name, amount > 0 ? amount : 1}}}));
-    for (std::uint32_t i = 0; i < table.names.load(); ++i)
-      if (name == table.name[i]) table.total[i] = std::llround(amount * kResourceUnit);
-  }
-  for (std::uint32_t i = 0; i < kMaxResourceNames; ++i) table.available[i] = table.total[i].load();
+  // In this order: they are the first two numbers. Set 0 is what a task asks for that says nothing.
+  DAYBREAK_TRY(client_.set_resource_total("CPU", options_.num_cpus));
+  DAYBREAK_TRY(client_.set_resource_total("GPU", options_.num_gpus));
+  DAYBREAK_TRY(client_.resource_set({}));
+  for (const auto& [name, amount] : options_.resources) DAYBREAK_TRY(client_.set_resource_total(name, amount));
   table.available[0] = 0;  // of CPUs it counts only those that are split, which are none
   return {};
 }
@@ -159,7 +157,7 @@ void Node::warm_up() {
   // Until a worker is there, the cores are for those that make one.
   for (int i = 0; !stopping_ && i < kWarmDelays; ++i) {
     bool alive = false;
-    for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs && !alive; ++proc)
+    for (std::uint32_t proc = kSchedulerProc + 1; proc < driver_.procs_used() && !alive; ++proc)
       alive = control_.proc[proc].status.load() == ProcStatus::kAlive;
     if (alive) break;
     usleep(kWarmDelayUs);
@@ -207,7 +205,15 @@ base::Status Node::start_zygote() {
 
 bool Node::launch(std::uint32_t proc, ProcKind kind, std::uint32_t actor) {
   auto out = os::make_pipe(), err = os::make_pipe();
-  if (!out || !err) return false;
+  if ((!out || !err) && raise_descriptor_limit()) out = os::make_pipe(), err = os::make_pipe();
+  if (!out || !err) {
+    if (!std::exchange(told_of_descriptors_, true))
+      tell(fmt::format(
+          "daybreak: no worker can be started: {}. Each takes 2 file descriptors of this program; raise what "
+          "it may have (ulimit -n, RLIMIT_NOFILE), or ask for fewer processes at once\n",
+          (!out ? out : err).error().to_string()));
+    return false;
+  }
   for (os::Pipe* pipe : {&*out, &*err})
     if (!os::set_nonblocking(pipe->reader.get())) return false;
   base::MutexLock lock(mutex_);
@@ -301,7 +307,7 @@ void Node::stop() {
   if (zygote_) std::ignore = zygote_->wait(kZygotePatienceNs);
   zygote_.reset();  // one that still runs is killed
   spill_folder_.reset();
-  for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc) {
+  for (std::uint32_t proc = 0; proc < driver_.procs_used(); ++proc) {
     for (int which = 0; which < 2; ++which) read_output(proc, which, true);
     close_output(proc);
   }
@@ -312,7 +318,7 @@ void Node::await_workers(std::uint32_t count, std::chrono::milliseconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
   while (std::chrono::steady_clock::now() < end) {
     std::uint32_t alive = 0;
-    for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs && alive < count; ++proc)
+    for (std::uint32_t proc = kSchedulerProc + 1; proc < driver_.procs_used() && alive < count; ++proc)
       alive += control_.proc[proc].status.load() == ProcStatus::kAlive;
     if (alive >= count) return;
     {
@@ -326,7 +332,7 @@ void Node::await_workers(std::uint32_t count, std::chrono::milliseconds limit) {
 std::vector<Node::ProcessInfo> Node::processes() {
   base::MutexLock lock(mutex_);
   std::vector<ProcessInfo> result;
-  for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc)
+  for (std::uint32_t proc = kSchedulerProc + 1; proc < driver_.procs_used(); ++proc)
     if (children_[proc].pid != 0 && !children_[proc].exited)
       result.push_back({proc, children_[proc].pid, children_[proc].kind});
   return result;

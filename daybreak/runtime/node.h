@@ -159,6 +159,7 @@ class Node final : private Launcher {
   base::Mutex mutex_;
   std::vector<Child> children_ DAYBREAK_GUARDED_BY(mutex_);  // by slot
   std::map<std::uint32_t, Guest> guests_ DAYBREAK_GUARDED_BY(mutex_);
+  bool told_of_descriptors_ = false;           // the scheduler's thread alone
   std::uint32_t guests_so_far_ = 0;            // the monitor's
   os::Fd socket_ DAYBREAK_GUARDED_BY(mutex_);  // to the zygote; empty: there is none
   os::Fd epoll_;

@@ -1,4 +1,5 @@
-// Objects: creation, references, freeing. Queue and waiting: queue.cc; memory: heap.cc; deaths: sweep.cc.
+// Objects: creation, values, completion. References and freeing: references.cc; queue and waiting: queue.cc; memory:
+// heap.cc; deaths: sweep.cc.
 //
 // Any process may be killed between any two of these lines, and sweep() must then be able to tell from shared memory
 // alone how far it had come. So each function has one store that commits, named above it: whoever dies before has done
@@ -19,6 +20,9 @@ namespace daybreak::runtime {
 namespace {
 
 constexpr std::size_t kBlocksPerRefill = 8;  // own blocks looked through before a fresh one is taken
+// References from tasks and objects that one object can have. Of two that look at once, each gives as many at most: so
+// the word that counts them holds it.
+constexpr std::size_t kMaxPins = DetectableWord::kMaxValue / 2;
 
 std::uint64_t round_up8(std::uint64_t n) {
   return (n + 7) & ~std::uint64_t{7};
@@ -35,12 +39,13 @@ DAYBREAK_FIBER_LOCAL(draining);
 
 Process::Process(Segment& segment, std::uint32_t id) : segment_(segment), control_(segment.control()), id_(id) {
   DAYBREAK_CHECK(id < kMaxProcs);
-  auto local = os::map_zeros((2 * sizeof(std::uint32_t) + sizeof(std::uint64_t)) * kMaxObjects);
+  auto local = os::map_zeros((sizeof *started_ + sizeof *reads_ + sizeof *local_) * kMaxObjects);
   DAYBREAK_CHECK(local);
   local_memory_ = std::move(*local);
-  local_ = reinterpret_cast<base::Atomic<std::uint32_t>*>(local_memory_.data());
-  reads_ = local_ + kMaxObjects;
-  started_ = reinterpret_cast<base::Atomic<std::uint64_t>*>(reads_ + kMaxObjects);
+  started_ = reinterpret_cast<base::Atomic<std::uint64_t>*>(local_memory_.data());
+  reads_ = reinterpret_cast<base::Atomic<std::uint32_t>*>(started_ + kMaxObjects);
+  local_ = reinterpret_cast<base::Atomic<std::uint8_t>*>(reads_ + kMaxObjects);
+  raise_to(control_.procs_used, id + 1);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -78,7 +83,9 @@ bool Process::refill_entries() {
 
 // The state word commits: until it says kCreated by us the entry is free, whatever its fields say, and a death leaves
 // nothing to undo. From then on a sweep abandons it. That our count and our holders' bit come after it is safe, as nobody
-// but us knows the entry before it is published or pushed.
+// but us knows the entry before it is published or pushed. All bits are clear: what the entry was could not be freed
+// before; so its far_groups, which may name words still, are only now forgotten. Named again is ours before it has a bit,
+// as a sweep clears no bit that is not named.
 base::Result<Ref> Process::create(Kind kind) {
   std::uint32_t index;
   {
@@ -113,7 +120,14 @@ base::Result<Ref> Process::create(Kind kind) {
   Entry& e = entry(index);
   DAYBREAK_FAILPOINT("create.claimed");
   local_[index].store(1, std::memory_order_relaxed);
-  e.holders[id_ / 64].store(1ull << (id_ % 64), std::memory_order_release);
+  if (id_ < kProcsPerWord) {
+    e.far_groups.store(0, std::memory_order_relaxed);
+    e.holders.store(holder_bit(id_), std::memory_order_release);
+  } else {
+    e.far_groups.store(1u << holder_group(id_), std::memory_order_relaxed);
+    DAYBREAK_FAILPOINT("create.named");
+    control_.far_holders[holder_group(id_)][index].store(holder_bit(id_), std::memory_order_release);
+  }
   DAYBREAK_FAILPOINT("create.held");
   return Ref{index, e.load().generation()};
 }
@@ -125,7 +139,7 @@ void Process::abandon(std::uint32_t index) {
   State s = e.load();
   DAYBREAK_CHECK(s.phase() == Phase::kCreated);
   local_[index].store(0);
-  for (auto& word : e.holders) word.store(0);
+  clear_holder(index, id_);
   e.state.store(State::make(s.generation(), Phase::kDying).with_proc(id_).word);
   take_apart(index);
   release_pending();
@@ -172,7 +186,6 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
     update(entry(target), [&](State s) { return s.with_phase(phase).without_proc(); });
     DAYBREAK_FAILPOINT("operation.moved");
   }
-  const std::uint64_t stamp = (std::uint64_t{id_} << DetectableWord::kSequenceBits) | sequence;
   const std::uint64_t old = update(word.word, [&](std::uint64_t seen) {
     acknowledge(seen);
     std::uint32_t value = DetectableWord::value(seen);
@@ -182,9 +195,10 @@ std::uint64_t Process::apply(DetectableWord& word, Operation::Kind kind, std::ui
     } else {
       DAYBREAK_CHECK(kind == Operation::kPin || value > 0);
       value = kind == Operation::kPin ? value + 1 : value - 1;
+      DAYBREAK_CHECK(value <= DetectableWord::kMaxValue);
     }
     DAYBREAK_FAILPOINT("operation.acknowledged");
-    return (std::uint64_t{value} << 32) | stamp;
+    return DetectableWord::make(value, id_, sequence);
   });
   DAYBREAK_FAILPOINT("operation.applied");
   if (counter != nullptr) *static_cast<volatile std::uint32_t*>(counter) = after;
@@ -239,15 +253,19 @@ void Process::release_pending() {
 // blob.where commits. Memory is found by its tag, which names this entry, before that, and by the blob after it: in
 // between a sweep finds a block that the entry does not show, and frees it. Nothing is pinned yet when the blob appears;
 // the Refs are written before they are pinned one by one, `pinned` counting, so that a sweep unpins those and no other.
-base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::uint8_t* in_place,
-                                        std::uint64_t payload_size, std::span<const Ref> refs, std::uint16_t deps,
-                                        std::uint8_t codec, Operation::Field field, std::uint32_t& pinned,
-                                        FreshWriter* fresh) {
+base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::uint64_t payload_size,
+                                        std::span<const Ref> refs, std::uint16_t deps, std::uint8_t codec,
+                                        Operation::Field field, std::uint32_t& pinned, FreshWriter* fresh) {
+  for (const Ref ref : refs)
+    if (const std::size_t pins = entry(ref.index).pins.load(); pins + refs.size() > kMaxPins)
+      return base::fail(base::Code::kResourceExhausted,
+                        "an object has {} references from the arguments of tasks and from inside other objects, and {} "
+                        "more are not possible (at most {}): share one object that has the reference",
+                        pins, refs.size(), kMaxPins);
   std::uint64_t total = refs.empty() ? payload_size : round_up8(payload_size) + refs.size_bytes();
   std::byte* at;
   if (total <= kInlineBytes) {
-    blob.offset = 0;
-    at = reinterpret_cast<std::byte*>(in_place);
+    at = reinterpret_cast<std::byte*>(blob.bytes);
   } else {
     DAYBREAK_ASSIGN(blob.offset, allocate(index, total, fresh));
     DAYBREAK_FAILPOINT("place.allocated");
@@ -272,27 +290,26 @@ base::Result<std::byte*> Process::place(std::uint32_t index, Blob& blob, std::ui
 base::Result<std::byte*> Process::set_value(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,
                                             std::uint8_t codec, std::uint16_t deps, FreshWriter* fresh) {
   Entry& e = entry(index);
-  return place(index, e.value, e.value_inline, payload_size, refs, deps, codec, Operation::kValue, e.value_pinned,
-               fresh);
+  return place(index, e.value, payload_size, refs, deps, codec, Operation::kValue, e.value_pinned, fresh);
 }
 
 base::Result<std::byte*> Process::set_args(std::uint32_t index, std::uint64_t payload_size, std::span<const Ref> refs,
                                            std::uint16_t deps, std::uint8_t codec) {
   Entry& e = entry(index);
-  return place(index, e.args, e.args_inline, payload_size, refs, deps, codec, Operation::kArgs, e.part.pinned);
+  return place(index, e.args, payload_size, refs, deps, codec, Operation::kArgs, e.part.pinned, nullptr);
 }
 
-std::span<const std::byte> Process::bytes_of(const Blob& blob, const std::uint8_t* in_place) const {
-  if (blob.where == kInline) return {reinterpret_cast<const std::byte*>(in_place), blob.size};
+std::span<const std::byte> Process::bytes_of(const Blob& blob) const {
+  if (blob.where == kInline) return {reinterpret_cast<const std::byte*>(blob.bytes), blob.size};
   if (blob.has_block()) return {segment_.data(blob.offset), blob.size};
   return {};
 }
 
 std::span<const std::byte> Process::value(std::uint32_t index) {
-  return bytes_of(entry(index).value, entry(index).value_inline);
+  return bytes_of(entry(index).value);
 }
 std::span<const std::byte> Process::args(std::uint32_t index) {
-  return bytes_of(entry(index).args, entry(index).args_inline);
+  return bytes_of(entry(index).args);
 }
 
 static std::span<const Ref> refs_of(const Blob& blob, std::span<const std::byte> bytes) {
@@ -320,152 +337,6 @@ void Process::drop_value(std::uint32_t index) {
   unpin_all(index, Operation::kValue);
   drop_blob(index, entry(index).value);
   release_pending();
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// References: a private count for each process, and in the entry a bit for each process whose count is not 0.
-
-// The bit commits. It is set while something else keeps the object alive, and settled() returns only when nobody who had
-// looked before it will free the object: so the caller may let go of that something afterwards. The lock keeps this
-// process's first hold and last release of one object apart; a count of 1 or more needs neither lock nor bit.
-void Process::hold(Ref ref) {
-  base::Atomic<std::uint32_t>& count = local_[ref.index];
-  if (update_if(count, [](std::uint32_t n) { return n > 0; }, [](std::uint32_t n) { return n + 1; })) return;
-  std::lock_guard guard(hold_lock_[ref.index % 64]);
-  if (count.fetch_add(1) > 0) return;
-  Entry& e = entry(ref.index);
-  e.holders[id_ / 64].fetch_or(1ull << (id_ % 64));
-  DAYBREAK_FAILPOINT("hold.set");
-  settled(ref.index);  // what kept it alive for us must not be released before that
-}
-
-// Waits while somebody who was about to free the object takes his second look (try_free). He sees us and gives up, in a
-// few instructions, unless he is not on a CPU or is dead.
-State Process::settled(std::uint32_t index) {
-  for (int i = 0;; ++i) {
-    State s = entry(index).load();
-    if (s.phase() != Phase::kDying) return s;
-    if (id_ == kSchedulerProc && undo_dead_free(index, s)) continue;
-    if (i < 64)
-      base::cpu_pause();
-    else
-      base::yield_cpu();
-  }
-}
-
-// Who was about to free it is dead, and it is for us, the scheduler, to bury him: waiting would be for ever. We keep
-// the object alive, so he has not come to his second look, or would have given up there.
-bool Process::undo_dead_free(std::uint32_t index, State s) {
-  if (s.proc_plus_one() == 0 || slot(s.proc_plus_one() - 1).status.load() != ProcStatus::kDead) return false;
-  give_up_free(index);
-  return true;
-}
-
-// kDying -> what it was. Not a plain store: whoever waits may have marked the word since.
-void Process::give_up_free(std::uint32_t index) {
-  update(entry(index), [](State s) {
-    const Phase before = s.has(State::kWasError)     ? Phase::kError
-                         : s.has(State::kWasSpilled) ? Phase::kSpilled
-                                                     : Phase::kReady;
-    return s.with_phase(before).without_proc().without(State::kWasError | State::kWasSpilled);
-  });
-}
-
-// Clearing the bit commits. A death between the count and the bit leaves a bit of the dead, which every sweep clears; a
-// death after it leaves an object without anybody, which the sweep's last look over all entries frees.
-void Process::release(Ref ref) {
-  base::Atomic<std::uint32_t>& count = local_[ref.index];
-  if (update_if(count, [](std::uint32_t n) { return n > 1; }, [](std::uint32_t n) { return n - 1; })) return;
-  Entry& e = entry(ref.index);
-  {
-    std::lock_guard guard(hold_lock_[ref.index % 64]);
-    if (count.fetch_sub(1) > 1) return;
-    DAYBREAK_FAILPOINT("release.last");
-    if (kept_count_.load(std::memory_order_relaxed) != 0) forget_kept(ref.index);
-    e.holders[id_ / 64].fetch_and(~(1ull << (id_ % 64)));
-  }
-  DAYBREAK_FAILPOINT("release.cleared");
-  try_free(ref);
-  release_pending();
-}
-
-// Whether a reference exists, at some moment of this call if somebody else moves one meanwhile: not proof enough to free
-// by (a reference that goes from a pin to a bit may be missed in both), which is why try_free() looks under kDying again.
-bool Process::anyone_left(Entry& e) const {
-  if (e.pins.load() != 0) return true;
-  std::uint64_t any = 0;
-  for (std::uint32_t i = 1; i < kMaxProcs / 64; ++i) any |= e.holders[i].load();
-  std::uint64_t first = e.holders[0].load();
-  // The scheduler keeps an actor's creation for as long as the actor lives; the handles are everybody else's.
-  if (e.kind_now() == Kind::kActorCreate && !e.load().has(State::kNoHandles)) first &= ~(1ull << kSchedulerProc);
-  return (any | first) != 0;
-}
-
-// Frees the object if nobody is left. kDying is said first and then looked again: who gains a reference sets his bit (or
-// pin) first and then looks for kDying. Both orders are sequentially consistent, so one of the two sees the other: we
-// see the bit and give up, or he sees kDying and waits for what we decide. The first look is only there to keep kDying
-// off objects that are in use. A death in kDying is completed, or given up, by the sweep.
-void Process::try_free(Ref ref) {
-  Entry& e = entry(ref.index);
-  for (;;) {
-    State s = e.load();
-    if (s.generation() != ref.generation || !s.done() || s.has(State::kInFlight) || s.moving()) return;
-    if (anyone_left(e)) {
-      if (s.phase() != Phase::kError && only_lineage_is_left(ref.index)) evict(ref);
-      return;
-    }
-    State dying = s.with_phase(Phase::kDying).with_proc(id_);
-    if (s.phase() == Phase::kError) dying = dying.with(State::kWasError);
-    if (s.phase() == Phase::kSpilled) dying = dying.with(State::kWasSpilled);
-    if (!e.state.compare_exchange_strong(s.word, dying.word)) continue;
-    DAYBREAK_FAILPOINT("free.dying");
-    if (anyone_left(e)) {
-      give_up_free(ref.index);
-      continue;
-    }
-    if (e.kind == Kind::kActorCreate && !s.has(State::kNoHandles)) {
-      // The last handle is gone: the actor ends after what is queued, and the scheduler lets go of the entry then.
-      e.state.store(s.with(State::kNoHandles).word);  // nobody else changes a dying entry's word
-      ActorSlot& actor = control_.actor[e.part.actor];
-      std::uint32_t none = 0;
-      actor.terminate.compare_exchange_strong(none, 1);
-      DAYBREAK_FAILPOINT("free.actor_ends");
-      if (std::uint32_t proc = actor.proc.load()) ring(proc - 1);
-      ring(kSchedulerProc);
-      continue;
-    }
-    take_apart(ref.index);
-    return;
-  }
-}
-
-// Each step may be repeated from the beginning, by a sweep, until the state says kFree. Pins before blobs: the Refs to
-// unpin lie in them.
-void Process::take_apart(std::uint32_t index) {
-  Entry& e = entry(index);
-  unpin_all(index, Operation::kValue);
-  if ((e.part.options & kKept) != 0) release_lineage(index);
-  unpin_all(index, Operation::kArgs);
-  DAYBREAK_FAILPOINT("free.unpinned");
-  drop_blob(index, e.value);
-  drop_blob(index, e.args);
-  DAYBREAK_FAILPOINT("free.dropped");
-  free_entry(index, e.load().generation() + 1);
-}
-
-// The state commits, with a new generation: references and hints to what it was are stale from here on. An entry of
-// another's block is for him to find again, in refill_entries().
-void Process::free_entry(std::uint32_t index, std::uint32_t generation) {
-  Entry& e = entry(index);
-  e.next.store(0, std::memory_order_relaxed);
-  bool ours = control_.entry_block_owner[index / kEntriesPerBlock].load(std::memory_order_relaxed) == id_ + 1;
-  if (!ours) {
-    e.state.store(State::make(generation, Phase::kFree).word);
-    return;
-  }
-  std::lock_guard guard(entry_lock_);  // so that a refill does not find it before it is on the list
-  e.state.store(State::make(generation, Phase::kFree).word, std::memory_order_release);
-  free_entries_.push_back(index);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -497,7 +368,7 @@ void Process::publish(std::uint32_t index, bool error) {
   }
   if (busy) {
     finish(index, s.generation());
-  } else if (!anyone_left(e)) {
+  } else if (!anyone_left(index)) {
     try_free({index, s.generation()});
     release_pending();
   }

@@ -3,7 +3,8 @@
 // The rules (docs/ownership.md has the proofs in words):
 //   - an entry's state word is the only authority on who may touch it; every claim is one compare-and-swap on it;
 //   - a process that has references to an object sets its bit in the entry's holders; it is set only while something
-//     else keeps the object alive, and that something is released only afterwards;
+//     else keeps the object alive, and that something is released only afterwards; a bit that lies far away is announced
+//     in the entry before it;
 //   - references from task arguments and from inside objects are counted in `pins`, by detectable operations;
 //   - a block of memory carries the index of the entry it belongs to, from the instant that it is taken;
 //   - whoever sees that nobody is left frees the object: it becomes kDying, the check is repeated, and only then is it
@@ -16,6 +17,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "daybreak/base/error.h"
@@ -35,6 +37,8 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   std::uint32_t id() const { return id_; }
+  // Slots from here on have never been in use.
+  std::uint32_t procs_used() const { return control_.procs_used.load(); }
   Segment& segment() { return segment_; }
   Control& control() { return control_; }
   Entry& entry(std::uint32_t index) { return control_.entry[index]; }
@@ -84,13 +88,14 @@ class Process {
   // Local references. hold() demands that the object is kept alive by something until it returns.
   void hold(Ref ref);
   void release(Ref ref);
-  std::uint32_t local_references(std::uint32_t index) const { return local_[index].load(std::memory_order_relaxed); }
+  // Whether that process has any.
+  bool is_holder(std::uint32_t index, std::uint32_t proc) const { return runtime::is_holder(control_, index, proc); }
 
   // The state of an object that this process keeps alive. Somebody may be about to free it, having looked before we had
   // it: he looks again, and gives up. Until he has, the state says kDying.
   State settled(std::uint32_t index);
   // Whether anybody has a reference to an object that is not done, which is not freed for want of one.
-  bool wanted(std::uint32_t index) { return anyone_left(entry(index)); }
+  bool wanted(std::uint32_t index) { return anyone_left(index); }
   bool done(Ref ref) {
     State s = entry(ref.index).load();
     return s.done() || (s.phase() == Phase::kDying && settled(ref.index).done());
@@ -265,10 +270,10 @@ class Process {
   std::uint32_t take_from_ring(Ring& ring);
   std::uint32_t take_hurried();
 
-  base::Result<std::byte*> place(std::uint32_t index, Blob& blob, std::uint8_t* in_place, std::uint64_t payload_size,
-                                 std::span<const Ref> refs, std::uint16_t deps, std::uint8_t codec,
-                                 Operation::Field field, std::uint32_t& pinned, FreshWriter* fresh = nullptr);
-  std::span<const std::byte> bytes_of(const Blob& blob, const std::uint8_t* in_place) const;
+  base::Result<std::byte*> place(std::uint32_t index, Blob& blob, std::uint64_t payload_size, std::span<const Ref> refs,
+                                 std::uint16_t deps, std::uint8_t codec, Operation::Field field, std::uint32_t& pinned,
+                                 FreshWriter* fresh = nullptr);
+  std::span<const std::byte> bytes_of(const Blob& blob) const;
   void drop_blob(std::uint32_t index, Blob& blob);
   void look_at_later(Ref ref);
   // In few instructions for a small value: it is asked of every result.
@@ -288,7 +293,9 @@ class Process {
   bool only_lineage_is_left(std::uint32_t index);
   void evict(Ref ref);
   void send_to_be_computed_again(Ref ref);
-  bool anyone_left(Entry& e) const;
+  void set_holder(std::uint32_t index);
+  void clear_holder(std::uint32_t index, std::uint32_t proc);
+  bool anyone_left(std::uint32_t index) const;
   void try_free(Ref ref);
   void release_pending();
   void take_apart(std::uint32_t index);  // an entry that is kDying by this process
@@ -341,9 +348,12 @@ class Process {
   Control& control_;
   const std::uint32_t id_;
   os::Mapping local_memory_;
-  base::Atomic<std::uint32_t>* local_ = nullptr;    // in it: references that this process has to each entry
-  base::Atomic<std::uint32_t>* reads_ = nullptr;    // behind them: how often each is kept in place
-  base::Atomic<std::uint64_t>* started_ = nullptr;  // behind these: when it was claimed, if there is a history
+  base::Atomic<std::uint64_t>* started_ = nullptr;  // in it: when each entry was claimed, if there is a history
+  base::Atomic<std::uint32_t>* reads_ = nullptr;    // behind these: how often each is kept in place
+  base::Atomic<std::uint8_t>* local_ = nullptr;     // behind them: references that this process has to each, or kMany
+  static constexpr std::uint8_t kMany = 255;        // so many or more: `many_` says
+  SpinLock many_lock_;
+  std::unordered_map<std::uint32_t, std::uint64_t> many_;
 
   SpinLock hold_lock_[64];
   SpinLock operation_lock_;

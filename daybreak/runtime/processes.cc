@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daybreak/runtime/scheduler.h"
+#include "daybreak/runtime/update.h"
 
 namespace daybreak::runtime {
 
@@ -24,7 +25,9 @@ constexpr std::uint32_t kMaxConsecutiveFailures =
 }  // namespace
 
 // All but its status, by which the process is told that it may begin.
-void Scheduler::set_up_slot(ProcSlot& slot, ProcKind kind, std::uint32_t actor, std::uint32_t environment) {
+void Scheduler::set_up_slot(std::uint32_t proc, ProcKind kind, std::uint32_t actor, std::uint32_t environment) {
+  raise_to(control_.procs_used, proc + 1);
+  ProcSlot& slot = control_.proc[proc];
   slot.kind = kind;
   slot.actor = actor;
   slot.environment = environment;
@@ -45,7 +48,7 @@ std::uint32_t Scheduler::spawn(ProcKind kind, std::uint32_t actor, std::uint32_t
     if (control_.proc[i].status.load() == ProcStatus::kFree) proc = i;
   if (proc == kNone || launch_failed_) return kNone;
   ProcSlot& slot = control_.proc[proc];
-  set_up_slot(slot, kind, actor, environment);
+  set_up_slot(proc, kind, actor, environment);
   slot.status = ProcStatus::kStarting;  // last: from here on the process may be there
   if (launcher_.launch(proc, kind, actor)) {
     launched_ = true;
@@ -69,7 +72,7 @@ bool Scheduler::runs_something(std::uint32_t proc) const {
 std::uint32_t Scheduler::claim_worker_of(std::uint32_t environment) {
   std::uint32_t workers = 0;
   bool starting = false;
-  for (std::uint32_t proc = kFirstProc; proc < kMaxProcs; ++proc) {
+  for (std::uint32_t proc = kFirstProc; proc < self_.procs_used(); ++proc) {
     ProcSlot& slot = control_.proc[proc];
     if (slot.kind != ProcKind::kWorker || slot.environment != environment || slot.asked_to_exit.load() != 0) continue;
     const ProcStatus status = slot.status.load();
@@ -82,7 +85,7 @@ std::uint32_t Scheduler::claim_worker_of(std::uint32_t environment) {
 }
 
 void Scheduler::end_idle_of_environments() {
-  for (std::uint32_t proc = kFirstProc; proc < kMaxProcs; ++proc) {
+  for (std::uint32_t proc = kFirstProc; proc < self_.procs_used(); ++proc) {
     ProcSlot& slot = control_.proc[proc];
     if (slot.kind != ProcKind::kWorker || slot.environment == 0 || slot.status.load() != ProcStatus::kAlive) continue;
     if (slot.asked_to_exit.load() != 0 || runs_something(proc)) continue;
@@ -108,9 +111,9 @@ void Scheduler::fail_environment(std::uint32_t environment, std::string_view why
 std::uint32_t Scheduler::claim_idle_worker() {
   std::uint32_t workers = 0, starting = 0, blocked = 0;
   // The highest: the lowest is the queue's next, and warm.
-  for (std::uint32_t proc = kMaxProcs; proc-- > kFirstProc;)
+  for (std::uint32_t proc = self_.procs_used(); proc-- > kFirstProc;)
     if (self_.is_idle(proc) && self_.claim_idle(proc)) return proc;
-  for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc) {
+  for (std::uint32_t proc = kSchedulerProc + 1; proc < self_.procs_used(); ++proc) {
     ProcSlot& slot = control_.proc[proc];
     if (slot.kind != ProcKind::kWorker || slot.environment != 0) continue;
     ProcStatus status = slot.status.load();
@@ -133,7 +136,7 @@ void Scheduler::keep_workers() {
   std::vector<std::uint32_t> long_idle;
   std::int64_t now = 0;
   bool idle = false;
-  for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc) {
+  for (std::uint32_t proc = kSchedulerProc + 1; proc < self_.procs_used(); ++proc) {
     ProcSlot& slot = control_.proc[proc];
     ProcStatus status = slot.status.load();
     if (slot.kind != ProcKind::kWorker || (status != ProcStatus::kAlive && status != ProcStatus::kStarting)) continue;
@@ -182,7 +185,7 @@ void Scheduler::keep_workers() {
 // not found there, and its worker is left alone.
 // Cancelled tasks that run: the worker's main thread is interrupted, or with force the worker ends.
 void Scheduler::pass_interrupts_on() {
-  for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc) {
+  for (std::uint32_t proc = kSchedulerProc + 1; proc < self_.procs_used(); ++proc) {
     ProcSlot& slot = control_.proc[proc];
     if (slot.cancel.load() == 0 || slot.status.load() != ProcStatus::kAlive) continue;
     std::uint32_t wanted = slot.cancel.exchange(0);
@@ -269,8 +272,7 @@ void Scheduler::inherit_functions(std::uint32_t dead) {
   for (const std::uint64_t function : used) {
     const Ref ref{static_cast<std::uint32_t>(function), static_cast<std::uint32_t>(function >> 32)};
     if (ref.index >= entries) continue;
-    Entry& e = self_.entry(ref.index);
-    if ((e.holders[dead / 64].load() >> (dead % 64) & 1) == 0 || e.load().generation() != ref.generation) continue;
+    if (!self_.is_holder(ref.index, dead) || self_.entry(ref.index).load().generation() != ref.generation) continue;
     if (std::find(inherited_.begin(), inherited_.end(), ref) != inherited_.end()) continue;
     self_.hold(ref);
     inherited_.push_back(ref);
@@ -356,11 +358,13 @@ void Scheduler::fail_everything(std::string_view why) {
     ours_[task.index] = false;
     if (self_.claim_pending(task)) client_.fail(task.index, ErrorKind::kRuntime, why);
   };
-  for (Ref task : std::exchange(overflow_, {})) fail_ours(task);
+  for (; !overflow_.empty(); overflow_.pop()) fail_ours(overflow_.front());
   // What is left alive gives its resources back one day.
-  for (std::uint32_t proc = kSchedulerProc + 1; proc < kMaxProcs; ++proc)
+  for (std::uint32_t proc = kSchedulerProc + 1; proc < self_.procs_used(); ++proc)
     if (control_.proc[proc].status.load() == ProcStatus::kAlive && control_.proc[proc].kind != ProcKind::kDriver)
       return;
+  tried_.clear();
+  parked_.clear();
   for (auto* lines : {&waiting_, &infeasible_})
     for (auto& [set, line] : std::exchange(*lines, {}))
       for (const Waiter& waiter : line.waiters) fail_ours(waiter.task);

@@ -16,7 +16,8 @@ namespace daybreak::runtime {
 
 namespace {
 
-constexpr std::uint32_t kTasksPerRing = 16;     // submitted to one ring before the next one gets some
+constexpr std::uint32_t kTasksPerRing = 16;  // submitted to one ring before the next one gets some
+constexpr std::uint32_t kItemIndexShift = 10, kItemAttemptShift = 4, kItemAttemptMask = 0x3f;
 constexpr std::uint32_t kLookAroundEvery = 61;  // tasks: then another ring comes first, so that none waits for ever
 
 std::uint64_t lap_of(std::uint64_t position) {
@@ -36,8 +37,17 @@ bool is_item_of_lap(std::uint64_t cell, std::uint64_t lap) {
 }
 
 std::uint64_t item_of(std::uint32_t index, std::uint32_t generation, std::uint8_t attempt, std::uint64_t lap) {
-  return (std::uint64_t{generation} << 32) | (std::uint64_t{index} << 12) | (std::uint64_t{attempt} << 4) |
-         ((lap & 7) << 1) | 1;
+  return (std::uint64_t{generation} << 32) | (std::uint64_t{index} << kItemIndexShift) |
+         (std::uint64_t{attempt & kItemAttemptMask} << kItemAttemptShift) | ((lap & 7) << 1) | 1;
+}
+
+std::uint32_t entry_of_item(std::uint64_t cell) {
+  return static_cast<std::uint32_t>(cell) >> kItemIndexShift & (kMaxObjects - 1);
+}
+
+// Of the last attempts: an item that is older than that is long gone.
+bool is_item_of_attempt(std::uint64_t cell, std::uint8_t attempt) {
+  return (static_cast<std::uint32_t>(cell) >> kItemAttemptShift & kItemAttemptMask) == (attempt & kItemAttemptMask);
 }
 
 void count(base::Atomic<std::uint64_t>& counter) {
@@ -49,7 +59,7 @@ void count(base::Atomic<std::uint64_t>& counter) {
 // The next task's lines come from the submitter's core while this one runs.
 void Process::prefetch(std::uint64_t cell) {
   if (!is_item(cell)) return;
-  const auto* lines = reinterpret_cast<const char*>(&entry(static_cast<std::uint32_t>(cell >> 12) & (kMaxObjects - 1)));
+  const auto* lines = reinterpret_cast<const char*>(&entry(entry_of_item(cell)));
   for (std::size_t at = 0; at < sizeof(Entry); at += 64) __builtin_prefetch(lines + at);
 }
 
@@ -90,8 +100,9 @@ bool Process::requeue(std::uint32_t index) {
   std::uint32_t first = next_ring();
   if (first >= control_.rings.load()) raise_to(control_.rings, first + 1);
   // Rings beyond those in use are room for what the others cannot hold.
-  for (std::uint32_t n = 0; n < kRings; ++n) {
-    std::uint32_t ring = (first + n) % kRings;
+  const std::uint32_t room = std::max(control_.rings.load(), kRoomRings);
+  for (std::uint32_t n = 0; n < room; ++n) {
+    std::uint32_t ring = (first + n) % room;
     if (n > 0) raise_to(control_.rings, ring + 1);
     if (push_to_ring(control_.ring[ring], index, generation, attempt)) return true;
   }
@@ -144,11 +155,10 @@ std::uint32_t Process::take_from_ring(Ring& ring) {
       ring.head.compare_exchange_strong(head, head + 1);
       continue;
     }
-    std::uint32_t index = static_cast<std::uint32_t>(seen >> 12) & (kMaxObjects - 1);
+    std::uint32_t index = entry_of_item(seen);
     std::uint32_t generation = static_cast<std::uint32_t>(seen >> 32);
-    std::uint8_t attempt = static_cast<std::uint8_t>(seen >> 4);
     prefetch(ring.cell[(head + 1) % kRingCells].load(std::memory_order_relaxed));
-    bool mine = entry(index).part.attempt_now() == attempt && claim(index, generation);
+    bool mine = is_item_of_attempt(seen, entry(index).part.attempt_now()) && claim(index, generation);
     DAYBREAK_FAILPOINT("dequeue.claimed");
     cell.compare_exchange_strong(seen, free_cell(head) + 2);
     DAYBREAK_FAILPOINT("dequeue.emptied");
@@ -414,7 +424,7 @@ void Process::ring_surely(std::uint32_t proc) {
 }
 
 void Process::ring_all() {
-  for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc)
+  for (std::uint32_t proc = 0; proc < procs_used(); ++proc)
     if (control_.proc[proc].status.load() == ProcStatus::kAlive) ring_surely(proc);
 }
 
@@ -424,7 +434,7 @@ void Process::wake_waiters(std::uint32_t waiter) {
     return;
   }
   // Whether or not they sleep yet: one that has just marked the entry must find its bell rung.
-  for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc) {
+  for (std::uint32_t proc = 0; proc < procs_used(); ++proc) {
     ProcSlot& s = control_.proc[proc];
     if (s.status.load() != ProcStatus::kAlive) continue;
     if (!is_idle(proc) || s.blocked.load() != 0) ring(proc);  // an idle one waits for tasks, not for objects

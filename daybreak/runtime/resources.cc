@@ -7,11 +7,12 @@ namespace daybreak::runtime {
 namespace {
 
 // Whether a bundle that is all free could grant the set.
-bool fits(const ResourceSet& set, const ResourceSet& bundle) {
+bool fits(const ResourceTable& table, const ResourceSet& set, const ResourceSet& bundle) {
   if (set.cpu > bundle.cpu || set.gpu > bundle.gpu) return false;
-  return std::all_of(set.custom, set.custom + set.count, [&](const auto& asked) {
-    return std::any_of(bundle.custom, bundle.custom + bundle.count,
-                       [&](const auto& has) { return has.name == asked.name && has.amount >= asked.amount; });
+  const std::span<const Amount> there = table.custom(bundle);
+  return std::ranges::all_of(table.custom(set), [&](const Amount& asked) {
+    const auto has = std::ranges::lower_bound(there, asked.name, {}, &Amount::name);
+    return has != there.end() && has->name == asked.name && has->units >= asked.units;
   });
 }
 
@@ -47,7 +48,8 @@ bool ResourceLedger::feasible(const ResourceSet& set, std::string& why) const {
   if (set.group != 0) {
     const PlacementGroup& group = control_.group[set.group - 1];
     for (std::uint32_t i = 0; i < group.bundles; ++i)
-      if ((set.bundle < 0 || set.bundle == static_cast<std::int32_t>(i)) && fits(set, table.set[group.bundle[i]]))
+      if ((set.bundle < 0 || set.bundle == static_cast<std::int32_t>(i)) &&
+          fits(table, set, table.set[group.bundle[i]]))
         return true;
     why = set.bundle < 0 ? std::string("no bundle of its placement group has what it asks for")
                          : fmt::format("bundle {} of its placement group has less than it asks for", set.bundle);
@@ -62,18 +64,21 @@ bool ResourceLedger::feasible(const ResourceSet& set, std::string& why) const {
     return false;
   };
   if (!check("num_cpus", 0, set.cpu) || !check("num_gpus", 1, set.gpu)) return false;
-  for (std::uint32_t i = 0; i < set.count; ++i)
-    if (!check(table.name[set.custom[i].name], set.custom[i].name, set.custom[i].amount)) return false;
-  return true;
+  return std::ranges::all_of(
+      table.custom(set), [&](const Amount& asked) { return check(table.name[asked.name], asked.name, asked.units); });
 }
 
 // Tokens, which workers take at any time, are asked for last: all that was looked at before is the scheduler's alone.
 bool ResourceLedger::grant(const ResourceSet& set, Grant& out) {
   ResourceTable& table = control_.resources;
   lacked_cpus_ = false;
+  lacked_custom_ = kNone;
   if (set.group != 0) return grant_reserved(set, out);
-  for (std::uint32_t i = 0; i < set.count; ++i)
-    if (table.available[set.custom[i].name].load() < set.custom[i].amount) return false;
+  for (const Amount& asked : table.custom(set))
+    if (table.available[asked.name].load() < asked.units) {
+      lacked_custom_ = asked.name;
+      return false;
+    }
   std::vector<std::pair<std::uint32_t, std::int64_t>> free_gpus, gpus;
   if (set.gpu > 0) {
     for (std::uint32_t gpu = 0; gpu < gpu_free_.size(); ++gpu) free_gpus.emplace_back(gpu, gpu_free_[gpu]);
@@ -86,9 +91,9 @@ bool ResourceLedger::grant(const ResourceSet& set, Grant& out) {
     revoke_cpus(out);
     return false;
   }
-  for (std::uint32_t i = 0; i < set.count; ++i) {
-    table.available[set.custom[i].name].fetch_sub(set.custom[i].amount);
-    out.custom.emplace_back(set.custom[i].name, set.custom[i].amount);
+  for (const auto [name, units] : table.custom(set)) {
+    table.available[name].fetch_sub(units);
+    out.custom.emplace_back(name, units);
   }
   for (auto [gpu, units] : gpus) {
     gpu_free_[gpu] -= units;
@@ -168,7 +173,10 @@ void ResourceLedger::revoke(Grant& grant) {
     return;
   }
   revoke_cpus(grant);
-  for (auto [name, units] : grant.custom) control_.resources.available[name].fetch_add(units);
+  for (auto [name, units] : grant.custom) {
+    control_.resources.available[name].fetch_add(units);
+    freed_custom_.push_back(name);
+  }
   for (auto [gpu, units] : grant.gpus) {
     gpu_free_[gpu] += units;
     control_.resources.available[1].fetch_add(units);
@@ -219,7 +227,7 @@ bool ResourceLedger::grant_reserved(const ResourceSet& set, Grant& out) {
     return (set.gpu == 0 && !bundle.gpus.empty()) || bundle.custom.size() > set.count;
   };
   auto granted = [&](std::uint32_t i) {
-    if (!bundles[i].take(set, out)) return false;
+    if (!bundles[i].take(set, control_.resources.custom(set), out)) return false;
     out.reservation = found->second.number;
     out.group = found->first;
     out.bundle = i;
@@ -235,19 +243,19 @@ bool ResourceLedger::grant_reserved(const ResourceSet& set, Grant& out) {
   return false;
 }
 
-bool ResourceLedger::Bundle::take(const ResourceSet& set, Grant& out) {
+bool ResourceLedger::Bundle::take(const ResourceSet& set, std::span<const Amount> asked, Grant& out) {
   if (set.cpu > cpu) return false;
-  for (std::uint32_t i = 0; i < set.count; ++i) {
-    auto free = custom.find(set.custom[i].name);
-    if (free == custom.end() || free->second < set.custom[i].amount) return false;
+  for (const auto [name, units] : asked) {
+    auto free = custom.find(name);
+    if (free == custom.end() || free->second < units) return false;
   }
   std::vector<std::pair<std::uint32_t, std::int64_t>> chosen = choose_gpus(set.gpu, gpus);
   if (set.gpu > 0 && chosen.empty()) return false;
   cpu -= set.cpu;
   out.bundle_cpu = set.cpu;
-  for (std::uint32_t i = 0; i < set.count; ++i) {
-    custom[set.custom[i].name] -= set.custom[i].amount;
-    out.custom.emplace_back(set.custom[i].name, set.custom[i].amount);
+  for (const auto [name, units] : asked) {
+    custom[name] -= units;
+    out.custom.emplace_back(name, units);
   }
   for (auto [gpu, units] : chosen)
     for (auto& [id, free] : gpus)

@@ -42,6 +42,10 @@ class ResourceLedger {
   bool grant(const ResourceSet& set, Grant& out);
   // Why the last one failed: everything else was there.
   bool lacked_cpus() const { return lacked_cpus_; }
+  // Or the number of a custom resource of which too little was free; kNone: it was something else.
+  std::uint32_t lacked_custom() const { return lacked_custom_; }
+  // Numbers of the custom resources of which some has come back since the last call.
+  std::vector<std::uint32_t> take_freed() { return std::exchange(freed_custom_, {}); }
   // The whole CPUs go into the name of `proc`, so that the sweep of its death frees them too.
   void hand_over(Grant& grant, std::uint32_t proc);
   // The CPUs come back, for a holder that sleeps or is gone; all other resources stay. Twice does no harm.
@@ -67,7 +71,7 @@ class ResourceLedger {
     std::vector<std::pair<std::uint32_t, std::int64_t>> gpus;
     std::map<std::uint32_t, std::int64_t> custom;
 
-    bool take(const ResourceSet& set, Grant& out);
+    bool take(const ResourceSet& set, std::span<const Amount> asked, Grant& out);
     void give_back(Grant& grant);
   };
   struct Reservation {
@@ -80,6 +84,8 @@ class ResourceLedger {
   Process& scheduler_;
   Control& control_;
   bool lacked_cpus_ = false;
+  std::uint32_t lacked_custom_ = kNone;
+  std::vector<std::uint32_t> freed_custom_;
   std::map<std::uint32_t, std::int64_t> shared_tokens_;  // token that is split into fractions -> units left
   std::vector<std::int64_t> gpu_free_;                   // units, by id
   std::map<std::uint32_t, Reservation> reservations_;    // by the group's slot

@@ -59,7 +59,10 @@ std::int64_t Scheduler::step() {
     exits.swap(exits_);
     guests.swap(guests_);
   }
-  for (const Exit& exit : exits) bury(exit);
+  for (const Exit& exit : exits) {
+    if (control_.stopping.load() != 0) return -1;  // there may be thousands, and nobody is left to whom it matters
+    bury(exit);
+  }
   for (const Guest& guest : guests) let_in(guest);
   if (!exits.empty()) look_at_all_awaited();
   pass_interrupts_on();

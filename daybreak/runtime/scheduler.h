@@ -51,6 +51,31 @@ struct Exit {
   bool never_ran = false;  // set by exited(): it ended before it was kAlive
 };
 
+// Tasks in the order of their coming. Those of neighbouring entries, as one process submits them, take the room of one.
+class TaskQueue {
+ public:
+  bool empty() const { return runs_.empty(); }
+  Ref front() const { return runs_.front().first; }
+  void push(Ref task) {
+    if (!runs_.empty() && task == Ref{runs_.back().first.index + runs_.back().count, runs_.back().first.generation})
+      ++runs_.back().count;
+    else
+      runs_.push_back({task, 1});
+  }
+  void pop() {
+    Run& run = runs_.front();
+    ++run.first.index;
+    if (--run.count == 0) runs_.pop_front();
+  }
+
+ private:
+  struct Run {
+    Ref first;
+    std::uint32_t count;
+  };
+  std::deque<Run> runs_;
+};
+
 struct SchedulerOptions {
   std::uint32_t gpus = 0;  // logical ids 0, 1, ...
   bool patient = false;    // what asks for more than there is waits, and does not fail
@@ -144,6 +169,7 @@ class Scheduler {
   void look_at_all_awaited();
   void ready(Ref task);
   bool queue(Ref task);
+  void wait_for_resources(Ref task);
   void fail_ready(Ref task, ErrorKind kind, std::string_view why);
   void drain_overflow();
   void place_what_waits();
@@ -172,7 +198,7 @@ class Scheduler {
   void end_for_memory(std::vector<MemoryCandidate> candidates, const base::MemoryUse& use);
 
   // processes.cc
-  static void set_up_slot(ProcSlot& slot, ProcKind kind, std::uint32_t actor, std::uint32_t environment);
+  void set_up_slot(std::uint32_t proc, ProcKind kind, std::uint32_t actor, std::uint32_t environment);
   std::uint32_t spawn(ProcKind kind, std::uint32_t actor, std::uint32_t environment);
   std::uint32_t claim_worker(std::uint32_t environment);
   std::uint32_t claim_idle_worker();
@@ -240,9 +266,11 @@ class Scheduler {
   std::vector<bool> ours_;                              // by entry: a task that waits with us, in one of the lines
   std::unordered_map<std::uint32_t, Awaited> awaited_;  // by entry: a dependency that is not done, and who waits for it
   std::map<std::uint16_t, Line> waiting_;               // by resource set: who waits for that
-  std::map<std::uint16_t, Line> infeasible_;            // of `patient_`: who waits for what there is not
+  std::set<std::uint16_t> tried_;                       // those of them that are tried in every round
+  std::unordered_map<std::uint32_t, std::vector<std::uint16_t>> parked_;  // by a custom resource: those that lack it
+  std::map<std::uint16_t, Line> infeasible_;  // of `patient_`: who waits for what there is not
   std::uint64_t turns_ = 0;
-  std::deque<Ref> overflow_;  // the queue was full
+  TaskQueue overflow_;        // the queue was full
   std::uint32_t wanted_ = 0;  // what was short in this round: bits of Control::wanted
   std::vector<Running> running_;
   std::vector<std::uint32_t> actors_;  // slots that are not free

@@ -100,7 +100,7 @@ void Process::forget_kept(std::uint32_t index) {
 
 bool Process::anyone_reads(std::uint32_t index) const {
   std::uint64_t any = 0;
-  for (const base::Atomic<std::uint64_t>& word : control_.readers[index].word) any |= word.load();
+  for (std::uint32_t i = 0; i * 64 < procs_used(); ++i) any |= control_.readers[index].word[i].load();
   return any != 0;
 }
 
@@ -112,7 +112,7 @@ bool Process::others_use_store() {
     if (found || Run::is_chunk(word) || index >= kMaxObjects) return;
     const std::uint32_t proc = entry(index).load().proc_plus_one();
     found = proc != 0 && proc != id_ + 1;
-    for (std::uint32_t i = 0; i < kMaxProcs / 64 && !found; ++i) {
+    for (std::uint32_t i = 0; i * 64 < procs_used() && !found; ++i) {
       const std::uint64_t mine = i == id_ / 64 ? 1ull << (id_ % 64) : 0;
       found = (control_.readers[index].word[i].load() & ~mine) != 0;
     }

@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 _MAX_ROWS = 10_000  # of one list, as Ray has it
-_SCANNED = 1 << 20  # the most objects that an engine has
+_SCANNED = 1 << 22  # the most objects that an engine has
 
 
 class Row(dict[str, Any]):

@@ -14,7 +14,7 @@ bool is_pending_cell(Process& p, Ref cell, std::uint32_t task) {
   Entry& e = p.entry(cell.index);
   const State s = e.load();
   return s.generation() == cell.generation && s.phase() == Phase::kPending && e.kind_now() == Kind::kReturn &&
-         e.task.index == task;
+         e.part.task_now().index == task;
 }
 
 }  // namespace
@@ -53,7 +53,7 @@ base::Result<Ref> Stream::next_cell() {
   }
   DAYBREAK_ASSIGN(const Ref cell, p_.create(Kind::kReturn));
   Entry& e = p_.entry(cell.index);
-  e.task = {index_, p_.entry(index_).load().generation()};
+  e.part.set_function({index_, p_.entry(index_).load().generation()});
   e.number = items_ + 1;
   DAYBREAK_FAILPOINT("stream.created");
   p_.replace_further_result(index_, (items_ + 1) % 2, cell);

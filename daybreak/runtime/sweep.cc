@@ -79,7 +79,7 @@ Process::Unfinished Process::find_unfinished(std::uint32_t dead, SweepResult& re
     // What he read where it lay may move again.
     if (control_.made[i].load(std::memory_order_relaxed) != 0)
       control_.readers[i].word[dead / 64].fetch_and(~(1ull << (dead % 64)));
-    e.holders[dead / 64].fetch_and(~(1ull << (dead % 64)));
+    clear_holder(i, dead);
     State s = e.load();
     bool his = s.proc_plus_one() == dead + 1;
     switch (s.phase()) {
@@ -124,10 +124,11 @@ void Process::free_what_is_left_behind() {
     State s = e.load();
     if (s.done() && !s.has(State::kInFlight)) {
       try_free({i, s.generation()});
-    } else if (s.phase() == Phase::kPending && e.kind_now() == Kind::kReturn &&
-               entry(e.task.index).load().generation() != e.task.generation) {
-      e.state.store(s.with_phase(Phase::kRunning).with_proc(id_).word);
-      publish_error(i, ErrorKind::kOwnerDied, "the process that submitted the task died before it had done so");
+    } else if (s.phase() == Phase::kPending && e.kind_now() == Kind::kReturn) {
+      // Of this object, if it is still that when it is claimed.
+      const Ref task = e.part.task_now(), ref{i, s.generation()};
+      if (entry(task.index % kMaxObjects).load().generation() != task.generation && claim_pending(ref))
+        publish_error(i, ErrorKind::kOwnerDied, "the process that submitted the task died before it had done so");
     }
   });
   release_pending();

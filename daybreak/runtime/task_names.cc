@@ -7,11 +7,10 @@
 
 namespace daybreak::runtime {
 
-bool read_blob(Segment& segment, const Blob& blob, const std::uint8_t* in_place, std::uint64_t from,
-               std::span<char> out) {
+bool read_blob(Segment& segment, const Blob& blob, std::uint64_t from, std::span<char> out) {
   if (blob.where == kInline) {
     if (from > kInlineBytes || out.size() > kInlineBytes - from) return false;
-    std::memcpy(out.data(), in_place + from, out.size());
+    std::memcpy(out.data(), blob.bytes + from, out.size());
     return true;
   }
   if (!blob.has_block()) return false;
@@ -23,22 +22,20 @@ bool read_blob(Segment& segment, const Blob& blob, const std::uint8_t* in_place,
 
 std::string_view name_of_entry(Segment& segment, const Entry& entry, bool of_call, std::span<char> room) {
   const Blob blob = of_call ? entry.args : entry.value;
-  const std::uint8_t* in_place = of_call ? entry.args_inline : entry.value_inline;
   constexpr std::uint64_t kBefore = 3 * sizeof(std::uint16_t);
   if (blob.codec == kCodecNative || blob.codec == kCodecPython) {
     const std::span<char> text = room.first(std::min<std::uint64_t>(blob.size, room.size()));
-    if (!read_blob(segment, blob, in_place, 0, text)) return {};
+    if (!read_blob(segment, blob, 0, text)) return {};
     const std::string_view all(text.data(), text.size());
     return all.substr(0, all.find('\n'));
   }
   char head[kBefore];
-  if (blob.codec != kCodecArgs || blob.size < kBefore || !read_blob(segment, blob, in_place, 0, head)) return {};
+  if (blob.codec != kCodecArgs || blob.size < kBefore || !read_blob(segment, blob, 0, head)) return {};
   std::uint16_t size = 0;
   std::memcpy(&size, head + kBefore - sizeof size, sizeof size);
   const std::uint64_t most = std::min<std::uint64_t>({size, room.size(), blob.size - kBefore});
   const std::span<char> text = room.first(most);
-  return read_blob(segment, blob, in_place, kBefore, text) ? std::string_view(text.data(), text.size())
-                                                           : std::string_view();
+  return read_blob(segment, blob, kBefore, text) ? std::string_view(text.data(), text.size()) : std::string_view();
 }
 
 std::string_view name_of_task(Segment& segment, const Entry& entry, Kind kind, std::span<char> room) {

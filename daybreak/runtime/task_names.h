@@ -10,8 +10,7 @@
 namespace daybreak::runtime {
 
 // [from, from + out.size()) of a blob and the Refs behind it. False where that cannot be.
-bool read_blob(Segment& segment, const Blob& blob, const std::uint8_t* in_place, std::uint64_t from,
-               std::span<char> out);
+bool read_blob(Segment& segment, const Blob& blob, std::uint64_t from, std::span<char> out);
 // Of a function's value (`of_call`: of the arguments of an actor's call), both of which begin with a name. In `room`,
 // which may cut it.
 std::string_view name_of_entry(Segment& segment, const Entry& entry, bool of_call, std::span<char> room);

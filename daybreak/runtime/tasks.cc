@@ -149,7 +149,7 @@ void Scheduler::ready(Ref task) {
     return;
   }
   if (e.part.resources == 0) {
-    queue(task);
+    if (!overflow_.empty() || !queue(task)) overflow_.push(task);
     return;
   }
   const ResourceSet& set = control_.resources.set[e.part.resources];
@@ -157,11 +157,18 @@ void Scheduler::ready(Ref task) {
   if (group_is_gone(set))
     fail_for_group(task);
   else if (ledger_.feasible(set, why))
-    line_up(waiting_[e.part.resources], {task, 0, ++turns_});
+    wait_for_resources(task);
   else if (patient_)
     line_up(infeasible_[e.part.resources], {task, 0, ++turns_});
   else
     fail_ready(task, ErrorKind::kUnschedulable, why);
+}
+
+void Scheduler::wait_for_resources(Ref task) {
+  const std::uint16_t set = self_.entry(task.index).part.resources;
+  Line& line = waiting_[set];
+  if (line.waiters.empty()) tried_.insert(set);  // one that others wait in is there, or is parked
+  line_up(line, {task, 0, ++turns_});
 }
 
 void Scheduler::fail_ready(Ref task, ErrorKind kind, std::string_view why) {
@@ -169,8 +176,7 @@ void Scheduler::fail_ready(Ref task, ErrorKind kind, std::string_view why) {
   if (self_.claim_pending(task)) client_.fail(task.index, kind, why);
 }
 
-// A task of ours into the queue that all workers take from, or into the overflow until there is room. False: there is
-// none.
+// A task of ours into the queue that all workers take from. False: there is no room.
 bool Scheduler::queue(Ref task) {
   ours_[task.index] = false;
   if (self_.enqueue(task.index)) {
@@ -180,17 +186,12 @@ bool Scheduler::queue(Ref task) {
   // It is kQueued now, in no ring: whoever cancels it may claim it, and otherwise it is ours again.
   if (!self_.claim(task.index, task.generation)) return true;
   self_.revert(task.index, Phase::kPending);
-  if (!take_over(task.index)) return true;
-  overflow_.push_back(task);
-  return false;
+  return !take_over(task.index);
 }
 
 void Scheduler::drain_overflow() {
-  for (std::size_t n = overflow_.size(); n > 0; --n) {
-    Ref task = overflow_.front();
-    overflow_.pop_front();
-    if (waits(task) && !queue(task)) return;
-  }
+  for (; !overflow_.empty(); overflow_.pop())
+    if (waits(overflow_.front()) && !queue(overflow_.front())) return;
 }
 
 // What waits for CPUs, other resources, a worker or a process. What is short is announced and then looked for once
@@ -212,15 +213,18 @@ void Scheduler::place_what_waits() {
 }
 
 // In the order of their coming, as far as their resources are free. All that ask for the same stand in one line, of
-// which the first alone is tried.
+// which the first alone is tried. A line that lacks a custom resource is parked until some of that comes back: so there may
+// be very many, and each is looked at when something has changed for it.
 void Scheduler::dispatch_waiting() {
+  for (std::uint32_t name : ledger_.take_freed())
+    if (auto parked = parked_.extract(name)) tried_.insert(parked.mapped().begin(), parked.mapped().end());
   using Turn = std::pair<std::uint64_t, std::uint16_t>;
   std::priority_queue<Turn, std::vector<Turn>, std::greater<>> turns;
   auto next_of = [&](std::uint16_t set, Line& line) {
     while (!line.waiters.empty() && !waits(line.waiters.front().task)) line.waiters.pop_front();
     if (!line.waiters.empty()) turns.emplace(line.waiters.front().turn, set);
   };
-  for (auto& [set, line] : waiting_) next_of(set, line);
+  for (std::uint16_t set : tried_) next_of(set, waiting_[set]);
   std::set<std::uint32_t> no_worker;  // environments
   while (!turns.empty()) {
     const std::uint16_t set = turns.top().second;
@@ -231,6 +235,10 @@ void Scheduler::dispatch_waiting() {
     Grant granted;
     if (!ledger_.grant(control_.resources.set[set], granted)) {
       if (ledger_.lacked_cpus()) wanted_ |= Control::kCpuWanted;
+      if (const std::uint32_t lacked = ledger_.lacked_custom(); lacked != kNone) {
+        tried_.erase(set);
+        parked_[lacked].push_back(set);
+      }
       continue;
     }
     std::uint32_t proc = claim_worker(environment);
@@ -244,7 +252,11 @@ void Scheduler::dispatch_waiting() {
     line.waiters.pop_front();
     next_of(set, line);
   }
-  std::erase_if(waiting_, [](const auto& of_set) { return of_set.second.waiters.empty(); });
+  std::erase_if(tried_, [&](std::uint16_t set) {
+    const auto at = waiting_.find(set);
+    if (at->second.waiters.empty()) waiting_.erase(at);
+    return !waiting_.contains(set);
+  });
 }
 
 // Everything about the task before the push, which commits: who takes it from his inbox runs it with what he finds. The

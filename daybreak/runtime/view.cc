@@ -25,6 +25,10 @@ std::string bounded_text(const char (&from)[N]) {
   return {copy, strnlen(copy, N)};
 }
 
+std::uint32_t procs_used(const Control& control) {
+  return std::min(control.procs_used.load(), kMaxProcs);
+}
+
 // Those of a task; others, too, have the fields.
 bool is_call(Kind kind) {
   return kind == Kind::kTask || kind == Kind::kActorCreate || kind == Kind::kActorCall;
@@ -85,7 +89,7 @@ std::vector<Ref> View::missing_arguments(const Entry& entry) const {
   const Blob args = entry.args;
   const std::uint64_t count = std::min<std::uint64_t>(args.deps, kShownArguments);
   std::string bytes(count * sizeof(Ref), '\0');
-  if (!read_blob(*segment_, args, entry.args_inline, (args.size + 7) / 8 * 8, bytes)) return {};
+  if (!read_blob(*segment_, args, (args.size + 7) / 8 * 8, bytes)) return {};
   std::vector<Ref> missing;
   for (std::size_t at = 0; at + sizeof(Ref) <= bytes.size(); at += sizeof(Ref)) {
     Ref ref;
@@ -132,6 +136,7 @@ std::vector<ObjectView> View::objects(std::size_t limit, std::size_t& left_out) 
   std::vector<ObjectView> found;
   left_out = 0;
   Control& control = segment_->control();
+  const std::uint32_t procs = procs_used(control);
   for_each([&](std::uint32_t index, State state, Entry& entry) {
     const Blob value = entry.value;
     ObjectView object{.ref = {index, state.generation()},
@@ -144,9 +149,8 @@ std::vector<ObjectView> View::objects(std::size_t limit, std::size_t& left_out) 
                       .function = entry.kind_now() == Kind::kValue && value.where != kNowhere && state.done() &&
                                   (value.codec == kCodecArgs || value.codec == kCodecNative),
                       .pins = entry.pins.load()};
-    for (std::uint32_t proc = 0; proc < kMaxProcs; ++proc)
-      if ((entry.holders[proc / 64].load(std::memory_order_relaxed) >> (proc % 64) & 1) != 0)
-        object.pids.push_back(control.proc[proc].pid);
+    for (std::uint32_t proc = 0; proc < procs; ++proc)
+      if (is_holder(control, index, proc)) object.pids.push_back(control.proc[proc].pid);
     return [&found, &left_out, limit, object = std::move(object)]() mutable {
       if (found.size() < limit)
         found.push_back(std::move(object));
@@ -160,7 +164,7 @@ std::vector<ObjectView> View::objects(std::size_t limit, std::size_t& left_out) 
 std::vector<ActorView> View::actors() const {
   std::vector<ActorView> found;
   Control& control = segment_->control();
-  for (std::uint32_t slot = 0; slot < kMaxActors; ++slot) {
+  for (std::uint32_t slot = 0; slot < std::min(control.actors_used.load(), kMaxActors); ++slot) {
     ActorSlot& actor = control.actor[slot];
     const ActorStatus status = actor.status.load();
     if (status == ActorStatus::kFree) continue;
@@ -183,7 +187,7 @@ std::vector<ActorView> View::actors() const {
 std::vector<WorkerView> View::workers() const {
   std::vector<WorkerView> found;
   Control& control = segment_->control();
-  for (std::uint32_t slot = 0; slot < kMaxProcs; ++slot) {
+  for (std::uint32_t slot = 0; slot < procs_used(control); ++slot) {
     ProcSlot& proc = control.proc[slot];
     const ProcStatus status = proc.status.load();
     if (status == ProcStatus::kFree || slot == kSchedulerProc) continue;
@@ -222,10 +226,10 @@ std::vector<std::pair<std::string, double>> View::amounts(std::uint16_t set) con
   const ResourceSet& asked = table.set[set];
   if (asked.cpu > 0) found.emplace_back("CPU", static_cast<double>(asked.cpu) / kResourceUnit);
   if (asked.gpu > 0) found.emplace_back("GPU", static_cast<double>(asked.gpu) / kResourceUnit);
-  for (std::uint32_t i = 0; i < std::min(asked.count, kMaxSetResources); ++i)
-    if (asked.custom[i].name < kMaxResourceNames)
-      found.emplace_back(bounded_text(table.name[asked.custom[i].name]),
-                         static_cast<double>(asked.custom[i].amount) / kResourceUnit);
+  if (asked.first > kMaxAmounts || asked.count > kMaxAmounts - asked.first) return found;
+  for (const auto [name, units] : table.custom(asked))
+    if (name < kMaxResourceNames)
+      found.emplace_back(bounded_text(table.name[name]), static_cast<double>(units) / kResourceUnit);
   return found;
 }
 
@@ -246,10 +250,12 @@ std::vector<View::Ended> View::ended() const {
     const auto& name = names.name[number - 1];
     return {name.text, std::min<std::size_t>(name.size, kRecordNameBytes)};
   };
-  for (const auto& ring : control.ended)
+  for (std::uint32_t proc = 0; proc < procs_used(control); ++proc) {
+    const auto& ring = control.ended[proc];
     for (std::uint32_t i = 0; ring.written.load() > 0 && i < kEndedTasks; ++i)
       if (const auto record = ring.read(i))
         found.push_back({*record, name_of(record->name), time_of(record->start), time_of(record->end)});
+  }
   std::ranges::sort(found, {}, &Ended::end_ns);
   return found;
 }

@@ -11,10 +11,14 @@ classes, which are also those that a task raised. What goes to a worker goes by 
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import operator
 import re
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .. import engine as _engine
@@ -78,8 +82,10 @@ def connect(
     started = address is None
     if not ray.is_initialized():
         environment = dict(runtime_env or {})
-        own_hook = environment.get("worker_process_setup_hook")
-        environment["worker_process_setup_hook"] = _hook(own_hook)
+        if address is not None and address.startswith("ray://"):
+            environment["py_modules"] = [*(environment.get("py_modules") or []), _as_package()]
+        else:
+            environment["worker_process_setup_hook"] = _hook(environment.get("worker_process_setup_hook"))
         given = {name: value for name, value in arguments.items() if value is not None}
         of_a_start = {"num_cpus", "num_gpus", "resources", "object_store_memory", "object_spilling_directory"}
         if not started and (fixed := of_a_start & set(given)):
@@ -91,6 +97,15 @@ def connect(
     joined = RayEngine(ray, {**info, "address": address or "local", "engine": "ray", "namespace": namespace})
     _engine.use(joined)
     return joined.info()
+
+
+def _as_package() -> str:
+    """A folder that holds `ray_worker` as the package `daybreak`: Ray Client sends folders with a program, but no function."""
+    folder = Path(tempfile.mkdtemp(prefix="daybreak-on-ray-")) / "daybreak"
+    atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
+    folder.mkdir()
+    shutil.copyfile(ray_worker.__file__, folder / "__init__.py")
+    return str(folder)
 
 
 def _hook(own: Any) -> Callable[[], None]:
@@ -134,11 +149,24 @@ class RayEngine:
         known = target.__dict__.get("_on_ray")
         if known is None or known[0] is not self:
             options = _options(self.ray, target._options)
+            self._refuse_streams(what, options)
             if isinstance(what, type):
                 what = _with_ray_methods(self.ray, what)
             made = self.ray.remote(**options)(what) if options else self.ray.remote(what)
             known = target.__dict__["_on_ray"] = (self, made)
         return known[1]
+
+    def _refuse_streams(self, what: Any, options: dict[str, Any]) -> None:
+        """Ray Client would give one reference to a generator that nobody can read."""
+        if not self.ray.util.client.ray.is_connected():
+            return
+        streams = {name for name in vars(what) if _streams(getattr(what, name), {})} if isinstance(what, type) else ()
+        if streams or not isinstance(what, type) and _streams(what, options):
+            which = f"{what.__name__}.{min(streams)}" if streams else getattr(what, "__name__", repr(what))
+            raise NotImplementedError(
+                f"{which} yields, and Ray Client (ray://) streams no results: run the program as a Ray job, with "
+                'init("auto"), or give it num_returns as a number'
+            )
 
     def reduced(self, target: Any, what: Any) -> Any:
         """How a RemoteFunction or ActorClass is pickled for a worker: as Ray's, so that no Daybreak is needed there."""
@@ -240,6 +268,15 @@ class RayEngine:
         named = _TASK.search(text)  # of the innermost task: its name is nowhere else once the error has crossed
         name = str(getattr(error, "function_name", "") or (named[1] if named else ""))
         return _exceptions._task_error(name, text, int(getattr(error, "pid", 0) or 0), cause)
+
+
+def _streams(function: Any, options: dict[str, Any]) -> bool:
+    given = options.get("num_returns", getattr(function, "__daybreak_method__", {}).get("num_returns"))
+    return (
+        given in ("streaming", "dynamic")
+        or callable(function)
+        and _settings.returns_of(function, given) == _settings.STREAMING
+    )
 
 
 class _Translated:

@@ -1,4 +1,7 @@
-"""What runs in the workers of a Ray cluster. It is sent there by value, so it may import Ray and the standard library alone.
+"""What runs in the workers of a Ray cluster. It is sent there, so it may import Ray and the standard library alone.
+
+By value, as the hook that each worker calls first; or, through Ray Client, which takes no such hook, as a file: the package
+`daybreak` of the program's environment, which makes place for an installed one.
 
 A task that says `daybreak.get(...)` finds a module of that name: the installed Daybreak where there is one, which then speaks to
 this cluster, or else a stand-in with the runtime's verbs, which are Ray's own.
@@ -6,7 +9,9 @@ this cluster, or else a stand-in with the runtime's verbs, which are Ray's own.
 
 from __future__ import annotations
 
-import importlib
+import importlib.machinery
+import importlib.util
+import os
 import sys
 import types
 from typing import Any
@@ -86,3 +91,20 @@ def set_up() -> None:
     from daybreak.runtime.engines import ray as engine
 
     engine.attach()
+
+
+def make_place() -> None:
+    """This file as the package `daybreak`: what is installed behind it, or the stand-in."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    behind = [entry for entry in sys.path if os.path.abspath(entry) != here]
+    found = importlib.machinery.PathFinder.find_spec("daybreak", behind)
+    if found is None or found.loader is None:
+        stand_in()
+        return
+    module = sys.modules["daybreak"] = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    set_up()
+
+
+if __name__ == "daybreak":
+    make_place()

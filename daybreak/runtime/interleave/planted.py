@@ -38,9 +38,26 @@ PLANTED: list[tuple[str, ...]] = [
     (
         "a task that found no room is forgotten",
         "tasks.cc",
-        "  self_.revert(task.index, Phase::kPending);\n  if (!take_over(task.index)) return true;\n  overflow_.push_back(task);\n"
-        "  return false;",
-        "  self_.revert(task.index, Phase::kQueued);\n  return false;",
+        "  self_.revert(task.index, Phase::kPending);\n  return !take_over(task.index);",
+        "  self_.revert(task.index, Phase::kQueued);\n  return true;",
+    ),
+    (
+        "a far bit's word is named after the bit is set",
+        "references.cc",
+        "  if ((e.far_groups.load() & 1u << group) == 0) e.far_groups.fetch_or(1u << group);\n"
+        '  DAYBREAK_FAILPOINT("hold.named");\n'
+        "  control_.far_holders[group][index].fetch_or(holder_bit(id_));",
+        "  control_.far_holders[group][index].fetch_or(holder_bit(id_));\n"
+        '  DAYBREAK_FAILPOINT("hold.named");\n'
+        "  if ((e.far_groups.load() & 1u << group) == 0) e.far_groups.fetch_or(1u << group);",
+        "objects-killed",
+    ),
+    (
+        "who clears the last far bit of a word takes its name back",
+        "references.cc",
+        "    control_.far_holders[group][index].fetch_and(~holder_bit(proc));",
+        "    if (control_.far_holders[group][index].fetch_and(~holder_bit(proc)) == holder_bit(proc))\n"
+        "      e.far_groups.fetch_and(~(1u << group));",
     ),
     (
         "an idle worker does not look at the queue once more",
@@ -81,13 +98,13 @@ PLANTED: list[tuple[str, ...]] = [
     ),
     (
         "nobody is looked for a second time before an object is freed",
-        "process.cc",
-        '    DAYBREAK_FAILPOINT("free.dying");\n    if (anyone_left(e)) {',
+        "references.cc",
+        '    DAYBREAK_FAILPOINT("free.dying");\n    if (anyone_left(ref.index)) {',
         '    DAYBREAK_FAILPOINT("free.dying");\n    if (false) {',
     ),
     (
         "who gains a reference does not await the verdict",
-        "process.cc",
+        "references.cc",
         "    if (s.phase() != Phase::kDying) return s;",
         "    return s;",
         "passing",

@@ -12,6 +12,24 @@ const char* phase_name(Phase phase) {
                                 "error", "dying",   "spilling", "spilled", "restoring"};
   return names[static_cast<std::size_t>(phase)];
 }
+// The field of an entry at that place.
+std::string describe_entry(Control& control, const char* byte) {
+  const std::size_t i = static_cast<std::size_t>(byte - reinterpret_cast<const char*>(&control.entry)) / sizeof(Entry);
+  Entry& e = control.entry[i];
+  auto inside = [&](const void* begin, std::size_t size) {
+    return byte >= static_cast<const char*>(begin) && byte < static_cast<const char*>(begin) + size;
+  };
+  const char* field = inside(&e.state, 8)                ? "state"
+                      : inside(&e.pins, 8)               ? "pins"
+                      : inside(&e.next, 4)               ? "next"
+                      : inside(&e.holders, 8)            ? "holders"
+                      : inside(&e.far_groups, 4)         ? "far_groups"
+                      : inside(&e.kind, 1)               ? "kind"
+                      : inside(&e.value, sizeof e.value) ? "value"
+                                                         : "part";
+  return fmt::format("entry[{}].{}", i, field);
+}
+
 }  // namespace
 
 World::World() : segment_(Segment::create({.data_capacity = 2u << 20, .num_cpus = 1}).value()), processes_(kMaxProcs) {}
@@ -60,8 +78,14 @@ std::string World::left_over() {
     Entry& e = p.entry(i);
     State s = e.load();
     text += fmt::format("; entry {} is left: {}, kind {}, holders {:x}, pins {}, process {}", i, phase_name(s.phase()),
-                        static_cast<int>(e.kind), e.holders[0].load(), e.pins.load(), s.proc_plus_one());
+                        static_cast<int>(e.kind), e.holders.load(), e.pins.load(), s.proc_plus_one());
   });
+  for (std::uint32_t i = 0; i < control().entry_blocks_used.load() * kEntriesPerBlock; ++i)
+    for (std::uint32_t proc = 0; proc < p.procs_used(); ++proc) {
+      const base::Atomic<std::uint64_t>& word =
+          proc < kProcsPerWord ? p.entry(i).holders : control().far_holders[holder_group(proc)][i];
+      if ((word.load() & holder_bit(proc)) != 0) text += fmt::format("; process {} is a holder of entry {}", proc, i);
+    }
   p.reclaim_chunks();
   if (p.bytes_used() != 0) text += fmt::format("; {} bytes of the store are taken", p.bytes_used());
   for (std::uint32_t i = 0; i < control().num_cpus; ++i)
@@ -119,18 +143,7 @@ std::string World::describe(const void* at) {
     return byte >= static_cast<const char*>(begin) && byte < static_cast<const char*>(begin) + size;
   };
   Control& c = control();
-  if (inside(&c.entry, sizeof c.entry)) {
-    std::size_t i = static_cast<std::size_t>(byte - reinterpret_cast<const char*>(&c.entry)) / sizeof(Entry);
-    Entry& e = c.entry[i];
-    const char* field = inside(&e.state, 8)                    ? "state"
-                        : inside(&e.pins, 8)                   ? "pins"
-                        : inside(&e.next, 4)                   ? "next"
-                        : inside(&e.holders, sizeof e.holders) ? "holders"
-                        : inside(&e.kind, 1)                   ? "kind"
-                        : inside(&e.value, sizeof e.value)     ? "value"
-                                                               : "part";
-    return fmt::format("entry[{}].{}", i, field);
-  }
+  if (inside(&c.entry, sizeof c.entry)) return describe_entry(c, byte);
   for (std::uint32_t i = 0; i < kRings; ++i) {
     Ring& ring = c.ring[i];
     if (inside(&ring.head, 8)) return fmt::format("ring[{}].head", i);
@@ -166,6 +179,10 @@ std::string World::describe(const void* at) {
   }
   if (inside(&c.readers, sizeof c.readers))
     return fmt::format("readers[{}]", (byte - reinterpret_cast<const char*>(&c.readers)) / sizeof c.readers[0]);
+  if (inside(&c.far_holders, sizeof c.far_holders)) {
+    const auto word = static_cast<std::size_t>(byte - reinterpret_cast<const char*>(&c.far_holders)) / 8;
+    return fmt::format("far_holders[{}][{}]", word / kMaxObjects, word % kMaxObjects);
+  }
   if (inside(&c.made, sizeof c.made))
     return fmt::format("made[{}]", (byte - reinterpret_cast<const char*>(&c.made)) / 4);
   if (inside(&c.rest, sizeof c.rest)) return "rest";

@@ -24,7 +24,7 @@ std::string identity_with_layout(const std::string& identity) {
 // Its arrays keep it in the engine until the process ends: their memory would be another's. Its actors end all the same.
 void stay_for_views(AttachedDriver& attached) {
   Process& p = attached.process();
-  for (std::uint32_t slot = 0; slot < kMaxActors; ++slot) {
+  for (std::uint32_t slot = 0; slot < p.control().actors_used.load(); ++slot) {
     ActorSlot& actor = p.control().actor[slot];
     if (actor.status.load() != ActorStatus::kFree && actor.reserver == p.id() && actor.detached == 0)
       attached.client().kill_actor(slot, true);

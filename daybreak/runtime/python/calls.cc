@@ -343,7 +343,10 @@ Owned without_generators(PyObject* list) {
 bool refs_of_list(PyObject* list, std::vector<Ref>& refs) {
   thread_local std::vector<std::uint32_t> seen;  // round in which an entry was met: how duplicates are found
   thread_local std::uint32_t round = 0;
-  if (seen.empty()) seen.resize(kMaxObjects);
+  // References are of entries in use, and of no other: so much memory is touched and no more.
+  const std::size_t entries =
+      std::size_t{state().client->process().control().entry_blocks_used.load()} * kEntriesPerBlock;
+  if (seen.size() < entries) seen.resize(entries);
   if (++round == 0) {
     std::fill(seen.begin(), seen.end(), 0);
     round = 1;

@@ -20,8 +20,8 @@ nb::dict amounts(const ResourceTable& table, const ResourceSet& set) {
   nb::dict result;
   if (set.cpu > 0) result["CPU"] = static_cast<double>(set.cpu) / kResourceUnit;
   if (set.gpu > 0) result["GPU"] = static_cast<double>(set.gpu) / kResourceUnit;
-  for (std::uint32_t i = 0; i < set.count; ++i)
-    result[table.name[set.custom[i].name]] = static_cast<double>(set.custom[i].amount) / kResourceUnit;
+  for (const auto [name, units] : table.custom(set))
+    result[table.name[name]] = static_cast<double>(units) / kResourceUnit;
   return result;
 }
 

@@ -152,7 +152,7 @@ PyObject* ref_task_id(PyObject* object, PyObject*) {
   const Ref* ref = checked_ref(object, "task_id()");
   if (ref == nullptr) return nullptr;
   Entry& e = state().client->process().entry(ref->index);
-  const Ref task = e.kind == Kind::kReturn ? e.task : *ref;
+  const Ref task = e.kind == Kind::kReturn ? e.part.task_now() : *ref;
   return id_of("task_of", fmt::format("{:016x}{:08x}{:08x}", engine_session(), task.generation, task.index));
 }
 

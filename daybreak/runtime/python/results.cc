@@ -187,6 +187,19 @@ void publish_error_object(Client& client, std::uint32_t index, PyObject* payload
   p.publish(index, true);
 }
 
+namespace {
+
+// Its only hearers are those who hold the result: where there is none left, the worker says it itself.
+void say_if_unseen(Client& client, std::uint32_t index, PyObject* payload) {
+  if (payload == nullptr || client.process().entry(index).part.num_returns > 1 || client.process().wanted(index))
+    return;
+  PyObject* say = python_object("unseen", "say");
+  Owned said(say == nullptr ? nullptr : PyObject_CallOneArg(say, payload));
+  PyErr_Clear();
+}
+
+}  // namespace
+
 void publish_exception(Client& client, std::uint32_t index, const char* where, PyObject* callable) {
   const bool interrupted = is_cancellation();
   Owned payload = take_exception(where, callable);
@@ -194,6 +207,7 @@ void publish_exception(Client& client, std::uint32_t index, const char* where, P
   if ((interrupted || !payload) && client.process().entry(index).load().has(runtime::State::kCancelled))
     return client.cancel_claimed(index);
   if ((client.process().entry(index).part.options & kStreaming) != 0) return fail_stream(client, index, payload.get());
+  say_if_unseen(client, index, payload.get());
   for_each_result(client.process(), index, [&](std::uint32_t at) { publish_error_object(client, at, payload.get()); });
 }
 

@@ -1,5 +1,5 @@
 """The runtime's conformance tests on the other engine: a Ray cluster of two nodes on this machine, whose workers have no Daybreak.
-DAYBREAK_TEST_ENGINE=ray: whose workers have it."""
+DAYBREAK_TEST_ENGINE=ray: whose workers have it; ray-client, ray-client-bare: through Ray Client."""
 
 from __future__ import annotations
 

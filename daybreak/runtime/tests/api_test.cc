@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -78,6 +79,7 @@ class Account {
   int pid() const { return getpid(); }
   void die() { raise(SIGKILL); }
   void refuse() { throw std::logic_error("no"); }
+  std::vector<double> history(int days) const { return std::vector<double>(static_cast<std::size_t>(days), balance_); }
 
   static constexpr auto daybreak_methods() { return methods("add", &Account::add, "balance", &Account::balance); }
 
@@ -295,6 +297,25 @@ TEST_F(ApiTest, named_actors_are_found_by_their_class_and_handles_travel) {
            get(get_actor<Account>("till")->task(&Account::balance).remote()).value();
   });
   EXPECT_EQ(get(through.remote(account, 3)).value(), 20);
+}
+
+// ray-project/ray#29847: large vectors of an actor ended the process.
+TEST_F(ApiTest, large_vectors_come_from_an_actor_again_and_again_and_go_on_to_a_task) {
+  const auto account = actor<Account>(3).remote();
+  for (int round = 0; round < 20; ++round) {
+    const auto days = account.task(&Account::history).remote(500'000);  // 4 MB
+    EXPECT_EQ(get(task([](const std::vector<double>& all) { return all.size(); }).remote(days)).value(), 500'000u);
+    EXPECT_EQ(get(days).value().back(), 3.0);
+  }
+}
+
+// ray-project/ray#47280: what to run was known at run time only, and was not found.
+TEST_F(ApiTest, a_function_that_is_chosen_at_run_time_is_a_task) {
+  const std::array<int (*)(int), 2> known = {+[](int x) { return x + 1; }, +[](int x) { return x * x; }};
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    int (*chosen)(int) = known[i];
+    EXPECT_EQ(get(task(chosen).remote(7)).value(), i == 0 ? 8 : 49);
+  }
 }
 
 TEST_F(ApiTest, wait_splits_the_done_from_the_others) {

@@ -255,7 +255,7 @@ void expect_nothing_left(Process& p) {
     Entry& e = p.entry(i);
     ADD_FAILURE() << "entry " << i << " is left in phase " << static_cast<int>(e.load().phase()) << ", pins "
                   << e.pins.load() << ", kind " << static_cast<int>(e.kind) << ", holders " << std::hex
-                  << e.holders[0].load() << ", state " << e.load().word;
+                  << e.holders.load() << ", state " << e.load().word;
   });
   p.reclaim_chunks();
   EXPECT_EQ(p.bytes_used(), 0u);
@@ -287,7 +287,9 @@ void expect_moved_and_gone(Segment& segment, const std::string& folder) {
   EXPECT_EQ(std::distance(begin(files), end(files)), 1) << "the lock alone";
 }
 
-constexpr std::uint32_t kFirst = 2, kWorkers = 3;
+constexpr std::uint32_t kWorkers = 3;
+// The first one holds objects by bits in their entries, the others by bits far away.
+constexpr std::uint32_t kFirst = kProcsPerWord - 1;
 
 // Lives of processes that are killed at random points of the protocol. `spilling`: in a store of which little is to be in
 // use, so that large values go to disk and come back all the time.
@@ -447,7 +449,7 @@ TEST(Protocol, queue_keeps_order_and_says_when_it_is_full) {
   Process p(*segment, 2);
   p.join_queue();
   std::vector<Ref> refs;
-  for (std::uint32_t i = 0; i < kRings * kRingCells; ++i) {
+  for (std::uint32_t i = 0; i < kRoomRings * kRingCells; ++i) {
     refs.push_back(p.create(Kind::kTask).value());
     ASSERT_TRUE(p.enqueue(refs.back().index)) << i;
   }

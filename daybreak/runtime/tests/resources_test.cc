@@ -26,13 +26,14 @@ class LedgerTest : public ::testing::Test {
     for (int i = 1; i < 3; ++i) table_.available[i] = table_.total[i].load();
   }
 
-  static ResourceSet set(double cpu, double gpu, double licenses) {
+  ResourceSet set(double cpu, double gpu, double licenses) {
     ResourceSet set{};
     set.cpu = static_cast<std::int64_t>(cpu * kResourceUnit);
     set.gpu = static_cast<std::int64_t>(gpu * kResourceUnit);
     if (licenses > 0) {
+      set.first = table_.amounts.fetch_add(1);
       set.count = 1;
-      set.custom[0] = {2, static_cast<std::int64_t>(licenses * kResourceUnit)};
+      table_.amount[set.first] = {2, static_cast<std::int64_t>(licenses * kResourceUnit)};
     }
     return set;
   }

@@ -47,7 +47,7 @@ ROWS = (
     Row("object store in use, functions too", "MiB", 4.0),
     Row("objects that are no functions, and actors", "", 0.0),
     Row("functions, of which the last that are gone are kept", "", float(tasks._MAX_RETIRED + 8)),
-    Row("descriptors of the driver", "", 2.0),
+    Row("descriptors of the driver", "", 8.0),  # two for each process, of which three more may be there
     Row("descriptors of a worker", "", 2.0),
     Row("threads of the driver", "", 1.0),
     Row("processes", "", 3.0),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import daybreak
@@ -293,3 +294,65 @@ def test_what_a_killed_engine_left_stands_in_nobody_s_way(run: Run) -> None:
         """
     )
     assert done.stdout == "nobody\n5\n", done.stderr
+
+
+def test_an_actor_restarts_with_a_large_argument_that_nobody_else_holds() -> None:
+    """ray#53713, ray#53727: what it was made with was gone by then."""
+
+    @daybreak.remote(num_cpus=0, max_restarts=2, max_task_retries=2)
+    class Model:
+        def __init__(self, weights: Any, more: dict[str, Any]) -> None:
+            self.total = int(weights.sum()) + int(more["bias"].sum())
+
+        def ask(self) -> tuple[int, int]:
+            return os.getpid(), self.total
+
+    weights = np.ones(20 << 20, dtype=np.uint8)
+    model = Model.remote(daybreak.put(weights), {"bias": np.ones(1 << 20, dtype=np.uint8)})
+    pid, total = daybreak.get(model.ask.remote(), timeout=60)
+    fill = [daybreak.put(np.ones(15 << 20, dtype=np.uint8)) for _ in range(5)]  # more than the store has
+    for _ in range(2):
+        os.kill(pid, 9)
+        again, same = daybreak.get(model.ask.remote(), timeout=60)
+        assert again != pid and same == total == 21 << 20
+        pid = again
+    assert all(int(daybreak.get(ref)[-1]) == 1 for ref in fill)
+
+
+def test_the_error_of_a_task_whose_result_nobody_holds_is_said(run: Run) -> None:
+    """ray#28296, ray-legacy#450, ray#1206: a task failed and nothing was shown."""
+    program = """
+        daybreak.init(num_cpus=1)
+
+        @daybreak.remote
+        def fails(text):
+            raise LookupError(text)
+
+        @daybreak.remote
+        class Quiet:
+            def fails(self):
+                raise KeyError("of the actor")
+
+        fails.remote("nobody looks")
+        quiet = Quiet.remote()
+        quiet.fails.remote()
+        held = fails.remote("somebody does")
+        try:
+            daybreak.get(held)
+        except LookupError:
+            pass
+        time.sleep(1.2)
+        for i in range(50):
+            fails.remote(f"again {i}")
+        daybreak.get(quiet.__ray_ready__.remote())
+        time.sleep(1.2)
+        fails.remote("the last")
+        daybreak.get(daybreak.remote(lambda: None).remote())
+        time.sleep(0.5)
+        """
+    done = run(program)
+    assert done.returncode == 0, done.stderr
+    assert "Unhandled error: nobody holds the result of fails" in done.stderr and "nobody looks" in done.stderr
+    assert "Quiet.fails" in done.stderr and "of the actor" in done.stderr and "somebody does" not in done.stderr
+    assert "49 more since the last that was shown" in done.stderr and "the last" in done.stderr
+    assert "Unhandled" not in run(program, RAY_IGNORE_UNHANDLED_ERRORS="1").stderr

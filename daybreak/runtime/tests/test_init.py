@@ -10,7 +10,7 @@ import pytest
 # Each line must raise; the interpreter must live on. In a process of its own: it used to be aborted.
 BAD_STARTS = {
     "an amount that is too fine": "daybreak.init(resources={'x': 1e-5})",
-    "more resource names than fit": "daybreak.init(resources={f'r{i}': 1 for i in range(70)})",
+    "more resource names than fit": "daybreak.init(resources={f'r{i}': 1 for i in range(40_000)})",
     "a resource name that is too long": "daybreak.init(resources={'r' * 64: 1})",
     "a zygote that cannot be spawned": "start(command=['/nonexistent/python'])",
     "no command at all": "start(command=[''])",

@@ -70,3 +70,62 @@ def test_rollout_workers_train_on_ray_as_they_do_here() -> None:
         outcomes.append(json.loads(done.stdout.splitlines()[-1]))
     assert outcomes[0][0] == outcomes[1][0] > 0
     assert min(outcome[1] for outcome in outcomes) > 20
+
+
+THROUGH_CLIENT = """
+import socket, sys
+from ray.cluster_utils import Cluster
+
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "ray_client_server_port": port})
+import daybreak
+
+daybreak.init(f"ray://127.0.0.1:{port}", log_to_driver=False)
+
+@daybreak.remote
+def square(x):
+    import daybreak as there
+    return x * x, there.__name__, there.is_initialized()
+
+@daybreak.remote
+class Counter:
+    def __init__(self): self.n = 0
+    def add(self, k): self.n += k; return self.n
+
+@daybreak.remote
+def fails(): raise LookupError("no such thing")
+
+counter = Counter.remote()
+print(daybreak.get([square.remote(3), counter.add.remote(4)], timeout=100))
+try:
+    daybreak.get(fails.remote(), timeout=100)
+except LookupError as error:
+    print(isinstance(error, daybreak.exceptions.TaskError))
+daybreak.shutdown()
+cluster.shutdown()
+"""
+
+
+@pytest.mark.timeout(300)
+def test_a_laptop_joins_a_cluster_through_ray_client_whether_daybreak_is_there_or_not(tmp_path: Path) -> None:
+    found = suite.Suite.of(suite.suites_of(ROOT)["on_ray"])
+    try:
+        rays = Peer.of(found.path).python()
+    except PeerError as error:
+        pytest.skip(f"Ray cannot be installed here: {error}")
+    (tmp_path / "daybreak").symlink_to(ROOT / "daybreak")
+    (tmp_path / "program.py").write_text(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{THROUGH_CLIENT}")
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    environment.pop("PYTHONPATH", None)  # the nodes do not know where daybreak lies
+    done = subprocess.run(
+        [rays, "-P", str(tmp_path / "program.py")],
+        env=environment,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-2:] == ["[(9, 'daybreak', True), 4]", "True"], done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -62,7 +63,26 @@ def test_a_worker_has_daybreak_or_a_stand_in_with_its_verbs() -> None:
         return hasattr(found, "__file__"), missing
 
     installed, missing = daybreak.get(looks.remote(), timeout=60)
-    if ENGINE == "ray-bare":
+    if ENGINE.endswith("bare"):
         assert not installed and "no Daybreak installed" in missing
     else:
         assert installed and not missing
+
+
+@pytest.mark.skipif("client" not in ENGINE, reason="of Ray Client")
+def test_generators_are_refused_through_ray_client_with_the_way_out() -> None:
+    @daybreak.remote
+    def numbers(count: int) -> Iterator[int]:
+        yield from range(count)
+
+    @daybreak.remote
+    class Source:
+        def numbers(self, count: int) -> Iterator[int]:
+            yield from range(count)
+
+    with pytest.raises(NotImplementedError, match="numbers yields, and Ray Client .* as a Ray job"):
+        numbers.remote(3)
+    with pytest.raises(NotImplementedError, match="Source.numbers yields"):
+        Source.remote()
+    with pytest.raises(NotImplementedError, match="numbers yields"):
+        numbers.options(num_returns="dynamic").remote(3)

@@ -112,7 +112,7 @@ def test_a_program_brings_its_folder_and_its_modules_along(tmp_path: Path, clust
         with open("said.txt") as file:
             return file.read(), brought_by_all.VALUE
 
-    where: dict[str, Any] = {"num_cpus": 2} if cluster is None else {"address": cluster.address, "log_to_driver": False}
+    where: dict[str, Any] = {"num_cpus": 2} if cluster is None else {"address": cluster.where, "log_to_driver": False}
     daybreak.shutdown()
     daybreak.init(namespace="conformance", runtime_env=env, **where)
     assert daybreak.get(look.remote(), timeout=120) == ("hello", 11)
