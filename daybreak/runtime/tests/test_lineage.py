@@ -119,7 +119,7 @@ def test_a_folder_that_is_gone_is_no_loss_of_what_tasks_have_made(losing: Losing
     refs = [make.remote(losing.noted, seed) for seed in range(4)]
     losing.spill(refs[0])
     (folder,) = losing.spilled.iterdir()
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # values that go meanwhile take their files themselves
     del refs[1:]
     assert daybreak.get(refs[0])[0] == 0
     assert daybreak.get(make.remote(losing.noted, 9))[1] == 10
