@@ -213,7 +213,6 @@ def test_the_only_cpu_is_given_up_by_who_waits_for_what_is_computed_again(tmp_pa
         assert daybreak.get(add.remote(losing.noted, "sum", *refs), timeout=60)[0] == 4
 
 
-# ----------------------------------------------------------------------------------------------------------------------
 # What cannot be computed again says why.
 
 
