@@ -119,7 +119,7 @@ def test_a_folder_that_is_gone_is_no_loss_of_what_tasks_have_made(losing: Losing
     refs = [make.remote(losing.noted, seed) for seed in range(4)]
     losing.spill(refs[0])
     (folder,) = losing.spilled.iterdir()
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # values that go meanwhile take their files themselves
     del refs[1:]
     assert daybreak.get(refs[0])[0] == 0
     assert daybreak.get(make.remote(losing.noted, 9))[1] == 10
@@ -213,7 +213,6 @@ def test_the_only_cpu_is_given_up_by_who_waits_for_what_is_computed_again(tmp_pa
         assert daybreak.get(add.remote(losing.noted, "sum", *refs), timeout=60)[0] == 4
 
 
-# ----------------------------------------------------------------------------------------------------------------------
 # What cannot be computed again says why.
 
 
@@ -499,7 +498,6 @@ print(entries, state.status().store[0] >> 20)
     assert mib < 64
 
 
-# ----------------------------------------------------------------------------------------------------------------------
 # What went wrong elsewhere.
 
 
@@ -521,8 +519,11 @@ def test_large_arguments_of_nested_calls_are_not_kept_for_their_lineage(losing: 
         return refs
 
     refs = daybreak.get(outer.remote(losing.noted))
-    kept = {row.object_id: row.object_size for row in state.list_objects() if row.object_size > MIB}
-    assert set(kept) == {ref.hex() for ref in refs}
+
+    def large() -> set[str]:
+        return {row.object_id for row in state.list_objects() if row.object_size > MIB}
+
+    assert eventually(lambda: large() == {ref.hex() for ref in refs})
 
 
 def test_an_actor_that_starts_again_gets_an_argument_that_was_dropped_and_lost(losing: Losing) -> None:  # ray#47043
