@@ -37,13 +37,15 @@ Ref unlisted(std::uint64_t word) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Keeping.
 
-// Not of a task with several results or a stream: it runs for all of them. One that may not be retried is not computed
-// again either.
-bool Process::may_keep_lineage(const Entry& e) const {
+// Before the task is done. Not of one with several results or a stream: it runs for all of them. One that may not be
+// retried is not computed again either. And not with an argument that holds a reference to what is not done yet: that may
+// come to hold a reference to this result, and the two would keep each other.
+bool Process::may_keep_lineage(std::uint32_t index) {
+  const Entry& e = entry(index);
   const TaskPart& part = e.part;
   return e.value.refs == 0 && part.num_returns == 1 && part.retries_left != 0 &&
          (part.options & (kStreaming | kDynamic | kNeverAgain)) == 0 && e.args.size <= kLargestBlock &&
-         spill_files_ != nullptr;
+         spill_files_ != nullptr && std::ranges::all_of(args_refs(index), [&](Ref ref) { return done(ref); });
 }
 
 void Process::begin_to_keep_lineage(Entry& e) {

@@ -352,7 +352,7 @@ void Process::publish(std::uint32_t index, bool error) {
   if (control_.history != 0 && (e.kind == Kind::kTask || e.kind == Kind::kActorCall)) note_end(index, error);
 #endif
   bool busy = e.kind != Kind::kActorCreate && (e.part.pinned > 0 || e.args.where == kBlock);
-  if (!error && keeps_lineage(e)) begin_to_keep_lineage(e);
+  if (!error && keeps_lineage(index)) begin_to_keep_lineage(e);
   const State s = update(e, [&](State claimed) {
     const State done = claimed.with_phase(error ? Phase::kError : Phase::kReady)
                            .with_waiter(0)

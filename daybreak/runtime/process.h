@@ -277,10 +277,11 @@ class Process {
   void drop_blob(std::uint32_t index, Blob& blob);
   void look_at_later(Ref ref);
   // In few instructions for a small value: it is asked of every result.
-  bool keeps_lineage(const Entry& e) const {
-    return e.value.where == kBlock && e.value.size > kLargestBlock && e.kind == Kind::kTask && may_keep_lineage(e);
+  bool keeps_lineage(std::uint32_t index) {
+    const Entry& e = entry(index);
+    return e.value.where == kBlock && e.value.size > kLargestBlock && e.kind == Kind::kTask && may_keep_lineage(index);
   }
-  bool may_keep_lineage(const Entry& e) const;
+  bool may_keep_lineage(std::uint32_t index);
   static void begin_to_keep_lineage(Entry& e);
   bool keep_lineage(Ref ref);
   bool enlist(Ref ref);

@@ -247,6 +247,7 @@ TEST_F(SchedulerTest, a_name_that_a_dead_process_had_reserved_is_free_again) {
   actor.creation = *creation;
   actor.reserver = process->id();
   std::strcpy(actor.name, "default/one");
+  control_.actors_used = 1;
   actor.status = ActorStatus::kReserved;  // here it dies
   scheduler_.exited({process->id(), SIGKILL, 0, ""});
   scheduler_.step();
