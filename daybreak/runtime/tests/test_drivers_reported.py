@@ -327,11 +327,13 @@ def test_the_error_of_a_task_whose_result_nobody_holds_is_said(run: Run) -> None
 
         @daybreak.remote
         def fails(text):
+            time.sleep(0.02)  # until its reference has gone: who holds one may still look
             raise LookupError(text)
 
         @daybreak.remote
         class Quiet:
             def fails(self):
+                time.sleep(0.02)
                 raise KeyError("of the actor")
 
         fails.remote("nobody looks")
