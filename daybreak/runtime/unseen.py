@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 
 TYPE_CHECKING = False
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["say"]
 
-_EACH_S = 1.0  # at most so often in full; what comes in between is counted
+_EACH_S = 1.0  # at most one so often in full; those in between are counted, and their number is said
+_lock = threading.Lock()
 _next_at = 0.0
 _unsaid = 0
 
@@ -26,13 +28,24 @@ def say(payload: dict[str, Any]) -> None:
     if os.environ.get("RAY_IGNORE_UNHANDLED_ERRORS", "0") not in ("", "0"):
         return
     now = time.monotonic()
-    if now < _next_at:
-        _unsaid += 1
-        return
-    more = f" ({_unsaid:,} more since the last that was shown)" if _unsaid else ""
-    _next_at, _unsaid = now + _EACH_S, 0
-    print(
-        f"Unhandled error{more}: nobody holds the result of {payload['function']}, which raised\n{payload['traceback']}",
-        file=sys.stderr,
-        flush=True,
-    )
+    with _lock:
+        if now < _next_at:
+            _unsaid += 1
+            if _unsaid == 1:
+                rest = threading.Timer(_next_at - now, _say_rest)
+                rest.daemon = True
+                rest.start()
+            return
+        _next_at = now + _EACH_S
+    _print(f"Unhandled error: nobody holds the result of {payload['function']}, which raised\n{payload['traceback']}")
+
+
+def _say_rest() -> None:
+    global _unsaid
+    with _lock:
+        count, _unsaid = _unsaid, 0
+    _print(f"Unhandled errors: {count:,} more within a second, of tasks whose results nobody holds")
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
