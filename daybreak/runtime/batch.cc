@@ -63,6 +63,7 @@ base::Result<std::shared_ptr<Batch>> Batch::make(Client& client, const BatchOpti
   // Small enough never to be moved; its words are the chunks' alone.
   batch->board_at_ = reinterpret_cast<ChunkBoard*>(const_cast<std::byte*>(p.value(board.index).data()));
   p.hold(options.function);
+  base::MutexLock lock(batch->mutex_);
   for (std::uint32_t slot = kMaxInFlight; slot-- > 0;) batch->free_slots_.push_back(static_cast<std::uint16_t>(slot));
   return batch;
 }
