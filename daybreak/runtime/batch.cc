@@ -133,14 +133,14 @@ std::vector<Batch::Range> Batch::cut_tail(Chunk& chunk, std::uint32_t keep) {
 
 // To the front: they are older than what waits.
 void Batch::put_back(std::vector<Range> ranges) {
-  if (cancelled_) return finish_cancelled(std::move(ranges));
+  if (cancelled_) return finish_cancelled(ranges);
   for (auto range = ranges.rbegin(); range != ranges.rend(); ++range) {
     pending_calls_ += range->calls;
     pending_.push_front(std::move(*range));
   }
 }
 
-void Batch::finish_cancelled(std::vector<Range> ranges) {
+void Batch::finish_cancelled(const std::vector<Range>& ranges) {
   note_ended(ranges);
   for (const Range& range : ranges) {
     auto results = std::make_unique<Results>();
@@ -365,7 +365,7 @@ void Batch::submit(Client& client, const Cut& cut, std::span<const Ref> objects)
   if (cancelled_ || chunk->calls == 0) {
     --lanes_[chunk->lane].in_flight;
     free_slots_.push_back(static_cast<std::uint16_t>(chunk->slot));
-    return finish_cancelled(std::move(chunk->ranges));
+    return finish_cancelled(chunk->ranges);
   }
   submit_locked(client, std::move(chunk), objects);
 }
@@ -492,6 +492,7 @@ Batch::Counts Batch::counts() {
 std::vector<Ref> Batch::in_flight() {
   base::MutexLock lock(mutex_);
   std::vector<Ref> refs;
+  refs.reserve(in_flight_.size());
   for (const auto& chunk : in_flight_) refs.push_back(chunk->ref);
   return refs;
 }
@@ -512,6 +513,7 @@ std::uint64_t Batch::room() {
 std::vector<Batch::LaneNow> Batch::lanes() {
   base::MutexLock lock(mutex_);
   std::vector<LaneNow> now;
+  now.reserve(lanes_.size());
   for (const Lane& lane : lanes_) now.push_back({lane.in_flight, lane.lost});
   return now;
 }
@@ -530,7 +532,7 @@ void Batch::cancel(Client& client, bool force) {
   std::vector<Range> waiting(std::make_move_iterator(pending_.begin()), std::make_move_iterator(pending_.end()));
   pending_.clear();
   pending_calls_ = 0;
-  finish_cancelled(std::move(waiting));
+  finish_cancelled(waiting);
   for (const auto& chunk : in_flight_) {
     give_back(*chunk, true, true);
     if (force && chunk->calls > 0) client.cancel(chunk->ref, lanes_[chunk->lane].spec.kind == Kind::kTask, true);

@@ -158,7 +158,7 @@ class Batch {
   void settle(Client& client, std::unique_ptr<Chunk> chunk) DAYBREAK_REQUIRES(mutex_);
   void lose(Client& client, Chunk& chunk, Results& results) DAYBREAK_REQUIRES(mutex_);
   void finish(std::unique_ptr<Results> results) DAYBREAK_REQUIRES(mutex_);
-  void finish_cancelled(std::vector<Range> ranges) DAYBREAK_REQUIRES(mutex_);
+  void finish_cancelled(const std::vector<Range>& ranges) DAYBREAK_REQUIRES(mutex_);
   void note_ended(const std::vector<Range>& ranges) DAYBREAK_REQUIRES(mutex_);
   bool refill(Client& client) DAYBREAK_REQUIRES(mutex_);
   bool next_is_deferred() DAYBREAK_REQUIRES(mutex_);

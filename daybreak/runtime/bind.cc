@@ -348,7 +348,8 @@ nb::dict usage() {
   result["functions"] = functions;
   result["store_bytes"] = p.bytes_used();
   std::uint32_t actors = 0;
-  for (ActorSlot& actor : std::span(p.control().actor, p.control().actors_used.load())) actors += actor.status.load() != ActorStatus::kFree;
+  for (ActorSlot& actor : std::span(p.control().actor, p.control().actors_used.load()))
+    actors += actor.status.load() != ActorStatus::kFree;
   result["actors"] = actors;
   return result;
 }

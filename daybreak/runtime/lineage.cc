@@ -93,7 +93,7 @@ bool Process::enlist(Ref ref) {
 }
 
 bool Process::move_on(std::uint64_t word, std::uint32_t from) {
-  for (std::uint32_t n = 1; n < kLineageLooks && n < kMaxLineage; ++n) {
+  for (std::uint32_t n = 1; n < std::min(kLineageLooks, kMaxLineage); ++n) {
     base::Atomic<std::uint64_t>& place = control_.lineage[(from + n) % kMaxLineage];
     std::uint64_t there = place.load();
     if (is_off_the_list(there) && place.compare_exchange_strong(there, word)) return true;
