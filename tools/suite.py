@@ -78,11 +78,13 @@ class Outcome:
     passed: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)
+    why: dict[str, str] = field(default_factory=dict)  # of a failed test: how its traceback ends
     broken: str = ""  # why the run as a whole is none
 
     def problems(self, listed: set[str], whole: bool) -> list[str]:
         problems = [self.broken] if self.broken else []
-        problems += [f"fails and is not listed: {name}" for name in sorted(self.failed - listed)]
+        for name in sorted(self.failed - listed):
+            problems.append("\n    ".join([f"fails and is not listed: {name}", *self.why.get(name, "").splitlines()]))
         problems += [f"is listed and does not fail: {name}" for name in sorted(listed & (self.passed | self.skipped))]
         if whole and not self.broken:
             known = self.passed | self.failed | self.skipped
@@ -193,6 +195,8 @@ def outcome_of(report: str, status: int, output: str) -> Outcome:
             begun = entry["begun"]
         else:
             getattr(found, entry["outcome"]).add(entry["test"])
+            if entry.get("why"):
+                found.why[entry["test"]] = entry["why"]
             begun = ""
     tail = "\n".join(output.rstrip().splitlines()[-40:])
     if begun:

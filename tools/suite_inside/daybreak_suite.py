@@ -44,6 +44,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 _outcomes = {}
+_why = {}
+MAX_LINES = 12
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -56,12 +58,13 @@ def pytest_runtest_logreport(report):
     """Failed in any phase is failed; skipped, or failed as they expect it (xfail), is skipped."""
     if report.failed:
         _outcomes[report.nodeid] = "failed"
+        _why[report.nodeid] = "\n".join(report.longreprtext.splitlines()[-MAX_LINES:])
     elif report.skipped and _outcomes.get(report.nodeid) == "passed":
         _outcomes[report.nodeid] = "skipped"
 
 
 def pytest_runtest_logfinish(nodeid, location):
-    said(test=nodeid, outcome=_outcomes.pop(nodeid))
+    said(test=nodeid, outcome=_outcomes.pop(nodeid), why=_why.pop(nodeid, ""))
 
 
 def pytest_collectreport(report):

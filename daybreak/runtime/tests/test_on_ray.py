@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,16 @@ def test_a_ray_cluster_whose_workers_have_no_daybreak_does_what_the_embedded_eng
     found = suite.Suite.of(suite.suites_of(ROOT)["on_ray"])
     try:
         outcome = suite.run(found, whole=True, options=["--timeout=240"])
-        if (
-            outcome.passed and outcome.broken
-        ):  # Ray's own driver aborts now and then on a loaded machine; what is ours fails again
+        if outcome.passed and outcome.broken:  # Ray's own driver aborts now and then on a loaded machine
             outcome = suite.run(found, whole=True, options=["--timeout=240"])
+        if outcome.passed and outcome.failed and not outcome.broken:
+            warnings.warn("\n".join(outcome.problems(set(), whole=False)), stacklevel=1)
+            # In a cluster of its own, without what the tests before left there: what is ours fails again.
+            names = {name.rpartition("::")[2].partition("[")[0] for name in outcome.failed}
+            again = suite.run(found, whole=True, options=["--timeout=240", "-k", " or ".join(sorted(names))])
+            outcome.failed, outcome.broken = again.failed, again.broken
+            outcome.passed |= again.passed
+            outcome.why = again.why
     except PeerError as error:
         pytest.skip(f"Ray cannot be installed here: {error}")
     if not outcome.passed and (outcome.broken or not outcome.failed):

@@ -101,13 +101,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     except Exception as error:  # of Ray itself, before anything of ours has run
         pytest.skip(f"no Ray cluster can be started here: {type(error).__name__}: {error}")
     yield made
+    daybreak.shutdown()
     made.shutdown()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def runtime(cluster: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    daybreak.shutdown()
     if cluster is None:
+        daybreak.shutdown()
         daybreak.init(
             num_cpus=4,
             resources={"licence": 2, "head": 1, "second": 1},
@@ -116,12 +117,14 @@ def runtime(cluster: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
             local_mode=ENGINE == "local_mode",
         )
     else:
-        daybreak.init(cluster.where, namespace="conformance", log_to_driver=False)
+        if not daybreak.is_initialized():  # one program for all files: another one's first tasks wait for new workers
+            daybreak.init(cluster.where, namespace="conformance", log_to_driver=False)
         import ray
 
         ray.cloudpickle.register_pickle_by_value(request.module)  # as the code of a script is
     yield daybreak
-    daybreak.shutdown()
+    if cluster is None:
+        daybreak.shutdown()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

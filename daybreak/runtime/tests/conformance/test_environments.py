@@ -116,3 +116,4 @@ def test_a_program_brings_its_folder_and_its_modules_along(tmp_path: Path, clust
     daybreak.shutdown()
     daybreak.init(namespace="conformance", runtime_env=env, **where)
     assert daybreak.get(look.remote(), timeout=120) == ("hello", 11)
+    daybreak.shutdown()
