@@ -50,6 +50,7 @@ _ROOMS = (
     "track",
     "grant",
     "serve",
+    "tune",
     "demo",
     "compat",
     "cli",
@@ -60,7 +61,7 @@ __all__ = ["Error", "__version__", "exceptions", *_verbs, *(room for room in _RO
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import
 if TYPE_CHECKING:
-    from daybreak import base, cli, compat, crypto, demo, grant, net, rl, runtime, serve, store, tensor, track
+    from daybreak import base, cli, compat, crypto, demo, grant, net, rl, runtime, serve, store, tensor, track, tune
     from daybreak.runtime import util
 
 

@@ -8,5 +8,6 @@ from daybreak._core import (
     serve as serve,
     store as store,
     tensor as tensor,
-    track as track
+    track as track,
+    tune as tune
 )

@@ -1,0 +1,8 @@
+// tune's part of daybreak._core.
+#include <nanobind/nanobind.h>
+
+void bind_distribution(nanobind::module_& m);
+
+void bind_tune(nanobind::module_& m) {
+  bind_distribution(m);
+}
