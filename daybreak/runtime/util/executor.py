@@ -226,8 +226,11 @@ def _results(workers: Workers, of_set: CallSet, deadline: float | None) -> Itera
     finally:
         calls.cancel_quietly()
     problem = calls.take_problem()
-    if problem is not None:
-        raise _as_pickle_said(problem)
+    try:
+        if problem is not None:
+            raise _as_pickle_said(problem)
+    finally:
+        del problem
 
 
 class _Ended(Exception):
@@ -243,7 +246,10 @@ def _next(workers: Workers, of_set: CallSet, deadline: float | None) -> Any:
         if not of_set.calls.lost or isinstance(error, TimeoutError):
             raise
         lost = error
-    raise _why_lost(workers, of_set, lost)
+    try:
+        raise _why_lost(workers, of_set, lost)
+    finally:
+        del lost  # whose traceback has this frame
 
 
 def _why_lost(workers: Workers, of_set: CallSet, error: BaseException) -> BaseException:

@@ -331,7 +331,10 @@ def left_in_store() -> str:
     if eventually(clean, _LEFT_S):
         return ""
     rows = [*state.list_objects(), *state.list_tasks(), *state.list_actors()]
-    return f"{native._usage()} is left when nobody holds anything: {[str(row) for row in rows][:12]}"
+    workers = [f"{row.worker_type} {row.pid} {row.task_id or 'idle'}" for row in state.list_workers() if row.is_alive]
+    return (
+        f"{native._usage()} is left when nobody holds anything: {[str(row) for row in rows][:12]}; workers: {workers}"
+    )
 
 
 def run(program: Program) -> Outcome:

@@ -199,10 +199,11 @@ class IMapIterator:
                 part = self._take()
             self._refill()
             if part is None:
-                if self._problem is not None:
-                    problem, self._problem = self._problem, None
-                    raise problem
-                raise StopIteration
+                problem, self._problem = self._problem, None
+                try:
+                    raise problem or StopIteration
+                finally:
+                    del problem  # whose traceback has this frame
             self._ready.extend(part)
         found = self._ready.popleft()
         return rebuilt(found.payload, RemoteTraceback) if isinstance(found, _Raised) else found
