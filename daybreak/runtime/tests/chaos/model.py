@@ -244,7 +244,8 @@ class Model:
             own = f"{body.error}:{digest(body.name) if body.error == 'Boom' else body.name}"
             if kind == "error" and what not in errors and (not body.error or what != own or i != body.items):
                 return f"item {i} is {what}, which is none of {sorted(errors)} {own if body.error else ''}"
-            if kind == "error" and seen[i + 1 :] not in ([], [("end", None)]):
+            lost = what in self._losses  # an item's value, and not the task: the next one may be there
+            if kind == "error" and not lost and seen[i + 1 :] not in ([], [("end", None)]):
                 return f"{seen[i + 1]} comes after the error {what}"
             if kind == "end" and (i == 0 or seen[i - 1][0] != "error") and (not whole or i != body.items or body.error):
                 return f"it ends after {i} items without an error"

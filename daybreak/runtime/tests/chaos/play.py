@@ -37,6 +37,7 @@ from daybreak.runtime.tests.chaos.program import (
     Read,
     Submit,
     Wait,
+    choices,
 )
 
 STUCK_S = 60.0  # a value that has not come by then never comes
@@ -364,6 +365,7 @@ def _run_in(program: Program, folder: Path) -> Outcome:
             num_cpus=program.settings.num_cpus,
             object_store_memory=program.settings.store_mib << 20,
             object_spilling_directory=folder / "spilled",
+            object_spilling_threshold=choices(program.seed, "threshold").choice([0.8, 0.3, 0.05]),
             log_to_driver=False,
             _system_config={"memory_monitor_refresh_ms": 5 if "squeeze" in faults.kinds else 0},
         )
