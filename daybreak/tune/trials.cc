@@ -53,9 +53,11 @@ base::Status Trials::open(std::size_t trial) const {
   return {};
 }
 
-base::Status Trials::give(std::size_t trial, std::uint32_t column, double value, const Distribution& distribution) {
+base::Status Trials::give(std::size_t trial, std::uint32_t column, double value, const Distribution& distribution,
+                          bool outside) {
   DAYBREAK_TRY(open(trial));
-  if (!distribution.contains(value)) {
+  const bool may_be_outside = outside && !distribution.categorical() && std::isfinite(value);
+  if (!may_be_outside && !distribution.contains(value)) {
     return fail(Code::kInvalidArgument, "{}={}: not in {}", names_[column], value, distribution.to_string());
   }
   for (const Given& given : given_[trial]) {
@@ -67,11 +69,15 @@ base::Status Trials::give(std::size_t trial, std::uint32_t column, double value,
   return {};
 }
 
-base::Status Trials::report(std::size_t trial, std::int64_t step, double value) {
+base::Status Trials::report(std::size_t trial, std::int64_t step, double value, bool replace) {
   DAYBREAK_TRY(open(trial));
   std::vector<Report>& reports = reports_[trial];
   const auto place = std::ranges::lower_bound(reports, step, {}, &Report::step);
-  if (place == reports.end() || place->step != step) reports.insert(place, {.step = step, .value = value});
+  if (place == reports.end() || place->step != step) {
+    reports.insert(place, {.step = step, .value = value});
+  } else if (replace) {
+    place->value = value;
+  }
   return {};
 }
 
@@ -88,8 +94,7 @@ base::Status Trials::set_note(std::size_t trial, std::string note) {
   return {};
 }
 
-base::Status Trials::move(std::size_t trial, State state, std::span<const double> values) {
-  DAYBREAK_TRY(open(trial));
+base::Status Trials::check_values(std::size_t trial, State state, std::span<const double> values) const {
   if (!values.empty() && values.size() != directions_.size()) {
     return fail(Code::kInvalidArgument, "trial {}: {} values for {} directions", trial, values.size(),
                 directions_.size());
@@ -100,6 +105,12 @@ base::Status Trials::move(std::size_t trial, State state, std::span<const double
   if (std::ranges::any_of(values, [](double value) { return std::isnan(value); })) {
     return fail(Code::kInvalidArgument, "trial {}: a value is NaN, which is never best: tell that it failed", trial);
   }
+  return {};
+}
+
+base::Status Trials::move(std::size_t trial, State state, std::span<const double> values) {
+  DAYBREAK_TRY(open(trial));
+  DAYBREAK_TRY(check_values(trial, state, values));
   std::ranges::copy(values, values_.begin() + static_cast<std::ptrdiff_t>(trial * directions_.size()));
   has_values_[trial] = values.empty() ? 0 : 1;
   states_[trial] = state;
