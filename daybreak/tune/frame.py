@@ -45,7 +45,7 @@ def parameter(options: str, whole: bool, raw: bytes) -> Any:
 def of(study: Study) -> pd.DataFrame:
     states, values, started, finished, parameters, attributes = study.storage.frame(study.study_id)
     count = len(states)
-    table = np.frombuffer(values, np.float64).reshape(count, -1)
+    table = np.frombuffer(values, np.float64).reshape(count, len(study.direction_numbers))
     frame: dict[str, Any] = {"number": np.arange(count)}
     if table.shape[1] == 1:
         frame["value"] = table[:, 0]

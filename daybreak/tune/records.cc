@@ -51,7 +51,7 @@ Status write_attributes(ByteWriter& out, const std::vector<Attribute>& attribute
 }
 
 std::size_t read_count(ByteReader& in, const char* field) {
-  const std::uint64_t count = in.varint(0, kMaxChangeItems, field);
+  const std::uint64_t count = in.varint(1, kMaxChangeItems, field);
   in.require(count <= in.left(), "more items than bytes");  // each has at least one
   return in.ok() ? static_cast<std::size_t>(count) : 0;
 }
@@ -90,6 +90,10 @@ void write_distribution(ByteWriter& out, const Suggested& suggested) {
   }
 }
 
+bool same_bits(double a, double b) {
+  return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b);
+}
+
 void read_distribution(ByteReader& in, Suggested& suggested) {
   const std::uint8_t flags = in.u8();
   const bool log = (flags & 4U) != 0;
@@ -99,19 +103,27 @@ void read_distribution(ByteReader& in, Suggested& suggested) {
   in.require(!log || kind != Distribution::Kind::kCategorical, "a logarithm of options");
   if (!in.ok()) return;
   Result<Distribution> made;
+  double low = 0, high = 0;
   if (kind == Distribution::Kind::kFloat) {
-    const double low = in.fixed<double>(), high = in.fixed<double>(), step = in.fixed<double>();
-    made = Distribution::real(low, high, log, step);
+    low = in.fixed<double>();
+    high = in.fixed<double>();
+    made = Distribution::real(low, high, log, in.fixed<double>());
   } else if (kind == Distribution::Kind::kInt) {
-    const auto bound = [&] { return unfolded(in.varint(0, UINT64_MAX, "a bound")); };
-    const std::int64_t low = bound(), high = bound();
-    made = Distribution::whole(low, high, log, static_cast<std::int64_t>(in.varint(1, 1ULL << 62, "step")));
+    const std::int64_t first = unfolded(in.varint(0, UINT64_MAX, "a bound"));
+    const std::int64_t last = unfolded(in.varint(0, UINT64_MAX, "a bound"));
+    low = static_cast<double>(first);
+    high = static_cast<double>(last);
+    made = Distribution::whole(first, last, log, static_cast<std::int64_t>(in.varint(1, 1ULL << 54, "step")));
   } else {
-    made = Distribution::categorical(static_cast<std::uint32_t>(in.varint(1, kMaxOptions, "options")));
+    const auto options = static_cast<std::uint32_t>(in.varint(1, kMaxOptions, "options"));
+    high = options - 1.0;
+    made = Distribution::categorical(options);
     if ((flags & 8U) != 0) suggested.options = in.text(1, kMaxOptionsBytes, "options");
   }
   if (!in.ok()) return;
   if (!made) return in.fail(made.error().message());
+  in.require(same_bits(made->low(), low) && same_bits(made->high(), high),
+             "a bound that is no step of the distribution");
   suggested.distribution = *made;
 }
 
@@ -204,8 +216,13 @@ TrialChange read_change(ByteReader& in) {
     }
   }
   if ((parts & kOfHolder) != 0) change.holder = in.fixed<std::uint64_t>();
-  if ((parts & kStarted) != 0) change.started_ns = in.fixed<std::int64_t>();
-  if ((parts & kFinished) != 0) change.finished_ns = in.fixed<std::int64_t>();
+  const auto time = [&] {
+    const auto ns = in.fixed<std::int64_t>();
+    in.require(ns != 0, "a time of 0, which is none");
+    return ns;
+  };
+  if ((parts & kStarted) != 0) change.started_ns = time();
+  if ((parts & kFinished) != 0) change.finished_ns = time();
   return change;
 }
 
