@@ -1,5 +1,5 @@
-// Who of those that claim trials lives. Each holds the lock of a byte of NAME.claims for as long as its process does: the kernel takes
-// it back when it dies, however it dies, in whatever container of the machine.
+// Who of those that claim trials lives. Each holds the lock of a byte of NAME.claims for as long as its process does: the
+// kernel takes it back when it dies, however it dies, in whatever container of the machine.
 #pragma once
 
 #include <atomic>

@@ -36,9 +36,9 @@ struct StorageOptions {
   base::Env* env = &base::Env::real();
 };
 
-// Any thread may call any function. A change is made whole or not at all, and seen by all in one order; of changes that exclude each
-// other the first holds, the other is an error (StudiesState::apply says which). In a child made by fork() a storage of a journal
-// refuses every call with kFailedPrecondition: open it again there.
+// Any thread may call any function. A change is made whole or not at all, and seen by all in one order; of changes that
+// exclude each other the first holds, the other is an error (StudiesState::apply says which). In a child made by fork() a
+// storage of a journal refuses every call with kFailedPrecondition: open it again there.
 class Storage {
  public:
   // Makes the journal when there is none; beside it NAME.claims. Errors are those of store::Journal::open.
@@ -52,8 +52,8 @@ class Storage {
   using Outcome = base::Result<std::uint64_t>;  // the number of what was made, else 0
   // Returns when the journal has it, as `durability` says (kBuffered is kWritten).
   Outcome submit(Body body, store::Durability durability = store::Durability::kWritten);
-  // Many at once: one write, one sync. An error of the disk is an error of all, and of this storage from then on: some may be in the
-  // journal.
+  // Many at once: one write, one sync. An error of the disk is an error of all, and of this storage from then on: some may
+  // be in the journal.
   base::Result<std::vector<Outcome>> submit_all(std::vector<Body> bodies, store::Durability durability);
 
   Outcome create_study(std::string name, std::vector<Direction> directions);

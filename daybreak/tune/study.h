@@ -94,8 +94,8 @@ class Study {
 
   // A trial that waits, with these values (a JSON object of name to value) for the names that it will be asked for. Its number.
   base::Result<std::uint32_t> enqueue(std::string_view parameters_json, std::vector<Attribute> attributes = {});
-  // The complete and feasible one of the best value, of equal ones the first. kFailedPrecondition when there is none or when there are
-  // several objectives.
+  // The complete and feasible one of the best value, of equal ones the first. kFailedPrecondition when there is none or
+  // when there are several objectives.
   base::Result<std::uint32_t> best();
   // Those that no other one dominates, by number: of one objective all of the best value.
   base::Result<std::vector<std::uint32_t>> best_trials();
