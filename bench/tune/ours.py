@@ -32,7 +32,9 @@ def random_ask_tell():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     large = tune.create_study(seed=0)
     asked_and_told(large, 20_000 if QUICK else 100_000)
-    bytes_a_trial = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (20_000 if QUICK else 100_000)
+    bytes_a_trial = (
+        (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (20_000 if QUICK else 100_000)
+    )
     return Measure(took, study.best_value == best, {"bytes_a_trial": bytes_a_trial})
 
 

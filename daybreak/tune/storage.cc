@@ -236,6 +236,22 @@ Storage::Outcome Storage::create_study(std::string name, std::vector<Direction> 
   return submit(CreateStudyRecord{std::move(name), std::move(directions)}, Durability::kSynced);
 }
 
+Storage::Outcome Storage::create_trial(std::uint32_t study, TrialChange change, Durability durability) {
+  if (journal_ != nullptr) return submit(CreateTrialRecord{study, std::move(change)}, durability);
+  MutexLock lock(mutex_);
+  return state_.create_trial(holder_, study, change);
+}
+
+Status Storage::change_trial(std::uint64_t trial, TrialChange change, Durability durability) {
+  const auto changed = [&]() -> Outcome {
+    if (journal_ != nullptr) return submit(ChangeTrialRecord{trial, std::move(change)}, durability);
+    MutexLock lock(mutex_);
+    return state_.change_trial(holder_, trial, change);
+  }();
+  if (!changed) return std::unexpected(changed.error());
+  return {};
+}
+
 Result<bool> Storage::is_alive(std::uint64_t holder) {
   if (holder == holder_) return true;
   const StudiesState::Holder* const known = state_.holder(holder);
@@ -275,7 +291,7 @@ Result<std::vector<std::uint32_t>> Storage::reap(std::uint64_t study, State to) 
     change.state = to;
     change.holder = trial.holder;  // another one may have taken it over, and somebody may run it again
     if (to != State::kWaiting) change.finished_ns = now_ns();
-    const Outcome moved = submit(ChangeTrialRecord{trial.id, std::move(change)}, Durability::kSynced);
+    const Status moved = change_trial(trial.id, std::move(change), Durability::kSynced);
     if (moved) {
       numbers.push_back(trial.number);
     } else if (moved.error().code() != Code::kAborted && moved.error().code() != Code::kFailedPrecondition) {

@@ -57,6 +57,10 @@ class Storage {
   base::Result<std::vector<Outcome>> submit_all(std::vector<Body> bodies, store::Durability durability);
 
   Outcome create_study(std::string name, std::vector<Direction> directions);
+  Outcome create_trial(std::uint32_t study, TrialChange change,
+                       store::Durability durability = store::Durability::kWritten);
+  base::Status change_trial(std::uint64_t trial, TrialChange change,
+                            store::Durability durability = store::Durability::kWritten);
   // Runs `f(const StudiesState&)` with all that the journal holds at this moment; it must not call this storage.
   template <typename F>
   auto read(F&& f) -> base::Result<decltype(f(std::declval<const StudiesState&>()))> {
@@ -79,6 +83,17 @@ class Storage {
     base::MutexLock lock(mutex_);
     const StudyState* const of = state_.study(study);
     return f(of, of == nullptr ? Trials::kNoColumn : state_.column_for(study, name));
+  }
+  // In memory alone: `choose(const StudyState*, column, Suggested&)` gives whether the trial has the value already; else it
+  // is given under the same lock.
+  template <typename F>
+  base::Result<double> suggest_in_memory(std::uint32_t study, std::uint32_t number, Suggested suggested, F&& choose) {
+    base::MutexLock lock(mutex_);
+    const StudyState* const of = state_.study(study);
+    const std::uint32_t column = of == nullptr ? Trials::kNoColumn : state_.column_for(study, suggested.name);
+    DAYBREAK_ASSIGN(const bool is_given, choose(of, column, suggested));
+    if (!is_given) DAYBREAK_TRY(state_.give(study, number, column, suggested));
+    return suggested.value;
   }
 
   struct Stale {

@@ -22,33 +22,33 @@ constexpr std::string_view kFixedAttribute = "fixed_params";  // Optuna's name f
 constexpr std::int64_t kReapEveryNs = 1'000'000'000;
 
 // What a person has enqueued for the name, as the distribution has it; nothing when it is not among them.
-Result<std::optional<double>> fixed_value(const std::string& fixed_json, const Space& space,
-                                          const std::string& known_options) {
+Result<std::optional<double>> fixed_value(const std::string& fixed_json, const std::string& name,
+                                          const Distribution& distribution, const std::string& options_json) {
   DAYBREAK_ASSIGN(const base::Json fixed, base::parse_json(fixed_json));
-  const auto found = fixed.is_object() ? fixed.find(space.name) : fixed.end();
+  const auto found = fixed.is_object() ? fixed.find(name) : fixed.end();
   if (found == fixed.end()) return std::nullopt;
-  if (space.distribution.categorical()) {
-    DAYBREAK_ASSIGN(const base::Json options, base::parse_json(space.options.empty() ? known_options : space.options));
+  if (distribution.categorical()) {
+    DAYBREAK_ASSIGN(const base::Json options, base::parse_json(options_json));
     for (const bool exactly : {true, false}) {  // 1, 1.0 and true are three options, or one's other spelling
       for (std::size_t i = 0; options.is_array() && i < options.size(); ++i) {
         if (exactly ? options[i].dump() == found->dump() : options[i] == *found) return static_cast<double>(i);
       }
     }
-    return fail(Code::kInvalidArgument, "'{}' was enqueued as {}, which is none of its options {}", space.name,
-                found->dump(), options.dump().substr(0, 200));
+    return fail(Code::kInvalidArgument, "'{}' was enqueued as {}, which is none of its options {}", name, found->dump(),
+                options.dump().substr(0, 200));
   }
   if (!found->is_number() && !found->is_boolean()) {
-    return fail(Code::kInvalidArgument, "'{}' was enqueued as {}: a number is needed for {}", space.name, found->dump(),
-                space.distribution.to_string());
+    return fail(Code::kInvalidArgument, "'{}' was enqueued as {}: a number is needed for {}", name, found->dump(),
+                distribution.to_string());
   }
   const double value = found->is_boolean() ? (found->get<bool>() ? 1 : 0) : found->get<double>();
-  if (space.distribution.kind() == Distribution::Kind::kInt && value != std::round(value)) {
-    return fail(Code::kInvalidArgument, "'{}' was enqueued as {}: a whole number is needed for {}", space.name, value,
-                space.distribution.to_string());
+  if (distribution.kind() == Distribution::Kind::kInt && value != std::round(value)) {
+    return fail(Code::kInvalidArgument, "'{}' was enqueued as {}: a whole number is needed for {}", name, value,
+                distribution.to_string());
   }
-  if (!space.distribution.contains(value)) {
+  if (!distribution.contains(value)) {
     base::log_warn("a parameter was enqueued with a value that is not in its distribution, and has it",
-                   {{"name", space.name}, {"value", value}, {"distribution", space.distribution.to_string()}});
+                   {{"name", name}, {"value", value}, {"distribution", distribution.to_string()}});
   }
   return value;
 }
@@ -157,16 +157,15 @@ Result<Asked> Study::claim_or_make() {
     change.state = State::kRunning;
     change.started_ns = storage_->now_ns();
     if (waits) {
-      const auto claimed = storage_->submit(ChangeTrialRecord{waits->id, std::move(change)}, options_.ask_durability);
+      const auto claimed = storage_->change_trial(waits->id, std::move(change), options_.ask_durability);
       if (claimed) return *waits;
       const Code code = claimed.error().code();
       if (code != Code::kAborted && code != Code::kFailedPrecondition) return std::unexpected(claimed.error());
       if (code == Code::kFailedPrecondition) DAYBREAK_TRY(storage_->read([](const StudiesState&) { return 0; }));
       continue;
     }
-    DAYBREAK_ASSIGN(const std::uint64_t id,
-                    storage_->submit(CreateTrialRecord{static_cast<std::uint32_t>(id_), std::move(change)},
-                                     options_.ask_durability));
+    DAYBREAK_ASSIGN(const std::uint64_t id, storage_->create_trial(static_cast<std::uint32_t>(id_), std::move(change),
+                                                                   options_.ask_durability));
     const auto place = storage_->seen([&](const StudiesState& all) { return all.place(id); });
     DAYBREAK_TRY(place);
     return Asked{id, place->number};
@@ -269,50 +268,69 @@ Status Study::fill(std::vector<AskedValues>& asked, std::span<const Space> space
 }
 
 Result<Study::Choice> Study::choice(const Asked& trial, const Space& space) {
-  Sampler& sampler = *sampler_;
-  const auto& joints = joint_;
-  return storage_->seen_column(
-      static_cast<std::uint32_t>(id_), space.name,
-      [&](const StudyState* state, std::uint32_t column) -> Result<Choice> {
-        if (state == nullptr) return fail(Code::kNotFound, "the study '{}' was deleted", name_);
-        const StudyState::Column& known = state->columns[column];
-        Choice chosen;
-        chosen.needs_options = known.options != space.options;  // said once, or refused
-        for (const Given& given : state->trials.given(trial.number)) {
-          if (given.column != column) continue;
-          if (!given.distribution.compatible(space.distribution)) break;  // refused when it is given
-          if (!space.options.empty() && known.options != space.options) break;
-          chosen.value = given.value;
-          chosen.is_given = true;
-          return chosen;
-        }
-        const TrialFacts& facts = state->facts[trial.number];
-        if (!facts.attributes.empty()) {
-          if (const std::string* const fixed = facts.attribute(kFixedAttribute, true); fixed != nullptr) {
-            DAYBREAK_ASSIGN(const std::optional<double> value, fixed_value(*fixed, space, known.options));
-            if (value) {
-              chosen.value = *value;
-              return chosen;
-            }
-          }
-        }
-        if (const auto joint = joints.find(trial.number); joint != joints.end()) {
-          const std::vector<Parameter>& parameters = joint->second.parameters;
-          const auto found = std::ranges::find(parameters, column, &Parameter::column);
-          if (found != parameters.end()) {
-            const double value = joint->second.sample.values[static_cast<std::size_t>(found - parameters.begin())];
-            if (found->distribution.compatible(space.distribution) && space.distribution.contains(value)) {
-              chosen.value = value;
-              return chosen;
-            }
-          }
-        }
-        DAYBREAK_ASSIGN(chosen.value, sampler.sample_one(state->trials, trial.number, {column, space.distribution}));
-        return chosen;
-      });
+  const Choosing choosing{*sampler_, joint_};
+  const auto study = static_cast<std::uint32_t>(id_);
+  return storage_->seen_column(study, space.name, [&](const StudyState* state, std::uint32_t column) {
+    return choose(choosing, state, column, trial, space.name, space.distribution, space.options);
+  });
 }
 
-Result<double> Study::suggest(const Asked& trial, const Space& space) {
+// A name, what it has by now, what was enqueued, what was sampled with others, what is sampled for it alone: the first that there is.
+Result<Study::Choice> Study::choose(const Choosing& choosing, const StudyState* state, std::uint32_t column,
+                                    const Asked& trial, const std::string& name, const Distribution& distribution,
+                                    const std::string& options) {
+  if (state == nullptr) return fail(Code::kNotFound, "the study was deleted");
+  const StudyState::Column& known = state->columns[column];
+  Choice chosen;
+  chosen.needs_options = known.options != options;  // said once, or refused
+  for (const Given& given : state->trials.given(trial.number)) {
+    if (given.column != column) continue;
+    if (!given.distribution.compatible(distribution)) break;  // refused when it is given
+    if (!options.empty() && known.options != options) break;
+    chosen.value = given.value;
+    chosen.is_given = true;
+    return chosen;
+  }
+  const TrialFacts& facts = state->facts[trial.number];
+  if (!facts.attributes.empty()) {
+    if (const std::string* const fixed = facts.attribute(kFixedAttribute, true); fixed != nullptr) {
+      DAYBREAK_ASSIGN(const std::optional<double> value,
+                      fixed_value(*fixed, name, distribution, options.empty() ? known.options : options));
+      if (value) {
+        chosen.value = *value;
+        return chosen;
+      }
+    }
+  }
+  if (const auto joint = choosing.joints.find(trial.number); joint != choosing.joints.end()) {
+    const std::vector<Parameter>& parameters = joint->second.parameters;
+    const auto found = std::ranges::find(parameters, column, &Parameter::column);
+    if (found != parameters.end()) {
+      const double value = joint->second.sample.values[static_cast<std::size_t>(found - parameters.begin())];
+      if (found->distribution.compatible(distribution) && distribution.contains(value)) {
+        chosen.value = value;
+        return chosen;
+      }
+    }
+  }
+  DAYBREAK_ASSIGN(chosen.value, choosing.sampler.sample_one(state->trials, trial.number, {column, distribution}));
+  return chosen;
+}
+
+Result<double> Study::suggest(const Asked& trial, Space space) {
+  if (storage_->is_in_memory()) {
+    MutexLock lock(mutex_);
+    const Choosing choosing{*sampler_, joint_};
+    Suggested suggested{std::move(space.name), 0, space.distribution, std::move(space.options)};
+    return storage_->suggest_in_memory(
+        static_cast<std::uint32_t>(id_), trial.number, std::move(suggested),
+        [&](const StudyState* state, std::uint32_t column, Suggested& to_give) -> Result<bool> {
+          DAYBREAK_ASSIGN(const Choice chosen,
+                          choose(choosing, state, column, trial, to_give.name, to_give.distribution, to_give.options));
+          to_give.value = chosen.value;
+          return chosen.is_given;
+        });
+  }
   Choice chosen;
   {
     MutexLock lock(mutex_);
@@ -320,16 +338,14 @@ Result<double> Study::suggest(const Asked& trial, const Space& space) {
   }
   if (chosen.is_given) return chosen.value;
   TrialChange given;
-  given.parameters.push_back(
-      {space.name, chosen.value, space.distribution, chosen.needs_options ? space.options : std::string()});
+  given.parameters.push_back({std::move(space.name), chosen.value, space.distribution,
+                              chosen.needs_options ? std::move(space.options) : std::string()});
   DAYBREAK_TRY(change(trial, std::move(given), Durability::kWritten));
   return chosen.value;
 }
 
 Status Study::change(const Asked& trial, TrialChange change, Durability durability) {
-  const auto changed = storage_->submit(ChangeTrialRecord{trial.id, std::move(change)}, durability);
-  if (!changed) return std::unexpected(changed.error());
-  return {};
+  return storage_->change_trial(trial.id, std::move(change), durability);
 }
 
 Status Study::report(const Asked& trial, double value, std::int64_t step) {
@@ -441,8 +457,7 @@ Result<std::uint32_t> Study::enqueue(std::string_view parameters_json, std::vect
   change.attributes = std::move(attributes);
   change.attributes.push_back({std::string(kFixedAttribute), std::string(parameters_json), true});
   DAYBREAK_ASSIGN(const std::uint64_t id,
-                  storage_->submit(CreateTrialRecord{static_cast<std::uint32_t>(id_), std::move(change)},
-                                   options_.tell_durability));
+                  storage_->create_trial(static_cast<std::uint32_t>(id_), std::move(change), options_.tell_durability));
   const auto place = storage_->seen([&](const StudiesState& all) { return all.place(id); });
   DAYBREAK_TRY(place);
   return place->number;

@@ -74,7 +74,7 @@ class Study {
 
   // The value that it has for the name by now, the one that was enqueued, or the sampler's. kInvalidArgument when the study knows
   // the name with another kind, log or options.
-  base::Result<double> suggest(const Asked& trial, const Space& space);
+  base::Result<double> suggest(const Asked& trial, Space space);
   base::Result<double> suggest(const Asked& trial, std::string name, const Distribution& distribution) {
     return suggest(trial, Space{std::move(name), distribution});
   }
@@ -136,6 +136,17 @@ class Study {
     bool needs_options = false;
   };
   base::Result<Choice> choice(const Asked& trial, const Space& space) DAYBREAK_REQUIRES(mutex_);
+  struct Joint {
+    std::vector<Parameter> parameters;
+    Sampler::Sample sample;
+  };
+  struct Choosing {
+    Sampler& sampler;
+    const std::unordered_map<std::uint32_t, Joint>& joints;
+  };
+  static base::Result<Choice> choose(const Choosing& choosing, const StudyState* state, std::uint32_t column,
+                                     const Asked& trial, const std::string& name, const Distribution& distribution,
+                                     const std::string& options);
   base::Status change(const Asked& trial, TrialChange change, store::Durability durability);
 
   const std::shared_ptr<Storage> storage_;
@@ -150,10 +161,6 @@ class Study {
   base::Mutex mutex_;  // taken before the storage's
   std::unique_ptr<Sampler> sampler_ DAYBREAK_GUARDED_BY(mutex_);
   Prune prune_ DAYBREAK_GUARDED_BY(mutex_);
-  struct Joint {
-    std::vector<Parameter> parameters;
-    Sampler::Sample sample;
-  };
   std::unordered_map<std::uint32_t, Joint> joint_ DAYBREAK_GUARDED_BY(mutex_);  // of trials that run here
   std::optional<std::uint32_t> best_ DAYBREAK_GUARDED_BY(mutex_);
   std::size_t looked_at_ DAYBREAK_GUARDED_BY(mutex_) = 0;  // of Trials::finished_in_order, for best_

@@ -30,35 +30,40 @@ void set_attributes(std::vector<Attribute>& attributes, const std::vector<Attrib
   }
 }
 
+Status check_parameter(const StudyState& study, std::uint32_t number, std::uint32_t column,
+                       const Suggested& suggested) {
+  if (suggested.distribution.categorical() && !suggested.distribution.contains(suggested.value)) {
+    return fail(Code::kInvalidArgument, "{}={}: not in {}", suggested.name, suggested.value,
+                suggested.distribution.to_string());
+  }
+  if (!std::isfinite(suggested.value)) {
+    return fail(Code::kInvalidArgument, "{}={}: a parameter must be finite", suggested.name, suggested.value);
+  }
+  if (column == Trials::kNoColumn) return {};
+  const StudyState::Column& known = study.columns[column];
+  if (!known.distribution) return {};
+  if (!known.distribution->compatible(suggested.distribution)) {
+    return fail(Code::kInvalidArgument,
+                "'{}' is {} in this study, not {}: its range may change, its kind, log and options may not",
+                suggested.name, known.distribution->to_string(), suggested.distribution.to_string());
+  }
+  if (!suggested.options.empty() && !known.options.empty() && suggested.options != known.options) {
+    return fail(Code::kInvalidArgument,
+                "'{}' has the options {} in this study, not {}: options and their order may not change", suggested.name,
+                known.options.substr(0, 200), suggested.options.substr(0, 200));
+  }
+  if (number >= study.trials.size()) return {};
+  for (const Given& given : study.trials.given(number)) {
+    if (given.column != column) continue;
+    if (given.value == suggested.value && given.distribution == suggested.distribution) continue;
+    return fail(Code::kInvalidArgument, "trial {} has {}={} already", number, suggested.name, given.value);
+  }
+  return {};
+}
+
 Status check_parameters(const StudyState& study, std::uint32_t number, const std::vector<Suggested>& parameters) {
   for (const Suggested& suggested : parameters) {
-    const std::uint32_t column = study.trials.column(suggested.name);
-    if (suggested.distribution.categorical() && !suggested.distribution.contains(suggested.value)) {
-      return fail(Code::kInvalidArgument, "{}={}: not in {}", suggested.name, suggested.value,
-                  suggested.distribution.to_string());
-    }
-    if (!std::isfinite(suggested.value)) {
-      return fail(Code::kInvalidArgument, "{}={}: a parameter must be finite", suggested.name, suggested.value);
-    }
-    if (column == Trials::kNoColumn) continue;
-    const StudyState::Column& known = study.columns[column];
-    if (!known.distribution) continue;
-    if (!known.distribution->compatible(suggested.distribution)) {
-      return fail(Code::kInvalidArgument,
-                  "'{}' is {} in this study, not {}: its range may change, its kind, log and options may not",
-                  suggested.name, known.distribution->to_string(), suggested.distribution.to_string());
-    }
-    if (!suggested.options.empty() && !known.options.empty() && suggested.options != known.options) {
-      return fail(Code::kInvalidArgument,
-                  "'{}' has the options {} in this study, not {}: options and their order may not change",
-                  suggested.name, known.options.substr(0, 200), suggested.options.substr(0, 200));
-    }
-    if (number >= study.trials.size()) continue;
-    for (const Given& given : study.trials.given(number)) {
-      if (given.column != column || (given.value == suggested.value && given.distribution == suggested.distribution))
-        continue;
-      return fail(Code::kInvalidArgument, "trial {} has {}={} already", number, suggested.name, given.value);
-    }
+    DAYBREAK_TRY(check_parameter(study, number, study.trials.column(suggested.name), suggested));
   }
   if (parameters.size() < 2) return {};
   std::set<std::string_view> names;
@@ -68,6 +73,15 @@ Status check_parameters(const StudyState& study, std::uint32_t number, const std
     }
   }
   return {};
+}
+
+// Checked before.
+void give_parameter(StudyState& study, std::uint32_t number, std::uint32_t column, const Suggested& suggested) {
+  if (column == study.columns.size()) study.columns.emplace_back();
+  StudyState::Column& known = study.columns[column];
+  if (!known.distribution) known.distribution = suggested.distribution;
+  if (known.options.empty()) known.options = suggested.options;
+  DAYBREAK_CHECK(study.trials.give(number, column, suggested.value, suggested.distribution, true).has_value());
 }
 
 Status check_change(const StudyState& study, std::uint32_t number, const TrialChange& change) {
@@ -87,11 +101,7 @@ void make_change(StudyState& study, std::uint32_t number, const TrialChange& cha
   Trials& trials = study.trials;
   TrialFacts& facts = study.facts[number];
   for (const Suggested& suggested : change.parameters) {
-    const std::uint32_t column = trials.add_column(suggested.name);
-    if (column == study.columns.size()) study.columns.emplace_back();
-    if (!study.columns[column].distribution) study.columns[column].distribution = suggested.distribution;
-    if (study.columns[column].options.empty()) study.columns[column].options = suggested.options;
-    DAYBREAK_CHECK(trials.give(number, column, suggested.value, suggested.distribution, true).has_value());
+    give_parameter(study, number, trials.add_column(suggested.name), suggested);
   }
   for (const Report& report : change.reports) {
     DAYBREAK_CHECK(trials.report(number, report.step, report.value, true).has_value());
@@ -194,30 +204,30 @@ Result<std::uint64_t> StudiesState::done(const Record&, const ChangeStudyRecord&
   return 0;
 }
 
-Result<std::uint64_t> StudiesState::done(const Record& record, const CreateTrialRecord& trial) {
-  DAYBREAK_ASSIGN(StudyState* const study, found_study(trial.study));
+Result<std::uint64_t> StudiesState::create_trial(std::uint64_t holder, std::uint64_t study_id,
+                                                 const TrialChange& change) {
+  DAYBREAK_ASSIGN(StudyState* const study, found_study(study_id));
   const auto number = static_cast<std::uint32_t>(study->trials.size());
-  DAYBREAK_TRY(check_change(*study, number, trial.change));
-  const State state = trial.change.state.value_or(State::kRunning);
+  DAYBREAK_TRY(check_change(*study, number, change));
+  const State state = change.state.value_or(State::kRunning);
   // What is finished does not change: so it is not yet, while it is filled.
   study->trials.add(finished(state) ? State::kWaiting : state);
   TrialFacts& facts = study->facts.emplace_back();
   facts.id = trials_.size();
-  facts.holder = state == State::kRunning ? record.holder : 0;
+  facts.holder = state == State::kRunning ? holder : 0;
   if (state == State::kWaiting) study->waiting.insert(number);
-  trials_.push_back({trial.study, number});
-  make_change(*study, number, trial.change, record.holder);
+  trials_.push_back({static_cast<std::uint32_t>(study_id), number});
+  make_change(*study, number, change, holder);
   return facts.id;
 }
 
-Result<std::uint64_t> StudiesState::done(const Record& record, const ChangeTrialRecord& trial) {
-  DAYBREAK_ASSIGN(const Place at, place(trial.trial));
+Result<std::uint64_t> StudiesState::change_trial(std::uint64_t holder, std::uint64_t trial, const TrialChange& change) {
+  DAYBREAK_ASSIGN(const Place at, place(trial));
   StudyState& study = *studies_[at.study];
   const State state = study.trials.state(at.number);
   if (finished(state)) {
     return fail(Code::kFailedPrecondition, "trial {} is finished: it does not change any more", at.number);
   }
-  const TrialChange& change = trial.change;
   if (change.holder && (state != State::kRunning || study.facts[at.number].holder != *change.holder)) {
     return fail(Code::kAborted, "trial {} is not run any more by whom it was run", at.number);
   }
@@ -225,8 +235,19 @@ Result<std::uint64_t> StudiesState::done(const Record& record, const ChangeTrial
     return fail(Code::kAborted, "trial {} is run by another one", at.number);
   }
   DAYBREAK_TRY(check_change(study, at.number, change));
-  make_change(study, at.number, change, record.holder);
+  make_change(study, at.number, change, holder);
   return 0;
+}
+
+Status StudiesState::give(std::uint32_t study_id, std::uint32_t number, std::uint32_t column,
+                          const Suggested& suggested) {
+  DAYBREAK_ASSIGN(StudyState* const study, found_study(study_id));
+  if (finished(study->trials.state(number))) {
+    return fail(Code::kFailedPrecondition, "trial {} is finished: it does not change any more", number);
+  }
+  DAYBREAK_TRY(check_parameter(*study, number, column, suggested));
+  give_parameter(*study, number, column, suggested);
+  return {};
 }
 
 }  // namespace daybreak::tune

@@ -56,6 +56,10 @@ class StudiesState {
   // The number of the study or the trial that was made, else 0. Errors leave all as it was: kNotFound, kAlreadyExists (a study's
   // name), kFailedPrecondition (a finished trial), kAborted (the trial is run by another one), kInvalidArgument.
   base::Result<std::uint64_t> apply(const Record& record);
+  // The same of the records that come most often.
+  base::Result<std::uint64_t> create_trial(std::uint64_t holder, std::uint64_t study, const TrialChange& change);
+  base::Result<std::uint64_t> change_trial(std::uint64_t holder, std::uint64_t trial, const TrialChange& change);
+  base::Status give(std::uint32_t study, std::uint32_t number, std::uint32_t column, const Suggested& suggested);
 
   // Null where there is none, or no longer.
   const StudyState* study(std::uint64_t id) const;
@@ -83,8 +87,12 @@ class StudiesState {
   base::Result<std::uint64_t> done(const Record&, const CreateStudyRecord& study);
   base::Result<std::uint64_t> done(const Record&, const DeleteStudyRecord& study);
   base::Result<std::uint64_t> done(const Record&, const ChangeStudyRecord& change);
-  base::Result<std::uint64_t> done(const Record& record, const CreateTrialRecord& trial);
-  base::Result<std::uint64_t> done(const Record& record, const ChangeTrialRecord& trial);
+  base::Result<std::uint64_t> done(const Record& record, const CreateTrialRecord& trial) {
+    return create_trial(record.holder, trial.study, trial.change);
+  }
+  base::Result<std::uint64_t> done(const Record& record, const ChangeTrialRecord& trial) {
+    return change_trial(record.holder, trial.trial, trial.change);
+  }
   base::Result<StudyState*> found_study(std::uint64_t id) const;
 
   std::vector<std::unique_ptr<StudyState>> studies_;

@@ -40,9 +40,10 @@ std::uint32_t Trials::add(State state) {
 }
 
 std::uint32_t Trials::add_column(std::string_view name) {
-  const auto [found, is_new] = by_name_.try_emplace(std::string(name), columns());
-  if (is_new) names_.emplace_back(name);
-  return found->second;
+  if (const auto known = by_name_.find(name); known != by_name_.end()) return known->second;
+  by_name_.emplace(name, columns());
+  names_.emplace_back(name);
+  return columns() - 1;
 }
 
 base::Status Trials::open(std::size_t trial) const {

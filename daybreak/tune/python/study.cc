@@ -84,7 +84,7 @@ const KnownOptions& options_of(BoundStudy& study, std::string_view name, nb::han
 }
 
 double suggested(const BoundTrial& trial, tune::Space space) {
-  return study_call(trial.study(), [&] { return trial.study().suggest(trial.asked, space); });
+  return study_call(trial.study(), [&] { return trial.study().suggest(trial.asked, std::move(space)); });
 }
 
 double suggest_float(const BoundTrial& trial, std::string_view name, double low, double high,
