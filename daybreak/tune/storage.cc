@@ -252,6 +252,12 @@ Status Storage::change_trial(std::uint64_t trial, TrialChange change, Durability
   return {};
 }
 
+Status Storage::finish_in_memory(std::uint64_t trial, State state, std::span<const double> values) {
+  const std::int64_t now = now_ns();
+  MutexLock lock(mutex_);
+  return state_.finish(trial, state, values, now);
+}
+
 Result<bool> Storage::is_alive(std::uint64_t holder) {
   if (holder == holder_) return true;
   const StudiesState::Holder* const known = state_.holder(holder);

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -95,6 +96,18 @@ class Storage {
     if (!is_given) DAYBREAK_TRY(state_.give(study, number, column, suggested));
     return suggested.value;
   }
+
+  // Of a study in memory: StudiesState::start, then `f(const StudyState&, number)` under the same lock; and finish.
+  template <typename F>
+  base::Result<std::pair<std::uint64_t, std::uint32_t>> start_in_memory(std::uint64_t study, F&& f) {
+    const std::int64_t now = now_ns();
+    base::MutexLock lock(mutex_);
+    DAYBREAK_ASSIGN(const std::uint32_t number, state_.start(holder_, study, now));
+    const StudyState& of = *state_.study(study);
+    f(of, number);
+    return std::pair(of.facts[number].id, number);
+  }
+  base::Status finish_in_memory(std::uint64_t trial, State state, std::span<const double> values);
 
   struct Stale {
     std::uint64_t id = 0;

@@ -172,34 +172,67 @@ Result<Asked> Study::claim_or_make() {
   }
 }
 
-Status Study::prepare(const Asked& trial) {
-  TrialChange note;
+// What the sampler gives together, if anything.
+Result<Study::Joint> Study::sampled(Sampler& sampler, const StudyState& state, std::uint32_t number) {
+  Joint joint;
+  joint.parameters = sampler.joint(state.trials, number);
+  if (joint.parameters.empty()) return joint;
+  DAYBREAK_ASSIGN(joint.sample, sampler.sample(state.trials, number, joint.parameters));
+  return joint;
+}
+
+Status Study::keep(const Asked& trial, Result<Joint> sampled) {
+  DAYBREAK_TRY(sampled);
+  if (sampled->parameters.empty()) return {};
+  std::string note = std::move(sampled->sample.note);
   {
     MutexLock lock(mutex_);
-    Joint joint;
-    DAYBREAK_TRY(storage_->seen([&](const StudiesState& all) -> Status {
+    joint_.insert_or_assign(trial.number, *std::move(sampled));
+  }
+  if (note.empty()) return {};
+  TrialChange noted;
+  noted.note = std::move(note);
+  return change(trial, std::move(noted), Durability::kWritten);
+}
+
+Status Study::prepare(const Asked& trial) {
+  Result<Joint> joint = [&] {
+    MutexLock lock(mutex_);
+    Sampler& sampler = *sampler_;
+    return storage_->seen([&](const StudiesState& all) -> Result<Joint> {
       const StudyState* const state = all.study(id_);
       if (state == nullptr) return fail(Code::kNotFound, "the study '{}' was deleted", name_);
-      joint.parameters = sampler_->joint(state->trials, trial.number);
-      if (joint.parameters.empty()) return {};
-      DAYBREAK_ASSIGN(joint.sample, sampler_->sample(state->trials, trial.number, joint.parameters));
-      return {};
-    }));
-    if (joint.parameters.empty()) return {};
-    if (!joint.sample.note.empty()) note.note = std::move(joint.sample.note);
-    joint_.insert_or_assign(trial.number, std::move(joint));
-  }
-  return note.note ? change(trial, std::move(note), Durability::kWritten) : Status{};
+      return sampled(sampler, *state, trial.number);
+    });
+  }();
+  return keep(trial, std::move(joint));
 }
 
 Result<Asked> Study::ask() {
-  if (!storage_->is_in_memory()) {
+  Asked trial;
+  Status prepared;
+  if (storage_->is_in_memory()) {
+    Result<Joint> joint;
+    {
+      MutexLock lock(mutex_);
+      Sampler& sampler = *sampler_;
+      DAYBREAK_ASSIGN(const auto started,
+                      storage_->start_in_memory(id_, [&](const StudyState& state, std::uint32_t number) {
+                        joint = sampled(sampler, state, number);
+                      }));
+      trial = {started.first, started.second};
+    }
+    prepared = keep(trial, std::move(joint));
+  } else {
     const std::int64_t now = storage_->monotonic_ns();
     std::int64_t last = reaped_ns_.load();
-    if ((last == 0 || now - last > kReapEveryNs) && reaped_ns_.compare_exchange_strong(last, now)) DAYBREAK_TRY(reap());
+    if ((last == 0 || now - last > kReapEveryNs) && reaped_ns_.compare_exchange_strong(last, now)) {
+      DAYBREAK_TRY(reap());
+    }
+    DAYBREAK_ASSIGN(trial, claim_or_make());
+    prepared = prepare(trial);
   }
-  DAYBREAK_ASSIGN(const Asked trial, claim_or_make());
-  if (Status prepared = prepare(trial); !prepared) {
+  if (!prepared) {
     std::ignore = tell(trial, State::kFailed);  // the first error is the one to tell
     return std::unexpected(std::move(prepared).error());
   }
@@ -394,23 +427,29 @@ Status Study::tell(const Asked& trial, State state, std::span<const double> valu
   if (!finished(state)) {
     return fail(Code::kInvalidArgument, "trial {}: a trial is told to be complete, pruned or failed", trial.number);
   }
-  TrialChange end;
-  end.state = state;
-  end.values.assign(values.begin(), values.end());
-  end.finished_ns = storage_->now_ns();
   if (state == State::kFailed && !values.empty()) {
     return fail(Code::kInvalidArgument, "trial {} failed and has {} values: a failed one has none", trial.number,
                 values.size());
   }
+  std::optional<double> last;
   if (state == State::kPruned && values.empty() && directions_.size() == 1) {
-    storage_->seen([&](const StudiesState& all) {
+    last = storage_->seen([&](const StudiesState& all) -> std::optional<double> {
       const StudyState* const of = all.study(id_);
       const auto reports = of == nullptr ? std::span<const Report>() : of->trials.reports(trial.number);
-      if (!reports.empty() && !std::isnan(reports.back().value)) end.values.push_back(reports.back().value);
-      return 0;
+      if (reports.empty() || std::isnan(reports.back().value)) return std::nullopt;
+      return reports.back().value;
     });
+    if (last) values = std::span(&*last, 1);
   }
-  DAYBREAK_TRY(change(trial, std::move(end), options_.tell_durability));
+  if (storage_->is_in_memory()) {
+    DAYBREAK_TRY(storage_->finish_in_memory(trial.id, state, values));
+  } else {
+    TrialChange end;
+    end.state = state;
+    end.values.assign(values.begin(), values.end());
+    end.finished_ns = storage_->now_ns();
+    DAYBREAK_TRY(change(trial, std::move(end), options_.tell_durability));
+  }
   MutexLock lock(mutex_);
   if (!joint_.empty()) joint_.erase(trial.number);
   return {};

@@ -140,6 +140,8 @@ class Study {
     std::vector<Parameter> parameters;
     Sampler::Sample sample;
   };
+  static base::Result<Joint> sampled(Sampler& sampler, const StudyState& state, std::uint32_t number);
+  base::Status keep(const Asked& trial, base::Result<Joint> sampled) DAYBREAK_EXCLUDES(mutex_);
   struct Choosing {
     Sampler& sampler;
     const std::unordered_map<std::uint32_t, Joint>& joints;

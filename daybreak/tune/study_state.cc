@@ -97,6 +97,19 @@ Status check_change(const StudyState& study, std::uint32_t number, const TrialCh
 }
 
 // Checked before.
+void move_trial(StudyState& study, std::uint32_t number, State state, std::span<const double> values,
+                std::uint64_t writer) {
+  Trials& trials = study.trials;
+  if (trials.state(number) == State::kWaiting) study.waiting.erase(number);
+  DAYBREAK_CHECK(trials.move(number, state, values).has_value());
+  study.facts[number].holder = state == State::kRunning ? writer : 0;
+  if (state == State::kWaiting) study.waiting.insert(number);
+  while (study.all_finished_below < trials.size() && finished(trials.state(study.all_finished_below))) {
+    ++study.all_finished_below;
+  }
+}
+
+// Checked before.
 void make_change(StudyState& study, std::uint32_t number, const TrialChange& change, std::uint64_t writer) {
   Trials& trials = study.trials;
   TrialFacts& facts = study.facts[number];
@@ -111,14 +124,7 @@ void make_change(StudyState& study, std::uint32_t number, const TrialChange& cha
   if (change.note) DAYBREAK_CHECK(trials.set_note(number, *change.note).has_value());
   if (change.started_ns != 0) facts.started_ns = change.started_ns;
   if (change.finished_ns != 0) facts.finished_ns = change.finished_ns;
-  if (!change.state) return;
-  if (trials.state(number) == State::kWaiting) study.waiting.erase(number);
-  DAYBREAK_CHECK(trials.move(number, *change.state, change.values).has_value());
-  facts.holder = *change.state == State::kRunning ? writer : 0;
-  if (*change.state == State::kWaiting) study.waiting.insert(number);
-  while (study.all_finished_below < trials.size() && finished(trials.state(study.all_finished_below))) {
-    ++study.all_finished_below;
-  }
+  if (change.state) move_trial(study, number, *change.state, change.values, writer);
 }
 
 }  // namespace
@@ -211,14 +217,43 @@ Result<std::uint64_t> StudiesState::create_trial(std::uint64_t holder, std::uint
   DAYBREAK_TRY(check_change(*study, number, change));
   const State state = change.state.value_or(State::kRunning);
   // What is finished does not change: so it is not yet, while it is filled.
-  study->trials.add(finished(state) ? State::kWaiting : state);
-  TrialFacts& facts = study->facts.emplace_back();
-  facts.id = trials_.size();
-  facts.holder = state == State::kRunning ? holder : 0;
-  if (state == State::kWaiting) study->waiting.insert(number);
-  trials_.push_back({static_cast<std::uint32_t>(study_id), number});
+  add_trial(study_id, finished(state) ? State::kWaiting : state, holder);
   make_change(*study, number, change, holder);
-  return facts.id;
+  return study->facts[number].id;
+}
+
+void StudiesState::add_trial(std::uint64_t study_id, State state, std::uint64_t holder) {
+  StudyState& study = *studies_[static_cast<std::size_t>(study_id)];
+  const std::uint32_t number = study.trials.add(state);
+  study.facts.push_back({.id = trials_.size(), .holder = state == State::kRunning ? holder : 0});
+  if (state == State::kWaiting) study.waiting.insert(number);
+  trials_.push_back({static_cast<std::uint32_t>(study_id), number});
+}
+
+Result<std::uint32_t> StudiesState::start(std::uint64_t holder, std::uint64_t study_id, std::int64_t now_ns) {
+  DAYBREAK_ASSIGN(StudyState* const study, found_study(study_id));
+  std::uint32_t number = 0;
+  if (study->waiting.empty()) {
+    number = static_cast<std::uint32_t>(study->trials.size());
+    add_trial(study_id, State::kRunning, holder);
+  } else {
+    number = *study->waiting.begin();
+    move_trial(*study, number, State::kRunning, {}, holder);
+  }
+  study->facts[number].started_ns = now_ns;
+  return number;
+}
+
+Status StudiesState::finish(std::uint64_t trial, State state, std::span<const double> values, std::int64_t now_ns) {
+  DAYBREAK_ASSIGN(const Place at, place(trial));
+  StudyState& study = *studies_[at.study];
+  if (finished(study.trials.state(at.number))) {
+    return fail(Code::kFailedPrecondition, "trial {} is finished: it does not change any more", at.number);
+  }
+  DAYBREAK_TRY(study.trials.check_values(at.number, state, values));
+  move_trial(study, at.number, state, values, 0);
+  study.facts[at.number].finished_ns = now_ns;
+  return {};
 }
 
 Result<std::uint64_t> StudiesState::change_trial(std::uint64_t holder, std::uint64_t trial, const TrialChange& change) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -60,6 +61,9 @@ class StudiesState {
   base::Result<std::uint64_t> create_trial(std::uint64_t holder, std::uint64_t study, const TrialChange& change);
   base::Result<std::uint64_t> change_trial(std::uint64_t holder, std::uint64_t trial, const TrialChange& change);
   base::Status give(std::uint32_t study, std::uint32_t number, std::uint32_t column, const Suggested& suggested);
+  // The first trial that waits, or a new one, runs from now on. Its number.
+  base::Result<std::uint32_t> start(std::uint64_t holder, std::uint64_t study, std::int64_t now_ns);
+  base::Status finish(std::uint64_t trial, State state, std::span<const double> values, std::int64_t now_ns);
 
   // Null where there is none, or no longer.
   const StudyState* study(std::uint64_t id) const;
@@ -94,6 +98,7 @@ class StudiesState {
     return change_trial(record.holder, trial.trial, trial.change);
   }
   base::Result<StudyState*> found_study(std::uint64_t id) const;
+  void add_trial(std::uint64_t study_id, State state, std::uint64_t holder);
 
   std::vector<std::unique_ptr<StudyState>> studies_;
   std::unordered_map<std::string, std::uint32_t, NameHash, std::equal_to<>> by_name_;
