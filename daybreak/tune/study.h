@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -119,7 +120,12 @@ class Study {
     DAYBREAK_ASSIGN(auto answer, storage_->read([&](const StudiesState& all) -> Answer {
       const StudyState* const state = all.study(id_);
       if (state == nullptr) return base::fail(base::Code::kNotFound, "the study '{}' was deleted", name_);
-      return f(*state);
+      if constexpr (std::is_void_v<decltype(f(*state))>) {
+        f(*state);
+        return {};
+      } else {
+        return f(*state);
+      }
     }));
     return answer;
   }
