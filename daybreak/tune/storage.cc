@@ -142,6 +142,7 @@ Status Storage::take(const store::JournalRecord& record) {
 
 Result<std::vector<Storage::Encoded>> Storage::encoded(std::vector<Body> bodies, std::uint64_t& first) {
   std::vector<Encoded> all;
+  all.reserve(bodies.size());
   std::uint64_t sequence = first = sequence_;
   for (Body& body : bodies) {
     const Record record{.holder = holder_, .sequence = sequence++, .body = std::move(body)};
@@ -155,6 +156,7 @@ Result<std::vector<Storage::Encoded>> Storage::encoded(std::vector<Body> bodies,
 Result<std::vector<Storage::Outcome>> Storage::outcomes(std::uint64_t first, std::size_t count) {
   DAYBREAK_TRY(follow());
   std::vector<Outcome> all;
+  all.reserve(count);
   for (std::uint64_t sequence = first; sequence < first + count; ++sequence) {
     auto found = outcomes_.extract(sequence);
     if (found.empty()) {
@@ -184,6 +186,7 @@ Result<std::vector<Storage::Outcome>> Storage::submit_all(std::vector<Body> bodi
   if (bodies.empty()) return std::vector<Outcome>{};
   if (journal_ == nullptr) {
     std::vector<Outcome> all;
+    all.reserve(bodies.size());
     MutexLock lock(mutex_);
     for (Body& body : bodies) all.push_back(state_.apply({.holder = holder_, .sequence = 0, .body = std::move(body)}));
     return all;

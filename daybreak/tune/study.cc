@@ -259,6 +259,7 @@ Result<Study::AskedValues> Study::ask(std::span<const Space> space) {
 
 Result<std::vector<Study::AskedValues>> Study::ask_many(std::size_t count, std::span<const Space> space) {
   std::vector<Storage::Body> bodies;
+  bodies.reserve(count);
   TrialChange start;
   start.state = State::kRunning;
   start.started_ns = storage_->now_ns();
@@ -267,6 +268,7 @@ Result<std::vector<Study::AskedValues>> Study::ask_many(std::size_t count, std::
   const Durability made_for = space.empty() ? options_.ask_durability : Durability::kWritten;
   DAYBREAK_ASSIGN(const auto made, storage_->submit_all(std::move(bodies), made_for));
   std::vector<AskedValues> asked;
+  asked.reserve(count);
   for (const Storage::Outcome& id : made) {
     DAYBREAK_TRY(id);
     const auto place = storage_->seen([&](const StudiesState& all) { return all.place(*id); });
@@ -282,6 +284,7 @@ Result<std::vector<Study::AskedValues>> Study::ask_many(std::size_t count, std::
 
 Status Study::fill(std::vector<AskedValues>& asked, std::span<const Space> space) {
   std::vector<Storage::Body> bodies;
+  bodies.reserve(asked.size());
   for (auto& [trial, values] : asked) {
     DAYBREAK_TRY(prepare(trial));
     MutexLock lock(mutex_);
@@ -405,7 +408,7 @@ Result<bool> Study::should_prune(const Asked& trial) {
   }
   MutexLock lock(mutex_);
   if (!prune_) return false;
-  const Prune& prune = prune_;
+  const Prune prune = prune_;  // the analysis does not see that the lambda runs under the lock
   DAYBREAK_ASSIGN(auto pruned, read([&](const StudyState& state) { return prune(state.trials, trial.number); }));
   return pruned;
 }
@@ -457,6 +460,7 @@ Status Study::tell(const Asked& trial, State state, std::span<const double> valu
 
 Status Study::tell_many(std::span<const std::pair<Asked, double>> values) {
   std::vector<Storage::Body> bodies;
+  bodies.reserve(values.size());
   const std::int64_t now = storage_->now_ns();
   for (const auto& [trial, value] : values) {
     TrialChange end;

@@ -1,6 +1,7 @@
 #include "daybreak/tune/study_state.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace daybreak::tune {
 
