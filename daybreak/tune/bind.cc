@@ -2,7 +2,11 @@
 #include <nanobind/nanobind.h>
 
 void bind_distribution(nanobind::module_& m);
+void bind_storage(nanobind::module_& m);
+void bind_study(nanobind::module_& m);
 
 void bind_tune(nanobind::module_& m) {
   bind_distribution(m);
+  bind_storage(m);
+  bind_study(m);
 }
