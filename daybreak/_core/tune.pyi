@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+
+
 class Distribution:
     """
     What a parameter's values may be: numbers, or the indices of its options.
@@ -53,3 +56,62 @@ class Distribution:
     def __eq__(self, other: object) -> bool: ...
 
     def __repr__(self) -> str: ...
+
+class TrialMirror:
+    """
+    What samplers and pruners know of trials that are kept elsewhere. One thread at a time.
+    """
+
+    def __init__(self, directions: Sequence[int]) -> None: ...
+
+    def __len__(self) -> int: ...
+
+    def add(self, state: int) -> int:
+        """The new trial's number."""
+
+    def give(self, trial: int, name: str, value: float, distribution: Distribution) -> None: ...
+
+    def report(self, trial: int, step: int, value: float) -> None: ...
+
+    def constrain(self, trial: int, violation: float) -> None: ...
+
+    def note(self, trial: int, note: bytes) -> None: ...
+
+    def about_to_use(self, trial: int, parameters: Sequence[tuple[str, Distribution]], values: Sequence[float]) -> None:
+        """What a running trial will use once it asks."""
+
+    def move(self, trial: int, state: int, values: Sequence[float]) -> None: ...
+
+    def state(self, trial: int) -> int: ...
+
+class Sampler:
+    """
+    Where to look next: a function of a seed, the trial's number and the trials.
+    """
+
+    def joint(self, mirror: TrialMirror, trial: int) -> list[tuple[str, Distribution]]:
+        """The parameters that sample() gives together, by ascending name."""
+
+    def sample(self, mirror: TrialMirror, trial: int, parameters: Sequence[tuple[str, Distribution]]) -> tuple:
+        """A value for each, and what is to be kept with them."""
+
+    def sample_one(self, mirror: TrialMirror, trial: int, name: str, distribution: Distribution) -> float: ...
+
+def random_sampler(seed: int) -> Sampler: ...
+
+def tpe_sampler(seed: int, startup_trials: int = 10, candidates: int = 24, multivariate: bool | None = None, group: bool = False, constant_liar: bool = True) -> Sampler: ...
+
+def parzen_log_densities(distributions: Sequence[Distribution], observations: Sequence[Sequence[float]], equal_weights: bool, points: Sequence[Sequence[float]]) -> list[float]:
+    """
+    The log density of TPE's mixture of kernels, one an observation (oldest first), at each point.
+    """
+
+def hypervolume(losses: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
+    """
+    The volume between the reference and the points, of which less is better, exact.
+    """
+
+def best_of_fronts(losses: Sequence[Sequence[float]], count: int) -> list[int]:
+    """
+    Indices of the best: whole fronts, then the subset of the largest hypervolume.
+    """

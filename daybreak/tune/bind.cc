@@ -2,7 +2,9 @@
 #include <nanobind/nanobind.h>
 
 void bind_distribution(nanobind::module_& m);
+void bind_samplers(nanobind::module_& m);
 
 void bind_tune(nanobind::module_& m) {
   bind_distribution(m);
+  bind_samplers(m);
 }

@@ -58,6 +58,14 @@ base::Status Trials::give(std::size_t trial, std::uint32_t column, double value,
   if (!distribution.contains(value)) {
     return fail(Code::kInvalidArgument, "{}={}: not in {}", names_[column], value, distribution.to_string());
   }
+  return adopt(trial, column, value, distribution);
+}
+
+base::Status Trials::adopt(std::size_t trial, std::uint32_t column, double value, const Distribution& distribution) {
+  DAYBREAK_TRY(open(trial));
+  if (!std::isfinite(value)) {
+    return fail(Code::kInvalidArgument, "{}={}: a parameter is finite", names_[column], value);
+  }
   for (const Given& given : given_[trial]) {
     if (given.column != column) continue;
     if (given.value == value && given.distribution == distribution) return {};

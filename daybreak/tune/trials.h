@@ -74,6 +74,8 @@ class Trials {
   std::uint32_t add(State state);
   std::uint32_t add_column(std::string_view name);  // or the one that is there
   base::Status give(std::size_t trial, std::uint32_t column, double value, const Distribution& distribution);
+  // As give() for what another keeper of trials took: its value may lie outside of the distribution.
+  base::Status adopt(std::size_t trial, std::uint32_t column, double value, const Distribution& distribution);
   base::Status report(std::size_t trial, std::int64_t step, double value);  // a step's second report changes nothing
   base::Status constrain(std::size_t trial, double violation);
   base::Status set_note(std::size_t trial, std::string note);

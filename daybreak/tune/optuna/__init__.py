@@ -1,0 +1,12 @@
+"""Daybreak behind Optuna's interfaces: an `optuna.create_study` program gains by an argument.
+
+    from daybreak.tune.optuna import TPESampler
+
+    study = optuna.create_study(sampler=TPESampler(seed=1))
+
+Needs Optuna 5, which Daybreak does not install: `pip install "optuna>=5,<6"`.
+"""
+
+from .samplers import RandomSampler, TPESampler
+
+__all__ = ["RandomSampler", "TPESampler"]

@@ -1,0 +1,218 @@
+// Samplers over a mirror of somebody else's trials: what the faces that keep their trials elsewhere (Optuna's storages) ask.
+#include "daybreak/tune/python/samplers.h"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "daybreak/base/bind.h"
+#include "daybreak/tune/hypervolume.h"
+#include "daybreak/tune/parzen.h"
+#include "daybreak/tune/sampler.h"
+#include "daybreak/tune/samplers/tpe.h"
+
+namespace nb = nanobind;
+namespace base = daybreak::base;
+namespace tune = daybreak::tune;
+using nb::literals::operator""_a;
+using tune::Distribution;
+using tune::python::Mirror;
+
+namespace {
+
+using Named = std::vector<std::pair<std::string, Distribution>>;
+
+std::vector<tune::Parameter> parameters_of(Mirror& mirror, const Named& named) {
+  std::vector<tune::Parameter> found;
+  found.reserve(named.size());
+  for (const auto& [name, distribution] : named) {
+    found.push_back({.column = mirror.trials.add_column(name), .distribution = distribution});
+  }
+  return found;
+}
+
+void bind_mirror(nb::module_& m) {
+  nb::class_<Mirror>(m, "TrialMirror",
+                     "What samplers and pruners know of trials that are kept elsewhere. One thread at a time.")
+      .def(
+          "__init__",
+          [](Mirror* self, const std::vector<int>& directions) {
+            std::vector<tune::Direction> known;
+            for (const int direction : directions) {
+              if (direction < 0 || direction > 2) {
+                base::raise(base::Error(base::Code::kInvalidArgument,
+                                        "directions are 1 to minimize and 2 to maximize (0: not set)"));
+              }
+              known.push_back(static_cast<tune::Direction>(direction));
+            }
+            if (known.empty())
+              base::raise(base::Error(base::Code::kInvalidArgument, "no directions: give at least one"));
+            new (self) Mirror{tune::Trials(std::move(known))};
+          },
+          "directions"_a)
+      .def("__len__", [](const Mirror& self) { return self.trials.size(); })
+      .def(
+          "add", [](Mirror& self, int state) { return self.trials.add(static_cast<tune::State>(state)); }, "state"_a,
+          "The new trial's number.")
+      .def(
+          "give",
+          [](Mirror& self, std::size_t trial, const std::string& name, double value, const Distribution& distribution) {
+            base::value_or_raise(self.trials.adopt(trial, self.trials.add_column(name), value, distribution));
+          },
+          "trial"_a, "name"_a, "value"_a, "distribution"_a)
+      .def(
+          "report",
+          [](Mirror& self, std::size_t trial, std::int64_t step, double value) {
+            base::value_or_raise(self.trials.report(trial, step, value));
+          },
+          "trial"_a, "step"_a, "value"_a)
+      .def(
+          "constrain",
+          [](Mirror& self, std::size_t trial, double violation) {
+            base::value_or_raise(self.trials.constrain(trial, violation));
+          },
+          "trial"_a, "violation"_a)
+      .def(
+          "note",
+          [](Mirror& self, std::size_t trial, const nb::bytes& note) {
+            base::value_or_raise(self.trials.set_note(trial, std::string(note.c_str(), note.size())));
+          },
+          "trial"_a, "note"_a)
+      .def(
+          "about_to_use",
+          [](Mirror& self, std::size_t trial, const Named& named, const std::vector<double>& values) {
+            if (named.size() != values.size()) {
+              base::raise(base::Error(base::Code::kInvalidArgument, "as many values as names are needed"));
+            }
+            const std::vector<tune::Parameter> parameters = parameters_of(self, named);
+            base::value_or_raise(self.trials.set_note(trial, tune::note_of_values(parameters, values)));
+          },
+          "trial"_a, "parameters"_a, "values"_a, "What a running trial will use once it asks.")
+      .def(
+          "move",
+          [](Mirror& self, std::size_t trial, int state, const std::vector<double>& values) {
+            base::value_or_raise(self.trials.move(trial, static_cast<tune::State>(state), values));
+          },
+          "trial"_a, "state"_a, "values"_a)
+      .def(
+          "state", [](const Mirror& self, std::size_t trial) { return static_cast<int>(self.trials.state(trial)); },
+          "trial"_a);
+}
+
+void bind_sampler_class(nb::module_& m) {
+  nb::class_<tune::Sampler>(m, "Sampler",
+                            "Where to look next: a function of a seed, the trial's number and the trials.")
+      .def(
+          "joint",
+          [](tune::Sampler& self, const Mirror& mirror, std::size_t trial) {
+            Named named;
+            for (const tune::Parameter& parameter : self.joint(mirror.trials, trial)) {
+              named.emplace_back(mirror.trials.name(parameter.column), parameter.distribution);
+            }
+            return named;
+          },
+          "mirror"_a, "trial"_a, "The parameters that sample() gives together, by ascending name.")
+      .def(
+          "sample",
+          [](tune::Sampler& self, Mirror& mirror, std::size_t trial, const Named& named) {
+            const std::vector<tune::Parameter> parameters = parameters_of(mirror, named);
+            tune::Sampler::Sample found = base::value_or_raise(self.sample(mirror.trials, trial, parameters));
+            return nb::make_tuple(std::move(found.values), nb::bytes(found.note.data(), found.note.size()));
+          },
+          "mirror"_a, "trial"_a, "parameters"_a, "A value for each, and what is to be kept with them.")
+      .def(
+          "sample_one",
+          [](tune::Sampler& self, Mirror& mirror, std::size_t trial, const std::string& name,
+             const Distribution& distribution) {
+            return base::value_or_raise(self.sample_one(
+                mirror.trials, trial, {.column = mirror.trials.add_column(name), .distribution = distribution}));
+          },
+          "mirror"_a, "trial"_a, "name"_a, "distribution"_a);
+}
+
+void bind_measures(nb::module_& m) {
+  m.def(
+      "parzen_log_densities",
+      [](const std::vector<Distribution>& distributions, const std::vector<std::vector<double>>& observations,
+         bool equal_weights, const std::vector<std::vector<double>>& points) {
+        tune::Parzen parzen(distributions,
+                            equal_weights ? tune::Parzen::Weights::kEqual : tune::Parzen::Weights::kOldLess);
+        const auto check = [&distributions](const std::vector<double>& row) {
+          if (row.size() == distributions.size()) return;
+          base::raise(base::Error(base::Code::kInvalidArgument, "a row needs a value for each distribution"));
+        };
+        std::uint32_t trial = 0;
+        for (const std::vector<double>& row : observations) {
+          check(row);
+          parzen.insert(trial++, row);
+        }
+        std::vector<double> flat;
+        for (const std::vector<double>& row : points) {
+          check(row);
+          flat.insert(flat.end(), row.begin(), row.end());
+        }
+        std::vector<double> found(points.size());
+        parzen.log_densities(flat, found);
+        return found;
+      },
+      "distributions"_a, "observations"_a, "equal_weights"_a, "points"_a,
+      "The log density of TPE's mixture of kernels, one an observation (oldest first), at each point.");
+  m.def(
+      "hypervolume",
+      [](const std::vector<std::vector<double>>& losses, const std::vector<double>& reference) {
+        std::vector<double> flat;
+        for (const std::vector<double>& row : losses) {
+          if (row.size() != reference.size()) {
+            base::raise(base::Error(base::Code::kInvalidArgument, "a point needs as many numbers as the reference"));
+          }
+          flat.insert(flat.end(), row.begin(), row.end());
+        }
+        return base::value_or_raise(tune::hypervolume(flat, reference));
+      },
+      "losses"_a, "reference"_a, "The volume between the reference and the points, of which less is better, exact.");
+  m.def(
+      "best_of_fronts",
+      [](const std::vector<std::vector<double>>& losses, std::size_t count) {
+        std::vector<double> flat;
+        const std::size_t objectives = losses.empty() ? 1 : losses[0].size();
+        for (const std::vector<double>& row : losses) {
+          if (row.size() != objectives || row.empty()) {
+            base::raise(base::Error(base::Code::kInvalidArgument, "all rows need one length, which is not 0"));
+          }
+          flat.insert(flat.end(), row.begin(), row.end());
+        }
+        return tune::best_of_fronts(flat, objectives, count);
+      },
+      "losses"_a, "count"_a, "Indices of the best: whole fronts, then the subset of the largest hypervolume.");
+}
+
+}  // namespace
+
+void bind_samplers(nb::module_& m) {
+  bind_mirror(m);
+  bind_sampler_class(m);
+  m.def("random_sampler", [](std::uint64_t seed) { return tune::random_sampler({.seed = seed}); }, "seed"_a);
+  m.def(
+      "tpe_sampler",
+      [](std::uint64_t seed, std::uint32_t startup_trials, std::uint32_t candidates, std::optional<bool> multivariate,
+         bool group, bool constant_liar) {
+        return base::value_or_raise(tune::tpe_sampler({.seed = seed,
+                                                       .startup_trials = startup_trials,
+                                                       .candidates = candidates,
+                                                       .multivariate = multivariate,
+                                                       .group = group,
+                                                       .constant_liar = constant_liar}));
+      },
+      "seed"_a, "startup_trials"_a = 10, "candidates"_a = 24, "multivariate"_a = nb::none(), "group"_a = false,
+      "constant_liar"_a = true);
+  bind_measures(m);
+}

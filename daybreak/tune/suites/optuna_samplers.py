@@ -1,0 +1,6 @@
+"""Optuna's own tests of samplers, with ours in them."""
+
+REQUIREMENTS = ["optuna==5.0.0", "pytest==8.4.2", "numpy", "scipy"]
+FOLDER = "optuna_samplers"
+TESTS = ["-c", "/dev/null", "--rootdir=.", "--confcutdir=.", "-W", "ignore", "theirs.py", "same_numbers.py"]
+ENV = {"OMP_NUM_THREADS": "1"}

@@ -1,0 +1,68 @@
+"""Where the algorithm is fixed by its inputs: our numbers beside Optuna's on the same ones."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import optuna
+import pytest
+from optuna._hypervolume import compute_hypervolume
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstimatorParameters
+from optuna.samplers._tpe.sampler import _split_complete_trials_multi_objective, default_weights
+
+from daybreak._core import tune
+from daybreak.tune.optuna.mirror import native
+
+SPACES: dict[str, dict[str, BaseDistribution]] = {
+    "real": {"a": FloatDistribution(-3, 5), "b": FloatDistribution(100, 101)},
+    "log": {"a": FloatDistribution(1e-7, 10, log=True), "b": IntDistribution(1, 300, log=True)},
+    "steps": {
+        "a": FloatDistribution(-1, 1, step=0.1),
+        "b": IntDistribution(0, 9, step=3),
+        "c": IntDistribution(0, 500),
+    },
+    "categories": {"a": CategoricalDistribution(["x", "y", "z"]), "b": CategoricalDistribution([True, False])},
+}
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
+@pytest.mark.parametrize("count", [0, 1, 2, 10, 26, 120])
+@pytest.mark.parametrize("equal", [False, True])
+def test_densities(
+    space: dict[str, BaseDistribution], count: int, equal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unstable = np.argsort  # which of equal observations has which neighbour is left open there; ours go by number
+    monkeypatch.setattr(np, "argsort", lambda a, **options: unstable(a, **{**options, "kind": "stable"}))
+    random = optuna.samplers.RandomSampler(seed=count)
+    study = optuna.create_study(sampler=random)
+    rows = [[d.to_internal_repr(study.ask(space).params[n]) for n, d in space.items()] for _ in range(count + 8)]
+    seen, points = np.array(rows[:count]).reshape(count, len(space)), np.array(rows[count:])
+    options = _ParzenEstimatorParameters(1.0, True, False, default_weights, True)
+    theirs = _ParzenEstimator(
+        {name: seen[:, k] for k, name in enumerate(space)}, space, options, np.ones(count) if equal else None
+    )
+    expected = theirs.log_pdf({name: points[:, k] for k, name in enumerate(space)})
+    found = tune.parzen_log_densities([native(d) for d in space.values()], seen.tolist(), equal, points.tolist())
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("objectives", [2, 3, 4])
+@pytest.mark.parametrize("seed", range(5))
+def test_good_trials_of_several_objectives(objectives: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    values = random.integers(0, 12, (60, objectives)) / 8 if seed % 2 else random.random((60, objectives))
+    study = optuna.create_study(directions=["minimize"] * objectives)
+    for row in values:
+        study.add_trial(optuna.create_trial(values=row.tolist()))
+    for count in (1, 6, 20, 45):
+        below, _ = _split_complete_trials_multi_objective(study.trials, study, count)
+        ours = sorted(tune.best_of_fronts(values.tolist(), count))
+        if not seed % 2:
+            assert ours == sorted(trial.number for trial in below)
+        assert len(ours) == count == len(set(ours))
+    reference = values.max(axis=0) * 1.1
+    assert math.isclose(
+        tune.hypervolume(values.tolist(), reference.tolist()), compute_hypervolume(values, reference), rel_tol=1e-12
+    )
