@@ -115,3 +115,28 @@ def best_of_fronts(losses: Sequence[Sequence[float]], count: int) -> list[int]:
     """
     Indices of the best: whole fronts, then the subset of the largest hypervolume.
     """
+
+class Pruner:
+    """Whether a trial that has just reported is worth going on with."""
+
+    def prune(self, mirror: TrialMirror, trial: int) -> bool: ...
+
+    def kept(self, trial: int) -> bytes:
+        """What has to be kept with the trial, for recall()."""
+
+    def recall(self, trial: int, kept: bytes) -> None: ...
+
+def nop_pruner() -> Pruner: ...
+
+def percentile_pruner(percentile: float, startup_trials: int, warmup_steps: int, interval_steps: int, min_trials: int) -> Pruner: ...
+
+def threshold_pruner(lower: float, upper: float, warmup_steps: int, interval_steps: int) -> Pruner: ...
+
+def successive_halving_pruner(min_resource: int | None, reduction_factor: int, min_early_stopping_rate: int, bootstrap_count: int) -> Pruner: ...
+
+def hyperband_pruner(study_name: str, min_resource: int, max_resource: int | None, reduction_factor: int, bootstrap_count: int) -> Pruner: ...
+
+def wilcoxon_pruner(p_threshold: float, startup_steps: int) -> Pruner: ...
+
+def patient_pruner(patience: int, min_delta: float) -> Pruner:
+    """Prunes once the patience is over; what it wraps is asked by the face."""

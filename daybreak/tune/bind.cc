@@ -2,9 +2,11 @@
 #include <nanobind/nanobind.h>
 
 void bind_distribution(nanobind::module_& m);
+void bind_pruners(nanobind::module_& m);
 void bind_samplers(nanobind::module_& m);
 
 void bind_tune(nanobind::module_& m) {
   bind_distribution(m);
   bind_samplers(m);
+  bind_pruners(m);
 }

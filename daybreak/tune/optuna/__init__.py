@@ -7,6 +7,27 @@
 Needs Optuna 5, which Daybreak does not install: `pip install "optuna>=5,<6"`.
 """
 
+from .pruners import (
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PatientPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+    ThresholdPruner,
+    WilcoxonPruner,
+)
 from .samplers import RandomSampler, TPESampler
 
-__all__ = ["RandomSampler", "TPESampler"]
+__all__ = [
+    "HyperbandPruner",
+    "MedianPruner",
+    "NopPruner",
+    "PatientPruner",
+    "PercentilePruner",
+    "RandomSampler",
+    "SuccessiveHalvingPruner",
+    "TPESampler",
+    "ThresholdPruner",
+    "WilcoxonPruner",
+]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import optuna
@@ -35,6 +37,7 @@ class Mirror:
     """The trials of one study. Not locked; ``read`` before use."""
 
     def __init__(self, study: optuna.Study) -> None:
+        self.each: Callable[[FrozenTrial], None] | None = None  # called with every trial that is read
         self._filtered = getattr(study, "_bracket_id", None) is not None
         self._forget(study)
 
@@ -82,6 +85,8 @@ class Mirror:
                 theirs = distributions[name]
                 self.trials.give(trial.number, name, theirs.to_internal_repr(value), self.pair(name, theirs))
                 known.add(name)
+        if self.each is not None:
+            self.each(trial)
         state = trial.state
         if state.value != self.trials.state(trial.number) and not state.is_finished():
             self.trials.move(trial.number, state.value, [])
@@ -133,11 +138,16 @@ class Mirrors:
             weakref.WeakKeyDictionary()
         )
 
-    def of(self, study: optuna.Study, make: Any) -> tuple[Mirror, Any]:
-        """The mirror, read up to now, and what ``make()`` gave for it."""
+    def of(
+        self, study: optuna.Study, make: Callable[[], Any], each: Callable[[Any, FrozenTrial], None] | None = None
+    ) -> tuple[Mirror, Any]:
+        """The mirror, read up to now, and what ``make()`` gave for it; ``each`` gets that and every trial read."""
         by_study = self._by_storage.setdefault(study._storage, {})
         key = (study._study_id, getattr(study, "_bracket_id", None))
         if key not in by_study:
-            by_study[key] = (Mirror(study), make())
+            made = make()
+            by_study[key] = (Mirror(study), made)
+            if each is not None:
+                by_study[key][0].each = functools.partial(each, made)
         by_study[key][0].read(study)
         return by_study[key]

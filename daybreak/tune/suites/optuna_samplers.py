@@ -2,5 +2,15 @@
 
 REQUIREMENTS = ["optuna==5.0.0", "pytest==8.4.2", "numpy", "scipy"]
 FOLDER = "optuna_samplers"
-TESTS = ["-c", "/dev/null", "--rootdir=.", "--confcutdir=.", "-W", "ignore", "theirs.py", "same_numbers.py"]
+TESTS = [
+    "-c",
+    "/dev/null",
+    "--rootdir=.",
+    "--confcutdir=.",
+    "-W",
+    "ignore",
+    "theirs.py",
+    "same_numbers.py",
+    "same_decisions.py",
+]
 ENV = {"OMP_NUM_THREADS": "1"}
