@@ -97,6 +97,11 @@ class Sampler:
 
     def sample_one(self, mirror: TrialMirror, trial: int, name: str, distribution: Distribution) -> float: ...
 
+    def suggest(self, mirror: TrialMirror, trial: int, parameters: Sequence[tuple[str, Distribution]]) -> list[float]:
+        """
+        A value for each: together where the sampler has them together, else each alone. The trial gets them.
+        """
+
 def random_sampler(seed: int) -> Sampler: ...
 
 def tpe_sampler(seed: int, startup_trials: int = 10, candidates: int = 24, multivariate: bool | None = None, group: bool = False, constant_liar: bool = True) -> Sampler: ...
@@ -115,6 +120,36 @@ def best_of_fronts(losses: Sequence[Sequence[float]], count: int) -> list[int]:
     """
     Indices of the best: whole fronts, then the subset of the largest hypervolume.
     """
+
+class Cma:
+    """
+    CMA-ES over [0, 1]^n: a normal distribution that is told which points were good.
+    """
+
+    def __init__(self, mean: Sequence[float], sigma: float, population: int, steps: Sequence[float] = []) -> None: ...
+
+    def drawn(self, seed: int, trial: int) -> list[float]: ...
+
+    def on_steps(self, point: Sequence[float]) -> list[float]: ...
+
+    def tell(self, solutions: Sequence[tuple[Sequence[float], float]]) -> None: ...
+
+    @property
+    def mean(self) -> list[float]: ...
+
+    @property
+    def sigma(self) -> float: ...
+
+    @property
+    def covariance(self) -> list[float]:
+        """Row by row."""
+
+    @property
+    def done(self) -> bool: ...
+
+def cmaes_sampler(seed: int, startup_trials: int = 1, population: int | None = None, with_margin: bool = False, restarts: int = 0) -> Sampler: ...
+
+def nsga2_sampler(seed: int, population: int = 50, mutation: float | None = None, crossover: float = 0.9, swapping: float = 0.5, sbx: bool = False) -> Sampler: ...
 
 class Pruner:
     """Whether a trial that has just reported is worth going on with."""

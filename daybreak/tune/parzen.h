@@ -41,7 +41,7 @@ class Parzen {
   // `count` points from the mixture, point by point.
   std::vector<double> drawn(Keyed& random, std::size_t count);
   // The log density at each point: of steps and categories the log of a probability. Whatever came
-  // and went before, the same observations give the same bits; another instruction level differs by rounding.
+  // and went before, the same observations give the same bits, at each instruction level.
   void log_densities(std::span<const double> points, std::span<double> out);
 
  private:

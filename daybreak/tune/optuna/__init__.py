@@ -17,11 +17,13 @@ from .pruners import (
     ThresholdPruner,
     WilcoxonPruner,
 )
-from .samplers import RandomSampler, TPESampler
+from .samplers import CmaEsSampler, NSGAIISampler, RandomSampler, TPESampler
 
 __all__ = [
+    "CmaEsSampler",
     "HyperbandPruner",
     "MedianPruner",
+    "NSGAIISampler",
     "NopPruner",
     "PatientPruner",
     "PercentilePruner",

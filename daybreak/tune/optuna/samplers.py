@@ -146,3 +146,67 @@ class TPESampler(_Native):
         for k in range(0, len(text), MAX_ATTRIBUTE):
             key = f"{ABOUT_TO_USE}:{k // MAX_ATTRIBUTE}"
             study._storage.set_trial_system_attr(trial._trial_id, key, text[k : k + MAX_ATTRIBUTE])
+
+
+class CmaEsSampler(_Native):
+    """CMA-ES over the numbers that all complete trials have; the rest by chance. Arguments as Optuna's, but for those deprecated
+    there; ``restart_strategy`` ("ipop", "bipop") works here. Separable CMA, learning-rate adaptation and warm starts are not here.
+    """
+
+    _multi_objective = False
+
+    def __init__(
+        self,
+        *,
+        n_startup_trials: int = 1,
+        seed: int | None = None,
+        popsize: int | None = None,
+        with_margin: bool = False,
+        restart_strategy: str | None = None,
+    ) -> None:
+        if n_startup_trials < 0:
+            raise ValueError(f"n_startup_trials={n_startup_trials}: 0 or more")
+        if popsize is not None and popsize < 1:
+            raise ValueError(f"popsize={popsize}: 4 or more")
+        if restart_strategy not in (None, "ipop", "bipop"):
+            raise ValueError(f"restart_strategy={restart_strategy!r}: None, 'ipop' or 'bipop'")
+        self._options = {
+            "startup_trials": n_startup_trials,
+            "population": popsize,
+            "with_margin": with_margin,
+            "restarts": (None, "ipop", "bipop").index(restart_strategy),
+        }
+        super().__init__(seed)
+
+    def _make(self) -> _native.Sampler:
+        return _native.cmaes_sampler(self._seed, **self._options)  # type: ignore[arg-type]
+
+
+class NSGAIISampler(_Native):
+    """NSGA-II. ``crossover``: "uniform" or "sbx"; Optuna's crossover objects are not taken."""
+
+    def __init__(
+        self,
+        *,
+        population_size: int = 50,
+        mutation_prob: float | None = None,
+        crossover: str = "uniform",
+        crossover_prob: float = 0.9,
+        swapping_prob: float = 0.5,
+        seed: int | None = None,
+    ) -> None:
+        if population_size < 2:
+            raise ValueError(f"population_size={population_size}: at least 2")
+        if crossover not in ("uniform", "sbx"):
+            raise ValueError(f"crossover={crossover!r}: 'uniform' or 'sbx'")
+        self._options = {
+            "population": population_size,
+            "mutation": mutation_prob,
+            "crossover": crossover_prob,
+            "swapping": swapping_prob,
+            "sbx": crossover == "sbx",
+        }
+        super().__init__(seed)
+
+    def _make(self) -> _native.Sampler:
+        return _native.nsga2_sampler(self._seed, **self._options)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -18,6 +19,9 @@
 #include "daybreak/tune/hypervolume.h"
 #include "daybreak/tune/parzen.h"
 #include "daybreak/tune/sampler.h"
+#include "daybreak/tune/samplers/cma.h"
+#include "daybreak/tune/samplers/cmaes.h"
+#include "daybreak/tune/samplers/nsga2.h"
 #include "daybreak/tune/samplers/tpe.h"
 
 namespace nb = nanobind;
@@ -38,6 +42,33 @@ std::vector<tune::Parameter> parameters_of(Mirror& mirror, const Named& named) {
     found.push_back({.column = mirror.trials.add_column(name), .distribution = distribution});
   }
   return found;
+}
+
+// All that a trial needs at once.
+base::Result<std::vector<double>> suggested(tune::Sampler& sampler, tune::Trials& trials, std::size_t trial,
+                                            const std::vector<tune::Parameter>& parameters) {
+  const std::vector<tune::Parameter> joint = sampler.joint(trials, trial);
+  tune::Sampler::Sample together;
+  if (!joint.empty()) {
+    DAYBREAK_ASSIGN(together, sampler.sample(trials, trial, joint));
+    if (!together.note.empty()) DAYBREAK_TRY(trials.set_note(trial, std::move(together.note)));
+  }
+  std::vector<double> values;
+  values.reserve(parameters.size());
+  for (const tune::Parameter& parameter : parameters) {
+    const auto found = std::ranges::find_if(joint, [&parameter](const tune::Parameter& one) {
+      return one.column == parameter.column && one.distribution == parameter.distribution;
+    });
+    double value = 0;
+    if (found != joint.end()) {
+      value = together.values[static_cast<std::size_t>(found - joint.begin())];
+    } else {
+      DAYBREAK_ASSIGN(value, sampler.sample_one(trials, trial, parameter));
+    }
+    DAYBREAK_TRY(trials.give(trial, parameter.column, value, parameter.distribution));
+    values.push_back(value);
+  }
+  return values;
 }
 
 void bind_mirror(nb::module_& m) {
@@ -136,7 +167,14 @@ void bind_sampler_class(nb::module_& m) {
             return base::value_or_raise(self.sample_one(
                 mirror.trials, trial, {.column = mirror.trials.add_column(name), .distribution = distribution}));
           },
-          "mirror"_a, "trial"_a, "name"_a, "distribution"_a);
+          "mirror"_a, "trial"_a, "name"_a, "distribution"_a)
+      .def(
+          "suggest",
+          [](tune::Sampler& self, Mirror& mirror, std::size_t trial, const Named& named) {
+            return base::value_or_raise(suggested(self, mirror.trials, trial, parameters_of(mirror, named)));
+          },
+          "mirror"_a, "trial"_a, "parameters"_a,
+          "A value for each: together where the sampler has them together, else each alone. The trial gets them.");
 }
 
 void bind_measures(nb::module_& m) {
@@ -195,6 +233,80 @@ void bind_measures(nb::module_& m) {
       "losses"_a, "count"_a, "Indices of the best: whole fronts, then the subset of the largest hypervolume.");
 }
 
+// The distribution alone, so that its numbers can be compared.
+void bind_cma(nb::module_& m) {
+  nb::class_<tune::Cma>(m, "Cma", "CMA-ES over [0, 1]^n: a normal distribution that is told which points were good.")
+      .def(nb::init<std::vector<double>, double, std::size_t, std::vector<double>>(), "mean"_a, "sigma"_a,
+           "population"_a, "steps"_a = std::vector<double>())
+      .def(
+          "drawn",
+          [](const tune::Cma& self, std::uint64_t seed, std::uint64_t trial) {
+            tune::Keyed random(seed, trial, "cma");
+            return self.drawn(random);
+          },
+          "seed"_a, "trial"_a)
+      .def(
+          "on_steps",
+          [](const tune::Cma& self, const std::vector<double>& point) {
+            if (point.size() != self.dims()) {
+              base::raise(base::Error(base::Code::kInvalidArgument, "a point needs a number for each dimension"));
+            }
+            return self.on_steps(point);
+          },
+          "point"_a)
+      .def(
+          "tell",
+          [](tune::Cma& self, const std::vector<std::pair<std::vector<double>, double>>& solutions) {
+            std::vector<tune::Cma::Solution> told;
+            for (const auto& [point, loss] : solutions) {
+              if (point.size() != self.dims()) {
+                base::raise(base::Error(base::Code::kInvalidArgument, "a point needs a number for each dimension"));
+              }
+              told.push_back({.point = point, .loss = loss});
+            }
+            if (told.size() != self.population()) {
+              base::raise(base::Error(base::Code::kInvalidArgument, "a whole generation is told at once"));
+            }
+            self.tell(std::move(told));
+          },
+          "solutions"_a)
+      .def_prop_ro("mean", &tune::Cma::mean)
+      .def_prop_ro("sigma", &tune::Cma::sigma)
+      .def_prop_ro("covariance", &tune::Cma::covariance, "Row by row.")
+      .def_prop_ro("done", &tune::Cma::done);
+}
+
+void bind_populations(nb::module_& m) {
+  m.def(
+      "cmaes_sampler",
+      [](std::uint64_t seed, std::uint32_t startup_trials, std::optional<std::uint32_t> population, bool with_margin,
+         int restarts) {
+        if (restarts < 0 || restarts > 2) {
+          base::raise(base::Error(base::Code::kInvalidArgument, "restarts are 0 for none, 1 for ipop and 2 for bipop"));
+        }
+        return base::value_or_raise(tune::cmaes_sampler({.seed = seed,
+                                                         .startup_trials = startup_trials,
+                                                         .population = population,
+                                                         .with_margin = with_margin,
+                                                         .restarts = static_cast<tune::CmaRestarts>(restarts)}));
+      },
+      "seed"_a, "startup_trials"_a = 1, "population"_a = nb::none(), "with_margin"_a = false, "restarts"_a = 0);
+  m.def(
+      "nsga2_sampler",
+      [](std::uint64_t seed, std::uint32_t population, std::optional<double> mutation, double crossover,
+         double swapping, bool sbx) {
+        return base::value_or_raise(
+            tune::nsga2_sampler({.seed = seed,
+                                 .population = population,
+                                 .mutation_probability = mutation,
+                                 .crossover_probability = crossover,
+                                 .swapping_probability = swapping,
+                                 .crossover = sbx ? tune::NsgaCrossover::kSbx : tune::NsgaCrossover::kUniform}));
+      },
+      "seed"_a, "population"_a = 50, "mutation"_a = nb::none(), "crossover"_a = 0.9, "swapping"_a = 0.5,
+      "sbx"_a = false);
+}
+
 }  // namespace
 
 void bind_samplers(nb::module_& m) {
@@ -215,4 +327,6 @@ void bind_samplers(nb::module_& m) {
       "seed"_a, "startup_trials"_a = 10, "candidates"_a = 24, "multivariate"_a = nb::none(), "group"_a = false,
       "constant_liar"_a = true);
   bind_measures(m);
+  bind_cma(m);
+  bind_populations(m);
 }

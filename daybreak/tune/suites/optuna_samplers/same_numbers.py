@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cmaes
 import numpy as np
 import optuna
 import pytest
@@ -66,3 +67,35 @@ def test_good_trials_of_several_objectives(objectives: int, seed: int) -> None:
     assert math.isclose(
         tune.hypervolume(values.tolist(), reference.tolist()), compute_hypervolume(values, reference), rel_tol=1e-12
     )
+
+
+@pytest.mark.parametrize("steps", [False, True])
+@pytest.mark.parametrize("dims", [1, 2, 7, 20])
+def test_cma_is_the_peers_after_the_same_generations(dims: int, steps: bool) -> None:
+    random = np.random.default_rng(dims)
+    grid = [0.25 if k % 2 == 0 else 0.0 for k in range(dims)] if steps else []
+    bounds = np.array([[0.0, 1.0]] * dims)
+    if steps:
+        theirs = cmaes.CMAwM(np.full(dims, 0.5), 1 / 6, bounds, np.array(grid))
+        state = theirs._cma
+    else:
+        state = theirs = cmaes.CMA(np.full(dims, 0.5), 1 / 6, bounds)
+    own = tune.Cma([0.5] * dims, 1 / 6, theirs.population_size, grid)
+    target = random.random(dims)
+    for _ in range(60):
+        if np.sqrt(np.diag(state._C)).max() * state._sigma < 1e-6:
+            break  # below this only the rounding is compared
+        points = [
+            random.multivariate_normal(state._mean, state._sigma**2 * state._C) for _ in range(theirs.population_size)
+        ]
+        if steps:
+            for point in points:
+                np.testing.assert_allclose(
+                    np.array(own.on_steps(point.tolist()))[::2], theirs._encode_discrete_params(point[::2]), atol=1e-12
+                )
+        losses = [float(((point - target) ** 2 * np.arange(1, dims + 1)).sum()) for point in points]
+        theirs.tell(list(zip(points, losses, strict=True)))
+        own.tell([(point.tolist(), loss) for point, loss in zip(points, losses, strict=True)])
+        np.testing.assert_allclose(own.mean, state._mean, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(own.sigma, state._sigma, rtol=1e-6)
+        np.testing.assert_allclose(np.array(own.covariance).reshape(dims, dims), state._C, rtol=1e-5, atol=1e-6)

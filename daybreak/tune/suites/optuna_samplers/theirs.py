@@ -10,6 +10,7 @@ from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
     MultiObjectiveSamplerTestCase,
     RelativeSamplerTestCase,
+    SingleOnlySamplerTestCase,
 )
 
 from daybreak.tune import optuna as ours
@@ -33,3 +34,15 @@ class TestTPERelative(RelativeSamplerTestCase):
     @pytest.fixture(params=[{}, {"group": True}], ids=str)
     def sampler(self, request: pytest.FixtureRequest) -> Factory:
         return lambda: ours.TPESampler(n_startup_trials=0, **request.param)
+
+
+class TestCmaEs(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
+    @pytest.fixture(params=[{}, {"with_margin": True}, {"restart_strategy": "bipop", "popsize": 4}], ids=str)
+    def sampler(self, request: pytest.FixtureRequest) -> Factory:
+        return lambda: ours.CmaEsSampler(n_startup_trials=0, **request.param)
+
+
+class TestNSGAII(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSamplerTestCase):
+    @pytest.fixture(params=[{}, {"crossover": "sbx"}], ids=str)
+    def sampler(self, request: pytest.FixtureRequest) -> Factory:
+        return lambda: ours.NSGAIISampler(population_size=2, **request.param)
