@@ -151,6 +151,28 @@ def cmaes_sampler(seed: int, startup_trials: int = 1, population: int | None = N
 
 def nsga2_sampler(seed: int, population: int = 50, mutation: float | None = None, crossover: float = 0.9, swapping: float = 0.5, sbx: bool = False) -> Sampler: ...
 
+def qmc_sampler(seed: int, halton: bool = False, scramble: bool = False) -> Sampler: ...
+
+def qmc_point(seed: int, halton: bool, scramble: bool, index: int, dims: int) -> list[float]: ...
+
+def brute_force_sampler(seed: int) -> Sampler: ...
+
+def brute_force_exhausted(mirror: TrialMirror) -> bool: ...
+
+class GridPlan:
+    """Which cell of a grid each trial has."""
+
+    @staticmethod
+    def make(seed: int, axes: Sequence[tuple[str, Sequence[float]]]) -> GridPlan: ...
+
+    def __len__(self) -> int: ...
+
+    def cell(self, mirror: TrialMirror, trial: int) -> int | None:
+        """None: all have been given out."""
+
+    def place(self, cell: int, axis: int) -> int:
+        """Which of the axis' values."""
+
 class Pruner:
     """Whether a trial that has just reported is worth going on with."""
 

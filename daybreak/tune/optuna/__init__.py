@@ -7,6 +7,7 @@
 Needs Optuna 5, which Daybreak does not install: `pip install "optuna>=5,<6"`.
 """
 
+from .exhaustive import BruteForceSampler, GridSampler
 from .pruners import (
     HyperbandPruner,
     MedianPruner,
@@ -17,16 +18,19 @@ from .pruners import (
     ThresholdPruner,
     WilcoxonPruner,
 )
-from .samplers import CmaEsSampler, NSGAIISampler, RandomSampler, TPESampler
+from .samplers import CmaEsSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
 __all__ = [
+    "BruteForceSampler",
     "CmaEsSampler",
+    "GridSampler",
     "HyperbandPruner",
     "MedianPruner",
     "NSGAIISampler",
     "NopPruner",
     "PatientPruner",
     "PercentilePruner",
+    "QMCSampler",
     "RandomSampler",
     "SuccessiveHalvingPruner",
     "TPESampler",

@@ -58,6 +58,10 @@ class Mirror:
     def theirs(self, name: str, ours: Distribution) -> BaseDistribution:
         return next(known for known, native_one in reversed(self._pairs[name]) if native_one == ours)
 
+    def known(self, name: str) -> BaseDistribution | None:
+        """The last distribution that the name was asked for with."""
+        return self._pairs[name][-1][0] if name in self._pairs else None
+
     def read(self, study: optuna.Study) -> None:
         """Adds what the study has got since."""
         trials = study.get_trials(deepcopy=False)

@@ -22,8 +22,8 @@ from daybreak._core import tune as _native
 from daybreak.tune.optuna.mirror import ABOUT_TO_USE, MAX_ATTRIBUTE, NOTE, Mirror, Mirrors
 
 
-class _Native(BaseSampler):  # type: ignore[misc]
-    """One of ours. Threads may share it."""
+class NativeSampler(BaseSampler):  # type: ignore[misc]
+    """One of ours, of which the others are made. Threads may share it."""
 
     _multi_objective = True
 
@@ -35,7 +35,7 @@ class _Native(BaseSampler):  # type: ignore[misc]
         self._mirrors = Mirrors()
         self._lock = threading.Lock()
 
-    def _make(self) -> _native.Sampler:
+    def _make(self) -> Any:
         raise NotImplementedError
 
     def __getstate__(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class _Native(BaseSampler):  # type: ignore[misc]
     def reseed_rng(self) -> None:
         """Nothing: trials of other numbers have other random numbers."""
 
-    def _of(self, study: optuna.Study) -> tuple[Mirror, _native.Sampler]:
+    def _of(self, study: optuna.Study) -> tuple[Mirror, Any]:
         if not self._multi_objective and len(study.directions) > 1:
             raise ValueError(
                 f"{type(self).__name__} has one objective and the study {len(study.directions)}: "
@@ -96,7 +96,7 @@ class _Native(BaseSampler):  # type: ignore[misc]
         """Nothing: the mirror reads it from the storage."""
 
 
-class RandomSampler(_Native):
+class RandomSampler(NativeSampler):
     """Each parameter alone, by chance."""
 
     def __init__(self, seed: int | None = None) -> None:
@@ -106,7 +106,7 @@ class RandomSampler(_Native):
         return _native.random_sampler(self._seed)
 
 
-class TPESampler(_Native):
+class TPESampler(NativeSampler):
     """The tree-structured Parzen estimator, with the defaults of Optuna 5. Arguments as there; those deprecated in it are not here.
 
     ``multivariate=None``: parameters together where there is one objective, else each alone.
@@ -148,7 +148,7 @@ class TPESampler(_Native):
             study._storage.set_trial_system_attr(trial._trial_id, key, text[k : k + MAX_ATTRIBUTE])
 
 
-class CmaEsSampler(_Native):
+class CmaEsSampler(NativeSampler):
     """CMA-ES over the numbers that all complete trials have; the rest by chance. Arguments as Optuna's, but for those deprecated
     there; ``restart_strategy`` ("ipop", "bipop") works here. Separable CMA, learning-rate adaptation and warm starts are not here.
     """
@@ -182,7 +182,7 @@ class CmaEsSampler(_Native):
         return _native.cmaes_sampler(self._seed, **self._options)  # type: ignore[arg-type]
 
 
-class NSGAIISampler(_Native):
+class NSGAIISampler(NativeSampler):
     """NSGA-II. ``crossover``: "uniform" or "sbx"; Optuna's crossover objects are not taken."""
 
     def __init__(
@@ -210,3 +210,16 @@ class NSGAIISampler(_Native):
 
     def _make(self) -> _native.Sampler:
         return _native.nsga2_sampler(self._seed, **self._options)  # type: ignore[arg-type]
+
+
+class QMCSampler(NativeSampler):
+    """Sobol's or Halton's sequence ("sobol", "halton"). A trial's number is its place in it, so processes need not agree on one."""
+
+    def __init__(self, *, qmc_type: str = "sobol", scramble: bool = False, seed: int | None = None) -> None:
+        if qmc_type not in ("sobol", "halton"):
+            raise ValueError(f"qmc_type={qmc_type!r}: 'sobol' or 'halton'")
+        self._options = {"halton": qmc_type == "halton", "scramble": scramble}
+        super().__init__(seed)
+
+    def _make(self) -> _native.Sampler:
+        return _native.qmc_sampler(self._seed, **self._options)

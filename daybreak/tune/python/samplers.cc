@@ -21,7 +21,9 @@
 #include "daybreak/tune/sampler.h"
 #include "daybreak/tune/samplers/cma.h"
 #include "daybreak/tune/samplers/cmaes.h"
+#include "daybreak/tune/samplers/exhaustive.h"
 #include "daybreak/tune/samplers/nsga2.h"
+#include "daybreak/tune/samplers/qmc.h"
 #include "daybreak/tune/samplers/tpe.h"
 
 namespace nb = nanobind;
@@ -307,6 +309,53 @@ void bind_populations(nb::module_& m) {
       "sbx"_a = false);
 }
 
+void bind_sequences(nb::module_& m) {
+  m.def(
+      "qmc_sampler",
+      [](std::uint64_t seed, bool halton, bool scramble) {
+        return base::value_or_raise(
+            tune::qmc_sampler({.seed = seed,
+                               .sequence = halton ? tune::QmcSequence::kHalton : tune::QmcSequence::kSobol,
+                               .scramble = scramble}));
+      },
+      "seed"_a, "halton"_a = false, "scramble"_a = false);
+  m.def(
+      "qmc_point",
+      [](std::uint64_t seed, bool halton, bool scramble, std::uint32_t index, std::size_t dims) {
+        return base::value_or_raise(
+            tune::qmc_point({.seed = seed,
+                             .sequence = halton ? tune::QmcSequence::kHalton : tune::QmcSequence::kSobol,
+                             .scramble = scramble},
+                            index, dims));
+      },
+      "seed"_a, "halton"_a, "scramble"_a, "index"_a, "dims"_a);
+  m.def("brute_force_sampler", &tune::brute_force_sampler, "seed"_a);
+  m.def(
+      "brute_force_exhausted", [](const Mirror& mirror) { return tune::brute_force_exhausted(mirror.trials); },
+      "mirror"_a);
+  nb::class_<tune::GridPlan>(m, "GridPlan", "Which cell of a grid each trial has.")
+      .def_static(
+          "make",
+          [](std::uint64_t seed, const std::vector<std::pair<std::string, std::vector<double>>>& axes) {
+            return base::value_or_raise(tune::GridPlan::make(seed, axes));
+          },
+          "seed"_a, "axes"_a)
+      .def("__len__", &tune::GridPlan::cells)
+      .def(
+          "cell",
+          [](tune::GridPlan& self, const Mirror& mirror, std::size_t trial) { return self.cell(mirror.trials, trial); },
+          "mirror"_a, "trial"_a, "None: all have been given out.")
+      .def(
+          "place",
+          [](const tune::GridPlan& self, std::size_t cell, std::size_t axis) {
+            if (cell >= self.cells() || axis >= self.axes().size()) {
+              base::raise(base::Error(base::Code::kInvalidArgument, "the grid has no such cell or axis"));
+            }
+            return self.place(cell, axis);
+          },
+          "cell"_a, "axis"_a, "Which of the axis' values.");
+}
+
 }  // namespace
 
 void bind_samplers(nb::module_& m) {
@@ -329,4 +378,5 @@ void bind_samplers(nb::module_& m) {
   bind_measures(m);
   bind_cma(m);
   bind_populations(m);
+  bind_sequences(m);
 }

@@ -8,6 +8,7 @@ import cmaes
 import numpy as np
 import optuna
 import pytest
+import scipy.stats
 from optuna._hypervolume import compute_hypervolume
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstimatorParameters
@@ -99,3 +100,13 @@ def test_cma_is_the_peers_after_the_same_generations(dims: int, steps: bool) -> 
         np.testing.assert_allclose(own.mean, state._mean, rtol=1e-6, atol=1e-8)
         np.testing.assert_allclose(own.sigma, state._sigma, rtol=1e-6)
         np.testing.assert_allclose(np.array(own.covariance).reshape(dims, dims), state._C, rtol=1e-5, atol=1e-6)
+
+
+def test_sobol_points_are_scipys() -> None:
+    expected = scipy.stats.qmc.Sobol(256, scramble=False).random(64)
+    found = [tune.qmc_point(0, False, False, index, 256) for index in range(64)]
+    np.testing.assert_array_equal(found, expected)
+    expected = scipy.stats.qmc.Halton(20, scramble=False).random(200)
+    np.testing.assert_allclose(
+        [tune.qmc_point(0, True, False, index, 20) for index in range(200)], expected, atol=1e-12
+    )
