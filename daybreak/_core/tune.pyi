@@ -197,3 +197,22 @@ def wilcoxon_pruner(p_threshold: float, startup_steps: int) -> Pruner: ...
 
 def patient_pruner(patience: int, min_delta: float) -> Pruner:
     """Prunes once the patience is over; what it wraps is asked by the face."""
+
+def ped_anova(mirror: TrialMirror, region: Sequence[int], top: Sequence[int], names: Sequence[str], local: bool = True) -> list[float]:
+    """
+    For each name how far the top trials' density is from that of all of the region, or from a uniform one.
+    """
+
+class Forest:
+    """Regression trees over a study's parameters."""
+
+    @staticmethod
+    def fit(distributions: Sequence[Distribution], points: Sequence[Sequence[float]], losses: Sequence[float], seed: int = 0, trees: int = 64, max_depth: int = 64) -> Forest: ...
+
+    def fanova(self) -> list[float]:
+        """
+        The share of the variance over the whole space that each parameter alone explains.
+        """
+
+    def impurity_decrease(self) -> list[float]:
+        """What the splits at each parameter gained; sums to 1."""

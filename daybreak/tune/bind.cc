@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 
 void bind_distribution(nanobind::module_& m);
+void bind_importance(nanobind::module_& m);
 void bind_pruners(nanobind::module_& m);
 void bind_samplers(nanobind::module_& m);
 
@@ -9,4 +10,5 @@ void bind_tune(nanobind::module_& m) {
   bind_distribution(m);
   bind_samplers(m);
   bind_pruners(m);
+  bind_importance(m);
 }

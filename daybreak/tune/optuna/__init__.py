@@ -8,6 +8,11 @@ Needs Optuna 5, which Daybreak does not install: `pip install "optuna>=5,<6"`.
 """
 
 from .exhaustive import BruteForceSampler, GridSampler
+from .importance import (
+    FanovaImportanceEvaluator,
+    MeanDecreaseImpurityImportanceEvaluator,
+    PedAnovaImportanceEvaluator,
+)
 from .pruners import (
     HyperbandPruner,
     MedianPruner,
@@ -23,12 +28,15 @@ from .samplers import CmaEsSampler, NSGAIISampler, QMCSampler, RandomSampler, TP
 __all__ = [
     "BruteForceSampler",
     "CmaEsSampler",
+    "FanovaImportanceEvaluator",
     "GridSampler",
     "HyperbandPruner",
+    "MeanDecreaseImpurityImportanceEvaluator",
     "MedianPruner",
     "NSGAIISampler",
     "NopPruner",
     "PatientPruner",
+    "PedAnovaImportanceEvaluator",
     "PercentilePruner",
     "QMCSampler",
     "RandomSampler",

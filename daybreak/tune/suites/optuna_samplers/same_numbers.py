@@ -15,6 +15,7 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstim
 from optuna.samplers._tpe.sampler import _split_complete_trials_multi_objective, default_weights
 
 from daybreak._core import tune
+from daybreak.tune import optuna as ours
 from daybreak.tune.optuna.mirror import native
 
 SPACES: dict[str, dict[str, BaseDistribution]] = {
@@ -110,3 +111,47 @@ def test_sobol_points_are_scipys() -> None:
     np.testing.assert_allclose(
         [tune.qmc_point(0, True, False, index, 20) for index in range(200)], expected, atol=1e-12
     )
+
+
+def tuned(trials: int, objectives: int = 1) -> optuna.Study:
+    study = optuna.create_study(
+        directions=["minimize", "maximize"][:objectives], sampler=optuna.samplers.RandomSampler(seed=trials)
+    )
+
+    def objective(trial: optuna.Trial) -> float | tuple[float, ...]:
+        x = trial.suggest_float("x", 0.1, 3)
+        lr = trial.suggest_float("lr", 1e-5, 1, log=True)
+        n = trial.suggest_int("n", 1, 300, log=True)
+        q = trial.suggest_float("q", 0, 1, step=0.05)
+        c = trial.suggest_categorical("c", ["a", "b", "c"])
+        k = trial.suggest_int("k", 0, 3) if c == "a" else 0
+        value = x**2 + abs(math.log10(lr) + 2) + math.log(n) / 9 + q + {"a": 0, "b": 1, "c": 2}[c] + k / 3
+        return value if objectives == 1 else (value, x - lr)
+
+    study.optimize(objective, n_trials=trials)
+    return study
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("objectives", [1, 2])
+@pytest.mark.parametrize("trials", [3, 30, 300])
+@pytest.mark.parametrize(
+    "options", [{}, {"evaluate_on_local": False}, {"target_quantile": 0.2, "region_quantile": 0.6}]
+)
+def test_ped_anova_is_optunas(options: dict[str, float], trials: int, objectives: int) -> None:
+    study = tuned(trials, objectives)
+    expected = optuna.importance.PedAnovaImportanceEvaluator(**options).evaluate(study)
+    found = ours.PedAnovaImportanceEvaluator(**options).evaluate(study)
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_forests_agree_with_scikit_learns() -> None:
+    study = tuned(150)
+    names = ["x", "lr", "n", "q"]  # a category is one parameter here and a cube of indicators there
+    expected = optuna.importance.FanovaImportanceEvaluator(seed=0).evaluate(study, params=names)
+    found = ours.FanovaImportanceEvaluator(seed=0).evaluate(study, params=names)
+    assert found == pytest.approx(expected, abs=0.03)
+    names = ["c", "lr", "n", "q", "x"]  # sorted: Optuna 5.0.0 gives the forest's sorted columns the names as they come
+    expected = optuna.importance.MeanDecreaseImpurityImportanceEvaluator(seed=0).evaluate(study, params=names)
+    found = ours.MeanDecreaseImpurityImportanceEvaluator(seed=0).evaluate(study, params=names)
+    assert found == pytest.approx(expected, abs=0.03)

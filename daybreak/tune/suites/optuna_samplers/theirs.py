@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import optuna
 import pytest
+from optuna.importance import BaseImportanceEvaluator
 from optuna.samplers import BaseSampler
+from optuna.testing.pytest_importance import (
+    BasicImportanceEvaluatorTestCase,
+    ConditionalImportanceEvaluatorTestCase,
+    MultiObjectiveImportanceEvaluatorTestCase,
+    NonConditionalImportanceEvaluatorTestCase,
+)
 from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
     MultiObjectiveSamplerTestCase,
@@ -83,3 +90,25 @@ def test_brute_force_tries_a_conditional_space_whole_and_stops_the_study() -> No
     study = optuna.create_study(sampler=ours.BruteForceSampler(seed=3))
     study.optimize(objective, n_trials=50)
     assert len({str(trial.params) for trial in study.trials}) == len(study.trials) == 9
+
+
+class TestPedAnova(
+    BasicImportanceEvaluatorTestCase,
+    ConditionalImportanceEvaluatorTestCase,
+    MultiObjectiveImportanceEvaluatorTestCase,
+):
+    @pytest.fixture
+    def evaluator(self) -> Callable[..., BaseImportanceEvaluator]:
+        return ours.PedAnovaImportanceEvaluator
+
+
+class TestFanova(BasicImportanceEvaluatorTestCase, NonConditionalImportanceEvaluatorTestCase):
+    @pytest.fixture
+    def evaluator(self) -> Callable[..., BaseImportanceEvaluator]:
+        return lambda: ours.FanovaImportanceEvaluator(seed=1)
+
+
+class TestMeanDecreaseImpurity(BasicImportanceEvaluatorTestCase, NonConditionalImportanceEvaluatorTestCase):
+    @pytest.fixture
+    def evaluator(self) -> Callable[..., BaseImportanceEvaluator]:
+        return lambda: ours.MeanDecreaseImpurityImportanceEvaluator(seed=1)
