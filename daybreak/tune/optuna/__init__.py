@@ -23,12 +23,13 @@ from .pruners import (
     ThresholdPruner,
     WilcoxonPruner,
 )
-from .samplers import CmaEsSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from .samplers import CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
 __all__ = [
     "BruteForceSampler",
     "CmaEsSampler",
     "FanovaImportanceEvaluator",
+    "GPSampler",
     "GridSampler",
     "HyperbandPruner",
     "MeanDecreaseImpurityImportanceEvaluator",

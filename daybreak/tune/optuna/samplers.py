@@ -223,3 +223,23 @@ class QMCSampler(NativeSampler):
 
     def _make(self) -> _native.Sampler:
         return _native.qmc_sampler(self._seed, **self._options)
+
+
+class GPSampler(NativeSampler):
+    """A Gaussian process and its largest log expected improvement; running trials count as what is expected of them.
+
+    One objective and no constraints: a study with either is refused.
+    """
+
+    _multi_objective = False
+
+    def __init__(self, *, seed: int | None = None, n_startup_trials: int = 10) -> None:
+        if n_startup_trials < 0:
+            raise ValueError(f"n_startup_trials={n_startup_trials}: 0 or more")
+        self._startup_trials = n_startup_trials
+        super().__init__(seed)
+
+    def _make(self) -> _native.Sampler:
+        return _native.gp_sampler(self._seed, self._startup_trials)
+
+    _keep = TPESampler._keep

@@ -22,6 +22,7 @@
 #include "daybreak/tune/samplers/cma.h"
 #include "daybreak/tune/samplers/cmaes.h"
 #include "daybreak/tune/samplers/exhaustive.h"
+#include "daybreak/tune/samplers/gp_sampler.h"
 #include "daybreak/tune/samplers/nsga2.h"
 #include "daybreak/tune/samplers/qmc.h"
 #include "daybreak/tune/samplers/tpe.h"
@@ -310,6 +311,12 @@ void bind_populations(nb::module_& m) {
 }
 
 void bind_sequences(nb::module_& m) {
+  m.def(
+      "gp_sampler",
+      [](std::uint64_t seed, std::uint32_t startup_trials) {
+        return base::value_or_raise(tune::gp_sampler({.seed = seed, .startup_trials = startup_trials}));
+      },
+      "seed"_a, "startup_trials"_a = 10);
   m.def(
       "qmc_sampler",
       [](std::uint64_t seed, bool halton, bool scramble) {

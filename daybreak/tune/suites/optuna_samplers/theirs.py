@@ -62,6 +62,12 @@ class TestQMC(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSampl
         return lambda: ours.QMCSampler(**request.param)
 
 
+class TestGP(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
+    @pytest.fixture
+    def sampler(self) -> Factory:
+        return lambda: ours.GPSampler(n_startup_trials=0)
+
+
 def test_a_grid_has_every_cell_once_also_those_that_failed_and_stops_the_study() -> None:
     study = optuna.create_study(sampler=ours.GridSampler({"x": [-1, 0, 0.5], "c": ["a", None]}, seed=1))
     study.enqueue_trial({"x": 0.25, "c": "a"})
