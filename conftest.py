@@ -13,10 +13,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("DAYBREAK_TRACK_CAPTURE", "0")
 collect_ignore_glob = [
-    "daybreak/tune/optuna/*",
+    "daybreak/tune/optuna/*",  # needs optuna: a suite of its own runs its tests
     "daybreak/*/suites/*",
     "daybreak/*/tests/programs/*",
-]  # for environments of their own (tools/suite.py), with optuna in them
+]  # for environments of their own (tools/suite.py)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -62,7 +62,8 @@ base::Result<Distribution> Distribution::whole(std::int64_t low, std::int64_t hi
   made.kind_ = Kind::kInt;
   made.log_ = log;
   made.low_ = static_cast<double>(low);
-  made.high_ = static_cast<double>(low + (high - low) / step * step);
+  const std::int64_t steps = (high - low) / step;
+  made.high_ = static_cast<double>(low + steps * step);
   made.step_ = static_cast<double>(step);
   return made;
 }

@@ -210,6 +210,7 @@ double Gp::loss(std::span<const double> logs, std::span<double> gradient) {
 
 bool Gp::fit(const GpParameters& start) {
   std::vector<double> logs;
+  logs.reserve(dims() + 2);
   for (const double scale : start.inverse_squared_scales) logs.push_back(std::log(scale));
   logs.push_back(std::log(start.variance));
   logs.push_back(std::log(std::max(start.noise - kLeastNoise, 1e-8)));

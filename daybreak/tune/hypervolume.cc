@@ -172,6 +172,7 @@ std::vector<std::uint32_t> subset_nd(Points losses, std::vector<std::uint32_t> o
                                      Points reference) {
   const std::size_t objectives = reference.size();
   std::vector<double> added;
+  added.reserve(order.size());
   for (const std::uint32_t k : order) added.push_back(inclusive_volume(row_of(losses, objectives, k), reference));
   std::vector<std::uint32_t> chosen;
   std::vector<double> limited;

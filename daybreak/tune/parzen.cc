@@ -92,7 +92,7 @@ double inverse_ndtr_between(double low, double high, double share) {
   return left + (right - left) / 2;
 }
 
-Parzen::Parzen(std::vector<Distribution> distributions, Weights weights) : rule_(weights) {
+Parzen::Parzen(const std::vector<Distribution>& distributions, Weights weights) : rule_(weights) {
   for (const Distribution& distribution : distributions) {
     Dimension& dim = dims_.emplace_back();
     dim.distribution = distribution;

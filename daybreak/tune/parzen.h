@@ -29,7 +29,7 @@ class Parzen {
     kEqual,
   };
 
-  Parzen(std::vector<Distribution> distributions, Weights weights);
+  Parzen(const std::vector<Distribution>& distributions, Weights weights);
 
   std::size_t dims() const { return dims_.size(); }
   std::size_t size() const { return by_trial_.size(); }  // observations

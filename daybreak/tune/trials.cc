@@ -53,18 +53,12 @@ base::Status Trials::open(std::size_t trial) const {
   return {};
 }
 
-base::Status Trials::give(std::size_t trial, std::uint32_t column, double value, const Distribution& distribution) {
+base::Status Trials::give(std::size_t trial, std::uint32_t column, double value, const Distribution& distribution,
+                          bool outside) {
   DAYBREAK_TRY(open(trial));
-  if (!distribution.contains(value)) {
+  const bool may_be_outside = outside && !distribution.categorical() && std::isfinite(value);
+  if (!may_be_outside && !distribution.contains(value)) {
     return fail(Code::kInvalidArgument, "{}={}: not in {}", names_[column], value, distribution.to_string());
-  }
-  return adopt(trial, column, value, distribution);
-}
-
-base::Status Trials::adopt(std::size_t trial, std::uint32_t column, double value, const Distribution& distribution) {
-  DAYBREAK_TRY(open(trial));
-  if (!std::isfinite(value)) {
-    return fail(Code::kInvalidArgument, "{}={}: a parameter is finite", names_[column], value);
   }
   for (const Given& given : given_[trial]) {
     if (given.column != column) continue;

@@ -73,9 +73,9 @@ class Trials {
   // Filling. Errors are kInvalidArgument and kFailedPrecondition (a finished trial does not change), and leave all as it was.
   std::uint32_t add(State state);
   std::uint32_t add_column(std::string_view name);  // or the one that is there
-  base::Status give(std::size_t trial, std::uint32_t column, double value, const Distribution& distribution);
-  // As give() for what another keeper of trials took: its value may lie outside of the distribution.
-  base::Status adopt(std::size_t trial, std::uint32_t column, double value, const Distribution& distribution);
+  // `outside`: a number that a person has chosen need not be in the distribution, which a suggested one must.
+  base::Status give(std::size_t trial, std::uint32_t column, double value, const Distribution& distribution,
+                    bool outside = false);
   base::Status report(std::size_t trial, std::int64_t step, double value);  // a step's second report changes nothing
   base::Status constrain(std::size_t trial, double violation);
   base::Status set_note(std::size_t trial, std::string note);

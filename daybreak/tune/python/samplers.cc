@@ -100,7 +100,7 @@ void bind_mirror(nb::module_& m) {
       .def(
           "give",
           [](Mirror& self, std::size_t trial, const std::string& name, double value, const Distribution& distribution) {
-            base::value_or_raise(self.trials.adopt(trial, self.trials.add_column(name), value, distribution));
+            base::value_or_raise(self.trials.give(trial, self.trials.add_column(name), value, distribution, true));
           },
           "trial"_a, "name"_a, "value"_a, "distribution"_a)
       .def(

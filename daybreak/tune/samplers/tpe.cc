@@ -82,6 +82,7 @@ class TpeSampler final : public Sampler {
     } else {
       for (const std::vector<std::size_t>& part : parts(trials, parameters)) {
         std::vector<Parameter> together;
+        together.reserve(part.size());
         for (const std::size_t k : part) together.push_back(parameters[k]);
         const std::vector<double> values = suggested(trials, trial, together);
         for (std::size_t k = 0; k < part.size(); ++k) found.values[part[k]] = values[k];
@@ -216,6 +217,7 @@ class TpeSampler final : public Sampler {
 
   TpeDensities& densities(const Trials& trials, const std::vector<Parameter>& parameters) {
     std::vector<std::uint32_t> key;
+    key.reserve(parameters.size());
     for (const Parameter& parameter : parameters) key.push_back(parameter.column);
     const auto same = [&parameters](const TpeDensities& one) {
       return std::ranges::equal(one.parameters, parameters, [](const Parameter& a, const Parameter& b) {
@@ -230,6 +232,7 @@ class TpeSampler final : public Sampler {
     auto found = std::ranges::find_if(of_key, same);
     if (found == of_key.end()) {
       std::vector<Distribution> distributions;
+      distributions.reserve(parameters.size());
       for (const Parameter& parameter : parameters) distributions.push_back(parameter.distribution);
       const auto rule = trials.directions().size() == 1 ? Parzen::Weights::kOldLess : Parzen::Weights::kEqual;
       of_key.push_back({.parameters = parameters,
