@@ -1,6 +1,7 @@
 # `cmake --install build/PRESET --prefix FOLDER`: what C++ programs need that use the runtime by find_package(daybreak). Headers,
-# static libraries, and a package whose components are the rooms: base, os, runtime. The Python package is the wheel's.
-set(DAYBREAK_COMPONENTS base os runtime)
+# static libraries, and a package whose components are the rooms: runtime and tune, and what these stand on. The Python package is the
+# wheel's.
+set(DAYBREAK_COMPONENTS base os runtime crypto tensor store tune)
 
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)

@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
         "daybreak.runtime.commands:summary", "How many tasks, actors or objects of each kind there are."
     ),
     "stack": Command("daybreak.runtime.commands:stack", "What each process of an engine executes."),
+    "logs": Command("daybreak.runtime.commands:logs", "What the workers of an engine have printed."),
     "timeline": Command("daybreak.runtime.commands:timeline", "What has run where and when, as a trace for a browser."),
     "memory": Command("daybreak.runtime.commands:memory", "The largest objects of an engine, and who holds them."),
     "ray": Command("daybreak.compat.commands:ray", "What of a Ray program is the same here, differs or is refused."),

@@ -217,7 +217,10 @@ class Batch:
             problem, self._problem = self._problem or self._calls.take_problem(), None
             if problem is None:
                 raise
-        raise problem
+        try:
+            raise problem
+        finally:
+            del problem  # whose traceback has this frame
 
     @property
     def index(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
 from enum import StrEnum
@@ -11,8 +12,9 @@ import typer
 
 from daybreak.base.terminal import Json, json_out, table
 from daybreak.runtime import history, state
+from daybreak.runtime import logs as kept_logs
 
-__all__ = ["listing", "memory", "stack", "status", "summary", "timeline"]
+__all__ = ["listing", "logs", "memory", "stack", "status", "summary", "timeline"]
 
 Address = Annotated[
     str | None,
@@ -29,6 +31,7 @@ status = typer.Typer(help="What an engine has and does, at a glance.")
 listing = typer.Typer(help="The tasks, actors, objects or workers of an engine.")
 summary = typer.Typer(help="How many there are of each kind.")
 stack = typer.Typer(help="What each process of an engine executes, as Python stacks.")
+logs = typer.Typer(help="What the workers of an engine have printed.")
 timeline = typer.Typer(help="What has run where and when, as a trace for chrome://tracing or ui.perfetto.dev.")
 memory = typer.Typer(help="The largest objects, and who holds them.")
 
@@ -206,3 +209,37 @@ def show_stack(
     for row in rows:
         print(f"== {row.worker_type.lower()} {row.pid}{f', {row.task}' if row.task else ''}")
         print(row.error or row.stack)
+
+
+@logs.command()
+def show_logs(
+    pids: Annotated[list[int] | None, typer.Argument(help="Only of these processes.")] = None,
+    address: Address = None,
+    actor: Annotated[str | None, typer.Option("--actor", help="Only of the actor with this id or name.")] = None,
+    tail: Annotated[int, typer.Option("--tail", min=-1, help="The last so many lines; -1: all that are kept.")] = 1000,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes, until the engine ends.")
+    ] = False,
+    stderr_alone: Annotated[bool, typer.Option("--err", help="Only what went to stderr.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What the workers of an engine have printed: the last 4 to 8 MiB are kept as long as it runs."""
+    folder = kept_logs.folder_of(address)
+    wanted = set(pids or ())
+    if actor is not None:
+        rows = state.list_actors(folder, limit=10_000)
+        found = [row.pid for row in rows if actor in (row.actor_id, row.name) and row.pid]
+        if not found:
+            raise typer.BadParameter(f"no actor {actor!r} has a process; `daybreak list actors` shows those there are")
+        wanted.update(found)
+    lines = kept_logs.chosen(folder, wanted, {2} if stderr_alone else {1, 2}, tail, follow)
+    if as_json and not follow:
+        json_out([line._asdict() for line in lines if line is not None])
+        return
+    for line in lines:
+        if line is None:
+            sys.stdout.flush()
+        elif as_json:
+            print(json.dumps(line._asdict()))
+        else:
+            print(line.shown())

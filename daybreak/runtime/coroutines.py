@@ -197,17 +197,17 @@ async def _each(items: Any) -> AsyncGenerator[Any, None]:
 async def _collected(items: AsyncGenerator[Any, None]) -> Generator[Any, None, None]:
     """What it yields, and then raises, as a plain generator that does."""
     found: list[Any] = []
-    failed: Exception | None = None
+    failed: list[Exception] = []  # emptied again: its traceback has this frame
     try:
         async for item in items:
             found.append(item)
     except Exception as error:
-        failed = error
+        failed.append(error)
 
     def again() -> Generator[Any, None, None]:
         yield from found
-        if failed is not None:
-            raise failed
+        if failed:
+            raise failed.pop()
 
     return again()
 

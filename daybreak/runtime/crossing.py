@@ -75,14 +75,16 @@ def _members(error: BaseException) -> tuple[Any, ...]:
 
 
 def _bare(cls: type, *members: Any) -> BaseException:
-    refused: Exception = TypeError(f"{cls.__name__} has no built-in class below it")
+    refused = f"{cls.__name__} has no built-in class below it"
     for below in cls.__mro__:
         if _is_builtin(below):
             try:
                 return below.__new__(cls, *members)  # type: ignore[no-any-return]
             except TypeError as error:  # MemoryError's own is not for classes with another first base
-                refused = error
-    raise refused
+                refused = str(
+                    error
+                )  # the error itself would keep this frame, and it its callers' with all that they hold
+    raise TypeError(refused)
 
 
 def _state(error: BaseException) -> tuple[Any, dict[str, Any], dict[str, Any]]:

@@ -19,6 +19,7 @@
 #include "daybreak/os/lock.h"
 #include "daybreak/os/pass.h"
 #include "daybreak/os/process.h"
+#include "daybreak/runtime/output_log.h"
 
 namespace daybreak::runtime {
 
@@ -107,6 +108,8 @@ base::Result<Knocked> knock_at(const std::string& path, const char* name) {
 }
 
 void remove_door(const std::string& path) {
+  for (const std::string_view name : {OutputLog::kName, OutputLog::kOldName})
+    unlink((path + std::string(name)).c_str());
   for (const char* name : {kSocketName, kDriversName, kAboutName, kLockName}) unlink((path + name).c_str());
   rmdir(path.c_str());
 }

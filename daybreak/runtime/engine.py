@@ -71,6 +71,11 @@ def current() -> Engine | None:
     return _engine
 
 
+def is_ray() -> bool:
+    """Whether a Ray cluster is in use: its workers may have no Daybreak, and run what is sent by value alone."""
+    return hasattr(_engine, "ray")
+
+
 def use(engine: Engine | None) -> None:
     """Sends the verbs to `engine`; None: back to the embedded one."""
     global _engine

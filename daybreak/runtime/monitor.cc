@@ -212,6 +212,9 @@ void Node::read_output(std::uint32_t proc, int which, bool to_the_end) {
     print_line(proc, which, line);
     line.clear();
   }
+  if (output_log_) {
+    if (const base::Status kept = output_log_->flush(); !kept.has_value()) tell(kept.error().to_string());
+  }
   base::MutexLock lock(mutex_);
   Output& output = children_[proc].output[which];
   output.line.swap(line);
@@ -240,6 +243,7 @@ void Node::print_line(std::uint32_t proc, int which, std::string_view line) {
     name = child.kind == ProcKind::kActor ? std::string(control_.actor[child.actor].class_name) : std::string("worker");
     pid = child.pid;
   }
+  if (output_log_) output_log_->append(base::Env::real().unix_ns() / 1'000'000, pid, which + 1, name, line);
   if (print_at_guest(proc, which, name, pid, line) || !options_.log_to_driver) return;
   int fd = which == 0 ? 1 : 2;
   if (options_.fold_ns > 0 && !folded_.is_new(fd, name, line, pid, Client::now_ns())) return;

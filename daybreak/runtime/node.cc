@@ -102,6 +102,7 @@ void Node::open_door() {
     return;
   }
   door_ = std::move(*door);
+  if (options_.history) output_log_.emplace(door_->path());
   epoll_event event{EPOLLIN, {.u64 = kDoorEvent}};
   epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, door_->fd(), &event);
   event.data.u64 = kDriversEvent;
@@ -297,6 +298,7 @@ void Node::stop() {
   // start() may have failed before there was any of them.
   for (std::thread* thread : {&scheduler_thread_, &monitor_thread_, &warm_thread_})
     if (thread->joinable()) thread->join();
+  output_log_.reset();
   door_.reset();
   ring_guests();
   // The zygote sees the end of its socket, kills all below it, and goes. It is our child: reap it.

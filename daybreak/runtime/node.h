@@ -18,6 +18,7 @@
 #include "daybreak/runtime/client.h"
 #include "daybreak/runtime/door.h"
 #include "daybreak/runtime/folded_lines.h"
+#include "daybreak/runtime/output_log.h"
 #include "daybreak/runtime/scheduler.h"
 #include "daybreak/runtime/spill_folder.h"
 #include "daybreak/runtime/zygote.h"
@@ -40,7 +41,7 @@ struct NodeOptions {
   double memory_threshold = 1;
   std::int64_t memory_refresh_ns = 0;
   std::string memory_root;  // where the use of memory is read: base::memory_use
-  bool history = true;      // what has ended is remembered (history.h)
+  bool history = true;      // what has ended and what was printed is remembered (history.h, output_log.h)
   std::string identity;     // which program this is, for drivers that attach
 };
 
@@ -149,7 +150,8 @@ class Node final : private Launcher {
   Client client_;
   Control& control_;
   std::unique_ptr<Scheduler> scheduler_;
-  std::unique_ptr<Door> door_;  // the monitor's, once it runs
+  std::unique_ptr<Door> door_;           // the monitor's, once it runs
+  std::optional<OutputLog> output_log_;  // likewise; beside the door
   std::string no_door_;
   std::unique_ptr<OwnedSpillFolder> spill_folder_;
   std::atomic<bool> stopping_{false};

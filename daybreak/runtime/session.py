@@ -463,7 +463,10 @@ def _auto_init() -> None:
 
 
 def _zygote_command() -> list[str]:
-    code = f"import sys; path = {list(sys.path)!r}; sys.path[:] = path; from daybreak.runtime.worker import main; main(path)"
+    code = (
+        f"import gc, sys; gc.disable(); path = {list(sys.path)!r}; sys.path[:] = path; "
+        "from daybreak.runtime.worker import main; main(path)"
+    )
     flags = ["-X", "frozen_modules=on"]
     if sys.flags.optimize:
         flags.append("-" + "O" * sys.flags.optimize)

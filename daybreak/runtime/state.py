@@ -23,6 +23,7 @@ from . import engine as _engine
 from . import history
 from . import session as _session
 from .ids import actor_of, job_of, node_of, task_of, worker_of
+from .logs import get_log, list_logs
 
 __all__ = [
     "ActorState",
@@ -34,9 +35,11 @@ __all__ = [
     "WorkerState",
     "engines",
     "get_actor",
+    "get_log",
     "get_placement_group",
     "get_task",
     "list_actors",
+    "list_logs",
     "list_named_actors",
     "list_nodes",
     "list_objects",
@@ -102,13 +105,18 @@ def engines() -> list[Row]:
 def _view(address: str | int | None) -> Any:
     if address is None and _native._is_initialized():
         return _native._view(None)
+    if isinstance(address, str) and os.sep in address:
+        return _native._view(os.path.abspath(os.path.expanduser(address)))
+    return _native._view(engine_at(address)["path"])
+
+
+def engine_at(address: str | int | None) -> Any:
+    """The one of `engines()` that the address names: its process, its session, or None where there is but one."""
     found = _native._engines()
     if address is not None:
-        if isinstance(address, str) and os.sep in address:
-            return _native._view(os.path.abspath(os.path.expanduser(address)))
         found = [engine for engine in found if str(address) in (str(engine["pid"]), engine["session"])]
     if len(found) == 1:
-        return _native._view(found[0]["path"])
+        return found[0]
     running = ", ".join(f"{engine['pid']} ({engine['path']})" for engine in _native._engines()) or "none"
     if not found:
         asked = "" if address is None else f" of address={address!r}"
@@ -306,8 +314,7 @@ def _has_its_name(row: ActorState) -> bool:
 
 
 _UNRECORDED = (
-    "get_job", "get_log", "get_node", "get_objects", "get_worker", "list_cluster_events", "list_jobs", "list_logs",
-    "list_runtime_envs",
+    "get_job", "get_node", "get_objects", "get_worker", "list_cluster_events", "list_jobs", "list_runtime_envs",
 )  # fmt: skip
 
 

@@ -56,6 +56,7 @@ def main(path: list[str] | None = None) -> None:
     elif below:
         slot = _forked_below(int(below), int(known))
     else:
+        _freeze()
         slot = int(known)
     code = 1
     try:
@@ -78,20 +79,24 @@ _SEGMENT_DESCRIPTORS = (3, 4)  # kZygoteControlFd, kZygoteDataFd
 _fresh = "DAYBREAK_SLOT" in os.environ  # the interpreter was started for this worker
 
 
-def _forked() -> int:
-    """Is the zygote; the slot, in each fork of it."""
+def _freeze() -> None:
+    """So that collections in workers do not touch, and copy, the shared pages. Until here there was none (who
+    starts a zygote switches them off): a third of its start went into looking for garbage in what imports make."""
     import gc
 
-    gc.collect()
-    gc.freeze()  # so that collections in workers do not touch, and copy, the shared pages
+    gc.freeze()
+    gc.enable()
+
+
+def _forked() -> int:
+    """Is the zygote; the slot, in each fork of it."""
+    _freeze()
     return int(_native._zygote())
 
 
 def _forked_below(socket: int, first: int) -> int:
     """Is the zygote of an environment, which begins with the worker `first`; the slot, in each fork of it."""
-    import gc
-
-    gc.freeze()
+    _freeze()
     _flush()  # what was printed so far is this process's, and no fork's
     return int(_native._zygote_below(socket, first))
 

@@ -40,9 +40,10 @@ std::uint32_t Trials::add(State state) {
 }
 
 std::uint32_t Trials::add_column(std::string_view name) {
-  const auto [found, is_new] = by_name_.try_emplace(std::string(name), columns());
-  if (is_new) names_.emplace_back(name);
-  return found->second;
+  if (const auto known = by_name_.find(name); known != by_name_.end()) return known->second;
+  by_name_.emplace(name, columns());
+  names_.emplace_back(name);
+  return columns() - 1;
 }
 
 base::Status Trials::open(std::size_t trial) const {
@@ -69,11 +70,15 @@ base::Status Trials::give(std::size_t trial, std::uint32_t column, double value,
   return {};
 }
 
-base::Status Trials::report(std::size_t trial, std::int64_t step, double value) {
+base::Status Trials::report(std::size_t trial, std::int64_t step, double value, bool replace) {
   DAYBREAK_TRY(open(trial));
   std::vector<Report>& reports = reports_[trial];
   const auto place = std::ranges::lower_bound(reports, step, {}, &Report::step);
-  if (place == reports.end() || place->step != step) reports.insert(place, {.step = step, .value = value});
+  if (place == reports.end() || place->step != step) {
+    reports.insert(place, {.step = step, .value = value});
+  } else if (replace) {
+    place->value = value;
+  }
   return {};
 }
 
@@ -90,8 +95,7 @@ base::Status Trials::set_note(std::size_t trial, std::string note) {
   return {};
 }
 
-base::Status Trials::move(std::size_t trial, State state, std::span<const double> values) {
-  DAYBREAK_TRY(open(trial));
+base::Status Trials::check_values(std::size_t trial, State state, std::span<const double> values) const {
   if (!values.empty() && values.size() != directions_.size()) {
     return fail(Code::kInvalidArgument, "trial {}: {} values for {} directions", trial, values.size(),
                 directions_.size());
@@ -102,6 +106,12 @@ base::Status Trials::move(std::size_t trial, State state, std::span<const double
   if (std::ranges::any_of(values, [](double value) { return std::isnan(value); })) {
     return fail(Code::kInvalidArgument, "trial {}: a value is NaN, which is never best: tell that it failed", trial);
   }
+  return {};
+}
+
+base::Status Trials::move(std::size_t trial, State state, std::span<const double> values) {
+  DAYBREAK_TRY(open(trial));
+  DAYBREAK_TRY(check_values(trial, state, values));
   std::ranges::copy(values, values_.begin() + static_cast<std::ptrdiff_t>(trial * directions_.size()));
   has_values_[trial] = values.empty() ? 0 : 1;
   states_[trial] = state;

@@ -76,11 +76,14 @@ class Trials {
   // `outside`: a number that a person has chosen need not be in the distribution, which a suggested one must.
   base::Status give(std::size_t trial, std::uint32_t column, double value, const Distribution& distribution,
                     bool outside = false);
-  base::Status report(std::size_t trial, std::int64_t step, double value);  // a step's second report changes nothing
+  // A step's second report changes nothing, or takes the first one's place.
+  base::Status report(std::size_t trial, std::int64_t step, double value, bool replace = false);
   base::Status constrain(std::size_t trial, double violation);
   base::Status set_note(std::size_t trial, std::string note);
   // kRunning <-> kWaiting, or to a finished state, with its values.
   base::Status move(std::size_t trial, State state, std::span<const double> values = {});
+  // Whether a trial could move so, in whose study `trial` is only for the message.
+  base::Status check_values(std::size_t trial, State state, std::span<const double> values) const;
 
  private:
   base::Status open(std::size_t trial) const;

@@ -133,9 +133,10 @@ class BatchElsewhere(_batch.Batch):
                     self._await(deadline, timeout)
                 elif self._exhausted:
                     problem, self._problem = self._problem, None
-                    if problem is not None:
-                        raise problem
-                    raise StopIteration
+                    try:
+                        raise problem or StopIteration
+                    finally:
+                        del problem  # whose traceback has this frame
             self._index, is_value, content, text = self._ready.popleft()
             self._read_calls += 1
         if is_value:

@@ -24,7 +24,7 @@ from typing import Any
 from .. import engine as _engine
 from .. import exceptions as _exceptions
 from .. import options as _settings
-from . import ray_worker
+from . import ray_actors, ray_worker
 
 __all__ = ["MIN_VERSION", "RayEngine", "attach", "connect"]
 
@@ -63,7 +63,8 @@ def _ray() -> Any:
         raise ImportError(
             f"the engine 'ray' needs Ray {need} or later, this is {ray.__version__}: pip install -U 'ray[client]'"
         )
-    ray.cloudpickle.register_pickle_by_value(ray_worker)
+    for sent in (ray_worker, ray_actors):
+        ray.cloudpickle.register_pickle_by_value(sent)
     return ray
 
 

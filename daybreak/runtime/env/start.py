@@ -38,7 +38,10 @@ def code(path: Sequence[str], made: maker.Environment | None) -> str:
         places = "path"
     else:
         places = f"dict.fromkeys([*path[:{first}], *{standard!r}, *{own}, *{named!r}, *path])"
-    return f"import sys; path = {given!r}; sys.path[:] = {places}; from daybreak.runtime.worker import main; main(path)"
+    return (
+        f"import gc, sys; gc.disable(); path = {given!r}; sys.path[:] = {places}; "
+        "from daybreak.runtime.worker import main; main(path)"
+    )
 
 
 def made_for(description: dict[str, Any]) -> maker.Environment | None:

@@ -22,6 +22,7 @@ from daybreak._core import runtime as _native
 from daybreak.base import numbers
 from daybreak.runtime import engine as _engine
 from daybreak.runtime.batch import export
+from daybreak.runtime.engines.ray_actors import run_all
 from daybreak.runtime.exceptions import TaskCancelledError
 
 from .workers import Call, CallSet, Workers, _as_pickle_said, ensure_runtime, logical_cpus, rebuilt
@@ -79,10 +80,6 @@ def _made_broken(error: BaseException) -> BrokenProcessPool:
     )
     broken.__cause__ = error
     return broken
-
-
-def _run_chunk(function: Callable[..., Any], chunk: list[tuple[Any, ...]]) -> list[Any]:
-    return [function(*args) for args in chunk]
 
 
 class Executor(futures.Executor):
@@ -177,7 +174,7 @@ class Executor(futures.Executor):
             return self._map_as_set(fn, iterables, deadline, chunksize)
         arguments = zip(*iterables, strict=False)
         chunks = iter(lambda: list(islice(arguments, chunksize)), [])
-        return _flattened(super().map(_run_chunk, _repeat(fn), chunks, timeout=timeout))
+        return _flattened(super().map(run_all, _repeat(fn), chunks, timeout=timeout))
 
     def _map_as_set(self, fn: Any, iterables: tuple[Any, ...], deadline: float | None, unit: int) -> Iterator[Any]:
         """All of it as one record."""
@@ -226,8 +223,11 @@ def _results(workers: Workers, of_set: CallSet, deadline: float | None) -> Itera
     finally:
         calls.cancel_quietly()
     problem = calls.take_problem()
-    if problem is not None:
-        raise _as_pickle_said(problem)
+    try:
+        if problem is not None:
+            raise _as_pickle_said(problem)
+    finally:
+        del problem
 
 
 class _Ended(Exception):
@@ -243,7 +243,10 @@ def _next(workers: Workers, of_set: CallSet, deadline: float | None) -> Any:
         if not of_set.calls.lost or isinstance(error, TimeoutError):
             raise
         lost = error
-    raise _why_lost(workers, of_set, lost)
+    try:
+        raise _why_lost(workers, of_set, lost)
+    finally:
+        del lost  # whose traceback has this frame
 
 
 def _why_lost(workers: Workers, of_set: CallSet, error: BaseException) -> BaseException:

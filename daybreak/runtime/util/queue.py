@@ -6,6 +6,7 @@ import queue
 
 from daybreak.base import numbers
 from daybreak.runtime import get, kill, remote
+from daybreak.runtime.engines.ray_actors import QueueActor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Queue:
 
     def __init__(self, maxsize: int = 0, actor_options: dict[str, Any] | None = None) -> None:
         self.maxsize = numbers.integer(maxsize, "maxsize")
-        self.actor: Any = remote(_QueueActor).options(**(actor_options or {})).remote(self.maxsize)
+        self.actor: Any = remote(QueueActor).options(**(actor_options or {})).remote(self.maxsize)
 
     def __len__(self) -> int:
         return self.size()
@@ -127,58 +128,6 @@ class Queue:
             if wait([actor.__ray_terminate__.remote()], timeout=grace_period_s)[0]:
                 return
         kill(actor)
-
-
-class _QueueActor:
-    """The queue itself. Coroutine methods: however many callers wait, they need no thread each."""
-
-    def __init__(self, maxsize: int) -> None:
-        import asyncio
-
-        self._queue: asyncio.Queue[Any] = asyncio.Queue(maxsize)
-
-    async def qsize(self) -> int:
-        return self._queue.qsize()
-
-    async def empty(self) -> bool:
-        return self._queue.empty()
-
-    async def full(self) -> bool:
-        return self._queue.full()
-
-    async def put(self, item: Any, patience: float | None) -> bool:
-        import asyncio
-
-        try:
-            if patience == 0:
-                self._queue.put_nowait(item)
-            else:
-                await asyncio.wait_for(self._queue.put(item), patience)
-        except (TimeoutError, asyncio.QueueFull):
-            return False
-        return True
-
-    async def get(self, patience: float | None) -> tuple[bool, Any]:
-        import asyncio
-
-        try:
-            if patience == 0:
-                return True, self._queue.get_nowait()
-            return True, await asyncio.wait_for(self._queue.get(), patience)
-        except (TimeoutError, asyncio.QueueEmpty):
-            return False, None
-
-    async def put_batch(self, items: list[Any]) -> bool:
-        if self._queue.maxsize > 0 and self._queue.qsize() + len(items) > self._queue.maxsize:
-            return False
-        for item in items:
-            self._queue.put_nowait(item)
-        return True
-
-    async def get_batch(self, count: int) -> list[Any] | None:
-        if self._queue.qsize() < count:
-            return None
-        return [self._queue.get_nowait() for _ in range(count)]
 
 
 def _patience(block: bool, timeout: float | None) -> float | None:

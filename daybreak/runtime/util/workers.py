@@ -16,6 +16,8 @@ from daybreak._core import runtime as _native
 from daybreak.runtime import engine as _engine
 from daybreak.runtime import exceptions, get, init, is_initialized, kill, put, remote, wait
 from daybreak.runtime.batch import go_on_with
+from daybreak.runtime.engines.ray_actors import DONE, RAISED, UNREADABLE
+from daybreak.runtime.engines.ray_actors import Worker as _WorkerOnRay
 from daybreak.runtime.futures import ring
 
 from .together import Together
@@ -31,7 +33,6 @@ _MAX_GONE = 64  # ended workers whose references are kept until somebody looks
 _LOOK_EVERY_S = 0.01  # for what is new, on an engine whose waits cannot be ended
 _LEAVE_S = 5.0  # for a worker that has been told to end; then it is killed
 _SHUT_DOWN = "the runtime was shut down, and its workers with it: make new ones"
-_DONE, _RAISED, _UNREADABLE = range(3)
 
 
 class Unreadable(Exception):
@@ -39,7 +40,7 @@ class Unreadable(Exception):
 
 
 class _Worker:
-    """In the actor: runs one call after the other."""
+    """In the actor, on this machine's engine: runs one call after the other, or chunks of call sets."""
 
     def __init__(self, setup: list[Any]) -> None:
         import multiprocessing
@@ -48,6 +49,8 @@ class _Worker:
         initializer, initargs = get(setup[1])
         if initializer is not None:
             initializer(*initargs)
+
+    run_chunk = staticmethod(_native.run_chunk)
 
     def pid(self) -> int:
         import os
@@ -60,19 +63,13 @@ class _Worker:
         try:
             function, args, kwargs = get(payload.pop())
         except BaseException as error:
-            return _UNREADABLE, f"{type(error).__name__}: {error}"
+            return UNREADABLE, f"{type(error).__name__}: {error}"
         try:
-            return _DONE, put(function(*args, **kwargs))
+            return DONE, put(function(*args, **kwargs))
         except BaseException as error:
             if error.__traceback__ is not None:
                 error.__traceback__ = error.__traceback__.tb_next  # without this frame
-            return _RAISED, exceptions._to_payload(_as_pickle_said(error), "", function)
-
-
-class _WorkerHere(_Worker):
-    """On this machine's engine: also chunks of call sets."""
-
-    run_chunk = staticmethod(_native.run_chunk)
+            return RAISED, exceptions._to_payload(_as_pickle_said(error), "", function)
 
 
 def _as_pickle_said(error: BaseException) -> BaseException:
@@ -203,7 +200,7 @@ class Workers:
         broken: Callable[[BaseException], BaseException] | None = None,
     ) -> None:
         self._count = count
-        self._class = remote(_WorkerHere if _engine.current() is None else _Worker).options(
+        self._class = remote(_WorkerOnRay if _engine.is_ray() else _Worker).options(
             **{"num_cpus": 0, **(options or {})}
         )
         self._setup = [bytes(multiprocessing.current_process().authkey), put((initializer, initargs))]
@@ -489,7 +486,7 @@ class Workers:
                 self._seats.remove(seat)  # its other calls come here, too
             self._tell(call.fail, self._broken_by(lost))
             return
-        if kind == _DONE:
+        if kind == DONE:
             try:
                 value = get(content)
             except BaseException as error:
@@ -497,7 +494,7 @@ class Workers:
                 self._tell(call.fail, self._broken_by(Unreadable(text)))
             else:
                 self._tell(call.succeed, value)
-        elif kind == _RAISED:
+        elif kind == RAISED:
             self._tell(call.raised, content)
         else:
             self._tell(call.fail, self._broken_by(Unreadable(f"a worker could not unpickle a call: {content}")))

@@ -1,19 +1,20 @@
-"""Daybreak behind Optuna's interfaces: an `optuna.create_study` program gains by an argument.
+"""Daybreak behind Optuna's interfaces: an `optuna.create_study` program gains by two arguments.
 
-    from daybreak.tune.optuna import TPESampler
+    from daybreak.tune.optuna import Storage, TPESampler
 
-    study = optuna.create_study(sampler=TPESampler(seed=1))
+    study = optuna.create_study(storage=Storage("studies.journal"), sampler=TPESampler(seed=1))
 
 Needs Optuna 5, which Daybreak does not install: `pip install "optuna>=5,<6"`.
 """
 
-from .exhaustive import BruteForceSampler, GridSampler
-from .importance import (
+from daybreak.tune.optuna.exhaustive import BruteForceSampler, GridSampler
+from daybreak.tune.optuna.importance import (
     FanovaImportanceEvaluator,
     MeanDecreaseImpurityImportanceEvaluator,
     PedAnovaImportanceEvaluator,
 )
-from .pruners import (
+from daybreak.tune.optuna.journals import export_journal, import_journal
+from daybreak.tune.optuna.pruners import (
     HyperbandPruner,
     MedianPruner,
     NopPruner,
@@ -23,7 +24,8 @@ from .pruners import (
     ThresholdPruner,
     WilcoxonPruner,
 )
-from .samplers import CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from daybreak.tune.optuna.samplers import CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from daybreak.tune.optuna.storage import Storage
 
 __all__ = [
     "BruteForceSampler",
@@ -41,8 +43,11 @@ __all__ = [
     "PercentilePruner",
     "QMCSampler",
     "RandomSampler",
+    "Storage",
     "SuccessiveHalvingPruner",
     "TPESampler",
     "ThresholdPruner",
     "WilcoxonPruner",
+    "export_journal",
+    "import_journal",
 ]

@@ -39,6 +39,8 @@ void bind_distribution(nb::module_& m) {
       .def_prop_ro("high", &Distribution::high, "Inclusive: the last step.")
       .def_prop_ro("step", &Distribution::step, "0.0: every number between.")
       .def_prop_ro("log", &Distribution::log)
+      .def_prop_ro("is_whole", [](const Distribution& d) { return d.kind() == Distribution::Kind::kInt; })
+      .def_prop_ro("is_categorical", [](const Distribution& d) { return d.categorical(); })
       .def_prop_ro("count", &Distribution::count, "How many values there are; 0: too many to count.")
       .def("contains", &Distribution::contains, nb::arg("value"))
       .def("nearest", &Distribution::nearest, nb::arg("value"), "The value of the distribution that is nearest.")

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--operations", type=int, default=OPERATIONS)
     given = parser.parse_args(arguments)
     end = time.monotonic() + given.seconds
-    seed, failed, calls, killed, stopped, said = given.seed, 0, 0, 0, 0, time.monotonic()
+    seed, failed, calls, killed, stopped, lost, said = given.seed, 0, 0, 0, 0, 0, time.monotonic()
     while seed == given.seed or time.monotonic() < end:
         outcome = play.run(program.make(seed, given.operations))
         calls, killed, stopped = (
@@ -56,6 +56,7 @@ def main(arguments: list[str]) -> int:
             killed + len(outcome.done.killed),
             stopped + outcome.done.stopped,
         )
+        lost += outcome.done.lost
         if outcome.wrong:
             failed += 1
             print(report(seed, given.operations, outcome.wrong), flush=True)
@@ -67,7 +68,8 @@ def main(arguments: list[str]) -> int:
             said = time.monotonic()
             print(f"{seed - given.seed} programs, {failed} failed, {calls} calls, {killed} killed", flush=True)
     print(
-        f"chaos: seeds {given.seed} to {seed - 1}: {failed} failed; {calls} calls ran, {killed} processes killed, {stopped} stopped"
+        f"chaos: seeds {given.seed} to {seed - 1}: {failed} failed; {calls} calls ran, {killed} processes killed, "
+        f"{stopped} stopped, {lost} spilled files lost"
     )
     return 1 if failed else 0
 

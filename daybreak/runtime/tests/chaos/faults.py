@@ -41,22 +41,26 @@ class Done:
     zygotes: int = 0
     stopped: int = 0
     squeezes: int = 0
+    lost: int = 0  # files of spilled values that were removed, cut or altered
 
     def __str__(self) -> str:
         kills = f"{len(self.killed)} killed, {self.zygotes} times all at once"
-        return f"{kills}, {self.stopped} stopped, memory short {self.squeezes} times"
+        return f"{kills}, {self.stopped} stopped, memory short {self.squeezes} times, {self.lost} spilled files lost"
 
 
 class Faults:
     """A thread that does the next thing of the sequence until it is left. Where the seed says so, it does nothing."""
 
-    def __init__(self, seed: int, machine: Machine) -> None:
+    def __init__(self, seed: int, machine: Machine, spilled: Path) -> None:
         self._choices = choices(seed, "faults")
         self._mean_s = self._choices.choice(MEANS_S)
         self.kinds = self._choices.choice([["kill"], ["kill", "stop"], ["stop"], ["kill", "kill", "stop", "squeeze"]])
         if self._choices.random() < 0.15:
             self.kinds = [*self.kinds, "zygote"]
+        if choices(seed, "spilled").random() < 0.5:
+            self.kinds = [*self.kinds, "lose", "lose"]
         self._machine = machine
+        self._spilled = spilled
         self._stop = threading.Event()
         self._asleep: list[tuple[float, int]] = []  # processes that are stopped: until when, pidfd
         self.done = Done()
@@ -101,6 +105,9 @@ class Faults:
             self._stop.wait(_SQUEEZE_S)
             self._machine.use(_EASY)
             return
+        if kind == "lose":
+            self._lose(which, length)
+            return
         if kind == "zygote":
             with open(f"/proc/self/task/{os.getpid()}/children") as children:
                 found = [(int(pid), False) for pid in children.read().split()]
@@ -124,3 +131,23 @@ class Faults:
                 self._asleep.append((time.monotonic() + 0.02 + 0.2 * length, os.dup(fd)))
         finally:
             os.close(fd)
+
+    def _lose(self, which: float, how: float) -> None:
+        """As a disk that fails, or somebody who tidies up: a value's file is gone, shorter, or has another byte."""
+        found = sorted(path for path in self._spilled.rglob("*") if path.is_file() and path.stat().st_size > 4096)
+        if not found:
+            return
+        path = found[int(which * len(found))]
+        with contextlib.suppress(FileNotFoundError):  # its value was dropped meanwhile
+            size = path.stat().st_size
+            if how < 0.4:
+                path.unlink()
+            elif how < 0.6:
+                os.truncate(path, size // 2)
+            else:
+                with open(path, "r+b") as file:
+                    file.seek(size // 2)
+                    byte = file.read(1)
+                    file.seek(size // 2)
+                    file.write(bytes([byte[0] ^ 0x40]))
+            self.done.lost += 1

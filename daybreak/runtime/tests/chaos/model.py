@@ -33,6 +33,7 @@ CRASHED, DIED, UNAVAILABLE, CANCELLED, NO_MEMORY = (
     "TaskCancelledError",
     "OutOfMemoryError",
 )
+LOST = "ObjectLostError"
 _MOST_KILLS = 8  # of one call that are told apart
 
 
@@ -44,6 +45,7 @@ class Facts:
     actor_kills: dict[int, int] = field(default_factory=dict)  # by actor
     nobodys: int = 0  # of actors' processes that had not said whose they were
     memory_ends: int = 0  # at most so many were ended because memory was short
+    lost: int = 0  # spilled values, each of which may have been any: a task's is computed again, which costs it a retry
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ class Model:
             op.actor: op.index for op in reversed(self.operations) if isinstance(op, Kill) and op.no_restart
         }
         self._forced = sum(isinstance(op, Cancel) and op.force for op in self.operations)
-        self.kills = facts.worker_kills + self._forced
+        self.kills = facts.worker_kills + self._forced + facts.lost
+        self._losses = frozenset({LOST} if facts.lost else ())
 
     def slot(self, index: int, part: int = 0) -> Allowed:
         """Of a task, a call or a put; not of a stream."""
@@ -116,7 +119,7 @@ class Model:
 
     def _of(self, made: object) -> Allowed:
         if isinstance(made, Put):
-            return Allowed(digest(made.name))
+            return Allowed(digest(made.name), self._losses)
         assert isinstance(made, Submit)
         allowed = self.call(made) if isinstance(made, Call) else self.task(made.body, made.options, made.args)
         if made.index in self.cancelled:
@@ -193,7 +196,7 @@ class Model:
             errors |= {"Flaky"}
         if crashes or (self.facts.memory_ends and NO_MEMORY in crash):
             errors |= frozenset(crash)
-        return Allowed(value, errors)
+        return Allowed(value, errors | self._losses)  # of what it puts and gets itself, too
 
     def _end(self, body: Body, args: tuple[Arg, ...]) -> Allowed:
         """What an attempt that nothing disturbs comes to."""
@@ -224,7 +227,7 @@ class Model:
         body, retries = made.body, self.retries(made)
         there, outside = self._outside(made.args)
         boxed = [self.slot(a.number, a.part) for a in made.args if a.kind == "boxed"]
-        errors = outside.union(*(a.errors for a in boxed))
+        errors = outside.union(*(a.errors for a in boxed)) | self._losses
         if retries >= 0 and body.deaths + self.kills > retries:
             errors |= {CRASHED}
         if self.facts.memory_ends:
@@ -241,7 +244,8 @@ class Model:
             own = f"{body.error}:{digest(body.name) if body.error == 'Boom' else body.name}"
             if kind == "error" and what not in errors and (not body.error or what != own or i != body.items):
                 return f"item {i} is {what}, which is none of {sorted(errors)} {own if body.error else ''}"
-            if kind == "error" and seen[i + 1 :] not in ([], [("end", None)]):
+            lost = what in self._losses  # an item's value, and not the task: the next one may be there
+            if kind == "error" and not lost and seen[i + 1 :] not in ([], [("end", None)]):
                 return f"{seen[i + 1]} comes after the error {what}"
             if kind == "end" and (i == 0 or seen[i - 1][0] != "error") and (not whole or i != body.items or body.error):
                 return f"it ends after {i} items without an error"

@@ -19,7 +19,7 @@ from daybreak._core import runtime as native
 from daybreak.runtime import memory_monitor, state
 from daybreak.runtime.tests.chaos import effects, remote
 from daybreak.runtime.tests.chaos.faults import Done, Faults, Machine
-from daybreak.runtime.tests.chaos.model import Facts, Model
+from daybreak.runtime.tests.chaos.model import LOST, Facts, Model
 from daybreak.runtime.tests.chaos.program import (
     ERRORS,
     Arg,
@@ -37,6 +37,7 @@ from daybreak.runtime.tests.chaos.program import (
     Read,
     Submit,
     Wait,
+    choices,
 )
 
 STUCK_S = 60.0  # a value that has not come by then never comes
@@ -49,6 +50,7 @@ _SYSTEM_ERRORS = (
     ex.WorkerCrashedError,
     ex.ActorUnavailableError,
     ex.ActorDiedError,
+    ex.ObjectLostError,
 )
 
 Seen = tuple[str, Any]
@@ -97,6 +99,7 @@ class _Driver:
     items: dict[int, list[Seen]] = field(default_factory=dict)
     results: dict[int, tuple[int, int]] = field(default_factory=dict)  # of actors' calls: pid and count
     wrong: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)  # wrong, unless files of spilled values were lost
 
     def run(self) -> None:
         for operation in self.program.operations:
@@ -214,7 +217,7 @@ class _Driver:
                 try:
                     daybreak.get(ref, timeout=0)
                 except ex.GetTimeoutError:
-                    self.wrong.append(f"operation {op.index}: wait called ready what is not")
+                    self.vanished.append(f"operation {op.index}: wait called ready what is not")
 
     def look(self, ref: Any, timeout: float, slot: int = -1) -> Seen | None:
         """None: it has not come in time."""
@@ -241,6 +244,9 @@ class _Driver:
 
     def note(self, slot: int, part: int, found: Seen | None) -> None:
         if found is not None and (before := self.seen.setdefault((slot, part), found)) != found:
+            if found == ("error", LOST):  # it was there, and its file is not any more
+                self.vanished.append(f"slot {slot}.{part} was {before}, and now is lost")
+                return
             self.wrong.append(f"slot {slot}.{part} was {before}, and now is {found}")
 
     def read(self, slot: int, timeout: float) -> None:
@@ -270,7 +276,7 @@ def facts_of(done: Done, lines: list[list[str]]) -> Facts:
     everything = _ALL * done.zygotes
     kills = Counter(actors[pid] for pid, _ in done.killed if pid in actors)
     others = Counter(actor for pid, actor in done.killed if pid not in actors)
-    return Facts(others[False] + everything, kills, others[True] + everything, _LOOKS * done.squeezes)
+    return Facts(others[False] + everything, kills, others[True] + everything, _LOOKS * done.squeezes, done.lost)
 
 
 def differences(driver: _Driver, model: Model) -> Iterator[str]:
@@ -326,7 +332,10 @@ def left_in_store() -> str:
     if eventually(clean, _LEFT_S):
         return ""
     rows = [*state.list_objects(), *state.list_tasks(), *state.list_actors()]
-    return f"{native._usage()} is left when nobody holds anything: {[str(row) for row in rows][:12]}"
+    workers = [f"{row.worker_type} {row.pid} {row.task_id or 'idle'}" for row in state.list_workers() if row.is_alive]
+    return (
+        f"{native._usage()} is left when nobody holds anything: {[str(row) for row in rows][:12]}; workers: {workers}"
+    )
 
 
 def run(program: Program) -> Outcome:
@@ -349,13 +358,14 @@ def _run_in(program: Program, folder: Path) -> Outcome:
     journal.touch()
     machine = Machine(folder / "machine")
     usual, memory_monitor.root = memory_monitor.root, str(machine.root)
-    faults = Faults(program.seed, machine)
+    faults = Faults(program.seed, machine, folder / "spilled")
     driver = _Driver(program, str(journal))
     try:
         daybreak.init(
             num_cpus=program.settings.num_cpus,
             object_store_memory=program.settings.store_mib << 20,
             object_spilling_directory=folder / "spilled",
+            object_spilling_threshold=choices(program.seed, "threshold").choice([0.8, 0.3, 0.05]),
             log_to_driver=False,
             _system_config={"memory_monitor_refresh_ms": 5 if "squeeze" in faults.kinds else 0},
         )
@@ -367,7 +377,7 @@ def _run_in(program: Program, folder: Path) -> Outcome:
             stuck = f"{error}: {[str(row) for row in state.list_tasks()][:12]}"
         lines = remote.Journal(str(journal)).lines()
         model = Model(program, facts_of(faults.done, lines))
-        wrong = [*driver.wrong, *([stuck] if stuck else [])]
+        wrong = [*driver.wrong, *([stuck] if stuck else []), *([] if faults.done.lost else driver.vanished)]
         wrong += differences(driver, model)
         wrong += effects.wrong(program, model, lines, driver.results)
         driver.refs.clear(), driver.streams.clear(), driver.actors.clear()

@@ -22,7 +22,8 @@ from multiprocessing import TimeoutError
 from multiprocessing.pool import RemoteTraceback  # type: ignore[attr-defined]
 
 from daybreak.base import numbers
-from daybreak.runtime import get, put
+from daybreak.runtime import put
+from daybreak.runtime.engines import ray_actors
 from daybreak.runtime.exceptions import ActorDiedError
 from daybreak.runtime.util.annotations import RayDeprecationWarning
 from daybreak.runtime.util.workers import Call, Workers, ensure_runtime, logical_cpus, rebuilt
@@ -44,31 +45,14 @@ _AHEAD_EACH = 2  # chunks of an imap, for each worker, that run or lie there bef
 class _Raised:
     """In a chunk's list of results, for an item whose call raised."""
 
-    def __init__(self, error: BaseException) -> None:
-        self.payload = _payload_of(error)
+    def __init__(self, payload: dict[str, Any]) -> None:
+        self.payload = payload
 
 
-def _payload_of(error: BaseException) -> dict[str, Any]:
+def _raised(error: BaseException) -> _Raised:
     from daybreak.runtime import exceptions
 
-    return exceptions._to_payload(error, "imap", None)
-
-
-def _run_chunk(functions: list[Any], chunk: list[Any], star: bool) -> list[Any]:
-    function = get(functions[0])
-    return [function(*item) for item in chunk] if star else [function(item) for item in chunk]
-
-
-def _run_each(functions: list[Any], chunk: list[Any], star: bool) -> list[Any]:
-    """As that, with an exception where an item raised."""
-    function = get(functions[0])
-    found: list[Any] = []
-    for item in chunk:
-        try:
-            found.append(function(item))
-        except Exception as error:
-            found.append(_Raised(error))
-    return found
+    return _Raised(exceptions._to_payload(error, "imap", None))
 
 
 class AsyncResult:
@@ -199,10 +183,11 @@ class IMapIterator:
                 part = self._take()
             self._refill()
             if part is None:
-                if self._problem is not None:
-                    problem, self._problem = self._problem, None
-                    raise problem
-                raise StopIteration
+                problem, self._problem = self._problem, None
+                try:
+                    raise problem or StopIteration
+                finally:
+                    del problem  # whose traceback has this frame
             self._ready.extend(part)
         found = self._ready.popleft()
         return rebuilt(found.payload, RemoteTraceback) if isinstance(found, _Raised) else found
@@ -229,7 +214,7 @@ class IMapIterator:
             index = self._submitted
             self._submitted += 1
             if not self._pool._workers.submit(_ChunkCall(self, index, chunk)):
-                self._part_done(index, [_Raised(_terminated())] * len(chunk))
+                self._part_done(index, [_raised(_terminated())] * len(chunk))
 
     def _part_done(self, index: int, part: list[Any]) -> None:
         with self._changed:
@@ -252,16 +237,19 @@ class IMapUnorderedIterator(IMapIterator):
 
 class _ChunkCall(Call):
     def __init__(self, results: IMapIterator, index: int, chunk: list[Any]) -> None:
-        super().__init__(_run_each, (results._function, chunk, False))
+        super().__init__(ray_actors.run_each, (results._function, chunk))
         self.results = results
         self.index = index
         self.size = len(chunk)
 
     def succeed(self, value: Any) -> None:
-        self.results._part_done(self.index, value)
+        part, raised = value
+        for place, payload in raised.items():
+            part[place] = _Raised(payload)
+        self.results._part_done(self.index, part)
 
     def fail(self, error: BaseException) -> None:
-        self.results._part_done(self.index, [_Raised(error)] * self.size)
+        self.results._part_done(self.index, [_raised(error)] * self.size)
 
     def raised(self, payload: dict[str, Any]) -> None:  # not of an item: of the function, which did not unpickle
         self.fail(rebuilt(payload, RemoteTraceback))
@@ -467,5 +455,5 @@ class Pool:
             function = [put(func)]
             depth = _CHUNKS_EACH if chunksize is None else 1  # so few are dealt out at once, evenly
             for index, chunk in enumerate(chunks):
-                self._submit(_PartCall(result, index, _run_chunk, (function, chunk, star), None, depth))
+                self._submit(_PartCall(result, index, ray_actors.run_chunk, (function, chunk, star), None, depth))
         return result
