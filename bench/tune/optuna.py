@@ -7,6 +7,7 @@ from pathlib import Path
 import optuna
 
 from bench.rows import Measure
+from bench.tune.suggesting import timed
 
 REQUIREMENTS = ["optuna==5.0.0", "pandas==3.1.1"]
 QUICK = False
@@ -87,3 +88,18 @@ def dataframe_10k():
 
 def teardown():
     scratch.cleanup()
+
+
+def suggesting(dims):
+    trials = 200 if QUICK else 1_000
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=1))
+    found = timed(study.ask, study.tell, dims, trials)
+    return Measure(found.value / trials * 1e3, info={**found.info, "trials": trials})
+
+
+def tpe_10d():
+    return suggesting(10)
+
+
+def tpe_40d():
+    return suggesting(40)

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from bench.rows import Measure
+from bench.tune.suggesting import evaluations, timed
 from daybreak import tune
 
 QUICK = False
@@ -36,6 +37,27 @@ def random_ask_tell():
         (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (20_000 if QUICK else 100_000)
     )
     return Measure(took, study.best_value == best, {"bytes_a_trial": bytes_a_trial})
+
+
+def suggesting(sampler, dims, trials, objectives=1):
+    study = tune.create_study(directions=["minimize"] * objectives, sampler=sampler, seed=1)
+    return timed(study.ask, study.tell, dims, trials, objectives)
+
+
+def tpe_10d():
+    return suggesting(tune.SamplerFactory.tpe(), 10, 1_000)
+
+
+def tpe_40d():
+    return suggesting(tune.SamplerFactory.tpe(), 40, 1_000)
+
+
+def cmaes_100k():
+    return suggesting(tune.SamplerFactory.cmaes(), 40, evaluations(QUICK))
+
+
+def nsga2_100k():
+    return suggesting(tune.SamplerFactory.nsga2(), 40, evaluations(QUICK), 2)
 
 
 def operate(path, ready, seconds, done):

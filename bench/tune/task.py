@@ -2,6 +2,9 @@
 
 from bench.rows import Row
 
+_TPE = "ask, suggestions and tell: ms a trial over 1,000 trials with TPE as each side has it by default, in memory, "
+_EVALUATIONS = "100,000 evaluations (quick: 5,000) in memory with "
+
 ROWS = [
     Row(
         "random_ask_tell",
@@ -26,6 +29,18 @@ ROWS = [
         "lower",
         "trials_dataframe of 10,000 trials with 5 parameters, the study in a journal that was just opened",
         must=20,
+    ),
+    Row("tpe_10d", "ms", "lower", _TPE + "10 dimensions", must=3, goal=8),
+    Row("tpe_40d", "ms", "lower", _TPE + "40 dimensions", must=3, goal=8),
+    Row("cmaes_100k", "s", "lower", _EVALUATIONS + "CMA-ES, 40 dimensions", must=1.5, goal=4, rounds=3),
+    Row(
+        "nsga2_100k",
+        "s",
+        "lower",
+        _EVALUATIONS + "NSGA-II, 40 dimensions, two objectives, a population of 50",
+        must=1.5,
+        goal=4,
+        rounds=3,
     ),
 ]
 PEERS = ["rustuna", "optuna"]  # each has rows of its own: a row's first peer is the first that offers it

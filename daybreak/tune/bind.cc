@@ -2,11 +2,19 @@
 #include <nanobind/nanobind.h>
 
 void bind_distribution(nanobind::module_& m);
+void bind_importance(nanobind::module_& m);
+void bind_pruners(nanobind::module_& m);
+void bind_sampler_factory(nanobind::module_& m);
+void bind_samplers(nanobind::module_& m);
 void bind_storage(nanobind::module_& m);
 void bind_study(nanobind::module_& m);
 
 void bind_tune(nanobind::module_& m) {
   bind_distribution(m);
   bind_storage(m);
+  bind_sampler_factory(m);
   bind_study(m);
+  bind_samplers(m);
+  bind_pruners(m);
+  bind_importance(m);
 }

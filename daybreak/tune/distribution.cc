@@ -16,8 +16,9 @@ using base::fail;
 double last_step(double low, double high, double step) {
   const double steps = (high - low) / step;
   const double whole = std::round(steps);
-  const double count = std::abs(steps - whole) < 1e-8 ? whole : std::floor(steps);
-  return low + count * step;
+  // Never beyond what was asked for: -10.2 + 204 * 0.1 is more than 10.2.
+  if (std::abs(steps - whole) < 1e-8) return high;
+  return low + std::floor(steps) * step;
 }
 
 }  // namespace
@@ -61,7 +62,8 @@ base::Result<Distribution> Distribution::whole(std::int64_t low, std::int64_t hi
   made.kind_ = Kind::kInt;
   made.log_ = log;
   made.low_ = static_cast<double>(low);
-  made.high_ = static_cast<double>(low + (high - low) / step * step);
+  const std::int64_t steps = (high - low) / step;
+  made.high_ = static_cast<double>(low + steps * step);
   made.step_ = static_cast<double>(step);
   return made;
 }

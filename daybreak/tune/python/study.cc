@@ -347,14 +347,6 @@ void bind_asking(nb::class_<BoundStudy>& bound) {
 }  // namespace
 
 void bind_study(nb::module_& m) {
-  nb::class_<tune::SamplerFactory>(m, "SamplerFactory", "Makes a study's sampler, of its seed.")
-      .def_static(
-          "random",
-          [](std::optional<std::uint64_t> seed) {
-            return tune::SamplerFactory{
-                [seed](std::uint64_t of_study) { return tune::random_sampler({.seed = seed.value_or(of_study)}); }};
-          },
-          nb::arg("seed") = nb::none());
   bind_trial(m);
   nb::class_<BoundStudy> bound(m, "Study", "What is asked for, told and remembered.");
   bound.def(
