@@ -130,6 +130,13 @@ class Experiment:
 
     def exploit(self, trial: int, source: int, suggestion: str) -> None: ...
 
+    def reopen(self, trial: int, from_checkpoint: bool) -> None: ...
+
+    def surplus(self, trial: int, keep: int) -> list[str]:
+        """
+        Checkpoints above `keep` that nobody needs; they are forgotten: delete them.
+        """
+
     def choose(self) -> int | None: ...
 
     def next(self, trial: int) -> float: ...

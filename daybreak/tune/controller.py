@@ -393,10 +393,10 @@ class Controller:
         if keep is None:
             return
         if len(self.experiment.trial(trial.number)["checkpoints"]) > keep:
-            self.experiment_names = self.experiment.surplus(trial.number, keep)
+            names = self.experiment.surplus(trial.number, keep)
             self.experiment.flush()
             failpoint("tune.forgotten")
-            for name in self.experiment_names:
+            for name in names:
                 trial.files.drop(name)
 
     def _exploit(self) -> set[int]:
@@ -429,7 +429,7 @@ class Controller:
         self._release(slot, kill=end["kind"] == "error")
         if end["kind"] == "error":
             if not trial.is_finished():
-                self._fail(trial, end["text"].rstrip().rsplit("\n", 1)[-1], end["text"])
+                self._fail(trial, end["what"], end["text"])
         elif end["kind"] == "finished" and trial.status == "RUNNING":
             self.experiment.end(trial.number, "TERMINATED")
             if not self.native:

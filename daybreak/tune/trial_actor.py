@@ -62,12 +62,8 @@ class TrialActor:
                     return
             session.finish(kind="finished")
         except SystemExit as error:
-            session.finish(
-                kind="error", text=f"the trainable called sys.exit({error.code!r}): return instead\n{_trace()}"
-            )
+            what = f"the trainable called sys.exit({error.code!r}): return instead"
+            session.finish(kind="error", text=traceback.format_exc(), what=what)
         except BaseException as error:
-            session.finish(kind="error", text=_trace(), type=type(error).__name__)
-
-
-def _trace() -> str:
-    return traceback.format_exc()
+            what = "".join(traceback.format_exception_only(error)).strip()
+            session.finish(kind="error", text=traceback.format_exc(), what=what)

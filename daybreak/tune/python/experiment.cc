@@ -306,7 +306,21 @@ void bind_trials(ExperimentClass& experiment) {
 }
 
 void bind_scheduling(ExperimentClass& experiment) {
-  experiment.def("choose", &Experiment::choose)
+  experiment
+      .def(
+          "reopen",
+          [](Experiment& e, std::uint32_t trial, bool from_checkpoint) {
+            base::value_or_raise(e.reopen(trial, from_checkpoint));
+          },
+          nb::arg("trial"), nb::arg("from_checkpoint"))
+      .def(
+          "surplus",
+          [](Experiment& e, std::uint32_t trial, std::size_t keep) {
+            return base::value_or_raise(e.surplus(trial, keep));
+          },
+          nb::arg("trial"), nb::arg("keep"),
+          "Checkpoints above `keep` that nobody needs; they are forgotten: delete them.")
+      .def("choose", &Experiment::choose)
       .def("next", &Experiment::next, nb::arg("trial"))
       .def_prop_ro("saves", &Experiment::saves)
       .def("unblock", [](Experiment& e) { return base::value_or_raise(e.unblock()); })
