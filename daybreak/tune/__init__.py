@@ -12,6 +12,7 @@ _LAZY = {
     "callbacks": "CLIReporter Callback JupyterNotebookReporter LoggerCallback ProgressReporter",
     "checkpoint": "Checkpoint",
     "configs": "CheckpointConfig FailureConfig RunConfig TuneConfig",
+    "legacy": "Experiment ExperimentAnalysis run run_experiments",
     "results": "Result ResultGrid",
     "running": "TuneError",
     "schedulers": "create_scheduler",
@@ -25,7 +26,7 @@ _LAZY = {
     "tuner": "Tuner",
 }
 _WHERE = {name: module for module, names in _LAZY.items() for name in names.split()}
-_MODULES = ("schedulers", "search", "stoppers")
+_MODULES = ("hp", "schedulers", "search", "stoppers")
 
 __all__ = ["Distribution", *_WHERE]
 

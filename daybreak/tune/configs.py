@@ -34,7 +34,7 @@ class TuneConfig:
     scheduler: Any = None
     num_samples: int = 1
     max_concurrent_trials: int | None = None
-    time_budget_s: float | None = None
+    time_budget_s: Any = None  # seconds, or a timedelta
     reuse_actors: bool = False
     trial_name_creator: Callable[[Any], str] | None = None
     trial_dirname_creator: Callable[[Any], str] | None = None
@@ -46,7 +46,7 @@ class TuneConfig:
         if self.max_concurrent_trials is not None:
             _whole("max_concurrent_trials", self.max_concurrent_trials, 0)
         if hasattr(self.time_budget_s, "total_seconds"):
-            self.time_budget_s = self.time_budget_s.total_seconds()  # type: ignore[union-attr]
+            self.time_budget_s = self.time_budget_s.total_seconds()
         if self.time_budget_s is not None and not self.time_budget_s > 0:
             raise InvalidArgumentError(f"time_budget_s={self.time_budget_s!r}: above 0")
         if self.metric is not None and self.mode is None:

@@ -506,6 +506,7 @@ base::Status Experiment::flush(bool synced) {
 base::Status Experiment::close() {
   if (!journal_) return {};
   DAYBREAK_TRY(flush(true));
+  lock_ = {};  // what is in memory can still be read
   return journal_->close();
 }
 

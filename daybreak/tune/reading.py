@@ -20,11 +20,13 @@ def trial_folder(path: Path, trainable: str, row: dict[str, Any]) -> Path:
     return path / folder_name(f"{trainable}_{row['id']}_{tag}")
 
 
-def read_trials(path: Path, space: Any, dirname_creator: Any = None) -> list[tuple[Trial, dict[str, Any]]]:
+def read_trials(
+    path: Path, space: Any, dirname_creator: Any = None, functions: bool = False
+) -> list[tuple[Trial, dict[str, Any]]]:
     """Each trial, and what the journal says of it."""
     experiment = _native.Experiment.read(str(path / "experiment.journal"))
     plan = json.loads(experiment.plan)
-    source = Source(space, None, plan["num_samples"], plan["seed"], plan["prefix"])
+    source = Source(space, None, plan["num_samples"], plan["seed"], plan["prefix"], functions)
     found = []
     for number in range(len(experiment)):
         row = experiment.trial(number)

@@ -29,7 +29,7 @@ class Result:
 
     def __init__(self, trial: Any, row: dict[str, Any], config: dict[str, Any]) -> None:
         self.config = config
-        self.path = trial.logdir
+        self.path: str = trial.logdir
         self._files: TrialFiles = trial.files
         self._last: dict[str, Any] = {**trial.last_result, "config": config} if trial.last_result else {}
         self._kept = row["checkpoints"]

@@ -172,14 +172,18 @@ class Tuner:
 
     def fit(self) -> ResultGrid:
         """Runs the trials that are to run; blocks."""
+        return self._fit()[0]
+
+    def _fit(self) -> tuple[ResultGrid, list[Any]]:
         import daybreak
 
         if not daybreak.is_initialized():
             daybreak.init()  # before the lock of the experiment, which what is forked later would hold, too
         run = self._described()
-        Controller(run).fit()
+        controller = Controller(run)
+        controller.fit()
         self._grid = self._results(run.path)
-        return self._grid
+        return self._grid, controller.trials
 
     def get_results(self) -> ResultGrid:
         """What is there, without running anything."""
@@ -315,7 +319,7 @@ class Tuner:
         from .reading import read_trials
 
         metric, mode = self._metric()
-        trials = read_trials(path, self._space, self._tune.trial_dirname_creator)
+        trials = read_trials(path, self._space, self._tune.trial_dirname_creator, self._functions)
         return ResultGrid([Result(trial, row, trial.config) for trial, row in trials], path, metric, mode)
 
 
