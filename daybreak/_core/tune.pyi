@@ -166,6 +166,87 @@ def pack_result(text: str, iteration: int, time: float, score: float, scored: bo
 def decoded_record(kind: int, body: bytes) -> dict:
     """A record of an experiment's journal."""
 
+class ResultWriter:
+    """The JSON of plain results, as Experiment.results() takes them."""
+
+    def __init__(self) -> None: ...
+
+    def write(self, metrics: dict) -> tuple[bytes, float, bool] | None:
+        """
+        The packed result, its time, whether it is the last; None for one that is not plain, or in a new second.
+        """
+
+    @property
+    def metric(self) -> str: ...
+
+    @metric.setter
+    def metric(self, arg: str, /) -> None: ...
+
+    @property
+    def time_attr(self) -> str: ...
+
+    @time_attr.setter
+    def time_attr(self, arg: str, /) -> None: ...
+
+    @property
+    def sign(self) -> float: ...
+
+    @sign.setter
+    def sign(self, arg: float, /) -> None: ...
+
+    @property
+    def limits(self) -> list[tuple[str, float]]: ...
+
+    @limits.setter
+    def limits(self, arg: Sequence[tuple[str, float]], /) -> None: ...
+
+    @property
+    def before_s(self) -> float: ...
+
+    @before_s.setter
+    def before_s(self, arg: float, /) -> None: ...
+
+    @property
+    def began(self) -> float: ...
+
+    @began.setter
+    def began(self, arg: float, /) -> None: ...
+
+    @property
+    def last(self) -> float: ...
+
+    @last.setter
+    def last(self, arg: float, /) -> None: ...
+
+    @property
+    def iteration(self) -> int: ...
+
+    @iteration.setter
+    def iteration(self, arg: int, /) -> None: ...
+
+    @property
+    def reported(self) -> int: ...
+
+    @reported.setter
+    def reported(self, arg: int, /) -> None: ...
+
+    @property
+    def second(self) -> int: ...
+
+    @second.setter
+    def second(self, arg: int, /) -> None: ...
+
+    @property
+    def stamp(self) -> str: ...
+
+    @stamp.setter
+    def stamp(self, arg: str, /) -> None: ...
+
+def table_of(lines: bytes) -> bytes | None:
+    """
+    progress.csv of the lines of a result.json; None when there is more in them than numbers, texts and truths.
+    """
+
 class Domain:
     """What a parameter may be, with Ray Tune's bounds and rounding."""
 

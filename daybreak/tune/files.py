@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from daybreak._core import tune as _native
+
 from .session import plain
 from .variants import flattened
 
@@ -92,10 +94,19 @@ class TrialFiles:
 
     def table(self) -> None:
         """progress.csv, with the columns of the first result, as Ray has it."""
-        rows = [flattened(result) for result in self.results()]
-        if not rows:
+        try:
+            lines = (self.folder / "result.json").read_bytes()
+        except FileNotFoundError:
             return
         made = self.folder / ".progress.csv.partial"
+        table = _native.table_of(lines)
+        if table == b"":
+            return
+        if table is not None:
+            made.write_bytes(table)
+            os.replace(made, self.folder / "progress.csv")
+            return
+        rows = [flattened(result) for result in self.results()]
         with open(made, "w", newline="") as out:
             writer = csv.DictWriter(out, list(rows[0]), extrasaction="ignore", restval="")
             writer.writeheader()

@@ -95,20 +95,33 @@ class Session:
         self.answered = 0
         self.next = float(spec["next"])
         restored = _checkpoints.told(spec["restore"]) if spec["restore"] else {}
-        self.iteration = int(restored.get("training_iteration", spec["iteration"]))
-        self._before_s = float(restored.get("time_total_s", 0.0))
+        self._writer = _native.ResultWriter()  # the numbers of a report; what is plain it writes by itself
+        self._writer.iteration = int(restored.get("training_iteration", spec["iteration"]))
+        self._writer.before_s = float(restored.get("time_total_s", 0.0))
+        self._writer.began = self._writer.last = time.monotonic()
+        self._writer.metric, self._writer.time_attr, self._writer.sign = (
+            spec["metric"] or "",
+            spec["time_attr"],
+            spec["sign"],
+        )
+        self._writer.limits = list((spec["stop"] or {}).items())
         self._timesteps = restored.get("timesteps_total")
         self._episodes = restored.get("episodes_total")
-        self.reported = 0
         self.is_saved = False  # the last report came with a checkpoint
         self._next_checkpoint = int(spec["next_checkpoint"])
-        self._began = self._last = time.monotonic()
-        self._second, self._stamp = 0, ""
         self._said: set[str] = set()
         self.time = 0.0
         identity = {"trial_id": spec["id"], "pid": os.getpid(), "hostname": os.uname().nodename, "node_ip": "127.0.0.1"}
         self._tail = json.dumps(identity)[1:-1]
         self.last: dict[str, Any] = {}
+
+    @property
+    def iteration(self) -> int:
+        return self._writer.iteration
+
+    @property
+    def reported(self) -> int:
+        return self._writer.reported
 
     # -- by the trainable's threads
 
@@ -120,28 +133,38 @@ class Session:
             raise InvalidArgumentError(f"report(checkpoint={checkpoint!r}): Checkpoint.from_directory(path)")
         with self._order:
             self._check_open()
-            text, flat = self._written(metrics)
-            name = self._kept(checkpoint) if checkpoint is not None else save() if save is not None else None
-            self.is_saved = name is not None
-            done = self._stops(flat)
-            self._give(text, flat, name, done)
-            self.reported += 1
+            plain = self._writer.write(metrics) if checkpoint is None and save is None else None
+            if plain is not None:
+                packed, self.time, done = plain
+                self.is_saved = False
+            else:
+                packed, done = self._slowly(metrics, checkpoint, save)
+            self._give(packed, done)
             self._wait(done)
+
+    def _slowly(self, metrics: dict[str, Any], checkpoint: Checkpoint | None, save: Any) -> tuple[bytes, bool]:
+        text, flat = self._written(metrics)
+        name = self._kept(checkpoint) if checkpoint is not None else save() if save is not None else None
+        self.is_saved = name is not None
+        done = self._stops(flat)
+        packed = self._packed(text, flat, name, done)
+        self._writer.reported += 1
+        return packed, done
 
     def _check_open(self) -> None:
         if self.end is not None or self.asked:
             raise Ended
 
     def _written(self, metrics: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        now = time.monotonic()
-        self.iteration += 1
-        this, self._last = now - self._last, now
+        now, writer = time.monotonic(), self._writer
+        writer.iteration += 1
+        this, writer.last = now - writer.last, now
         auto: dict[str, Any] = {
             "training_iteration": self.iteration,
             "time_this_iter_s": this,
-            "time_total_s": self._before_s + now - self._began,
-            "time_since_restore": now - self._began,
-            "iterations_since_restore": self.reported + 1,
+            "time_total_s": writer.before_s + now - writer.began,
+            "time_since_restore": now - writer.began,
+            "iterations_since_restore": writer.reported + 1,
         }
         metrics = dict(metrics)
         self._count(metrics, auto)
@@ -155,19 +178,18 @@ class Session:
             text = json.dumps(metrics, default=plain)
             json_auto = json.dumps(auto)
         except (TypeError, ValueError) as error:
-            self.iteration -= 1
+            writer.iteration -= 1
             bad = next((key for key, value in metrics.items() if not _has_json(value)), "?")
             raise InvalidArgumentError(
                 f"report(): '{bad}' is {error}, and a result is kept as JSON: report numbers, texts, lists and dicts, and put "
                 "the rest into a checkpoint"
             ) from None
         second = int(time.time())
-        if second != self._second:
-            self._second = second
-            stamp = datetime.fromtimestamp(second).strftime("%Y-%m-%d_%H-%M-%S")
-            self._stamp = f'"date": "{stamp}", "timestamp": {second}'
+        if second != writer.second:
+            date = datetime.fromtimestamp(second).strftime("%Y-%m-%d_%H-%M-%S")
+            writer.second, writer.stamp = second, f'"date": "{date}", "timestamp": {second}, {self._tail}'
         self.last = {**metrics, **auto}
-        whole = f"{text[:-1]}, {json_auto[1:-1]}, {self._stamp}, {self._tail}}}"
+        whole = f"{text[:-1]}, {json_auto[1:-1]}, {writer.stamp}}}"
         return whole, flattened(self.last) if any(isinstance(v, dict) for v in metrics.values()) else self.last
 
     def _count(self, metrics: dict[str, Any], auto: dict[str, Any]) -> None:
@@ -194,7 +216,7 @@ class Session:
                 return True
         return False
 
-    def _give(self, text: str, flat: dict[str, Any], checkpoint: str | None, done: bool) -> None:
+    def _packed(self, text: str, flat: dict[str, Any], checkpoint: str | None, done: bool) -> bytes:
         metric, time_attr = self.spec["metric"], self.spec["time_attr"]
         score = number_of(flat.get(metric)) if metric else None
         at = number_of(flat.get(time_attr))
@@ -206,7 +228,7 @@ class Session:
         scored = at is not None and (score is not None or not metric)
         self.time = at if at is not None else self.time
         value = self.spec["sign"] * score if score is not None else 0.0
-        packed = _native.pack_result(
+        return _native.pack_result(
             text,
             self.iteration,
             self.time,
@@ -216,6 +238,8 @@ class Session:
             checkpoint or "",
             self._rank(flat) if checkpoint else 0.0,
         )
+
+    def _give(self, packed: bytes, done: bool) -> None:
         with self.changed:
             self.packed.append(packed)
             self.waiting_bytes += len(packed)
@@ -260,7 +284,7 @@ class Session:
     def _told(self) -> dict[str, Any]:
         return {
             "training_iteration": self.iteration,
-            "time_total_s": self.last.get("time_total_s", self._before_s),
+            "time_total_s": self.last.get("time_total_s", self._writer.before_s),
             "timesteps_total": self._timesteps,
             "episodes_total": self._episodes,
         }

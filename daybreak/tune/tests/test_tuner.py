@@ -392,3 +392,48 @@ def test_median_stopping_ends_what_is_worse_than_the_others(tmp_path: Path) -> N
         stop={"training_iteration": 6},
     )
     assert [result.metrics["training_iteration"] for result in grid] == [6, 6, 2]
+
+
+def test_the_table_is_the_same_whether_it_is_made_natively_or_by_pythons_csv(tmp_path: Path, monkeypatch: Any) -> None:
+    from daybreak._core import tune as native
+    from daybreak.tune import files
+
+    rows = [
+        {"a": 1.5, "t": "x,y", "n": {"b": True, "c": {"d": None}}, "i": 7},
+        {"i": 8, "a": 1e-07, "t": "z", "n": {"b": False}, "new": 1},
+        {"a": float("nan"), "t": "", "n": {"b": True, "c": {"d": 2}}, "i": -9},
+    ]
+    made = files.TrialFiles(tmp_path)
+    made.append("".join(json.dumps(row) + "\n" for row in rows).encode() + b'{"cut')
+    made.table()
+    natively = (tmp_path / "progress.csv").read_bytes()
+    monkeypatch.setattr(files._native, "table_of", lambda lines: None)
+    made.table()
+    assert (tmp_path / "progress.csv").read_bytes() == natively
+    for odd in ({"a": [1]}, {"a": 'q"'}, {"a": {}}):
+        assert native.table_of(json.dumps(odd).encode()) is None
+
+
+def test_plain_results_are_written_as_pythons_json_writes_them(tmp_path: Path) -> None:
+    values = {
+        "f": 0.1,
+        "g": 3.0,
+        "h": 1e300,
+        "i": -(2**63),
+        "s": "text",
+        "t": True,
+        "u": False,
+        "big": 2**64,
+        "q": 'a"é',
+    }
+
+    def odd(config: dict[str, Any]) -> None:
+        tune.report({"first": 1})
+        tune.report({name: value for name, value in values.items() if name not in ("big", "q")})
+        tune.report(values)
+
+    rows = fit(odd, tmp_path)[0].history()
+    for row, given in ((rows[1], [n for n in values if n not in ("big", "q")]), (rows[2], list(values))):
+        assert {name: row[name] for name in given} == {name: values[name] for name in given}
+        assert all(type(row[name]) is type(values[name]) for name in given)
+    assert list(rows[1])[7:] == list(rows[2])[9:], "the same names in the same order beside"
