@@ -295,7 +295,7 @@ class Domain:
     def draw(self, seed: int, trial: int, name: str) -> float:
         """A function of the three."""
 
-class Space:
+class SearchSpace:
     """
     The grid's cells times samples; the values of each trial are a function of its number.
     """

@@ -13,6 +13,7 @@ _LAZY = {
     "checkpoint": "Checkpoint",
     "configs": "CheckpointConfig FailureConfig RunConfig TuneConfig",
     "legacy": "Experiment ExperimentAnalysis run run_experiments",
+    "reinforcement": "rl",
     "results": "Result ResultGrid",
     "running": "TuneError",
     "schedulers": "create_scheduler",

@@ -90,7 +90,10 @@ class CheckpointConfig:
 
 @dataclass
 class RunConfig:
-    """Where the results go, and when a trial stops. Without a storage_path: $DAYBREAK_RESULTS_DIR, or ~/daybreak_results."""
+    """Where the results go, and when a trial stops. Without a storage_path: $DAYBREAK_RESULTS_DIR, or ~/daybreak_results.
+
+    ``track=True`` (not Ray's): the experiment and each trial are runs of daybreak.track, in its root.
+    """
 
     name: str | None = None
     storage_path: str | os.PathLike[str] | None = None
@@ -103,6 +106,7 @@ class RunConfig:
     log_to_file: bool | str | tuple[str, str] = False
     sync_config: Any = None
     storage_filesystem: Any = None
+    track: bool = False
 
     def __post_init__(self) -> None:
         self.failure_config = self.failure_config or FailureConfig()

@@ -27,8 +27,8 @@ bool is_experiment(const store::JournalRecord& record) {
 }
 
 // Each record of the experiment, from the first on.
-base::Status for_each_record(const std::string& path,
-                             const std::function<base::Status(const store::JournalRecord&)>& visit) {
+base::Status for_each_experiment_record(const std::string& path,
+                                        const std::function<base::Status(const store::JournalRecord&)>& visit) {
   DAYBREAK_ASSIGN(const auto reader, store::JournalReader::open(path, experiment_journal()));
   while (true) {
     DAYBREAK_ASSIGN(const store::JournalBatch batch, reader->read());
@@ -47,7 +47,7 @@ base::Result<std::unique_ptr<Experiment>> Experiment::create(const std::string& 
   DAYBREAK_TRY(made->lock(path));
   DAYBREAK_ASSIGN(made->journal_, store::Journal::open(path, experiment_journal()));
   bool there = false;
-  DAYBREAK_TRY(for_each_record(path, [&](const store::JournalRecord&) -> base::Status {
+  DAYBREAK_TRY(for_each_experiment_record(path, [&](const store::JournalRecord&) -> base::Status {
     there = true;
     return {};
   }));
@@ -79,7 +79,7 @@ base::Result<std::unique_ptr<Experiment>> Experiment::read(const std::string& pa
 
 base::Result<std::string> Experiment::plan_of(const std::string& path) {
   std::string plan;
-  DAYBREAK_TRY(for_each_record(path, [&](const store::JournalRecord& record) -> base::Status {
+  DAYBREAK_TRY(for_each_experiment_record(path, [&](const store::JournalRecord& record) -> base::Status {
     if (record.kind != PlanRecord::kKind) return {};
     DAYBREAK_ASSIGN(const ExperimentRecord found, decoded(record.kind, record.body));
     plan = std::get<PlanRecord>(found).text;
@@ -105,7 +105,7 @@ base::Status Experiment::lock(const std::string& path) {
 
 // Feeding the scheduler as it was fed before: it decides again what it decided, and records say what was done of that.
 base::Status Experiment::replay(const std::string& path) {
-  DAYBREAK_TRY(for_each_record(path, [this](const store::JournalRecord& record) -> base::Status {
+  DAYBREAK_TRY(for_each_experiment_record(path, [this](const store::JournalRecord& record) -> base::Status {
     auto found = decoded(record.kind, record.body);
     if (!found) return std::unexpected(std::move(found).error().wrap(fmt::format("record {}", record.number)));
     decision_ = Decision::kContinue;

@@ -9,7 +9,7 @@ using base::ByteReader;
 using base::ByteWriter;
 
 // One description of each record's fields, which a writer and a reader both follow.
-struct RecordWriter {
+struct ExperimentWriter {
   ByteWriter bytes;
   void trial(const std::uint32_t& value) { bytes.varint(value); }
   void count(const std::uint64_t& value) { bytes.varint(value); }
@@ -23,7 +23,7 @@ struct RecordWriter {
   }
 };
 
-struct RecordReader {
+struct ExperimentReader {
   ByteReader bytes;
   void trial(std::uint32_t& value) {
     value = static_cast<std::uint32_t>(bytes.varint(0, kMaxExperimentTrials - 1, "trial"));
@@ -96,8 +96,8 @@ void fields(auto& io, auto& r, const ForgetRecord*) {
 void fields(auto&, auto&, const UnblockRecord*) {}
 
 template <typename Record>
-base::Result<ExperimentRecord> read_record(std::string_view body) {
-  RecordReader reader{ByteReader(body, "a record of an experiment")};
+base::Result<ExperimentRecord> read_experiment_record(std::string_view body) {
+  ExperimentReader reader{ByteReader(body, "a record of an experiment")};
   Record record;
   fields(reader, record, static_cast<const Record*>(nullptr));
   DAYBREAK_TRY(reader.bytes.finish());
@@ -105,13 +105,13 @@ base::Result<ExperimentRecord> read_record(std::string_view body) {
 }
 
 template <std::size_t I = 0>
-base::Result<ExperimentRecord> read_kind(std::uint32_t kind, std::string_view body) {
+base::Result<ExperimentRecord> read_experiment_kind(std::uint32_t kind, std::string_view body) {
   if constexpr (I == std::variant_size_v<ExperimentRecord>) {
     return base::fail(base::Code::kUnimplemented,
                       "a record of kind {}, which this version does not know: a later one wrote it, use that", kind);
   } else {
     using Record = std::variant_alternative_t<I, ExperimentRecord>;
-    return kind == Record::kKind ? read_record<Record>(body) : read_kind<I + 1>(kind, body);
+    return kind == Record::kKind ? read_experiment_record<Record>(body) : read_experiment_kind<I + 1>(kind, body);
   }
 }
 
@@ -122,14 +122,14 @@ std::uint32_t kind_of(const ExperimentRecord& record) {
 }
 
 std::string encoded(const ExperimentRecord& record) {
-  RecordWriter writer;
+  ExperimentWriter writer;
   std::visit([&]<typename Record>(const Record& one) { fields(writer, one, static_cast<const Record*>(nullptr)); },
              record);
   return writer.bytes.take();
 }
 
 base::Result<ExperimentRecord> decoded(std::uint32_t kind, std::string_view body) {
-  return read_kind(kind, body);
+  return read_experiment_kind(kind, body);
 }
 
 }  // namespace daybreak::tune

@@ -146,9 +146,9 @@ double Domain::nearest(double value) const {
   return std::clamp(snapped, low_, largest());
 }
 
-base::Result<Space> Space::make(std::vector<Axis> axes, std::uint64_t seed, bool constant_grid_search,
-                                std::vector<std::vector<bool>> fixed) {
-  Space made(std::move(axes), seed, constant_grid_search, std::move(fixed));
+base::Result<SearchSpace> SearchSpace::make(std::vector<Axis> axes, std::uint64_t seed, bool constant_grid_search,
+                                            std::vector<std::vector<bool>> fixed) {
+  SearchSpace made(std::move(axes), seed, constant_grid_search, std::move(fixed));
   std::vector<std::string_view> paths;
   for (std::size_t i = 0; i < made.axes_.size(); ++i) {
     const Axis& axis = made.axes_[i];
@@ -183,14 +183,14 @@ base::Result<Space> Space::make(std::vector<Axis> axes, std::uint64_t seed, bool
   return made;
 }
 
-std::uint64_t Space::size(std::uint64_t samples) const {
+std::uint64_t SearchSpace::size(std::uint64_t samples) const {
   std::uint64_t count = 0;
   const std::uint64_t points = std::min<std::uint64_t>(samples, fixed_cells_.size());
   for (std::uint64_t i = 0; i < points; ++i) count += fixed_cells_[i];
   return count + (samples - points) * cells_;
 }
 
-Space::Place Space::placed(std::uint64_t trial) const {
+SearchSpace::Place SearchSpace::placed(std::uint64_t trial) const {
   for (std::size_t point = 0; point < fixed_cells_.size(); ++point) {
     if (trial < fixed_cells_[point]) return {.sample = point, .cell = trial};
     trial -= fixed_cells_[point];
@@ -198,7 +198,7 @@ Space::Place Space::placed(std::uint64_t trial) const {
   return {.sample = fixed_cells_.size() + trial / cells_, .cell = trial % cells_};
 }
 
-std::vector<double> Space::variant(std::uint64_t trial) const {
+std::vector<double> SearchSpace::variant(std::uint64_t trial) const {
   auto [sample, cell] = placed(trial);
   std::vector<double> values(axes_.size(), std::numeric_limits<double>::quiet_NaN());
   const std::vector<bool>* fixed = sample < fixed_.size() ? &fixed_[sample] : nullptr;

@@ -58,12 +58,12 @@ struct Axis {
 };
 
 // The grid's cells times samples, in Ray's order: all cells of a sample, then the next sample; the first grid axis by path varies fastest.
-class Space {
+class SearchSpace {
  public:
   // Of `points` first samples some axes are given by the user: fixed[point][axis]; they are no axes of the grid there.
   // kInvalidArgument: two axes of one path, a grid that is no option, more than 2^53 cells.
-  static base::Result<Space> make(std::vector<Axis> axes, std::uint64_t seed, bool constant_grid_search = false,
-                                  std::vector<std::vector<bool>> fixed = {});
+  static base::Result<SearchSpace> make(std::vector<Axis> axes, std::uint64_t seed, bool constant_grid_search = false,
+                                        std::vector<std::vector<bool>> fixed = {});
 
   const std::vector<Axis>& axes() const { return axes_; }
   std::uint64_t cells() const { return cells_; }
@@ -79,7 +79,7 @@ class Space {
     std::uint64_t sample;
     std::uint64_t cell;
   };
-  Space(std::vector<Axis> axes, std::uint64_t seed, bool constant, std::vector<std::vector<bool>> fixed)
+  SearchSpace(std::vector<Axis> axes, std::uint64_t seed, bool constant, std::vector<std::vector<bool>> fixed)
       : axes_(std::move(axes)), seed_(seed), constant_(constant), fixed_(std::move(fixed)) {}
   Place placed(std::uint64_t trial) const;
 

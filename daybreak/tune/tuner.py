@@ -245,12 +245,20 @@ class Tuner:
             reuse_actors=self._tune.reuse_actors,
             failure=self._run.failure_config,
             checkpoints=self._run.checkpoint_config,
-            callbacks=list(self._run.callbacks or []),
+            callbacks=self._callbacks(metric, mode),
             reporter=self._reporter(metric, mode),
             num_samples=self._tune.num_samples,
             trial_name_creator=self._tune.trial_name_creator,
             trial_dirname_creator=self._tune.trial_dirname_creator,
         )
+
+    def _callbacks(self, metric: str | None, mode: str | None) -> list[Any]:
+        found = list(self._run.callbacks or [])
+        if self._run.track and self._path is not None:
+            from .tracking import TrackCallback
+
+            found.append(TrackCallback(self._path.name, metric, mode))
+        return found
 
     def _reporter(self, metric: str | None, mode: str | None) -> Any:
         if self._run.verbose == 0:

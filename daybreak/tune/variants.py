@@ -120,7 +120,7 @@ class ParamSpace:
             for path, axis in self._axes.items()
         ]
         fixed = [[path in point for path in self._axes] for point in self._points]
-        self._native = _native.Space(native, seed % 2**64, constant_grid_search, fixed)
+        self._native = _native.SearchSpace(native, seed % 2**64, constant_grid_search, fixed)
 
     @property
     def cells(self) -> int:

@@ -1,4 +1,4 @@
-// Domain and Space, which tune.uniform and its kin build.
+// Domain and SearchSpace, which tune.uniform and its kin build.
 #include "daybreak/tune/space.h"
 
 #include <nanobind/nanobind.h>
@@ -15,7 +15,7 @@ namespace nb = nanobind;
 namespace base = daybreak::base;
 namespace tune = daybreak::tune;
 using tune::Domain;
-using tune::Space;
+using tune::SearchSpace;
 
 void bind_space(nb::module_& m) {
   nb::class_<Domain>(m, "Domain", "What a parameter may be, with Ray Tune's bounds and rounding.")
@@ -63,21 +63,22 @@ void bind_space(nb::module_& m) {
             return domain.draw(random);
           },
           nb::arg("seed"), nb::arg("trial"), nb::arg("name"), "A function of the three.");
-  nb::class_<Space>(m, "Space",
-                    "The grid's cells times samples; the values of each trial are a function of its number.")
+  nb::class_<SearchSpace>(m, "SearchSpace",
+                          "The grid's cells times samples; the values of each trial are a function of its number.")
       .def(nb::new_([](const std::vector<std::tuple<std::string, const Domain*, bool>>& axes, std::uint64_t seed,
                        bool constant_grid_search, const std::vector<std::vector<bool>>& fixed) {
              std::vector<tune::Axis> made;
              for (const auto& [path, domain, grid] : axes)
                made.push_back({.path = path, .domain = *domain, .grid = grid});
-             return base::value_or_raise(Space::make(std::move(made), seed, constant_grid_search, fixed));
+             return base::value_or_raise(SearchSpace::make(std::move(made), seed, constant_grid_search, fixed));
            }),
            nb::arg("axes"), nb::arg("seed"), nb::arg("constant_grid_search") = false,
            nb::arg("fixed") = std::vector<std::vector<bool>>())
-      .def_prop_ro("cells", &Space::cells)
-      .def("size", &Space::size, nb::arg("samples"), "How many trials so many samples make.")
-      .def("variant", &Space::variant, nb::arg("trial"), "Numbers, and indices of options; NaN where a point fixes it.")
-      .def("sample_of", &Space::sample_of, nb::arg("trial"));
+      .def_prop_ro("cells", &SearchSpace::cells)
+      .def("size", &SearchSpace::size, nb::arg("samples"), "How many trials so many samples make.")
+      .def("variant", &SearchSpace::variant, nb::arg("trial"),
+           "Numbers, and indices of options; NaN where a point fixes it.")
+      .def("sample_of", &SearchSpace::sample_of, nb::arg("trial"));
   m.def(
       "keyed_uniform",
       [](std::uint64_t seed, std::uint64_t trial, std::string_view name) {

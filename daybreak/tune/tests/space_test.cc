@@ -43,11 +43,11 @@ TEST(Domain, refuses_what_cannot_be) {
   EXPECT_FALSE(Domain::randn(0, -1));
 }
 
-TEST(Space, has_each_cell_once_a_sample_and_draws_what_belongs_to_the_trial) {
-  const Space space = *Space::make({{.path = "b", .domain = *Domain::option(3), .grid = true},
-                                    {.path = "a", .domain = *Domain::option(2), .grid = true},
-                                    {.path = "x", .domain = *Domain::uniform(0, 1)}},
-                                   7);
+TEST(SearchSpace, has_each_cell_once_a_sample_and_draws_what_belongs_to_the_trial) {
+  const SearchSpace space = *SearchSpace::make({{.path = "b", .domain = *Domain::option(3), .grid = true},
+                                                {.path = "a", .domain = *Domain::option(2), .grid = true},
+                                                {.path = "x", .domain = *Domain::uniform(0, 1)}},
+                                               7);
   EXPECT_EQ(space.cells(), 6U);
   EXPECT_EQ(space.size(4), 24U);
   std::set<std::vector<double>> cells;
@@ -63,10 +63,10 @@ TEST(Space, has_each_cell_once_a_sample_and_draws_what_belongs_to_the_trial) {
   EXPECT_EQ(draws.size(), 6U);
 }
 
-TEST(Space, counts_the_cells_of_points_that_fix_some_axes) {
-  const Space space = *Space::make({{.path = "a", .domain = *Domain::option(2), .grid = true},
-                                    {.path = "b", .domain = *Domain::option(3), .grid = true}},
-                                   0, false, {{true, true}, {false, true}});
+TEST(SearchSpace, counts_the_cells_of_points_that_fix_some_axes) {
+  const SearchSpace space = *SearchSpace::make({{.path = "a", .domain = *Domain::option(2), .grid = true},
+                                                {.path = "b", .domain = *Domain::option(3), .grid = true}},
+                                               0, false, {{true, true}, {false, true}});
   EXPECT_EQ(space.size(3), 1 + 2 + 6U);
   EXPECT_TRUE(std::isnan(space.variant(0)[0]));
   EXPECT_EQ(space.sample_of(2), 1U);
@@ -74,15 +74,15 @@ TEST(Space, counts_the_cells_of_points_that_fix_some_axes) {
   EXPECT_TRUE(std::isnan(space.variant(2)[1]));
 }
 
-TEST(Space, refuses_two_axes_of_one_path_and_too_many_cells) {
+TEST(SearchSpace, refuses_two_axes_of_one_path_and_too_many_cells) {
   const Axis a{.path = "a", .domain = *Domain::uniform(0, 1)};
-  EXPECT_FALSE(Space::make({a, a}, 0));
-  EXPECT_FALSE(Space::make({{.path = "a", .domain = *Domain::uniform(0, 1), .grid = true}}, 0));
+  EXPECT_FALSE(SearchSpace::make({a, a}, 0));
+  EXPECT_FALSE(SearchSpace::make({{.path = "a", .domain = *Domain::uniform(0, 1), .grid = true}}, 0));
   std::vector<Axis> many;
   for (int i = 0; i < 3; ++i) {
     many.push_back({.path = std::to_string(i), .domain = *Domain::option(1u << 20), .grid = true});
   }
-  EXPECT_FALSE(Space::make(many, 0));
+  EXPECT_FALSE(SearchSpace::make(many, 0));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -437,3 +438,28 @@ def test_plain_results_are_written_as_pythons_json_writes_them(tmp_path: Path) -
         assert {name: row[name] for name in given} == {name: values[name] for name in given}
         assert all(type(row[name]) is type(values[name]) for name in given)
     assert list(rows[1])[7:] == list(rows[2])[9:], "the same names in the same order beside"
+
+
+def test_trials_are_runs_of_track_when_asked(tmp_path: Path) -> None:
+    program = f"""
+from daybreak import track, tune
+track.init({str(tmp_path / "track")!r})
+
+def train(config):
+    for i in range(3):
+        tune.report({{"loss": config["x"] / (i + 1)}})
+    if config["x"] == 2:
+        raise ValueError("no")
+
+tune.Tuner(
+    train,
+    param_space={{"x": tune.grid_search([1, 2])}},
+    tune_config=tune.TuneConfig(metric="loss", mode="min"),
+    run_config=tune.RunConfig(name="e", storage_path={str(tmp_path)!r}, verbose=0, track=True),
+).fit()
+(parent,) = track.runs("name = 'e'")
+for run in track.runs("params.x > 0", order_by="params.x"):
+    print(run.status, run.params["x"], len(run.history("loss", 1).values), run.parent == parent.id)
+"""
+    child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert child.stdout.splitlines() == ["finished 1 3 True", "failed 2 3 True"], child.stdout + child.stderr
