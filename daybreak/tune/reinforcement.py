@@ -18,8 +18,8 @@ def rl(algorithm: Any, env: Any = None, **options: Any) -> type[Trainable]:
     """A trainable that trains: ``tune.Tuner(tune.rl(rl.PPO, "CartPole-v1"), param_space={"lr": ...})``.
 
     ``algorithm``: a class of daybreak.rl. ``options``: those that all trials have; a trial's config comes over them, and may name
-    "env". A checkpoint goes on with weights, optimiser and random numbers as they were, and with the options that the config has now:
-    population based training changes the learning rate of what has been learned.
+    "env". A checkpoint goes on with weights, optimiser and random numbers as they were, and with the options that the config has
+    now: population based training changes the learning rate of what has been learned.
     """
     if not (isinstance(algorithm, type) and hasattr(algorithm, "train") and hasattr(algorithm, "load")):
         raise InvalidArgumentError(f"rl({algorithm!r}): a class of daybreak.rl such as rl.PPO")
