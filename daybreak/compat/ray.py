@@ -35,6 +35,12 @@ _STOPPERS = """
     CombinedStopper ExperimentPlateauStopper FunctionStopper MaximumIterationStopper NoopStopper Stopper TimeoutStopper
     TrialPlateauStopper
 """
+_TUNE = """
+    CLIReporter Callback Checkpoint CheckpointConfig Experiment ExperimentAnalysis FailureConfig JupyterNotebookReporter
+    LoggerCallback ProgressReporter Result ResultGrid RunConfig Stopper Trainable TuneConfig TuneError Tuner choice
+    create_scheduler get_checkpoint get_context grid_search lograndint loguniform qlograndint qloguniform qrandint qrandn quniform
+    randint randn register_trainable report run run_experiments sample_from uniform with_parameters with_resources
+"""
 _STATE = """
     get_actor get_job get_log get_node get_objects get_placement_group get_task get_worker list_actors list_cluster_events list_jobs
     list_logs list_nodes list_objects list_placement_groups list_runtime_envs list_tasks list_workers summarize_actors
@@ -96,6 +102,7 @@ ALIASES = Aliases(
         "ray.util.serialization.register_serializer": "daybreak.runtime.util.serialization:register_serializer",
         "ray.util.deregister_serializer": "daybreak.runtime.util.serialization:deregister_serializer",
         "ray.util.register_serializer": "daybreak.runtime.util.serialization:register_serializer",
+        **{f"ray.tune.{name}": f"daybreak.tune:{name}" for name in _TUNE.split()},
         **{f"ray.tune.stopper.{name}": f"daybreak.tune.stoppers:{name}" for name in _STOPPERS.split()},
         "ray.tune.error.TuneError": "daybreak.tune:TuneError",
         "ray.tune.registry.register_trainable": "daybreak.tune:register_trainable",
@@ -117,7 +124,8 @@ ALIASES = Aliases(
     rooms={
         "ray.util": "daybreak.runtime.util",
         "ray.experimental.shuffle": "daybreak.runtime.util.shuffle",
-        "ray.tune": "daybreak.tune",
+        "ray.tune.schedulers": "daybreak.tune.schedulers",
+        "ray.tune.search": "daybreak.tune.search",
     },
     expected={"ray.data.from_pandas_refs": "modin"},
 )

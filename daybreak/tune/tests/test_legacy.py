@@ -111,7 +111,7 @@ import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.stopper import MaximumIterationStopper
-from ray.tune.search.basic_variant import BasicVariantGenerator
+from ray.tune.search import BasicVariantGenerator
 
 def train(config):
     for i in range(9):
