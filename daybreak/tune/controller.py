@@ -218,7 +218,7 @@ class Controller:
         return trial
 
     def _add_trials(self) -> None:
-        while not self._over:
+        while not self._over and self._has_room():
             found = self.run.source.next(self.experiment.count("PENDING"), len(self._by_poll))
             if found is None:
                 return
@@ -229,6 +229,19 @@ class Controller:
             trial.config = config
             if not self.native:
                 self.run.scheduler.on_trial_add(self, trial)
+
+    def _has_room(self) -> bool:
+        """A searcher is asked when its suggestion can run, so that it knows all that there is to know by then."""
+        if self.run.source.searcher is None:
+            return True
+        if len(self._by_poll) >= self.run.max_concurrent:
+            return False
+        asked = getattr(self.run.trainable, "_tune_resources", None) or {}
+        needs = {} if callable(asked) else resources_of(asked)
+        idle = len(self._idle) > 0
+        return idle or all(
+            self._free.get(name, 0.0) + 1e-9 >= min(n, self._totals.get(name, n)) for name, n in needs.items()
+        )
 
     def _start_one(self) -> bool:
         if len(self._by_poll) >= self.run.max_concurrent:
@@ -430,7 +443,7 @@ class Controller:
         if end["kind"] == "error":
             if not trial.is_finished():
                 self._fail(trial, end["what"], end["text"])
-        elif end["kind"] == "finished" and trial.status == "RUNNING":
+        elif end["kind"] == "finished" and not trial.is_finished():
             self.experiment.end(trial.number, "TERMINATED")
             if not self.native:
                 self.run.scheduler.on_trial_complete(self, trial, trial.last_result)

@@ -125,8 +125,11 @@ class Session:
 
     # -- by the trainable's threads
 
-    def report(self, metrics: dict[str, Any], checkpoint: Checkpoint | None = None, save: Any = None) -> None:
-        """``save()`` is called after the numbers are known, and gives the name of a checkpoint that it made, or None."""
+    def report(
+        self, metrics: dict[str, Any], checkpoint: Checkpoint | None = None, save: Any = None, final: bool = False
+    ) -> None:
+        """``save()`` is called after the numbers are known, and gives the name of a checkpoint that it made, or None.
+        ``final``: the function has returned it, so that the trial has finished."""
         if not isinstance(metrics, dict):
             raise InvalidArgumentError(f"report({metrics!r}): a dict of names and values")
         if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
@@ -139,8 +142,9 @@ class Session:
                 self.is_saved = False
             else:
                 packed, done = self._slowly(metrics, checkpoint, save)
-            self._give(packed, done)
-            self._wait(done)
+            self._give(packed, done, final)
+            if not final:
+                self._wait(done)
 
     def _slowly(self, metrics: dict[str, Any], checkpoint: Checkpoint | None, save: Any) -> tuple[bytes, bool]:
         text, flat = self._written(metrics)
@@ -239,11 +243,13 @@ class Session:
             self._rank(flat) if checkpoint else 0.0,
         )
 
-    def _give(self, packed: bytes, done: bool) -> None:
+    def _give(self, packed: bytes, done: bool, final: bool) -> None:
         with self.changed:
             self.packed.append(packed)
             self.waiting_bytes += len(packed)
-            if done:
+            if final:  # in the same message
+                self.end = {"kind": "finished", "final": True}
+            elif done:
                 self.end = {"kind": "stopped"}
             self.changed.notify_all()
 

@@ -200,7 +200,7 @@ def run_function(function: Any, config: dict[str, Any], session: Session) -> Non
             session.report(_as_metrics(item))
         return
     if result is not None:
-        session.report(_as_metrics(result))
+        session.report(_as_metrics(result), final=True)
     elif session.reported == 0:
         session.say("the trainable has ended without a report, and returned nothing: tune.report({...})")
 

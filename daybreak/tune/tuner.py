@@ -132,7 +132,9 @@ class Tuner:
         if tune_config is None:
             tune.max_concurrent_trials, tune.reuse_actors = plan["max_concurrent_trials"], plan["reuse_actors"]
         run = run_config or RunConfig(
-            failure_config=FailureConfig(**plan["failure"]), checkpoint_config=CheckpointConfig(**plan["checkpoints"])
+            verbose=plan["verbose"],
+            failure_config=FailureConfig(**plan["failure"]),
+            checkpoint_config=CheckpointConfig(**plan["checkpoints"]),
         )
         run.name, run.storage_path = folder.name, folder.parent
         cls._own_parts(plan, tune, run, folder)
@@ -313,6 +315,7 @@ class Tuner:
             "stopper": type(stopper).__name__ if stopper is not None else None,
             "max_concurrent_trials": self._tune.max_concurrent_trials,
             "reuse_actors": self._tune.reuse_actors,
+            "verbose": self._run.verbose,
             "failure": {"max_failures": failure.max_failures, "fail_fast": failure.fail_fast},
             "checkpoints": {
                 "num_to_keep": checkpoints.num_to_keep,

@@ -231,3 +231,45 @@ print("ended in order")
     states = {result.status for result in tune.Tuner.restore(tmp_path / "e", Steps).get_results()}
     assert states & {"PENDING", "RUNNING", "PAUSED"}
     check(tune.Tuner.restore(tmp_path / "e", Steps, run_config=config_of("")["run_config"]).fit())
+
+
+class Remembers(tune.search.Searcher):
+    """Suggests what it has not been told yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[str, float]] = []
+        self.seen: list[float] = []
+        self.asked = 0
+
+    def suggest(self, trial_id: str) -> Any:
+        self.asked += 1
+        return {"x": float(len(self.told))}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self.seen.append(result["score"])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self.told.append((trial_id, -1.0 if result is None else result["score"]))
+
+
+def twice(config: dict[str, Any]) -> None:
+    for i in range(2):
+        tune.report({"score": config["x"] + i})
+
+
+def test_a_searcher_is_told_again_what_it_knew_and_is_asked_only_for_what_is_missing(tmp_path: Path) -> None:
+    def options(searcher: Remembers, samples: int) -> tune.TuneConfig:
+        return tune.TuneConfig(
+            metric="score", mode="max", search_alg=searcher, num_samples=samples, max_concurrent_trials=1
+        )
+
+    first, second = Remembers(), Remembers()
+    run = tune.RunConfig(storage_path=tmp_path, name="e", verbose=0)
+    tune.Tuner(twice, tune_config=options(first, 3), run_config=run).fit()
+    assert [score for _, score in first.told] == [1.0, 2.0, 3.0] and first.asked == 3
+    with pytest.raises(errors.InvalidArgumentError, match="its searcher was a Remembers"):
+        tune.Tuner.restore(tmp_path / "e", twice, num_samples=5)
+    grid = tune.Tuner.restore(tmp_path / "e", twice, num_samples=5, tune_config=options(second, 5)).fit()
+    assert second.told[:3] == first.told and second.seen[: len(first.seen)] == first.seen and second.asked == 2
+    assert [result.config["x"] for result in grid] == [0.0, 1.0, 2.0, 3.0, 4.0]

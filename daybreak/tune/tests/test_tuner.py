@@ -463,3 +463,79 @@ for run in track.runs("params.x > 0", order_by="params.x"):
 """
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert child.stdout.splitlines() == ["finished 1 3 True", "failed 2 3 True"], child.stdout + child.stderr
+
+
+def test_a_folders_name_is_short_and_a_small_number_in_it_is_not_zero(tmp_path: Path) -> None:
+    space = {f"a_rather_long_name_of_a_parameter_{i}": tune.grid_search([1e-5]) for i in range(20)}
+    (result,) = fit(lambda config: 1, tmp_path, space)
+    name = Path(result.path).name
+    assert len(name) <= 130 and "=1e-05" in name and result.metrics["_metric"] == 1
+
+
+def test_a_trial_that_never_reports_ends_and_that_is_said(tmp_path: Path, capfd: Any) -> None:
+    (result,) = fit(lambda config: None, tmp_path)
+    assert result.status == "TERMINATED" and not result.metrics
+    assert "has ended without a report" in capfd.readouterr().err
+    with pytest.raises(errors.NotFoundError, match="of 1 trials none has a number for 'loss'"):
+        ResultGrid([result], tmp_path, "loss", "min").get_best_result()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: tune.TuneConfig(num_samples=0), "num_samples=0: a whole number, at least 1, or -1"),
+        (lambda: tune.TuneConfig(mode="best"), "mode='best': 'min' or 'max'"),
+        (lambda: tune.TuneConfig(metric="a"), "metric='a' without a mode"),
+        (lambda: tune.TuneConfig(time_budget_s=0), "time_budget_s=0: above 0"),
+        (lambda: tune.FailureConfig(max_failures=-2), "max_failures=-2"),
+        (lambda: tune.FailureConfig(1, fail_fast=True), "fail_fast=True with max_failures=1"),
+        (lambda: tune.CheckpointConfig(num_to_keep=0), "num_to_keep=0: a whole number, at least 1"),
+        (lambda: tune.RunConfig(name="a/b"), "name='a/b'"),
+        (lambda: tune.RunConfig(log_to_file=True), "log_to_file=True"),
+        (lambda: tune.RunConfig(storage_path="s3://b"), "storage_path='s3://b'"),
+        (lambda: tune.Tuner(3), "trainable=3: a function"),
+        (lambda: tune.Tuner("nobody"), "'nobody': not registered"),
+        (lambda: tune.Tuner(dict), "a subclass of tune.Trainable"),
+        (
+            lambda: tune.Tuner(quadratic, tune_config=tune.TuneConfig(scheduler=schedulers.ASHAScheduler())),
+            "needs metric=",
+        ),
+        (
+            lambda: tune.Tuner(
+                quadratic, run_config=tune.RunConfig(checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1))
+            ),
+            "a function saves when it reports",
+        ),
+        (lambda: tune.with_resources(quadratic, {"cpu": -1}), "cpu=-1"),
+        (lambda: schedulers.PopulationBasedTraining(), "hyperparam_mutations or custom_explore_fn"),
+        (lambda: schedulers.PopulationBasedTraining(hyperparam_mutations={"x": []}), "\\['x'\\]=\\[\\]: at least one"),
+        (lambda: schedulers.create_scheduler("none"), "scheduler='none'"),
+        (lambda: stoppers.stopper_of({"a": "b"}), "stop={'a': 'b'}: a number"),
+        (lambda: tune.search.ConcurrencyLimiter(tune.search.Searcher(), 0), "max_concurrent=0"),
+        (lambda: tune.Tuner.restore("/nowhere", quadratic), "there is no experiment in it"),
+        (lambda: tune.report({}), "this process runs none"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_name_and_the_way_out(make: Any, says: str) -> None:
+    with pytest.raises(errors.Error, match=says):
+        make()
+
+
+def test_a_second_fit_into_the_same_folder_is_refused(tmp_path: Path) -> None:
+    fit(quadratic, tmp_path, {"x": 1})
+    with pytest.raises(errors.AlreadyExistsError, match="restore it, or take another name"):
+        fit(quadratic, tmp_path, {"x": 1})
+
+
+def test_the_table_shows_the_best_and_says_how_many_it_leaves_out(tmp_path: Path) -> None:
+    import io
+
+    out = io.StringIO()
+    reporter = tune.CLIReporter(max_progress_rows=2, sort_by_metric=True, out=out)
+    fit(
+        quadratic, tmp_path, {"x": tune.grid_search([0.9, 0.3, 0.6])}, metric="loss", mode="min",
+        progress_reporter=reporter, verbose=1,
+    )  # fmt: skip
+    last = out.getvalue().split("== Status ==")[-1]
+    assert "Number of trials: 3 (3 TERMINATED)" in last and "1 more trials not shown" in last
+    assert last.index("0.3  ") < last.index("0.6  ") and "0.9  " not in last
