@@ -91,9 +91,12 @@ struct AshaOptions {
   double reduction_factor = 4;
   std::uint32_t brackets = 1;
   bool stop_last_trials = true;
+  // The paper's own: a trial pauses at each rung; a free place promotes the best that waits at the top, or begins a new trial.
+  bool promotes = false;
   std::uint64_t seed = 0;
 };
 base::Result<std::unique_ptr<Scheduler>> asha_scheduler(const AshaOptions& options);
+std::unique_ptr<Scheduler> promoting_asha(const AshaOptions& options);  // asha_scheduler's part
 
 // Synchronous: a bracket's trials pause at its milestone until all are there; the best 1/eta of them go on (Li et al., 2018).
 struct HyperBandOptions {

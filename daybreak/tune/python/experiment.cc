@@ -71,6 +71,7 @@ std::unique_ptr<tune::Scheduler> scheduler_of(const std::string& name, const std
     numbers.take("reduction_factor", options.reduction_factor);
     numbers.take("brackets", options.brackets);
     numbers.take("stop_last_trials", options.stop_last_trials);
+    numbers.take("promotes", options.promotes);
     numbers.take("seed", options.seed);
     return base::value_or_raise(tune::asha_scheduler(options));
   }

@@ -118,6 +118,9 @@ class AsyncHyperBandScheduler(_Native):
 
     A trial that at a rung (grace_period * reduction_factor^k) is worse than the best 1/reduction_factor of those that came there
     before it stops. ``reward_attr`` is 2018's word for a metric that is maximised.
+
+    ``promotes`` (not Ray's): the paper's own variant. A trial pauses at each rung, and a place that is free goes to the best that
+    waits and is among the best 1/reduction_factor at its rung, from the top rung down, or to a new trial. It needs checkpoints.
     """
 
     kind = "asha"
@@ -134,6 +137,7 @@ class AsyncHyperBandScheduler(_Native):
         stop_last_trials: bool = True,
         *,
         reward_attr: str | None = None,
+        promotes: bool = False,
     ) -> None:
         if reward_attr is not None:
             if metric is not None:
@@ -148,6 +152,7 @@ class AsyncHyperBandScheduler(_Native):
             reduction_factor=reduction_factor,
             brackets=brackets,
             stop_last_trials=stop_last_trials,
+            **({"promotes": True} if promotes else {}),
         )
 
 

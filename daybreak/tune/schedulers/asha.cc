@@ -145,6 +145,12 @@ base::Result<std::unique_ptr<Scheduler>> asha_scheduler(const AshaOptions& optio
   if (options.brackets < 1 || options.brackets > 100) {
     return fail(Code::kInvalidArgument, "brackets={}: 1 to 100", options.brackets);
   }
+  if (options.promotes && (options.brackets != 1 || !options.stop_last_trials)) {
+    return fail(Code::kInvalidArgument,
+                "promotes with brackets={} and stop_last_trials={}: it has one bracket, to max_t", options.brackets,
+                options.stop_last_trials);
+  }
+  if (options.promotes) return promoting_asha(options);
   return std::make_unique<Asha>(options);
 }
 

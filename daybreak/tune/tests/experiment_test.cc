@@ -22,6 +22,9 @@ constexpr std::uint64_t kSteps = 9;
 
 std::unique_ptr<Scheduler> scheduler_by_name(const std::string& name) {
   if (name == "asha") return *asha_scheduler({.max_t = 9, .grace_period = 1, .reduction_factor = 3});
+  if (name == "promoting") {
+    return *asha_scheduler({.max_t = 9, .grace_period = 1, .reduction_factor = 3, .promotes = true});
+  }
   if (name == "hyperband") return *hyperband_scheduler({.max_t = 9, .reduction_factor = 3});
   if (name == "pbt") return *pbt_scheduler({.perturbation_interval = 2});
   return fifo_scheduler();
@@ -123,7 +126,7 @@ TEST_P(ExperimentOf, goes_on_to_its_end_wherever_its_driver_died) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Schedulers, ExperimentOf, ::testing::Values("fifo", "asha", "hyperband", "pbt"),
+INSTANTIATE_TEST_SUITE_P(Schedulers, ExperimentOf, ::testing::Values("fifo", "asha", "promoting", "hyperband", "pbt"),
                          [](const auto& name) { return name.param; });
 
 TEST(Experiment, passes_over_results_that_come_after_a_trials_end) {
@@ -217,6 +220,53 @@ TEST(ExperimentRecords, are_read_as_they_were_written_and_refused_when_they_are_
   }
   EXPECT_EQ(decoded(127, "").error().code(), base::Code::kUnimplemented);
   EXPECT_FALSE(decoded(DecisionRecord::kKind, std::string("\x01\x03", 2)));
+}
+
+// One place, so that what is promoted when is known: the reference looks at all that came to a rung anew each time.
+TEST(PromotingAsha, gives_a_free_place_to_the_best_third_of_the_highest_rung_that_has_one_waiting) {
+  const base::TempDir folder = *base::TempDir::create();
+  constexpr std::uint32_t kMany = 40;
+  const double milestones[] = {1, 3, 9};
+  auto experiment =
+      *Experiment::create(folder / "j", "{}", *asha_scheduler({.max_t = 27, .reduction_factor = 3, .promotes = true}));
+  for (std::uint32_t i = 0; i < kMany; ++i) ASSERT_TRUE(experiment->add(fmt::format("t{}", i), "{}"));
+  std::vector<std::map<std::uint32_t, double>> came(3);
+  std::vector<int> at(kMany, -1);
+  const auto expected = [&]() -> std::optional<std::uint32_t> {
+    for (int rung = 2; rung >= 0; --rung) {
+      std::vector<std::pair<double, std::uint32_t>> order;
+      for (const auto& [trial, score] : came[static_cast<std::size_t>(rung)]) order.emplace_back(-score, trial);
+      std::ranges::sort(order);
+      for (std::size_t i = 0; i < order.size() / 3; ++i) {
+        const std::uint32_t trial = order[i].second;
+        if (at[trial] == rung && experiment->state(trial) == TrialState::kPaused) return trial;
+      }
+    }
+    return experiment->first(TrialState::kPending);
+  };
+  std::size_t whole = 0;
+  while (true) {
+    const std::optional<std::uint32_t> trial = experiment->choose();
+    ASSERT_EQ(trial, expected());
+    if (!trial) break;
+    ASSERT_TRUE(experiment->start(*trial));
+    for (auto step = experiment->trial(*trial).from.iteration + 1; experiment->state(*trial) == TrialState::kRunning;
+         ++step) {
+      const double score = std::sin(static_cast<double>(*trial * 7 + step));
+      const auto rung = std::ranges::find(milestones, static_cast<double>(step)) - std::begin(milestones);
+      if (rung < 3) {
+        at[*trial] = static_cast<int>(rung);
+        came[static_cast<std::size_t>(rung)][*trial] = score;
+      }
+      const auto answer = experiment->results(*trial, one_result(step, score, false));
+      ASSERT_TRUE(answer);
+      EXPECT_EQ(answer->decision == Decision::kStop, step == 27);
+      whole += step == 27 ? 1 : 0;
+    }
+  }
+  EXPECT_GE(whole, 1U);
+  EXPECT_TRUE(*experiment->unblock());
+  EXPECT_EQ(experiment->count(TrialState::kTerminated), kMany);
 }
 
 TEST(Quantile, is_numpys_percentile_of_what_was_added) {

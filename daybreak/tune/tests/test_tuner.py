@@ -539,3 +539,13 @@ def test_the_table_shows_the_best_and_says_how_many_it_leaves_out(tmp_path: Path
     last = out.getvalue().split("== Status ==")[-1]
     assert "Number of trials: 3 (3 TERMINATED)" in last and "1 more trials not shown" in last
     assert last.index("0.3  ") < last.index("0.6  ") and "0.9  " not in last
+
+
+def test_asha_that_promotes_pauses_at_rungs_and_takes_the_best_further_from_their_checkpoints(tmp_path: Path) -> None:
+    scheduler = schedulers.ASHAScheduler(max_t=9, grace_period=1, reduction_factor=3, promotes=True)
+    space = {"x": tune.grid_search([5, 1, 2, 9, 3, 4, 8, 7, 6])}
+    grid = fit(Counter, tmp_path, space, metric="score", mode="max", scheduler=scheduler, max_concurrent_trials=2)
+    assert {result.status for result in grid} == {"TERMINATED"}
+    rows = {result.config["x"]: [row["n"] for row in result.history()] for result in grid}
+    assert all(row == list(range(1, len(row) + 1)) for row in rows.values())
+    assert len(rows[9]) == 9 and len(rows[1]) == 1 and sum(len(row) == 9 for row in rows.values()) == 1
