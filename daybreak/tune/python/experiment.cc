@@ -32,7 +32,7 @@ std::string_view state_name(TrialState state) {
 }
 
 template <typename E, std::size_t N>
-E named(const std::array<std::string_view, N>& names, std::string_view name, const char* what) {
+E named_choice(const std::array<std::string_view, N>& names, std::string_view name, const char* what) {
   for (std::size_t i = 0; i < N; ++i) {
     if (names[i] == name) return static_cast<E>(i);
   }
@@ -255,7 +255,7 @@ void bind_trials(ExperimentClass& experiment) {
       .def(
           "count",
           [](const Experiment& e, std::string_view state) {
-            return e.count(named<TrialState>(kStates, state, "state"));
+            return e.count(named_choice<TrialState>(kStates, state, "state"));
           },
           nb::arg("state"))
       .def(
@@ -282,13 +282,13 @@ void bind_trials(ExperimentClass& experiment) {
       .def(
           "decide",
           [](Experiment& e, std::uint32_t trial, std::string_view decision) {
-            base::value_or_raise(e.decide(trial, named<Decision>(kDecisions, decision, "decision")));
+            base::value_or_raise(e.decide(trial, named_choice<Decision>(kDecisions, decision, "decision")));
           },
           nb::arg("trial"), nb::arg("decision"))
       .def(
           "end",
           [](Experiment& e, std::uint32_t trial, std::string_view state, std::string error) {
-            base::value_or_raise(e.end(trial, named<TrialState>(kStates, state, "state"), std::move(error)));
+            base::value_or_raise(e.end(trial, named_choice<TrialState>(kStates, state, "state"), std::move(error)));
           },
           nb::arg("trial"), nb::arg("state"), nb::arg("error") = "")
       .def(
