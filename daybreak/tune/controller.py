@@ -44,6 +44,9 @@ class Controller:
         self.trials: list[Trial] = []
         self._by_poll: dict[Any, Slot] = {}
         self._idle: list[tuple[Any, dict[str, float]]] = []
+        self._closing: dict[
+            Any, tuple[Any, dict[str, float], float]
+        ] = {}  # actors whose trainable cleans up, until when
         self._said: set[str] = set()
         self._over = ""  # why no trial is started any more
         self._failed: BaseException | None = None
@@ -116,10 +119,9 @@ class Controller:
         self._add_trials()
         while not self._over and self._start_one():
             pass
-        if not self._by_poll and not self._unblocked():
+        if not self._by_poll and not self._closing and not self._unblocked():
             return False
-        if self._by_poll:
-            self._wait()
+        self._wait()
         self._sync()
         if self.run.reporter is not None:
             self._report(done=False)
@@ -145,12 +147,19 @@ class Controller:
         timeout = 0.5
         if self._budget_ends is not None:
             timeout = min(timeout, max(self._budget_ends - time.monotonic(), 0.0))
-        refs = list(self._by_poll)
+        refs = [*self._by_poll, *self._closing]
+        if not refs:
+            return
         ready, _ = daybreak.wait(refs, num_returns=1, timeout=timeout)
         if ready and len(refs) > 1:
             ready, _ = daybreak.wait(refs, num_returns=len(refs), timeout=0)
         for ref in ready:
-            slot = self._by_poll.pop(ref)
+            if ref in self._closing:
+                self._closed(ref)
+                continue
+            slot = self._by_poll.pop(ref, None)
+            if slot is None:  # another's message has ended all
+                continue
             try:
                 message = daybreak.get(ref)
             except Exception as error:
@@ -164,6 +173,10 @@ class Controller:
                     f"{slot.trial} was told to {slot.ending} and did not within {_CLEANUP_S:g} s: its process is ended"
                 )
                 self._release(slot, kill=True)
+        for ref, (_, _, deadline) in list(self._closing.items()):
+            if time.monotonic() >= deadline:
+                self._say(f"a trial's cleanup did not end within {_CLEANUP_S:g} s: its process is ended")
+                self._closed(ref)
 
     def _check_time(self) -> None:
         if self._over:
@@ -262,8 +275,7 @@ class Controller:
             return True
         if any(self._free.get(name, 0.0) + 1e-9 < amount for name, amount in needs.items()):
             self._end_idle()  # they may hold what is missing
-            if any(self._free.get(name, 0.0) + 1e-9 < amount for name, amount in needs.items()):
-                return False
+            return False
         self._start(trial, needs)
         return True
 
@@ -476,7 +488,7 @@ class Controller:
             if failure.fail_fast == "raise":
                 self._failed = TuneError(f"{trial} failed: {text}\n{trace}")
             self.run.interrupted = True  # the others stay as they are: "stopped" is not "finished"
-            self._over = f"fail_fast: {trial} failed"
+            self._end_all(f"fail_fast: {trial} failed")
 
     def _completed(self, trial: Trial) -> None:
         """It has ended, by a decision or by itself."""
@@ -499,11 +511,23 @@ class Controller:
         self._give_back(slot.actor, slot.needs, kill)
 
     def _give_back(self, actor: Any, needs: dict[str, float], kill: bool) -> None:
-        if not kill:
-            try:
-                daybreak.get(actor.close.remote(), timeout=_CLEANUP_S)
-            except Exception as error:
-                self._say(f"cleanup of a trial: {error}")
+        """What it had is free once its process is told to end: after its cleanup, which nobody waits for here."""
+        if kill:
+            self._end_process(actor, needs)
+        else:
+            self._closing[actor.close.remote()] = (actor, needs, time.monotonic() + _CLEANUP_S)
+
+    def _closed(self, ref: Any) -> None:
+        actor, needs, _ = self._closing.pop(ref)
+        try:
+            daybreak.get(ref, timeout=0)
+        except daybreak.exceptions.GetTimeoutError:
+            pass  # it has been said
+        except Exception as error:
+            self._say(f"cleanup of a trial: {error}")
+        self._end_process(actor, needs)
+
+    def _end_process(self, actor: Any, needs: dict[str, float]) -> None:
         daybreak.kill(actor)
         for name, amount in needs.items():
             self._free[name] += amount
@@ -519,6 +543,8 @@ class Controller:
             daybreak.kill(slot.actor)
         self._by_poll.clear()
         self._end_idle()
+        while self._closing:
+            self._wait()
         self.experiment.close()
 
     # -- beside

@@ -380,6 +380,42 @@ def test_fail_fast_stops_the_rest_and_they_can_be_restored(tmp_path: Path) -> No
     assert [result.metrics["x"] for result in grid] == [0, 1, 2]
 
 
+def test_a_trial_that_does_not_stop_when_it_is_told_is_ended(tmp_path: Path, monkeypatch: Any, capfd: Any) -> None:
+    from daybreak.tune import controller
+
+    def stubborn(config: dict[str, Any]) -> None:
+        while True:
+            try:
+                tune.report({"a": 1})
+            except BaseException:
+                pass
+
+    monkeypatch.setattr(controller, "_CLEANUP_S", 0.3)
+    (result,) = fit(stubborn, tmp_path, stop=lambda trial_id, result: result["training_iteration"] >= 2)
+    assert result.status == "TERMINATED" and result.metrics["training_iteration"] == 2
+    assert "was told to stop and did not within 0.3 s" in capfd.readouterr().err
+
+
+class SlowToClean(tune.Trainable):
+    def step(self) -> dict[str, Any]:
+        return {"done": True}
+
+    def cleanup(self) -> None:
+        Path(self.logdir, "cleaning").touch()
+        threading.Event().wait(30 if self.config["x"] == 0 else 0)
+        Path(self.logdir, "cleaned").touch()
+
+
+def test_cleanup_is_called_and_no_other_trial_waits_for_it(tmp_path: Path, monkeypatch: Any, capfd: Any) -> None:
+    from daybreak.tune import controller
+
+    monkeypatch.setattr(controller, "_CLEANUP_S", 1.0)
+    grid = fit(SlowToClean, tmp_path, {"x": tune.grid_search([0, 1, 2])})
+    assert [Path(result.path, "cleaned").exists() for result in grid] == [False, True, True]
+    assert Path(grid[0].path, "cleaning").exists() and grid.num_terminated == 3
+    assert "cleanup did not end within 1 s" in capfd.readouterr().err
+
+
 def test_median_stopping_ends_what_is_worse_than_the_others(tmp_path: Path) -> None:
     rule = schedulers.MedianStoppingRule("training_iteration", grace_period=2, min_samples_required=2)
     grid = fit(
