@@ -429,9 +429,8 @@ class Controller:
         done = set()
         for number, source in self.experiment.take_exploits():
             trial, best = self.trials[number], self.trials[source]
-            config = explore.explored(
-                self.run.scheduler, best.config, self.run.source.seed, number, self._starts(number)
-            )
+            starts = self.experiment.trial(number)["starts"]
+            config = explore.explored(self.run.scheduler, best.config, self.run.source.seed, number, starts)
             tag = f"{trial.experiment_tag.split('@')[0]}@perturbed"
             chosen = sorted(trial.evaluated_params)
             explore.log(self.run, trial, best, config)
@@ -439,9 +438,6 @@ class Controller:
             trial.config = config
             done.add(number)
         return done
-
-    def _starts(self, number: int) -> int:
-        return int(self.experiment.trial(number)["starts"])
 
     # -- ends
 

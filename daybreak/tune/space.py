@@ -72,7 +72,9 @@ class Domain:
         return self._words
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError(f"{self!r} is a part of a search space and stays with the driver: give the trial its value")
+        assert self.described is not None
+        name, arguments = self.described
+        return globals()[name], tuple(arguments)
 
 
 class Float(Domain):
@@ -116,6 +118,9 @@ class Function(Domain):
 
     def is_valid(self, value: Any) -> bool:
         return True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return sample_from, (self.function,)
 
 
 def unwrapped(value: Any) -> Any:
@@ -181,13 +186,14 @@ def qloguniform(lower: float, upper: float, q: float) -> Float:
 
 def randn(mean: float = 0.0, sd: float = 1.0) -> Float:
     """Normally distributed."""
-    return Float(_native.Domain.randn(_number("mean", mean), _number("sd", sd)), f"randn({mean}, {sd})")
+    mean, sd = _number("mean", mean), _number("sd", sd)
+    return Float(_native.Domain.randn(mean, sd), f"randn({mean}, {sd})")
 
 
 def qrandn(mean: float, sd: float, q: float) -> Float:
     """As `randn`, rounded to multiples of ``q``."""
-    native = _native.Domain.randn(_number("mean", mean), _number("sd", sd), _quantum(q))
-    return Float(native, f"qrandn({mean}, {sd}, {q})")
+    mean, sd, q = _number("mean", mean), _number("sd", sd), _quantum(q)
+    return Float(_native.Domain.randn(mean, sd, q), f"qrandn({mean}, {sd}, {q})")
 
 
 def randint(lower: int, upper: int) -> Integer:

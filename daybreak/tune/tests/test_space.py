@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -163,3 +164,14 @@ def test_the_tag_of_a_small_number_does_not_say_zero() -> None:
 def test_tune_loads_neither_numpy_nor_the_runtimes_pickler() -> None:
     code = "import sys; from daybreak import tune; print([m for m in ('numpy', 'cloudpickle', 'pandas') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_a_domain_crosses_a_process_as_what_it_is() -> None:
+    domains = [
+        tune.quniform(0, 1, 0.25),
+        tune.randint(1, 9),
+        tune.qrandn(0, 1, 0.5),
+        tune.choice([{"a": tune.lograndint(1, 9)}, 2]),
+    ]
+    assert [repr(pickle.loads(pickle.dumps(domain))) for domain in domains] == [repr(domain) for domain in domains]
+    assert pickle.loads(pickle.dumps(tune.sample_from(len))).function is len
