@@ -1,6 +1,7 @@
 // Experiment in daybreak._core.tune: the controller's records and decisions.
 #include "daybreak/tune/experiment.h"
 
+#include <fmt/format.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>

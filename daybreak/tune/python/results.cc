@@ -1,10 +1,12 @@
 // What is done for every result, in Python's C API: the JSON of a plain one in a trial's process, and the table of all at its end.
+#include <fmt/format.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cmath>
 #include <ctime>
 #include <iterator>
