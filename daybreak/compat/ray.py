@@ -31,6 +31,16 @@ _ACCELERATORS = """
     NVIDIA_H100 NVIDIA_H200 NVIDIA_L4 NVIDIA_L40S NVIDIA_TESLA_A10G NVIDIA_TESLA_K80 NVIDIA_TESLA_P100 NVIDIA_TESLA_P4
     NVIDIA_TESLA_T4 NVIDIA_TESLA_V100
 """
+_STOPPERS = """
+    CombinedStopper ExperimentPlateauStopper FunctionStopper MaximumIterationStopper NoopStopper Stopper TimeoutStopper
+    TrialPlateauStopper
+"""
+_TUNE = """
+    CLIReporter Callback Checkpoint CheckpointConfig Experiment ExperimentAnalysis FailureConfig JupyterNotebookReporter
+    LoggerCallback ProgressReporter Result ResultGrid RunConfig Stopper Trainable TuneConfig TuneError Tuner choice
+    create_scheduler get_checkpoint get_context grid_search lograndint loguniform qlograndint qloguniform qrandint qrandn quniform
+    randint randn register_trainable report run run_experiments sample_from uniform with_parameters with_resources
+"""
 _STATE = """
     get_actor get_job get_log get_node get_objects get_placement_group get_task get_worker list_actors list_cluster_events list_jobs
     list_logs list_nodes list_objects list_placement_groups list_runtime_envs list_tasks list_workers summarize_actors
@@ -92,6 +102,11 @@ ALIASES = Aliases(
         "ray.util.serialization.register_serializer": "daybreak.runtime.util.serialization:register_serializer",
         "ray.util.deregister_serializer": "daybreak.runtime.util.serialization:deregister_serializer",
         "ray.util.register_serializer": "daybreak.runtime.util.serialization:register_serializer",
+        **{f"ray.tune.{name}": f"daybreak.tune:{name}" for name in _TUNE.split()},
+        **{f"ray.tune.stopper.{name}": f"daybreak.tune.stoppers:{name}" for name in _STOPPERS.split()},
+        "ray.tune.error.TuneError": "daybreak.tune:TuneError",
+        "ray.tune.registry.register_trainable": "daybreak.tune:register_trainable",
+        "ray.tune.search.basic_variant.BasicVariantGenerator": "daybreak.tune.search:BasicVariantGenerator",
     },
     {
         "ray.ClientBuilder": "the program itself is the driver: ray.init() starts a runtime on this machine",
@@ -101,13 +116,17 @@ ALIASES = Aliases(
         "ray.air": "keep results with daybreak.track",
         "ray.data": "read the files with pandas, polars or pyarrow in tasks of your own",
         "ray.train": "train in actors of your own",
-        "ray.tune": "run the trials as tasks of your own, and keep their results with daybreak.track",
         "ray.serve": "daybreak.serve serves models under a deadline, by names of its own",
         "ray.rllib": "daybreak.rl has PPO, A2C, DQN, PG and BC, by names of its own",
         "ray.dag": "call the methods of actors one after the other; their references are passed on without a copy",
         "ray.workflow": "keep what must survive with daybreak.track",
     },
-    rooms={"ray.util": "daybreak.runtime.util", "ray.experimental.shuffle": "daybreak.runtime.util.shuffle"},
+    rooms={
+        "ray.util": "daybreak.runtime.util",
+        "ray.experimental.shuffle": "daybreak.runtime.util.shuffle",
+        "ray.tune.schedulers": "daybreak.tune.schedulers",
+        "ray.tune.search": "daybreak.tune.search",
+    },
     expected={"ray.data.from_pandas_refs": "modin"},
 )
 

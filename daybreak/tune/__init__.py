@@ -1,4 +1,4 @@
-"""Tuning of parameters: search, early stopping, populations, resume.
+"""Tuning of parameters: search, early stopping, populations, resume, in Ray Tune's words.
 
 >>> from daybreak import tune
 >>> lr = tune.Distribution.real(1e-5, 1e-1, log=True)
@@ -11,28 +11,41 @@ True
 """
 
 from daybreak._core.tune import Distribution, SamplerFactory, Storage, Trial
-from daybreak.tune.study import (
-    FrozenTrial,
-    Study,
-    StudyDirection,
-    TrialPruned,
-    TrialState,
-    create_study,
-    delete_study,
-    load_study,
-)
 
-__all__ = [
-    "Distribution",
-    "FrozenTrial",
-    "SamplerFactory",
-    "Storage",
-    "Study",
-    "StudyDirection",
-    "Trial",
-    "TrialPruned",
-    "TrialState",
-    "create_study",
-    "delete_study",
-    "load_study",
-]
+_LAZY = {
+    "callbacks": "CLIReporter Callback JupyterNotebookReporter LoggerCallback ProgressReporter",
+    "checkpoint": "Checkpoint",
+    "configs": "CheckpointConfig FailureConfig RunConfig TuneConfig",
+    "legacy": "Experiment ExperimentAnalysis run run_experiments",
+    "reinforcement": "rl",
+    "results": "Result ResultGrid",
+    "running": "TuneError",
+    "schedulers": "create_scheduler",
+    "session": "get_checkpoint get_context report",
+    "space": (
+        "choice grid_search lograndint loguniform qlograndint qloguniform qrandint qrandn quniform randint randn "
+        "sample_from uniform"
+    ),
+    "stoppers": "Stopper",
+    "study": "FrozenTrial Study StudyDirection TrialPruned TrialState create_study delete_study load_study",
+    "trainable": "Trainable register_trainable with_parameters with_resources",
+    "tuner": "Tuner",
+}
+_WHERE = {name: module for module, names in _LAZY.items() for name in names.split()}
+_MODULES = ("hp", "schedulers", "search", "stoppers")
+
+__all__ = ["Distribution", "SamplerFactory", "Storage", "Trial", *_WHERE]
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name in _WHERE:
+        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -2,10 +2,13 @@
 #include <nanobind/nanobind.h>
 
 void bind_distribution(nanobind::module_& m);
+void bind_experiment(nanobind::module_& m);
 void bind_importance(nanobind::module_& m);
 void bind_pruners(nanobind::module_& m);
+void bind_result_writer(nanobind::module_& m);
 void bind_sampler_factory(nanobind::module_& m);
 void bind_samplers(nanobind::module_& m);
+void bind_space(nanobind::module_& m);
 void bind_storage(nanobind::module_& m);
 void bind_study(nanobind::module_& m);
 
@@ -17,4 +20,7 @@ void bind_tune(nanobind::module_& m) {
   bind_samplers(m);
   bind_pruners(m);
   bind_importance(m);
+  bind_experiment(m);
+  bind_result_writer(m);
+  bind_space(m);
 }

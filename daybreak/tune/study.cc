@@ -264,7 +264,7 @@ Result<std::vector<Study::AskedValues>> Study::ask_many(std::size_t count, std::
   start.state = State::kRunning;
   start.started_ns = storage_->now_ns();
   for (std::size_t i = 0; i < count; ++i)
-    bodies.emplace_back(CreateTrialRecord{static_cast<std::uint32_t>(id_), start});
+    bodies.emplace_back(std::in_place_type<CreateTrialRecord>, static_cast<std::uint32_t>(id_), start);
   const Durability made_for = space.empty() ? options_.ask_durability : Durability::kWritten;
   DAYBREAK_ASSIGN(const auto made, storage_->submit_all(std::move(bodies), made_for));
   std::vector<AskedValues> asked;

@@ -70,9 +70,9 @@ def test_names_and_options_are_the_same_differ_or_are_refused() -> None:
 
 
 def test_lines_and_reasons_are_named() -> None:
-    found = check.check_source("import ray\n\n\nx = ray.tune.run(1)\n", "p.py")
+    found = check.check_source("import ray\n\n\nx = ray.train.run(1)\n", "p.py")
     assert [str(finding) for finding in found if finding.verdict == "refused"] == [
-        f"p.py:4: ray.tune.run: refused ({table.ALIASES.refused['ray.tune']})"
+        f"p.py:4: ray.train.run: refused ({table.ALIASES.refused['ray.train']})"
     ]
 
 
