@@ -66,6 +66,8 @@ base::Status Trials::give(std::size_t trial, std::uint32_t column, double value,
     if (given.value == value && given.distribution == distribution) return {};
     return fail(Code::kFailedPrecondition, "trial {} has {}={} already", trial, names_[column], given.value);
   }
+  // As many as the trial before had: most have the same ones, and growth one by one costs three allocations.
+  if (given_[trial].empty() && trial > 0) given_[trial].reserve(given_[trial - 1].size());
   given_[trial].push_back({.column = column, .value = value, .distribution = distribution});
   return {};
 }

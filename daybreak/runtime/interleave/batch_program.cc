@@ -1,13 +1,12 @@
 // A call set: chunks are claimed call by call, taken back, cancelled, lost with their worker and tried again; each call
 // begins once, or as often as the tries of its task.
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <map>
 
 #include "daybreak/runtime/interleave/chunk_runner.h"
 #include "daybreak/runtime/interleave/programs.h"
-#include "daybreak/runtime/scheduler.h"
+#include "daybreak/runtime/interleave/scheduled.h"
 
 namespace daybreak::runtime {
 
@@ -20,85 +19,30 @@ struct BatchShape {
   bool retries = false;
 };
 
-class BatchProgram : public RuntimeProgram, public Launcher {
+class BatchProgram : public ScheduledProgram {
  public:
-  explicit BatchProgram(BatchShape shape) : shape_(std::move(shape)) {}
-  std::string_view name() const override { return shape_.name; }
+  explicit BatchProgram(BatchShape shape) : ScheduledProgram(shape.name), shape_(std::move(shape)) {}
 
   void set_up(Engine& engine) override {
-    engine_ = &engine;
-    world_.reset(2);
+    reset(engine, 2);
     ran_.clear();
-    driver_done_ = false;
-    Process& driver = world_.start(kDriverProc, ProcKind::kDriver);
-    Process& self = world_.start(kSchedulerProc, ProcKind::kDriver);
-    client_ = std::make_unique<Client>(driver);
-    scheduler_ = std::make_unique<Scheduler>(self, driver, SchedulerOptions{}, *this);
-    engine.fiber(kSchedulerProc, "scheduler", [this] { scheduler_->run(); });
-    engine.fiber(kDriverProc, "driver", [this] {
-      drive();
-      driver_done_ = true;
-    });
-    if (shape_.kills > 0)
-      engine.may_kill(kFirstProc, kMaxProcs - 1, shape_.kills, kBatchReaper,
-                      [this](std::uint32_t dead) { reap(dead, SIGKILL); });
-  }
-
-  std::string asleep(Engine&) override { return world_.idle_beside_work(); }
-
-  std::string at_rest(Engine& engine) override {
-    if (std::string wrong = asleep(engine); !wrong.empty()) return wrong;
-    if (!driver_done_) return "everybody sleeps for ever" + world_.situation();
-    return world_.left_over();
+    begin(shape_.kills);
   }
 
  private:
-  static constexpr std::uint32_t kBatchReaper = kMaxProcs;  // no process: cannot be killed
-
-  bool launch(std::uint32_t proc, ProcKind kind, std::uint32_t) override {
-    Process& p = world_.start(proc, kind);
-    world_.control().proc[proc].status.store(ProcStatus::kStarting);
-    engine_->fiber(proc, fmt::format("worker {}", proc), [this, &p] {
-      live(p);
-      engine_->fiber(kBatchReaper, "reaper", [this, id = p.id()] { reap(id, 0); });
-    });
-    return true;
-  }
-  void signal(std::uint32_t proc, int signo) override {
-    if (signo != SIGKILL || !engine_->has_fibers(proc)) return;
-    engine_->kill(proc);
-    engine_->fiber(kBatchReaper, "reaper", [this, proc] { reap(proc, SIGKILL); });
-  }
-  void buried(std::uint32_t) override {}
-
-  void reap(std::uint32_t proc, int status) {
-    engine_->joined(proc);
-    scheduler_->exited({.proc = proc, .status = status});
+  void run(Client& client, std::uint32_t index) override {
+    Process& p = client.process();
+    Client::current_task = index + 1;
+    p.slot().running.store(index + 1, std::memory_order_relaxed);
+    if (run_plain_chunk(client, index, [this](std::int64_t number) { ++ran_[number]; }))
+      p.publish(index, false);
+    else
+      client.fail(index, ErrorKind::kUser, "it fails");
+    p.slot().running.store(0, std::memory_order_relaxed);
+    Client::current_task = 0;
   }
 
-  void live(Process& p) {
-    Client client(p);
-    WorkerLoop loop(client, kNone);
-    p.slot().status.store(ProcStatus::kAlive);
-    for (;;) {
-      std::uint32_t index = 0;
-      WorkerLoop::Next next = loop.poll(index);
-      if (next == WorkerLoop::Next::kIdle) next = loop.wait(index, -1);
-      if (next == WorkerLoop::Next::kExit) return;
-      if (next != WorkerLoop::Next::kTask) continue;
-      Client::current_task = index + 1;
-      p.slot().running.store(index + 1, std::memory_order_relaxed);
-      if (run_plain_chunk(client, index, [this](std::int64_t number) { ++ran_[number]; }))
-        p.publish(index, false);
-      else
-        client.fail(index, ErrorKind::kUser, "it fails");
-      p.slot().running.store(0, std::memory_order_relaxed);
-      Client::current_task = 0;
-      loop.finished();
-    }
-  }
-
-  void drive() {
+  void drive() override {
     Process& p = client_->process();
     const Ref function = client_->put(Payload{}).value();
     const std::uint32_t unit = 1 + engine_->below(2);
@@ -159,11 +103,7 @@ class BatchProgram : public RuntimeProgram, public Launcher {
   }
 
   BatchShape shape_;
-  Engine* engine_ = nullptr;
-  std::unique_ptr<Client> client_;
-  std::unique_ptr<Scheduler> scheduler_;
   std::map<std::int64_t, std::uint32_t> ran_;  // how often each has begun
-  bool driver_done_ = false;
 };
 
 }  // namespace

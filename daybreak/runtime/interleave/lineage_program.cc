@@ -3,7 +3,6 @@
 // may be killed. Each value is a function of its task's number and arguments, so whoever reads one knows whether it is
 // true. Nobody may wait for ever, no task may run more often than it was sent to, and in the end nothing may be left.
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <map>
@@ -12,7 +11,7 @@
 
 #include "daybreak/runtime/interleave/disk.h"
 #include "daybreak/runtime/interleave/programs.h"
-#include "daybreak/runtime/scheduler.h"
+#include "daybreak/runtime/interleave/scheduled.h"
 
 namespace daybreak::runtime {
 
@@ -27,49 +26,32 @@ struct LineageShape {
   bool forgetful = true;
 };
 
-class LineageProgram : public RuntimeProgram, public Launcher {
+class LineageProgram : public ScheduledProgram {
  public:
-  explicit LineageProgram(LineageShape shape) : shape_(std::move(shape)) {}
-  std::string_view name() const override { return shape_.name; }
+  explicit LineageProgram(LineageShape shape) : ScheduledProgram(shape.name), shape_(std::move(shape)) {}
 
   void set_up(Engine& engine) override {
-    engine_ = &engine;
-    world_.reset(2);
+    reset(engine, 2);
     disk_ = {};
     awaited_.reset();
     truth_.clear();
     ran_ = submitted_ = died_ = 0;
-    driver_done_ = false;
     world_.control().spill_above = 500'000;  // of 2 MB
-    Process& driver = start(kDriverProc, ProcKind::kDriver);
-    Process& self = start(kSchedulerProc, ProcKind::kDriver);
-    client_ = std::make_unique<Client>(driver);
-    scheduler_ = std::make_unique<Scheduler>(self, driver, SchedulerOptions{}, *this);
-    engine.fiber(kSchedulerProc, "scheduler", [this] { scheduler_->run(); });
-    engine.fiber(kDriverProc, "driver", [this] {
-      drive();
-      driver_done_ = true;
-    });
-    if (shape_.kills > 0)
-      engine.may_kill(kFirstProc, kMaxProcs - 1, shape_.kills, kReaper, [this](std::uint32_t dead) {
-        ++died_;
-        reap(dead, SIGKILL);
-      });
+    begin(shape_.kills);
   }
 
-  std::string asleep(Engine&) override {
+  std::string asleep(Engine& engine) override {
     if (awaited_ && client_->process().done(*awaited_))
       return "the driver sleeps, and what it waits for is done" + world_.situation();
-    return world_.idle_beside_work();
+    return ScheduledProgram::asleep(engine);
   }
 
   std::string at_rest(Engine& engine) override {
-    if (std::string wrong = asleep(engine); !wrong.empty()) return wrong;
-    if (!driver_done_) return "everybody sleeps for ever" + world_.situation();
+    std::string left = ScheduledProgram::at_rest(engine);
+    if (!left.empty()) return left;
     Control& c = world_.control();
     if (const std::uint64_t most = submitted_ + c.computed_again.load() + died_; ran_ > most)
       return fmt::format("{} tasks have run {} times, and were sent to {} times", submitted_, ran_, most);
-    std::string left = world_.left_over();
     if (!disk_.files.empty()) left += fmt::format("; {} files are left", disk_.files.size());
     for (std::uint32_t i = 0; i < kMaxObjects; ++i) {
       if (c.lineage_pins[i].load() != 0) left += fmt::format("; entry {} is in somebody's lineage", i);
@@ -80,49 +62,15 @@ class LineageProgram : public RuntimeProgram, public Launcher {
   }
 
  private:
-  static constexpr std::uint32_t kReaper = kMaxProcs;  // no process: cannot be killed
-
-  Process& start(std::uint32_t id, ProcKind kind) {
+  Process& start(std::uint32_t id, ProcKind kind) override {
     Process& p = world_.start(id, kind);
     p.keep_spilled_in(std::make_unique<DiskFiles>(*engine_, disk_, false, shape_.forgetful));
     return p;
   }
-
-  // -- Launcher --
-  bool launch(std::uint32_t proc, ProcKind kind, std::uint32_t) override {
-    Process& p = start(proc, kind);
-    world_.control().proc[proc].status.store(ProcStatus::kStarting);
-    engine_->fiber(proc, fmt::format("worker {}", proc), [this, &p] {
-      live(p);
-      engine_->fiber(kReaper, "reaper", [this, id = p.id()] { reap(id, 0); });
-    });
-    return true;
-  }
-  void signal(std::uint32_t, int) override {}
-  void buried(std::uint32_t) override {}
-  void reap(std::uint32_t proc, int status) {
-    engine_->joined(proc);
-    scheduler_->exited({.proc = proc, .status = status});
-  }
-
-  // -- a worker --
-  void live(Process& p) {
-    Client client(p);
-    WorkerLoop loop(client, kNone);
-    p.slot().status.store(ProcStatus::kAlive);
-    for (;;) {
-      std::uint32_t index = 0;
-      WorkerLoop::Next next = loop.poll(index);
-      if (next == WorkerLoop::Next::kIdle) next = loop.wait(index, -1);
-      if (next == WorkerLoop::Next::kExit) return;
-      if (next != WorkerLoop::Next::kTask) continue;
-      run(client, index);
-      loop.finished();
-    }
-  }
+  void was_killed(std::uint32_t) override { ++died_; }
 
   // Gives its number and what its arguments are, added up.
-  void run(Client& client, std::uint32_t index) {
+  void run(Client& client, std::uint32_t index) override {
     Process& p = client.process();
     Client::current_task = index + 1;
     ++ran_;
@@ -189,7 +137,7 @@ class LineageProgram : public RuntimeProgram, public Launcher {
   // -- the driver --
   std::uint32_t below(std::size_t n) { return engine_->below(static_cast<std::uint32_t>(n)); }
 
-  void drive() {
+  void drive() override {
     Process& p = client_->process();
     function_ = client_->put({}).value();
     std::vector<Ref> held;
@@ -256,16 +204,12 @@ class LineageProgram : public RuntimeProgram, public Launcher {
   }
 
   LineageShape shape_;
-  Engine* engine_ = nullptr;
-  std::unique_ptr<Client> client_;
-  std::unique_ptr<Scheduler> scheduler_;
   Disk disk_;
   std::map<std::uint64_t, std::uint32_t> truth_;  // by object
   std::byte numbers_[32] = {};
   Ref function_;
   std::optional<Ref> awaited_;
   std::uint64_t ran_ = 0, submitted_ = 0, died_ = 0;
-  bool driver_done_ = false;
 };
 
 }  // namespace

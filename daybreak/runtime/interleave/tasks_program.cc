@@ -9,7 +9,7 @@
 #include <set>
 
 #include "daybreak/runtime/interleave/programs.h"
-#include "daybreak/runtime/scheduler.h"
+#include "daybreak/runtime/interleave/scheduled.h"
 #include "daybreak/runtime/stream.h"
 
 namespace daybreak::runtime {
@@ -37,14 +37,12 @@ struct Shape {
        replaced = false, streams = false;
 };
 
-class TasksProgram : public RuntimeProgram, public Launcher {
+class TasksProgram : public ScheduledProgram {
  public:
-  explicit TasksProgram(Shape shape) : shape_(std::move(shape)) {}
-  std::string_view name() const override { return shape_.name; }
+  explicit TasksProgram(Shape shape) : ScheduledProgram(shape.name), shape_(std::move(shape)) {}
 
   void set_up(Engine& engine) override {
-    engine_ = &engine;
-    world_.reset(shape_.cpus);
+    reset(engine, shape_.cpus);
     ran_.clear();
     awaited_.clear();
     calls_.clear();
@@ -52,66 +50,34 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     kills_.clear();
     lives_.clear();
     last_call_.clear();
-    driver_done_ = false;
     here_.store(0);
     round_.store(0);
-    Process& driver = world_.start(kDriverProc, ProcKind::kDriver);
-    Process& self = world_.start(kSchedulerProc, ProcKind::kDriver);
-    client_ = std::make_unique<Client>(driver);
-    scheduler_ = std::make_unique<Scheduler>(self, driver, SchedulerOptions{}, *this);
-    engine.fiber(kSchedulerProc, "scheduler", [this] { scheduler_->run(); });
-    engine.fiber(kDriverProc, "driver", [this] {
-      drive();
-      driver_done_ = true;
-    });
-    if (shape_.kills > 0)
-      engine.may_kill(kFirstProc, kMaxProcs - 1, shape_.kills, kReaper,
-                      [this](std::uint32_t dead) { reap(dead, SIGKILL); });
+    begin(shape_.kills);
   }
 
-  std::string asleep(Engine&) override {
+  std::string asleep(Engine& engine) override {
     if (!awaited_.empty() &&
         std::all_of(awaited_.begin(), awaited_.end(), [&](Ref r) { return client_->process().done(r); }))
       return "the driver sleeps, and what it waits for is done" + world_.situation();
-    return world_.idle_beside_work();
-  }
-
-  std::string at_rest(Engine& engine) override {
-    if (std::string wrong = asleep(engine); !wrong.empty()) return wrong;
-    if (!driver_done_) return "everybody sleeps for ever" + world_.situation();
-    return world_.left_over();
+    return ScheduledProgram::asleep(engine);
   }
 
  private:
-  static constexpr std::uint32_t kReaper = kMaxProcs;  // no process: cannot be killed
-
   // -- Launcher --
   bool launch(std::uint32_t proc, ProcKind kind, std::uint32_t actor) override {
-    Process& p = world_.start(proc, kind);
-    world_.control().proc[proc].status.store(ProcStatus::kStarting);
-    const char* what = kind == ProcKind::kActor ? "actor" : "worker";
     if (kind == ProcKind::kActor) ++lives_[actor];
-    engine_->fiber(proc, fmt::format("{} {}", what, proc), [this, &p, kind, actor] {
-      live(p, kind == ProcKind::kActor ? actor : kNone);
-      engine_->fiber(kReaper, "reaper", [this, id = p.id()] { reap(id, 0); });
-    });
-    return true;
+    return ScheduledProgram::launch(proc, kind, actor);
   }
   void signal(std::uint32_t proc, int signo) override {
-    if (signo != SIGKILL || !engine_->has_fibers(proc)) return;
-    if (shape_.actors && world_.control().proc[proc].kind != ProcKind::kActor)
+    if (signo == SIGKILL && engine_->has_fibers(proc) && shape_.actors &&
+        world_.control().proc[proc].kind != ProcKind::kActor)
       engine_->fail(fmt::format("worker {} is killed in the place of an actor", proc));
-    engine_->kill(proc);
-    engine_->fiber(kReaper, "reaper", [this, proc] { reap(proc, SIGKILL); });
+    ScheduledProgram::signal(proc, signo);
   }
-  void buried(std::uint32_t) override {}
   bool admitted(std::uint32_t guest, std::uint32_t proc) override {
     if (proc == kNone) engine_->fail("there is no slot for a driver that attaches");
-    Process& p = world_.start(proc, ProcKind::kDriver);
-    engine_->fiber(proc, fmt::format("guest {}", guest), [this, &p] {
-      be_guest(p);
-      engine_->fiber(kReaper, "reaper", [this, id = p.id()] { reap(id, 0); });
-    });
+    Process& p = start(proc, ProcKind::kDriver);
+    be(p, fmt::format("guest {}", guest), [this, &p] { be_guest(p); });
     return true;
   }
 
@@ -145,29 +111,8 @@ class TasksProgram : public RuntimeProgram, public Launcher {
     }
   }
 
-  void reap(std::uint32_t proc, int status) {
-    engine_->joined(proc);
-    scheduler_->exited({.proc = proc, .status = status});
-  }
-
   // -- a worker or an actor --
-  void live(Process& p, std::uint32_t actor) {
-    Client client(p);
-    WorkerLoop loop(client, actor);
-    p.slot().status.store(ProcStatus::kAlive);
-    if (actor != kNone) p.control().actor[actor].status.store(ActorStatus::kAlive);
-    for (;;) {
-      std::uint32_t index = 0;
-      WorkerLoop::Next next = loop.poll(index);
-      if (next == WorkerLoop::Next::kIdle) next = loop.wait(index, -1);
-      if (next == WorkerLoop::Next::kExit) return;
-      if (next != WorkerLoop::Next::kTask) continue;
-      run(client, index);
-      loop.finished();
-    }
-  }
-
-  void run(Client& client, std::uint32_t index) {
+  void run(Client& client, std::uint32_t index) override {
     Process& p = client.process();
     Ref self{index, p.entry(index).load().generation()};
     Client::current_task = index + 1;
@@ -259,7 +204,7 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   }
 
   // -- the driver --
-  void drive() {
+  void drive() override {
     std::vector<Ref> refs;
     for (std::uint32_t guest = 0; guest < shape_.guests; ++guest) scheduler_->admit(guest, 1);
     std::vector<Client::Actor> actors;
@@ -442,9 +387,6 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   }
 
   Shape shape_;
-  Engine* engine_ = nullptr;
-  std::unique_ptr<Client> client_;
-  std::unique_ptr<Scheduler> scheduler_;
   std::uint16_t two_cpus_ = 0, no_cpu_ = 0;  // resource sets
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> ran_;
   using Key = std::pair<std::uint32_t, std::uint32_t>;
@@ -460,7 +402,6 @@ class TasksProgram : public RuntimeProgram, public Launcher {
   std::map<std::uint32_t, std::uint32_t> lives_;                                // by actor's slot
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> last_call_;  // by actor and process
   std::vector<Ref> awaited_;
-  bool driver_done_ = false;
   base::Atomic<std::uint32_t> here_, round_;
 };
 

@@ -377,9 +377,11 @@ void bind_storage_columns(nb::class_<Storage>& bound) {
         });
         const auto bytes = [](const std::string& text) { return nb::bytes(text.data(), text.size()); };
         std::vector<std::tuple<std::string, std::string, bool, nb::bytes>> parameters;
+        parameters.reserve(made.parameters.size());
         for (const Columns::Parameter& one : made.parameters)
           parameters.emplace_back(one.name, one.options, one.whole, bytes(one.values));
         std::vector<std::tuple<std::uint32_t, std::string, std::string, bool>> attributes;
+        attributes.reserve(made.attributes.size());
         for (const auto& [number, one] : made.attributes)
           attributes.emplace_back(number, one.name, one.json, one.system);
         return std::tuple(bytes(made.states), bytes(made.values), bytes(made.started_ns), bytes(made.finished_ns),

@@ -196,6 +196,7 @@ void tell(BoundStudy& self, nb::handle trial, nb::handle values, std::optional<i
 using SpaceTuple = std::tuple<std::string, Distribution, std::string>;
 std::vector<tune::Space> spaces_of(const std::vector<SpaceTuple>& given) {
   std::vector<tune::Space> spaces;
+  spaces.reserve(given.size());
   for (const auto& [name, distribution, options] : given) spaces.push_back({name, distribution, options});
   return spaces;
 }
@@ -312,6 +313,7 @@ void bind_asking(nb::class_<BoundStudy>& bound) {
             const auto all =
                 study_call(*self.study, [&, spaces = spaces_of(space)] { return self.study->ask_many(count, spaces); });
             std::vector<std::pair<BoundTrial, std::vector<double>>> made;
+            made.reserve(all.size());
             for (const auto& [asked, values] : all) made.emplace_back(bound_trial(owner, self, asked), values);
             return made;
           },
@@ -321,6 +323,7 @@ void bind_asking(nb::class_<BoundStudy>& bound) {
           [](BoundStudy& self, const std::string& parameters,
              const std::vector<std::pair<std::string, std::string>>& attributes) {
             std::vector<tune::Attribute> given;
+            given.reserve(attributes.size());
             for (const auto& [name, json] : attributes) given.push_back({name, json, false});
             return study_call(*self.study, [&] { return self.study->enqueue(parameters, given); });
           },
@@ -334,6 +337,7 @@ void bind_asking(nb::class_<BoundStudy>& bound) {
           "tell_many",
           [](BoundStudy& self, const std::vector<std::pair<nb::object, double>>& told) {
             std::vector<std::pair<tune::Asked, double>> values;
+            values.reserve(told.size());
             for (const auto& [trial, value] : told) values.emplace_back(asked_of(self, trial), value);
             study_call(*self.study, [&] { return self.study->tell_many(values); });
           },

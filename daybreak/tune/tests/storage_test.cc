@@ -132,6 +132,32 @@ TEST(StorageJournal, of_two_that_claim_a_waiting_trial_one_has_it) {
   good(one->submit(ChangeTrialRecord{trial, runs}));
 }
 
+TEST(StorageJournal, threads_of_one_pen_each_get_their_own_trial_and_what_they_told_is_there) {
+  const TemporaryDirectory dir;
+  const auto study = study_in_file(dir / "j", {.seed = 2});
+  for (int i = 0; i < 20; ++i) good(study->enqueue("{}"));
+  std::vector<std::set<std::uint32_t>> seen(4);
+  std::vector<std::thread> threads;
+  for (auto& mine : seen) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 25; ++i) {
+        const Asked trial = good(study->ask());
+        mine.insert(trial.number);
+        good(study->tell(trial, good(study->suggest(trial, "x", kSide))));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::set<std::uint32_t> all;
+  for (const auto& mine : seen) all.insert(mine.begin(), mine.end());
+  EXPECT_EQ(all.size(), 100U);
+  const auto again = study_in_file(dir / "j");
+  good(again->read([&](const StudyState& state) {
+    ASSERT_EQ(state.trials.size(), 100U);
+    for (const std::uint32_t number : all) EXPECT_EQ(state.trials.values(number)[0], drawn(2, number, "x", kSide));
+  }));
+}
+
 TEST(StorageProcesses, eight_ask_and_tell_at_once_and_no_number_comes_twice_and_nothing_is_lost) {
   const TemporaryDirectory dir;
   constexpr int kProcesses = 8, kEach = 40, kEnqueued = 100;
