@@ -10,6 +10,7 @@
 #include <tuple>
 #include <utility>
 
+#include "daybreak/base/env.h"
 #include "daybreak/os/fd.h"
 #include "daybreak/os/pass.h"
 #include "daybreak/os/process.h"

@@ -68,6 +68,7 @@ void bind_space(nb::module_& m) {
       .def(nb::new_([](const std::vector<std::tuple<std::string, const Domain*, bool>>& axes, std::uint64_t seed,
                        bool constant_grid_search, const std::vector<std::vector<bool>>& fixed) {
              std::vector<tune::Axis> made;
+             made.reserve(axes.size());
              for (const auto& [path, domain, grid] : axes)
                made.push_back({.path = path, .domain = *domain, .grid = grid});
              return base::value_or_raise(SearchSpace::make(std::move(made), seed, constant_grid_search, fixed));

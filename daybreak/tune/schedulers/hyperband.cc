@@ -77,6 +77,7 @@ class HyperBand final : public Scheduler {
   std::optional<std::uint32_t> choose(const Board& board) const override {
     for (const std::vector<HyperBandBracket>& band : bands_) {
       std::vector<const HyperBandBracket*> order;
+      order.reserve(band.size());
       for (const HyperBandBracket& bracket : band) order.push_back(&bracket);
       std::ranges::stable_sort(order, {}, [this](const HyperBandBracket* bracket) { return completion(*bracket); });
       for (const HyperBandBracket* bracket : order) {
