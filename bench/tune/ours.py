@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from bench.rows import Measure
+from bench.tune.controller_ours import rows_of_the_controller
 from bench.tune.suggesting import evaluations, timed
 from daybreak import tune
 
@@ -106,3 +107,6 @@ def dataframe_10k():
 
 def teardown():
     scratch.cleanup()
+
+
+controller_results, trial_overhead, resume_10k = rows_of_the_controller(lambda: QUICK)

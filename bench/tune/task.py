@@ -1,6 +1,8 @@
-"""Tune: what a study costs beside its objective. Peers: Rustuna and Optuna, through Python as all are used."""
+"""Tune: what a study costs beside its objective, and an experiment beside its trials. Peers: Rustuna, Optuna and Ray Tune, through
+Python as all are used."""
 
 from bench.rows import Row
+from bench.tune import controller_rows
 
 _TPE = "ask, suggestions and tell: ms a trial over 1,000 trials with TPE as each side has it by default, in memory, "
 _EVALUATIONS = "100,000 evaluations (quick: 5,000) in memory with "
@@ -27,7 +29,7 @@ ROWS = [
         "dataframe_10k",
         "s",
         "lower",
-        "trials_dataframe of 10,000 trials with 5 parameters, the study in a journal that was just opened",
+        "trials_dataframe of 10,000 trials with 5 parameters, loaded before (ours from a journal, theirs in memory)",
         must=20,
     ),
     Row("tpe_10d", "ms", "lower", _TPE + "10 dimensions", must=3, goal=8),
@@ -42,5 +44,10 @@ ROWS = [
         goal=4,
         rounds=3,
     ),
+    *controller_rows.ROWS,
 ]
-PEERS = ["rustuna", "optuna"]  # each has rows of its own: a row's first peer is the first that offers it
+PEERS = [
+    "rustuna",
+    "optuna",
+    controller_rows.PEER,
+]  # each has rows of its own: a row's first peer is the first that offers it
