@@ -1,5 +1,6 @@
 from collections.abc import Mapping, Sequence
 import os
+from typing import overload
 
 
 class Distribution:
@@ -174,8 +175,12 @@ class Trial:
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float:
         """A number in [low, high]; with a step low, low + step, ..."""
 
+    @overload
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         """A whole number in [low, high]."""
+
+    @overload
+    def suggest_int(self, name: str, low: object, high: object, *, step: object = 1, log: bool = False) -> int: ...
 
     def suggest_categorical(self, name: str, choices: object) -> object:
         """

@@ -101,6 +101,17 @@ std::int64_t suggest_int(const BoundTrial& trial, std::string_view name, std::in
       suggested(trial, {std::string(name), base::value_or_raise(Distribution::whole(low, high, log, step))}));
 }
 
+// Whole numbers of any kind: 3.0, a numpy scalar, a tensor of one element. What is none is refused by its name.
+std::int64_t suggest_whole(const BoundTrial& trial, std::string_view name, nb::handle low, nb::handle high,
+                           nb::handle step, bool log) {
+  const nb::object integer = nb::module_::import_("daybreak.base.numbers").attr("integer");
+  const auto whole = [&](nb::handle value, const char* what) {
+    return nb::cast<std::int64_t>(
+        integer(value, what, nb::arg("minimum") = -tune::kMaxWhole, nb::arg("maximum") = tune::kMaxWhole));
+  };
+  return suggest_int(trial, name, whole(low, "low"), whole(high, "high"), whole(step, "step"), log);
+}
+
 nb::object suggest_categorical(const BoundTrial& trial, std::string_view name, nb::object choices) {
   const KnownOptions& options = options_of(*trial.of, name, choices);
   const nb::tuple values = options.values;
@@ -229,6 +240,8 @@ void bind_trial(nb::module_& m) {
            "A number in [low, high]; with a step low, low + step, ...")
       .def("suggest_int", &suggest_int, nb::arg("name"), nb::arg("low"), nb::arg("high"), nb::kw_only(),
            nb::arg("step") = 1, nb::arg("log") = false, "A whole number in [low, high].")
+      .def("suggest_int", &suggest_whole, nb::arg("name"), nb::arg("low"), nb::arg("high"), nb::kw_only(),
+           nb::arg("step") = 1, nb::arg("log") = false)
       .def("suggest_categorical", &suggest_categorical, nb::arg("name"), nb::arg("choices"),
            "One of the options, each None, a bool, an int, a float or a str; numpy's scalars become these.")
       .def(

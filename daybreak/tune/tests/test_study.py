@@ -220,3 +220,14 @@ def test_a_data_frame_has_optunas_columns() -> None:
 def test_importing_tune_loads_no_numpy() -> None:
     code = "import sys; from daybreak import tune; tune.create_study().ask(); print({'numpy', 'pandas'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_bounds_are_whole_numbers_of_any_kind_and_what_is_none_is_refused_by_name() -> None:
+    study = tune.create_study(seed=0)
+    trial = study.ask()
+    for i, (low, high) in enumerate([(0.0, 5), (np.int8(0), np.float32(5)), (np.array([0]), 5)]):
+        assert trial.suggest_int(f"n{i}", low, high) in range(6)  # type: ignore[arg-type]
+    with pytest.raises(errors.InvalidArgumentError, match="low=0.5"):
+        trial.suggest_int("n", 0.5, 5)  # type: ignore[arg-type]
+    with pytest.raises(errors.InvalidArgumentError, match="high=9007199254740994"):
+        trial.suggest_int("n", 0, 2.0**53 + 2)  # type: ignore[arg-type]
