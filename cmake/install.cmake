@@ -10,6 +10,9 @@ string(REGEX REPLACE ".*\"([0-9.]+).*" "\\1" version "${version}")
 set(package "${CMAKE_INSTALL_LIBDIR}/cmake/daybreak")
 
 foreach(room ${DAYBREAK_COMPONENTS})
+  if(NOT TARGET daybreak_${room})  # DAYBREAK_ROOMS leaves it out
+    continue()
+  endif()
   set_target_properties(daybreak_${room} PROPERTIES EXPORT_NAME ${room})
   install(TARGETS daybreak_${room} EXPORT daybreak ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
   install(DIRECTORY "daybreak/${room}" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/daybreak" FILES_MATCHING PATTERN "*.h"

@@ -17,6 +17,7 @@ from pathlib import Path
 from tools import arrows
 
 ROOT = Path(__file__).resolve().parent.parent
+MAX_LINE = 120  # of code, as ruff formats it
 
 FILES = {
     "README.md": """\
@@ -202,7 +203,10 @@ def add_to_lists(name: str, floor: int, root: Path) -> None:
     there = [room for rooms in after for room in rooms if (root / "daybreak" / room / "__init__.py").exists()]
     text = re.sub(r"^_ROOMS = \(.*?\)$", lambda _: arrows.rooms_line(there), init.read_text(), flags=re.M | re.S)
     types = f"    from daybreak import {', '.join(sorted(there))}"
-    init.write_text(re.sub(r"^    from daybreak import .*$", lambda _: types, text, flags=re.M))
+    if len(types) > MAX_LINE:
+        types = "\n".join(["    from daybreak import (", *(f"        {each}," for each in sorted(there)), "    )"])
+    there_now = re.compile(r"^    from daybreak import (\(.*?\)|[^(\n]*)$", re.M | re.S)
+    init.write_text(there_now.sub(lambda _: types, text))
     stubs = root / "daybreak" / "_core"
     names = sorted({name, *(path.stem for path in stubs.glob("[a-z]*.pyi"))})
     lines = ",\n".join(f"    {one} as {one}" for one in names)

@@ -115,7 +115,7 @@ cluster.shutdown()
 """
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_laptop_joins_a_cluster_through_ray_client_whether_daybreak_is_there_or_not(tmp_path: Path) -> None:
     found = suite.Suite.of(suite.suites_of(ROOT)["on_ray"])
     try:
@@ -126,13 +126,16 @@ def test_a_laptop_joins_a_cluster_through_ray_client_whether_daybreak_is_there_o
     (tmp_path / "program.py").write_text(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{THROUGH_CLIENT}")
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
     environment.pop("PYTHONPATH", None)  # the nodes do not know where daybreak lies
-    done = subprocess.run(
-        [rays, "-P", str(tmp_path / "program.py")],
-        env=environment,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    for _ in range(2):
+        done = subprocess.run(
+            [rays, "-P", str(tmp_path / "program.py")],
+            env=environment,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        if "Starting Ray client server failed" not in done.stderr:
+            break  # else: Ray's own server was not there in time, on a loaded machine
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines()[-2:] == ["[(9, 'daybreak', True), 4]", "True"], done.stdout
