@@ -82,6 +82,10 @@ def test_a_full_dev_shm_is_nothing_to_the_runtime_which_uses_none_of_it(tmp_path
     assert done.stdout.splitlines() == [str(list(range(12))), "['full']"]
 
 
+def threads_here() -> list[str]:
+    return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+
+
 @pytest.mark.timeout(600)
 def test_a_queued_task_takes_a_bounded_piece_of_memory_which_comes_back(tmp_path: Path) -> None:
     daybreak.shutdown()
@@ -100,6 +104,9 @@ def test_a_queued_task_takes_a_bounded_piece_of_memory_which_comes_back(tmp_path
 
     blocking = until.remote(str(gate))
     assert daybreak.get(daybreak.remote(lambda: 1).options(num_cpus=0).remote(), timeout=30) == 1
+    assert eventually(
+        lambda: not any(name == "daybreak-warm" for name in threads_here())
+    )  # it takes memory of the store
     before = memory_of_driver()
     refs = [same.remote(i) for i in range(QUEUED)]
     after = memory_of_driver()
