@@ -130,45 +130,6 @@ def test_what_runs_side_by_side_is_summed(tmp_path: Path, capfd: pytest.CaptureF
     assert run_tests.side_by_side(runs).passed == expected
 
 
-def test_every_python_test_runs_once_and_what_waits_for_programs_beside_the_rest(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ran: list[tuple[list[str], list[str]]] = []
-
-    def recorded(paths: list[str], options: list[str], aside: bool = False) -> run_tests.Count:
-        ran.append((paths, options))
-        return run_tests.Count(1)
-
-    monkeypatch.setattr(run_tests, "run_pytest", recorded)
-    monkeypatch.setattr(run_tests, "CORES", 2)
-    run_tests.run_python([], [])
-    paths = [path for each, _ in ran for path in each]
-    assert len(paths) == len(set(paths))
-    rooms = {f"daybreak/{path.parent.name}" for path in (run_tests.ROOT / "daybreak").glob("*/__init__.py")}
-    assert set(paths) == {
-        *rooms,
-        "daybreak/__init__.py",
-        "tests",
-        "bench/tests",
-        "daybreak/runtime/tests/test_on_ray.py",
-    }
-    [rest] = [options for each, options in ran if "daybreak/runtime" in each]
-    assert {option.removeprefix("--ignore=") for option in rest} == set(run_tests.BESIDE)
-    for beside in run_tests.BESIDE:
-        assert (run_tests.ROOT / beside).exists(), beside
-    ran.clear()
-    run_tests.run_python(["runtime", "store"], [])
-    assert sorted(ran) == [
-        (["daybreak/runtime"], ["--ignore=daybreak/runtime/tests/test_on_ray.py"]),
-        (["daybreak/runtime/tests/test_on_ray.py"], []),
-        (["daybreak/store"], []),
-    ]
-    ran.clear()
-    monkeypatch.setattr(run_tests, "CORES", 1)
-    run_tests.run_python(["runtime", "store"], [])
-    assert sorted(ran) == [(["daybreak/runtime"], []), (["daybreak/store"], [])]
-
-
 def test_seeds_are_fed_and_what_breaks_on_one_is_a_failed_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_tests, "ROOT", tmp_path)
     (tmp_path / "build" / "grant").mkdir(parents=True)

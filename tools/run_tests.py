@@ -27,8 +27,6 @@ PROGRAM_TIMEOUT_S = 1800
 CORES = len(os.sched_getaffinity(0))
 # Rooms whose Python tests neither use all cores nor hold anything against a clock.
 SIDE_BY_SIDE = ("base", "cli", "crypto", "grant", "net", "store", "tensor", "track")
-# What mostly waits for programs that it starts, and may run beside all else.
-BESIDE = ("tests", "daybreak/compat", "daybreak/demo", "daybreak/runtime/tests/test_on_ray.py")
 SYMBOLIZER = shutil.which("addr2line") or ""  # binutils', which comes with gcc
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": f"external_symbolizer_path={SYMBOLIZER}:detect_stack_use_after_return=1:strict_string_checks=1:"
@@ -156,9 +154,9 @@ def run_pytest(paths: list[str], options: list[str], aside: bool = False) -> Cou
     return total
 
 
-def side_by_side(runs: Sequence[Callable[[], Count]], width: int = CORES) -> Count:
-    """As many at a time as there are cores, or as said."""
-    with ThreadPoolExecutor(max_workers=width) as pool:
+def side_by_side(runs: Sequence[Callable[[], Count]]) -> Count:
+    """As many at a time as there are cores."""
+    with ThreadPoolExecutor(max_workers=CORES) as pool:
         return sum(pool.map(lambda run: run(), runs), Count())
 
 
@@ -183,12 +181,7 @@ def run_python(rooms: list[str], options: list[str]) -> Count:
     alone = [elsewhere.get(room, f"daybreak/{room}") for room in wanted if room not in aside]
     if not rooms:
         alone.insert(0, "daybreak/__init__.py")
-    beside = [path for path in BESIDE if path in alone or str(Path(path).parent.parent) in alone]
-    rest = [path for path in alone if path not in beside]
-    if CORES == 1 or not beside or not rest:
-        return total + run_pytest(alone, []) if alone else total
-    left_out = [f"--ignore={path}" for path in beside]
-    return total + side_by_side([partial(run_pytest, rest, left_out), partial(run_pytest, beside, [], True)], 2)
+    return total + run_pytest(alone, []) if alone else total
 
 
 def main() -> int:
