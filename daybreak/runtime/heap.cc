@@ -3,6 +3,7 @@
 // publish; freeing is a compare-and-swap from that tag to 0, which a repetition cannot get wrong.
 #include <bit>
 #include <mutex>
+#include <utility>
 
 #include "daybreak/base/failpoint.h"
 #include "daybreak/runtime/process.h"
@@ -107,6 +108,7 @@ base::Result<std::uint64_t> Process::try_allocate(std::uint32_t index, std::uint
 base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t size, FreshWriter* fresh,
                                               bool patient) {
   std::int64_t until = 0;
+  bool is_last = false;
   for (;;) {
     auto offset = try_allocate(index, size, fresh);
     if (offset) {
@@ -117,7 +119,12 @@ base::Result<std::uint64_t> Process::allocate(std::uint32_t index, std::uint64_t
     auto room = make_room(std::max(size, kChunkBytes));
     if (!room) return std::unexpected(std::move(room).error().wrap(offset.error().to_string()));
     if (*room) continue;
-    if (!patient || size < kPatientBytes || id_ == kSchedulerProc || !others_use_store()) return offset;
+    if (!patient || size < kPatientBytes || id_ == kSchedulerProc || !others_use_store()) {
+      // What somebody was about to free when we looked for room is free by now, if he is not there any more.
+      if (std::exchange(is_last, true)) return offset;
+      continue;
+    }
+    is_last = false;
     const std::int64_t now = base::monotonic_ns();
     if (until == 0) until = now + kRoomPatienceNs;
     if (now >= until || control_.stopping.load() != 0) return offset;
