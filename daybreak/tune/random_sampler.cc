@@ -9,20 +9,9 @@
 namespace daybreak::tune {
 namespace {
 
-class RandomSampler final : public Sampler {
+class RandomSampler final : public OneByOneSampler {
  public:
   explicit RandomSampler(const RandomOptions& options) : options_(options) {}
-
-  std::vector<Parameter> joint(const Trials&, std::size_t) override { return {}; }
-
-  base::Result<Sample> sample(const Trials& trials, std::size_t trial, std::span<const Parameter> parameters) override {
-    Sample found;
-    found.values.reserve(parameters.size());
-    for (const Parameter& parameter : parameters) {
-      found.values.push_back(drawn(options_.seed, trial, trials.name(parameter.column), parameter.distribution));
-    }
-    return found;
-  }
 
   base::Result<double> sample_one(const Trials& trials, std::size_t trial, const Parameter& parameter) override {
     return drawn(options_.seed, trial, trials.name(parameter.column), parameter.distribution);

@@ -37,6 +37,21 @@ class Sampler {
   virtual base::Result<double> sample_one(const Trials& trials, std::size_t trial, const Parameter& parameter) = 0;
 };
 
+// One that chooses each parameter for itself.
+class OneByOneSampler : public Sampler {
+ public:
+  std::vector<Parameter> joint(const Trials&, std::size_t) override { return {}; }
+  base::Result<Sample> sample(const Trials& trials, std::size_t trial, std::span<const Parameter> parameters) override {
+    Sample found;
+    found.values.reserve(parameters.size());
+    for (const Parameter& parameter : parameters) {
+      DAYBREAK_ASSIGN(const double value, sample_one(trials, trial, parameter));
+      found.values.push_back(value);
+    }
+    return found;
+  }
+};
+
 struct RandomOptions {
   std::uint64_t seed = 0;
 };

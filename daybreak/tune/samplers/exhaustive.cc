@@ -12,19 +12,10 @@ namespace {
 constexpr std::size_t kMaxCells = std::size_t{1} << 24;
 constexpr std::uint64_t kMaxBranches = 1u << 20;
 
-class GridSampler final : public Sampler {
+class GridSampler final : public OneByOneSampler {
  public:
   explicit GridSampler(GridPlan plan) : plan_(std::move(plan)) {}
 
-  std::vector<Parameter> joint(const Trials&, std::size_t) override { return {}; }
-  base::Result<Sample> sample(const Trials& trials, std::size_t trial, std::span<const Parameter> parameters) override {
-    Sample found;
-    for (const Parameter& parameter : parameters) {
-      DAYBREAK_ASSIGN(const double value, sample_one(trials, trial, parameter));
-      found.values.push_back(value);
-    }
-    return found;
-  }
   base::Result<double> sample_one(const Trials& trials, std::size_t trial, const Parameter& parameter) override {
     const std::string& name = trials.name(parameter.column);
     const auto axis = std::ranges::find(plan_.axes(), name, [](const auto& one) { return one.first; });
@@ -47,7 +38,7 @@ class GridSampler final : public Sampler {
   GridPlan plan_;
 };
 
-class BruteForceSampler final : public Sampler {
+class BruteForceSampler final : public OneByOneSampler {
  public:
   explicit BruteForceSampler(std::uint64_t seed) : seed_(seed) {}
 
@@ -67,16 +58,6 @@ class BruteForceSampler final : public Sampler {
       if (!exhausted(trials, with(trials, alike, depth, nth(next->distribution, k)), depth + 1)) return false;
     }
     return true;
-  }
-
-  std::vector<Parameter> joint(const Trials&, std::size_t) override { return {}; }
-  base::Result<Sample> sample(const Trials& trials, std::size_t trial, std::span<const Parameter> parameters) override {
-    Sample found;
-    for (const Parameter& parameter : parameters) {
-      DAYBREAK_ASSIGN(const double value, sample_one(trials, trial, parameter));
-      found.values.push_back(value);
-    }
-    return found;
   }
 
   base::Result<double> sample_one(const Trials& trials, std::size_t trial, const Parameter& parameter) override {
