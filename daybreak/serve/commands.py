@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import signal
 import sys
 import threading
@@ -14,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from daybreak.base import errors
+from daybreak.base import errors, named
 from daybreak.base.terminal import Json, clean, console, json_out, table
 from daybreak.serve import checks, starting
 from daybreak.serve.client import AdminClient
@@ -36,23 +35,6 @@ Ca = Annotated[Path | None, typer.Option("--ca", help="Certificates to trust, wh
 
 def _client(state_dir: Path, ca: Path | None) -> AdminClient:
     return AdminClient.of_state_dir(state_dir, str(ca) if ca is not None else None)
-
-
-def _object(text: str, what: str) -> tuple[Any, Any]:
-    """The module and the object of "module:name"; the current directory is looked at first."""
-    module_name, colon, name = text.partition(":")
-    if not colon or not module_name or not name:
-        raise errors.InvalidArgumentError(f"{what} {text!r}: module:object expected, such as my_models:predict")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-        found: Any = module
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise errors.NotFoundError(f"{what} {text!r}: {error}") from error
-    return module, found
 
 
 @app.callback(invoke_without_command=True)
@@ -96,9 +78,9 @@ def start(
             admin_port=admin_port,
             metrics_port=metrics_port,
             tls=None if tls_certificate is None else (str(tls_certificate), str(tls_key)),
-            gate=_object(gate, "--gate")[1] if gate is not None else None,
-            deploy_gate=_object(deploy_gate, "--deploy-gate")[1] if deploy_gate is not None else None,
-            open=_object(open_sealed, "--open")[1] if open_sealed is not None else None,
+            gate=named.found(gate, "--gate")[1] if gate is not None else None,
+            deploy_gate=named.found(deploy_gate, "--deploy-gate")[1] if deploy_gate is not None else None,
+            open=named.found(open_sealed, "--open")[1] if open_sealed is not None else None,
             threads=threads,
         )
         with server:
@@ -215,7 +197,7 @@ def _by_value(name: str) -> bytes:
 
     from daybreak.serve import payload
 
-    module, found = _object(name, "the model")
+    module, found = named.found(name, "the model")
     cloudpickle.register_pickle_by_value(module)
     try:
         return payload.pickled(found)
