@@ -26,6 +26,7 @@ class Line:
     name: str
     steps: Sequence[float]
     values: Sequence[float]
+    joined: bool = True  # else each point stands alone
 
     def points(self) -> list[tuple[float, float]]:
         return [(float(x), float(y)) for x, y in zip(self.steps, self.values, strict=True) if math.isfinite(y)]
@@ -75,7 +76,7 @@ def text_plot(lines: Sequence[Line], width: int = 72, height: int = 16, *, ascii
         return "\n".join(["(no finite values)", *legend])
     steps, values = [x for x, _ in every], [y for _, y in every]
     box = min(steps), max(steps), min(values), max(values)
-    rows = _marks(drawn, box, width, height) if marked else _braille(drawn[0][1], box, width, height)
+    rows = _marks(drawn, box, width, height) if marked else _braille(drawn[0][1], box, width, height, lines[0].joined)
     side, corner, floor = "|+-" if ascii else "│└─"
     labels = [f"{box[3]:.4g}", *[""] * (height - 2), f"{box[2]:.4g}"]
     margin = max(map(len, labels))
@@ -89,14 +90,16 @@ def text_plot(lines: Sequence[Line], width: int = 72, height: int = 16, *, ascii
 Box = tuple[float, float, float, float]  # least and greatest step, least and greatest value
 
 
-def _traced(points: Sequence[tuple[float, float]], box: Box, columns: int, rows: int) -> set[tuple[int, int]]:
-    """The (column, row) that a line through the points touches; row 0 is the top."""
+def _traced(
+    points: Sequence[tuple[float, float]], box: Box, columns: int, rows: int, joined: bool
+) -> set[tuple[int, int]]:
+    """The (column, row) that the points, or a line through them, touch; row 0 is the top."""
     touched: set[tuple[int, int]] = set()
     before: tuple[int, int] | None = None
     for x, y in points:
         column = round(_share(x, box[0], box[1]) * (columns - 1))
         row = round((1 - _share(y, box[2], box[3])) * (rows - 1))
-        if before is not None:
+        if joined and before is not None:
             steps = max(abs(column - before[0]), abs(row - before[1]), 1)
             for i in range(steps):
                 share = i / steps
@@ -107,17 +110,17 @@ def _traced(points: Sequence[tuple[float, float]], box: Box, columns: int, rows:
     return touched
 
 
-def _braille(points: Sequence[tuple[float, float]], box: Box, width: int, height: int) -> list[str]:
+def _braille(points: Sequence[tuple[float, float]], box: Box, width: int, height: int, joined: bool) -> list[str]:
     cells = [[0] * width for _ in range(height)]
-    for column, row in _traced(points, box, width * 2, height * 4):
+    for column, row in _traced(points, box, width * 2, height * 4, joined):
         cells[row // 4][column // 2] |= _DOTS[row % 4][column % 2]
     return ["".join(chr(0x2800 + cell) if cell else " " for cell in line) for line in cells]
 
 
 def _marks(drawn: Sequence[tuple[Line, Sequence[tuple[float, float]]]], box: Box, width: int, height: int) -> list[str]:
     cells = [[" "] * width for _ in range(height)]
-    for mark, (_, points) in zip(_MARKS, drawn, strict=False):
-        for column, row in _traced(points, box, width, height):
+    for mark, (line, points) in zip(_MARKS, drawn, strict=False):
+        for column, row in _traced(points, box, width, height, line.joined):
             cells[row][column] = mark
     return ["".join(line) for line in cells]
 
@@ -138,8 +141,8 @@ def png(lines: Sequence[Line], path: str | os.PathLike[str], title: str = "") ->
             [x for x, _ in points],
             [y for _, y in points],
             label=_plain(line.name),
-            marker="o" if len(points) == 1 else None,
-            linewidth=1.4,
+            marker="o" if len(points) == 1 or not line.joined else None,
+            linewidth=1.4 if line.joined else 0,
         )
     axes.set_xlabel("step")
     axes.set_title(_plain(title))
