@@ -12,6 +12,47 @@ True
 
 from daybreak._core.tune import Distribution, SamplerFactory, Storage, Trial
 
+TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import
+if TYPE_CHECKING:
+    from . import hp, plots, schedulers, search, stoppers
+    from .callbacks import Callback, CLIReporter, JupyterNotebookReporter, LoggerCallback, ProgressReporter
+    from .checkpoint import Checkpoint
+    from .configs import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+    from .legacy import Experiment, ExperimentAnalysis, run, run_experiments
+    from .reinforcement import rl
+    from .results import Result, ResultGrid
+    from .running import TuneError
+    from .schedulers import create_scheduler
+    from .session import get_checkpoint, get_context, report
+    from .space import (
+        choice,
+        grid_search,
+        lograndint,
+        loguniform,
+        qlograndint,
+        qloguniform,
+        qrandint,
+        qrandn,
+        quniform,
+        randint,
+        randn,
+        sample_from,
+        uniform,
+    )
+    from .stoppers import Stopper
+    from .study import (
+        FrozenTrial,
+        Study,
+        StudyDirection,
+        TrialPruned,
+        TrialState,
+        create_study,
+        delete_study,
+        load_study,
+    )
+    from .trainable import Trainable, register_trainable, with_parameters, with_resources
+    from .tuner import Tuner
+
 _LAZY = {
     "callbacks": "CLIReporter Callback JupyterNotebookReporter LoggerCallback ProgressReporter",
     "checkpoint": "Checkpoint",
@@ -32,9 +73,68 @@ _LAZY = {
     "tuner": "Tuner",
 }
 _WHERE = {name: module for module, names in _LAZY.items() for name in names.split()}
-_MODULES = ("hp", "schedulers", "search", "stoppers")
+_MODULES = ("hp", "plots", "schedulers", "search", "stoppers")
 
-__all__ = ["Distribution", "SamplerFactory", "Storage", "Trial", *_WHERE]
+__all__ = [
+    "CLIReporter",
+    "Callback",
+    "Checkpoint",
+    "CheckpointConfig",
+    "Distribution",
+    "Experiment",
+    "ExperimentAnalysis",
+    "FailureConfig",
+    "FrozenTrial",
+    "JupyterNotebookReporter",
+    "LoggerCallback",
+    "ProgressReporter",
+    "Result",
+    "ResultGrid",
+    "RunConfig",
+    "SamplerFactory",
+    "Stopper",
+    "Storage",
+    "Study",
+    "StudyDirection",
+    "Trainable",
+    "Trial",
+    "TrialPruned",
+    "TrialState",
+    "TuneConfig",
+    "TuneError",
+    "Tuner",
+    "choice",
+    "create_scheduler",
+    "create_study",
+    "delete_study",
+    "get_checkpoint",
+    "get_context",
+    "grid_search",
+    "hp",
+    "load_study",
+    "lograndint",
+    "loguniform",
+    "plots",
+    "qlograndint",
+    "qloguniform",
+    "qrandint",
+    "qrandn",
+    "quniform",
+    "randint",
+    "randn",
+    "register_trainable",
+    "report",
+    "rl",
+    "run",
+    "run_experiments",
+    "sample_from",
+    "schedulers",
+    "search",
+    "stoppers",
+    "uniform",
+    "with_parameters",
+    "with_resources",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -48,4 +148,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return sorted({*globals(), *__all__})

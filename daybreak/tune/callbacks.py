@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -116,7 +117,7 @@ class CLIReporter(ProgressReporter):
         self._rows, self._every = max_progress_rows, max_report_frequency
         self._metric, self._mode, self._sort = metric, mode, sort_by_metric
         self._out = out
-        self._last = 0.0
+        self._last = -math.inf
 
     def setup(self, metric: str | None = None, mode: str | None = None, **info: Any) -> None:
         self._metric, self._mode = self._metric or metric, self._mode or mode

@@ -10,6 +10,7 @@ from typing import Any
 
 from daybreak.base.errors import InvalidArgumentError
 
+from .callbacks import CLIReporter
 from .checkpoint import Checkpoint
 from .configs import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from .results import Result, ResultGrid
@@ -242,6 +243,7 @@ def _run_one(experiment: Experiment, search_alg: Any, scheduler: Any, verbose: b
             name=name,
             storage_path=root,
             stop=spec["stop"] or None,
+            progress_reporter=CLIReporter(),
             verbose=1 if verbose else 0,
             failure_config=FailureConfig(max_failures=spec["max_failures"]),
             checkpoint_config=CheckpointConfig(

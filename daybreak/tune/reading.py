@@ -21,16 +21,17 @@ def trial_folder(path: Path, trainable: str, row: dict[str, Any]) -> Path:
 
 
 def read_trials(
-    path: Path, space: Any, dirname_creator: Any = None, functions: bool = False
+    path: Path, space: Any, dirname_creator: Any = None, functions: bool = False, to_look: bool = False
 ) -> list[tuple[Trial, dict[str, Any]]]:
-    """Each trial, and what the journal says of it."""
+    """Each trial, and what the journal says of it. ``to_look``: what no journal can hold is None, and nothing is needed for it."""
     experiment = _native.Experiment.read(str(path / "experiment.journal"))
     plan = json.loads(experiment.plan)
     source = Source(space, None, plan["num_samples"], plan["seed"], plan["prefix"], functions)
     found = []
     for number in range(len(experiment)):
         row = experiment.trial(number)
-        config = read_config(json.loads(row["suggestion"]), lambda number=number: source.config_of(number))
+        written = json.loads(row["suggestion"])
+        config = written["config"] if to_look else read_config(written, lambda number=number: source.config_of(number))
         trial = Trial(experiment, number, trial_folder(path, plan["trainable"], row), plan["trainable"], config)
         if dirname_creator is not None:
             trial.files = TrialFiles(path / folder_name(str(dirname_creator(trial))))

@@ -12,9 +12,9 @@ from typing import Any
 from daybreak._core import tune as _native
 from daybreak.base.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 
-from .callbacks import CLIReporter
 from .configs import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from .controller import Controller
+from .display import default_reporter
 from .results import Result, ResultGrid
 from .running import Run
 from .schedulers import FIFOScheduler
@@ -265,7 +265,7 @@ class Tuner:
     def _reporter(self, metric: str | None, mode: str | None) -> Any:
         if self._run.verbose == 0:
             return None
-        reporter = self._run.progress_reporter or CLIReporter()
+        reporter = self._run.progress_reporter or default_reporter()
         reporter.setup(metric=metric, mode=mode)
         return reporter
 
