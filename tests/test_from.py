@@ -20,6 +20,12 @@ THEIRS = [
         "import daybreak.compat.ray as c; c.install(); import ray; ray.init(num_cpus=2)",
         "ray.shutdown()",
     ),
+    (
+        "ray-tune.md",
+        "raytune",
+        "import daybreak.compat.ray as c; c.install(); import ray, tempfile; ray.init(num_cpus=2); folder = tempfile.mkdtemp()",
+        "ray.shutdown()",
+    ),
     ("stable-baselines3.md", "sb3", "import daybreak.compat.stable_baselines3 as c; c.install()", ""),
 ]
 
