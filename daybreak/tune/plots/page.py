@@ -140,7 +140,7 @@ def svg(figure: Figure | Parallel) -> str:
         return _parallel_svg(figure)
     box = _Box(figure)
     out = box.frame(figure)
-    for mark in figure.marks:
+    for mark in sorted(figure.marks, key=lambda one: one.kind == "points"):  # above lines: the pointer is to find them
         out += _drawn(box, mark)
     return _element(WIDTH, box.height, figure.title, out)
 
