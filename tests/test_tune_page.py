@@ -1,4 +1,4 @@
-"""The page of `daybreak tune plot --out page.html` in a browser: it shows what it should, loads nothing, and fits on a telephone."""
+"""The page of `daybreak tune plot --out page.html` in a browser: what it shows, that it loads nothing and fits on a telephone."""
 
 import shutil
 from collections.abc import Iterator

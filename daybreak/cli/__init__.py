@@ -47,6 +47,9 @@ COMMANDS: dict[str, Command] = {
     "memory": Command("daybreak.runtime.commands:memory", "The largest objects of an engine, and who holds them."),
     "ray": Command("daybreak.compat.commands:ray", "What of a Ray program is the same here, differs or is refused."),
     "runs": Command("daybreak.track.commands", "Look at what was recorded: list, show, diff, plot, export."),
+    "tune": Command(
+        "daybreak.tune.commands", "Look at experiments and studies: list, show, plot, resume, stop, export."
+    ),
     "track": Command("daybreak.track.root_commands", "Check, clean and measure what was recorded."),
     "serve": Command("daybreak.serve.commands", "Serve models under a deadline: start, deploy, list, roll back."),
     "grant": Command("daybreak.grant.commands", "Keys, grants, proofs; encrypt files to a resource, and open them."),
