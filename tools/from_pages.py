@@ -40,12 +40,25 @@ def _options() -> Rows:
     return rows + [(f"`{name}`", "refused", way_out) for name, way_out in sorted(words.INSTEAD.items())]
 
 
+def _optuna() -> Rows:
+    from daybreak.tune.words import OPTUNA
+
+    rows: Rows = []
+    for module, words in OPTUNA.items():
+        for word in dict.fromkeys(words.values()):
+            names = ", ".join(f"`{name}`" for name in sorted(words) if words[name] == word)
+            rows.append((f"`{module}`: {names}", *word))
+    return rows
+
+
 def _below(package: str, prefix: str) -> Rows:
     """Those rows of a package whose names begin so, and one for each name of a room."""
     return [row for row in _aliases(package) if row[0].startswith(f"`{prefix}")]
 
 
 def rows_of(page: str) -> Rows:
+    if page == "optuna":
+        return _optuna()
     if page == "ray_tune":
         return _below("ray", "ray.tune")
     return _aliases(page) + (_options() if page == "stable_baselines3" else [])

@@ -12,5 +12,6 @@ TESTS = [
     "theirs.py",
     "same_numbers.py",
     "same_decisions.py",
+    "words_are_all.py",
 ]
 ENV = {"OMP_NUM_THREADS": "1"}
