@@ -72,13 +72,18 @@ class FailureConfig:
 
 @dataclass
 class CheckpointConfig:
-    """num_to_keep: of each trial, by the attribute or the newest; beside them the one that it would go on from."""
+    """num_to_keep: of each trial, by the attribute or the newest; beside them the one that it would go on from.
+
+    ``in_store=True`` (not Ray's): the files are kept in a content store in the experiment's folder, equal tensors and equal pieces
+    once, also those of other trials; `Checkpoint` reads them from there.
+    """
 
     num_to_keep: int | None = None
     checkpoint_score_attribute: str | None = None
     checkpoint_score_order: str = "max"
     checkpoint_frequency: int = 0
     checkpoint_at_end: bool | None = None
+    in_store: bool = False
 
     def __post_init__(self) -> None:
         if self.num_to_keep is not None:

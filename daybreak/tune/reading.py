@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ from .trial import Trial, read_config
 __all__ = ["read_trials", "trial_folder"]
 
 
-def trial_folder(path: Path, trainable: str, row: dict[str, Any]) -> Path:
-    tag = json.loads(row["suggestion"])["tag"].split("@")[0]
-    return path / folder_name(f"{trainable}_{row['id']}_{tag}")
+def trial_folder(path: str | os.PathLike[str], trainable: str, trial_id: str, tag: str) -> str:
+    name = folder_name(f"{trainable}_{trial_id}_{tag.split('@')[0]}")
+    return f"{path}/{name}"
 
 
 def read_trials(
@@ -30,10 +32,17 @@ def read_trials(
     found = []
     for number in range(len(experiment)):
         row = experiment.trial(number)
-        config = read_config(json.loads(row["suggestion"]), lambda number=number: source.config_of(number))
-        trial = Trial(experiment, number, trial_folder(path, plan["trainable"], row), plan["trainable"], config)
+        written = json.loads(row["suggestion"])
+        folder = trial_folder(path, plan["trainable"], row["id"], written["tag"])
+        trial = Trial(
+            experiment,
+            number,
+            folder,
+            plan["trainable"],
+            row["id"],
+            functools.partial(read_config, written, functools.partial(source.config_of, number)),
+        )
         if dirname_creator is not None:
             trial.files = TrialFiles(path / folder_name(str(dirname_creator(trial))))
-        trial.last_result = json.loads(row["result"]) if row["result"] else {}
         found.append((trial, row))
     return found

@@ -184,7 +184,8 @@ class Tuner:
         run = self._described()
         controller = Controller(run)
         controller.fit()
-        self._grid = self._results(run.path)
+        found = [Result(trial, run.experiment.trial(trial.number)) for trial in controller.trials]
+        self._grid = ResultGrid(found, run.path, run.metric, run.mode)
         return self._grid, controller.trials
 
     def get_results(self) -> ResultGrid:
@@ -323,6 +324,7 @@ class Tuner:
                 "checkpoint_score_order": checkpoints.checkpoint_score_order,
                 "checkpoint_frequency": checkpoints.checkpoint_frequency,
                 "checkpoint_at_end": checkpoints.checkpoint_at_end,
+                **({"in_store": True} if checkpoints.in_store else {}),
             },
         }
 
@@ -331,7 +333,7 @@ class Tuner:
 
         metric, mode = self._metric()
         trials = read_trials(path, self._space, self._tune.trial_dirname_creator, self._functions)
-        return ResultGrid([Result(trial, row, trial.config) for trial, row in trials], path, metric, mode)
+        return ResultGrid([Result(trial, row) for trial, row in trials], path, metric, mode)
 
 
 def _basic(points: Any) -> Any:
