@@ -12,6 +12,7 @@ from typing import Any
 from daybreak._core import tune as _native
 from daybreak.base.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 
+from . import explore
 from .callbacks import CLIReporter
 from .configs import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from .controller import Controller
@@ -156,6 +157,11 @@ class Tuner:
 
             kinds = {c.kind: c for c in vars(schedulers).values() if isinstance(c, type) and hasattr(c, "kind")}
             tune.scheduler = kinds[described["kind"]](time_attr=described["time_attr"], **described["numbers"])
+        elif tune.scheduler is None and described.get("parts"):
+            from .schedulers import PopulationBasedTraining
+
+            parts = explore.read_parts(described["parts"])
+            tune.scheduler = PopulationBasedTraining(described["time_attr"], **described["numbers"], **parts)
         elif tune.scheduler is None:
             raise InvalidArgumentError(
                 f"{folder}: its scheduler ({described['kind']}) has parts that no journal holds: restore with "
@@ -298,6 +304,8 @@ class Tuner:
         search = self._tune.search_alg
         points = getattr(search, "points_to_evaluate", None) if not hasattr(search, "suggest") else None
         described = scheduler.described() if hasattr(scheduler, "described") else {"kind": type(scheduler).__name__}
+        if described["kind"] == "pbt":
+            described["parts"] = explore.written_parts(scheduler)
         checkpoints, failure = self._run.checkpoint_config, self._run.failure_config
         return {
             "version": _VERSION,
