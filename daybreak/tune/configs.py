@@ -128,7 +128,10 @@ class RunConfig:
         if self.name is not None and (not self.name or "/" in self.name or self.name in (".", "..")):
             raise InvalidArgumentError(f"name={self.name!r}: the name of a folder, without '/'")
         if self.storage_path is not None and "://" in os.fspath(self.storage_path):
-            raise UnimplementedError(f"storage_path={self.storage_path!r}: a folder of this machine's file systems")
+            raise UnimplementedError(
+                f"storage_path={self.storage_path!r}: a folder of a file system: mount the bucket there (mountpoint-s3, s3fs, "
+                "gcsfuse), or write to a folder and copy it"
+            )
 
     def root(self) -> Path:
         found = self.storage_path or os.environ.get("DAYBREAK_RESULTS_DIR") or "~/daybreak_results"

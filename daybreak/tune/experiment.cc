@@ -538,9 +538,10 @@ base::Status Experiment::flush(bool synced) {
 
 base::Status Experiment::close() {
   if (!journal_) return {};
-  DAYBREAK_TRY(flush(true));
-  lock_ = {};  // what is in memory can still be read
-  return journal_->close();
+  base::Status flushed = flush(true);
+  lock_ = {};  // also when the disk is full; what is in memory can still be read
+  base::Status closed = journal_->close();
+  return flushed ? closed : flushed;
 }
 
 }  // namespace daybreak::tune

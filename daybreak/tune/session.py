@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 from daybreak._core import tune as _native
+from daybreak.base import numbers
 from daybreak.base.errors import FailedPreconditionError, InvalidArgumentError
 
 from . import checkpoint as _checkpoints
@@ -69,13 +70,13 @@ def plain(value: Any) -> Any:
 
 def number_of(value: Any) -> float | None:
     """A metric's value; None for what is no number."""
-    if type(value) is float or type(value) is int:
-        return float(value)
-    if isinstance(value, (bool, str, bytes, dict, list)) or value is None:
-        return float(value) if isinstance(value, bool) else None
+    if type(value) is float:
+        return value
+    if isinstance(value, (str, bytes, dict, list)) or value is None:
+        return None
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        return numbers.real(value, "a metric")
+    except (InvalidArgumentError, OverflowError):
         return None
 
 

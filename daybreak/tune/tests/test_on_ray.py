@@ -1,4 +1,4 @@
-"""An experiment on a Ray cluster of several nodes, one of which is killed: an environment of its own, the one of the runtime's suite."""
+"""An experiment on a Ray cluster, one of whose nodes is killed; in the environment of the runtime's suite."""
 
 from __future__ import annotations
 
