@@ -68,6 +68,7 @@ _LAZY = {
         "sample_from uniform"
     ),
     "stoppers": "Stopper",
+    "stopping": "is_running request_stop",
     "study": "FrozenTrial Study StudyDirection TrialPruned TrialState create_study delete_study load_study",
     "trainable": "Trainable register_trainable with_parameters with_resources",
     "tuner": "Tuner",

@@ -5,7 +5,8 @@ void bind_distribution(nanobind::module_& m);
 void bind_experiment(nanobind::module_& m);
 void bind_importance(nanobind::module_& m);
 void bind_pruners(nanobind::module_& m);
-void bind_result_writer(nanobind::module_& m);
+void bind_reports(nanobind::module_& m);
+void bind_result_table(nanobind::module_& m);
 void bind_sampler_factory(nanobind::module_& m);
 void bind_samplers(nanobind::module_& m);
 void bind_space(nanobind::module_& m);
@@ -21,6 +22,7 @@ void bind_tune(nanobind::module_& m) {
   bind_pruners(m);
   bind_importance(m);
   bind_experiment(m);
-  bind_result_writer(m);
+  bind_reports(m);
+  bind_result_table(m);
   bind_space(m);
 }

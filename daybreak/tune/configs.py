@@ -72,13 +72,18 @@ class FailureConfig:
 
 @dataclass
 class CheckpointConfig:
-    """num_to_keep: of each trial, by the attribute or the newest; beside them the one that it would go on from."""
+    """num_to_keep: of each trial, by the attribute or the newest; beside them the one that it would go on from.
+
+    ``in_store=True`` (not Ray's): the files are kept in a content store in the experiment's folder, equal tensors and equal pieces
+    once, also those of other trials; `Checkpoint` reads them from there.
+    """
 
     num_to_keep: int | None = None
     checkpoint_score_attribute: str | None = None
     checkpoint_score_order: str = "max"
     checkpoint_frequency: int = 0
     checkpoint_at_end: bool | None = None
+    in_store: bool = False
 
     def __post_init__(self) -> None:
         if self.num_to_keep is not None:
@@ -123,7 +128,10 @@ class RunConfig:
         if self.name is not None and (not self.name or "/" in self.name or self.name in (".", "..")):
             raise InvalidArgumentError(f"name={self.name!r}: the name of a folder, without '/'")
         if self.storage_path is not None and "://" in os.fspath(self.storage_path):
-            raise UnimplementedError(f"storage_path={self.storage_path!r}: a folder of this machine's file systems")
+            raise UnimplementedError(
+                f"storage_path={self.storage_path!r}: a folder of a file system: mount the bucket there (mountpoint-s3, s3fs, "
+                "gcsfuse), or write to a folder and copy it"
+            )
 
     def root(self) -> Path:
         found = self.storage_path or os.environ.get("DAYBREAK_RESULTS_DIR") or "~/daybreak_results"

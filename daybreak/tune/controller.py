@@ -7,7 +7,6 @@ that it reported since. The experiment (native) is told, decides and writes; her
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -17,21 +16,21 @@ from typing import Any
 
 import daybreak
 from daybreak._core import tune as _native
-from daybreak.base.errors import InvalidArgumentError
 from daybreak.base.failpoints import failpoint
 
-from . import explore
+from . import explore, kept, processes, stopping
 from .files import TrialFiles, as_json, folder_name
+from .handing import Handing
+from .processes import Processes
 from .reading import trial_folder
 from .running import Run, Slot, TuneError
 from .trainable import is_class, resources_of
 from .trial import Trial, read_config, written_config
-from .trial_actor import TrialActor
 
 __all__ = ["Controller"]
 
 _SYNC_S = 1.0  # how often what is written down is brought to the disk
-_CLEANUP_S = float(os.environ.get("TUNE_FORCE_TRIAL_CLEANUP_S", "10"))  # for a stopped trial to end by itself
+_COLLECT = 50  # checkpoints that are dropped before the store is collected
 
 
 class Controller:
@@ -40,23 +39,24 @@ class Controller:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.experiment = run.experiment
+        self._path = str(run.path)
         self.native = not hasattr(run.scheduler, "choose_trial_to_run") or hasattr(run.scheduler, "described")
         self.trials: list[Trial] = []
         self._by_poll: dict[Any, Slot] = {}
-        self._idle: list[tuple[Any, dict[str, float]]] = []
-        self._closing: dict[
-            Any, tuple[Any, dict[str, float], float]
-        ] = {}  # actors whose trainable cleans up, until when
         self._said: set[str] = set()
         self._over = ""  # why no trial is started any more
         self._failed: BaseException | None = None
         self._iteration = 0
         self._last_sync = time.monotonic()
-        self._trainable_ref: Any = None
+        self._dropped = 0  # checkpoints, since the store was collected
+        self._requests = stopping.Requests(run.path)
         self._decodes = (
             bool(run.callbacks) or run.stopper is not None or not self.native or run.source.searcher is not None
         )
         self._waits = run.stopper is not None or not self.native or run.source.searcher is not None
+        asked = getattr(run.trainable, "_tune_resources", None)
+        is_on = run.reuse_actors and not self._decodes and not callable(asked)
+        self._handing = Handing(run.experiment, self.trials, is_on)
 
     # -- for schedulers and callbacks of one's own
 
@@ -92,10 +92,14 @@ class Controller:
         started_runtime = not daybreak.is_initialized()
         if started_runtime:
             daybreak.init()
-        self._totals = {name: float(amount) for name, amount in daybreak.cluster_resources().items()}
-        self._free = dict(self._totals)
+        self._processes = Processes(run.trainable, self._say)
         self._budget_ends = time.monotonic() + run.time_budget_s if run.time_budget_s else None
-        self._adopt()
+        self._requests.forget()
+        try:
+            self._adopt()
+        except BaseException:
+            self.experiment.close()  # so that another may drive it
+            raise
         self._tell_callbacks(
             "setup", stop=run.limits, num_samples=run.num_samples, total_num_samples=run.source.total()
         )
@@ -119,7 +123,7 @@ class Controller:
         self._add_trials()
         while not self._over and self._start_one():
             pass
-        if not self._by_poll and not self._closing and not self._unblocked():
+        if not self._by_poll and not self._processes.closing and not self._unblocked():
             return False
         self._wait()
         self._sync()
@@ -147,15 +151,18 @@ class Controller:
         timeout = 0.5
         if self._budget_ends is not None:
             timeout = min(timeout, max(self._budget_ends - time.monotonic(), 0.0))
-        refs = [*self._by_poll, *self._closing]
+        refs = [*self._by_poll, *self._processes.closing, *self._handing.given_back]
         if not refs:
             return
         ready, _ = daybreak.wait(refs, num_returns=1, timeout=timeout)
         if ready and len(refs) > 1:
             ready, _ = daybreak.wait(refs, num_returns=len(refs), timeout=0)
         for ref in ready:
-            if ref in self._closing:
-                self._closed(ref)
+            if ref in self._processes.closing:
+                self._processes.closed(ref)
+                continue
+            if ref in self._handing.given_back:
+                self._handing.on_given_back(ref, self._by_poll.values())
                 continue
             slot = self._by_poll.pop(ref, None)
             if slot is None:  # another's message has ended all
@@ -170,20 +177,18 @@ class Controller:
             if slot.deadline is not None and time.monotonic() >= slot.deadline:
                 del self._by_poll[ref]
                 self._say(
-                    f"{slot.trial} was told to {slot.ending} and did not within {_CLEANUP_S:g} s: its process is ended"
+                    f"{slot.trial} was told to {slot.ending} and did not within {processes.CLEANUP_S:g} s: its process is ended"
                 )
                 self._release(slot, kill=True)
-        for ref, (_, _, deadline) in list(self._closing.items()):
-            if time.monotonic() >= deadline:
-                self._say(f"a trial's cleanup did not end within {_CLEANUP_S:g} s: its process is ended")
-                self._closed(ref)
+        self._processes.end_overdue()
 
     def _check_time(self) -> None:
         if self._over:
             return
         if self._budget_ends is not None and time.monotonic() >= self._budget_ends:
             self._end_all(f"time_budget_s={self.run.time_budget_s:g} is over")
-        elif self.run.interrupted:
+        elif self.run.interrupted or self._requests.is_one_there():
+            self.run.interrupted = True
             self._end_all("interrupted: the experiment can be restored")
         elif self.run.stopper is not None and self.run.stopper.stop_all():
             self._end_all("the stopper has stopped all trials")
@@ -208,21 +213,26 @@ class Controller:
     def _adopt(self) -> None:
         """Of an experiment that goes on: its trials, and what a searcher and a scheduler of one's own are told again."""
         for number in range(len(self.experiment)):
-            trial = self._made(number)
             row = self.experiment.trial(number)
-            trial.last_result = json.loads(row["result"]) if row["result"] else {}
+            trial = self._adopted(number, row)
             trial.files.drop_unknown({name for name, *_ in row["checkpoints"]})
         self.run.source.resume(len(self.experiment))
         if self.trials and (not self.native or self.run.source.searcher is not None):
             explore.tell_again(self)
         self._exploit()
 
-    def _made(self, number: int) -> Trial:
-        row = self.experiment.trial(number)
+    def _adopted(self, number: int, row: dict[str, Any]) -> Trial:
         written = json.loads(row["suggestion"])
-        config = read_config(written, lambda: self.run.source.config_of(number))
-        folder = trial_folder(self.run.path, self.run.trainable_name, row)
-        trial = Trial(self.experiment, number, folder, self.run.trainable_name, config)
+
+        def config() -> dict[str, Any]:
+            return read_config(written, lambda: self.run.source.config_of(number))
+
+        made = config() if written["opaque"] else config  # what it lacks is said now
+        return self._made(number, row["id"], written["tag"], made)
+
+    def _made(self, number: int, trial_id: str, tag: str, config: Any) -> Trial:
+        folder = trial_folder(self._path, self.run.trainable_name, trial_id, tag)
+        trial = Trial(self.experiment, number, folder, self.run.trainable_name, trial_id, config)
         if self.run.trial_name_creator is not None:
             trial.custom_trial_name = str(self.run.trial_name_creator(trial))
         if self.run.trial_dirname_creator is not None:
@@ -238,8 +248,7 @@ class Controller:
             trial_id, config, tag, chosen = found
             explore.fill(self.run.scheduler, config, chosen, self.run.source.seed, len(self.experiment))
             number = self.experiment.add(trial_id, written_config(config, tag, chosen))
-            trial = self._made(number)
-            trial.config = config
+            trial = self._made(number, trial_id, tag, config)
             if not self.native:
                 self.run.scheduler.on_trial_add(self, trial)
 
@@ -251,10 +260,8 @@ class Controller:
             return False
         asked = getattr(self.run.trainable, "_tune_resources", None) or {}
         needs = {} if callable(asked) else resources_of(asked)
-        idle = len(self._idle) > 0
-        return idle or all(
-            self._free.get(name, 0.0) + 1e-9 >= min(n, self._totals.get(name, n)) for name, n in needs.items()
-        )
+        totals = self._processes.totals
+        return self._processes.has_room({name: min(amount, totals.get(name, amount)) for name, amount in needs.items()})
 
     def _start_one(self) -> bool:
         if len(self._by_poll) >= self.run.max_concurrent:
@@ -264,28 +271,23 @@ class Controller:
             trial = self.trials[number] if number is not None else None
         else:
             trial = self.run.scheduler.choose_trial_to_run(self)
-        if trial is None or self._slot_of(trial) is not None:  # it is still being paused
+        if trial is None:
+            self._handing.ask_back(self._by_poll.values())
+            return False
+        if self._slot_of(trial) is not None:  # it is still being paused
             return False
         try:
             asked = getattr(self.run.trainable, "_tune_resources", None) or {}
             needs = resources_of(asked(trial.config) if callable(asked) else asked)
-            self._check_fits(needs)
+            self._processes.check_fits(needs)
         except Exception as error:
             self._fail(trial, f"its resources: {error}", traceback.format_exc(), can_retry=False)
             return True
-        if any(self._free.get(name, 0.0) + 1e-9 < amount for name, amount in needs.items()):
-            self._end_idle()  # they may hold what is missing
+        if not self._processes.has_room(needs):
+            self._processes.end_idle()  # they may hold what is missing
             return False
         self._start(trial, needs)
         return True
-
-    def _check_fits(self, needs: dict[str, float]) -> None:
-        for name, amount in needs.items():
-            if amount > self._totals.get(name, 0.0):
-                raise InvalidArgumentError(
-                    f"a trial needs {name}={amount:g}, and there is {self._totals.get(name, 0.0):g}: ask for less with "
-                    "tune.with_resources, or give init() more"
-                )
 
     def _start(self, trial: Trial, needs: dict[str, float]) -> None:
         row = self.experiment.trial(trial.number)
@@ -293,11 +295,11 @@ class Controller:
         failpoint("tune.started")
         trial.files.begin(trial.config, row["from_iteration"])
         restore = str(self.trials[row["source"]].files.folder / row["from"]) if row["from"] else ""
-        slot = Slot(trial, self._actor(needs), needs)
-        slot.tail = f', "config": {as_json(trial.config)}'.encode()
-        for name, amount in needs.items():
-            self._free[name] = self._free.get(name, 0.0) - amount
-        ref = slot.actor.start.remote(self._spec(trial, row, restore, needs))
+        slot = Slot(trial, self._processes.take(needs), needs)
+        slot.tail, slot.told = self._tail(trial), time.monotonic()
+        ref = slot.actor.start.remote(
+            self._spec(trial, row, restore, needs), self._handing.more(slot, self._by_poll.values())
+        )
         self._by_poll[ref] = slot
         self._tell_callbacks("on_trial_restore" if restore else "on_trial_start", trial=trial)
 
@@ -325,6 +327,7 @@ class Controller:
             ),
             "checkpoint_frequency": checkpoints.checkpoint_frequency,
             "checkpoint_at_end": bool(checkpoints.checkpoint_at_end),
+            "in_store": checkpoints.in_store,
             "saves": steps and self.experiment.saves,
         }
 
@@ -335,39 +338,54 @@ class Controller:
         trial.next_checkpoint = max(getattr(trial, "next_checkpoint", 0), newest + 1)  # type: ignore[attr-defined]
         return trial.next_checkpoint  # type: ignore[attr-defined,no-any-return]
 
-    def _actor(self, needs: dict[str, float]) -> Any:
-        for i, (actor, had) in enumerate(self._idle):
-            if had == needs:
-                del self._idle[i]
-                for name, amount in needs.items():
-                    self._free[name] += amount
-                return actor
-        if self._trainable_ref is None:
-            self._trainable_ref = daybreak.put(self.run.trainable)
-        rest = {name: amount for name, amount in needs.items() if name not in ("CPU", "GPU", "memory")}
-        remote = daybreak.remote(TrialActor)
-        options = {"num_cpus": needs["CPU"], "num_gpus": needs.get("GPU", 0), "resources": rest, "max_concurrency": 2}
-        return remote.options(**options).remote(self._trainable_ref)
-
     # -- messages
 
     def _on_message(self, slot: Slot, message: dict[str, Any]) -> None:
-        for text in message.get("said", ()):
-            self._say(f"{slot.trial}: {text}")
-        answer, asked = None, ""
-        if message["packed"]:
-            answer, asked = self._on_results(slot, message["packed"])
+        parts = [message, *message.get("after", ())]
         if "end" in message:
-            self._on_end(slot, message["end"])
+            self._handing.measure(slot, len(parts))
+        slot.told = time.monotonic()
+        for i, part in enumerate(parts):
+            if i > 0:
+                self._goes_on(slot)
+            answer, asked = self._on_part(slot, part)
+            if "end" in part and i < len(parts) - 1:
+                slot.trial.files.close()
+                self._on_end(slot, part["end"])
+        end = parts[-1].get("end")
+        if end is not None:
+            self._release(slot, kill=end["kind"] == "error")
+            self._on_end(slot, end)
             return
         next_time = answer.next if answer is not None else self.experiment.next(slot.trial.number)
         if self._waits:
             next_time = float("-inf")
         if asked and not slot.ending:
-            slot.ending, slot.deadline = asked, time.monotonic() + _CLEANUP_S
-        self._by_poll[slot.actor.poll.remote(message["count"], next_time, asked)] = slot
+            slot.ending, slot.deadline = asked, time.monotonic() + processes.CLEANUP_S
+        handed = [] if self._over else self._handing.more(slot, self._by_poll.values())
+        self._by_poll[slot.actor.poll.remote(parts[-1].get("count", 0), next_time, asked, handed)] = slot
 
-    def _on_results(self, slot: Slot, packed: bytes) -> tuple[Any, str]:
+    def _goes_on(self, slot: Slot) -> None:
+        """Its process has begun the next of those that were handed over."""
+        slot.trial = trial = slot.ahead.pop(0)
+        slot.ending, slot.deadline = "", None
+        self.experiment.start(trial.number)
+        failpoint("tune.started")
+        slot.tail = self._tail(trial)
+
+    def _on_part(self, slot: Slot, part: dict[str, Any]) -> tuple[Any, str]:
+        """What came of one trial."""
+        for text in part.get("said", ()):
+            self._say(f"{slot.trial}: {text}")
+        if "packed" in part:
+            return self._on_results(slot, part["packed"], part.get("end"))
+        return None, ""
+
+    @staticmethod
+    def _tail(trial: Trial) -> bytes:
+        return f', "config": {as_json(trial.config)}'.encode()
+
+    def _on_results(self, slot: Slot, packed: bytes, end: Any) -> tuple[Any, str]:
         trial, results = slot.trial, []
         if self._decodes:
             results = [{**json.loads(text), "config": trial.config} for text in _native.texts_of(packed)]
@@ -381,9 +399,7 @@ class Controller:
         if answer.late:
             self._say(f"{trial}: {answer.late} results came after its end: passed over")
         if answer.counted:
-            trial.files.append(answer.lines)
-            row = self.experiment.trial(trial.number)
-            trial.last_result = json.loads(row["result"]) if row["result"] else {}
+            trial.files.append(answer.lines, last=end is not None and end["kind"] != "error")
             self._keep(trial)
         decision = answer.decision
         if self._decodes:
@@ -423,6 +439,10 @@ class Controller:
             failpoint("tune.forgotten")
             for name in names:
                 trial.files.drop(name)
+            self._dropped += len(names)
+            if self.run.checkpoints.in_store and self._dropped >= _COLLECT:
+                self._dropped = 0
+                kept.collected(self.run.path)
 
     def _exploit(self) -> set[int]:
         """Who goes on from another's checkpoint, with a config made of the other's."""
@@ -447,7 +467,6 @@ class Controller:
             self.experiment.saved(trial.number, *end["saved"])
             self._keep(trial)
             self._tell_callbacks("on_trial_save", trial=trial)
-        self._release(slot, kill=end["kind"] == "error")
         if end["kind"] == "error":
             if not trial.is_finished():
                 self._fail(trial, end["what"], end["text"])
@@ -496,52 +515,29 @@ class Controller:
         self._tell_callbacks("on_trial_complete", trial=trial)
 
     def _ask(self, slot: Slot, what: str) -> None:
-        slot.ending, slot.deadline = what, time.monotonic() + _CLEANUP_S
+        slot.ending, slot.deadline = what, time.monotonic() + processes.CLEANUP_S
         slot.actor.ask.remote(what)
 
     def _release(self, slot: Slot, kill: bool) -> None:
         slot.trial.files.close()
+        self._handing.take_back(slot, slot.ahead)
         if self.run.reuse_actors and not kill and not self._over:
-            self._idle.append((slot.actor, slot.needs))
+            self._processes.keep(slot.actor, slot.needs)
             return
-        self._give_back(slot.actor, slot.needs, kill)
-
-    def _give_back(self, actor: Any, needs: dict[str, float], kill: bool) -> None:
-        """What it had is free once its process is told to end: after its cleanup, which nobody waits for here."""
-        if kill:
-            self._end_process(actor, needs)
-        else:
-            self._closing[actor.close.remote()] = (actor, needs, time.monotonic() + _CLEANUP_S)
-
-    def _closed(self, ref: Any) -> None:
-        actor, needs, _ = self._closing.pop(ref)
-        try:
-            daybreak.get(ref, timeout=0)
-        except daybreak.exceptions.GetTimeoutError:
-            pass  # it has been said
-        except Exception as error:
-            self._say(f"cleanup of a trial: {error}")
-        self._end_process(actor, needs)
-
-    def _end_process(self, actor: Any, needs: dict[str, float]) -> None:
-        daybreak.kill(actor)
-        for name, amount in needs.items():
-            self._free[name] += amount
-
-    def _end_idle(self) -> None:
-        while self._idle:
-            actor, needs = self._idle.pop()
-            self._give_back(actor, needs, kill=False)
+        self._processes.give_back(slot.actor, slot.needs, kill)
 
     def _clean_up(self) -> None:
         for slot in self._by_poll.values():
             slot.trial.files.close()
             daybreak.kill(slot.actor)
         self._by_poll.clear()
-        self._end_idle()
-        while self._closing:
+        self._requests.forget()
+        self._processes.end_idle()
+        while self._processes.closing:
             self._wait()
         self.experiment.close()
+        if self.run.checkpoints.in_store:
+            kept.collected(self.run.path)
 
     # -- beside
 
@@ -572,10 +568,10 @@ class Controller:
     def _report(self, done: bool) -> None:
         reporter = self.run.reporter
         if reporter.should_report(self.trials, done=done):
-            used = {
-                name: self._totals[name] - self._free.get(name, 0.0) for name in ("CPU", "GPU") if name in self._totals
-            }
-            resources = ", ".join(f"{used[name]:g}/{self._totals[name]:g} {name}s" for name in used)
+            made = self._processes
+            resources = ", ".join(
+                f"{made.used(name):g}/{made.totals[name]:g} {name}s" for name in ("CPU", "GPU") if name in made.totals
+            )
             status = self.experiment.status() if self.native else self.run.scheduler.debug_string()
             reporter.report(
                 self.trials, done, status, f"Resources requested: {resources}", f"Result logdir: {self.run.path}"

@@ -89,6 +89,13 @@ base::Result<std::string> Experiment::plan_of(const std::string& path) {
   return plan;
 }
 
+base::Result<bool> Experiment::is_driven(const std::string& path) {
+  const std::string driver = path + ".driver";
+  if (::access(driver.c_str(), F_OK) != 0) return false;  // written by nobody yet
+  DAYBREAK_ASSIGN(const base::Fd file, os::open_file(driver, O_RDONLY));
+  return os::byte_is_locked(file.get(), 0);
+}
+
 // Who drives it: a lock that a death frees, beside the journal.
 base::Status Experiment::lock(const std::string& path) {
   DAYBREAK_ASSIGN(lock_, os::open_file(path + ".driver", O_RDWR | O_CREAT));
@@ -149,6 +156,7 @@ base::Status Experiment::apply(const ExperimentRecord& record) {
 void Experiment::set_state(std::uint32_t trial, TrialState state) {
   ExperimentTrial& row = trials_[trial];
   by_state_[static_cast<std::size_t>(row.state)].erase(trial);
+  handed_.erase(trial);
   row.state = state;
   by_state_[static_cast<std::size_t>(state)].insert(trial);
 }
@@ -334,6 +342,19 @@ base::Status Experiment::start(std::uint32_t trial) {
   return {};
 }
 
+std::optional<std::uint32_t> Experiment::hand() {
+  if (!scheduler_ || !scheduler_->in_order()) return std::nullopt;
+  const std::optional<std::uint32_t> trial = choose();
+  if (!trial || state(*trial) != TrialState::kPending || trials_[*trial].starts > 0) return std::nullopt;
+  by_state_[static_cast<std::size_t>(TrialState::kPending)].erase(*trial);
+  handed_.insert(*trial);
+  return trial;
+}
+
+void Experiment::take_back(std::uint32_t trial) {
+  if (handed_.erase(trial) > 0) by_state_[static_cast<std::size_t>(TrialState::kPending)].insert(trial);
+}
+
 void Experiment::pack(std::string& packed, const ResultRecord& result) {
   base::ByteWriter writer;
   writer.text(encoded(result));
@@ -356,33 +377,45 @@ base::Result<std::vector<ResultRecord>> Experiment::unpacked(std::string_view pa
 base::Result<Experiment::Answer> Experiment::results(std::uint32_t trial, std::string_view packed,
                                                      std::string_view tail) {
   DAYBREAK_TRY(known(trial));
+  if (!journal_) return fail(Code::kFailedPrecondition, "this experiment was opened to be read: open() it to go on");
   Answer answer;
-  DAYBREAK_ASSIGN(std::vector<ResultRecord> records, unpacked(packed));
-  for (ResultRecord& result : records) {
+  base::ByteReader reader(packed, "results of a trial");
+  answer.lines.reserve(packed.size() + packed.size() / 4);
+  while (reader.left() > 0) {
+    const std::string_view body = reader.text(1, kMaxTextBytes + kMaxNameBytes, "result");
+    DAYBREAK_TRY(reader.status());
+    DAYBREAK_TRY(decode_result(body, result_));
     if (state(trial) != TrialState::kRunning) {
       ++answer.late;
       continue;
     }
-    result.trial = trial;
-    decision_ = Decision::kContinue;
-    DAYBREAK_TRY(note(result));
-    DAYBREAK_FAILPOINT("experiment.result");
-    ++answer.counted;
-    std::string_view text = result.text;
+    DAYBREAK_TRY(count_result(trial, body, answer));
+    std::string_view text = result_.text;
     if (text.ends_with('}') && !tail.empty()) text.remove_suffix(1);
     answer.lines += text;
     if (!tail.empty()) answer.lines.append(tail) += '}';
     answer.lines += '\n';
-    if ((result.flags & ResultRecord::kHasScore) == 0) ++answer.unscored;
-    if ((result.flags & ResultRecord::kDone) != 0) answer.decision = Decision::kStop;
-    if (decision_ != Decision::kContinue) {
-      answer.decision = decision_;
-      DAYBREAK_TRY(decide(trial, decision_));
-    }
-    DAYBREAK_TRY(note_moves());
   }
   answer.next = ended(state(trial)) ? Scheduler::kNever : next(trial);
   return answer;
+}
+
+// result_ is what `body` says, of a trial that runs.
+base::Status Experiment::count_result(std::uint32_t trial, std::string_view body, Answer& answer) {
+  number_result(body, trial, body_);
+  result_.trial = trial;
+  decision_ = Decision::kContinue;
+  DAYBREAK_TRY(journal_->append(body_, ResultRecord::kKind, store::Durability::kBuffered));
+  DAYBREAK_TRY(on(result_));
+  DAYBREAK_FAILPOINT("experiment.result");
+  ++answer.counted;
+  if ((result_.flags & ResultRecord::kHasScore) == 0) ++answer.unscored;
+  if ((result_.flags & ResultRecord::kDone) != 0) answer.decision = Decision::kStop;
+  if (decision_ != Decision::kContinue) {
+    answer.decision = decision_;
+    DAYBREAK_TRY(decide(trial, decision_));
+  }
+  return note_moves();
 }
 
 // Stops are records; exploits wait for the caller.
@@ -505,9 +538,10 @@ base::Status Experiment::flush(bool synced) {
 
 base::Status Experiment::close() {
   if (!journal_) return {};
-  DAYBREAK_TRY(flush(true));
-  lock_ = {};  // what is in memory can still be read
-  return journal_->close();
+  base::Status flushed = flush(true);
+  lock_ = {};  // also when the disk is full; what is in memory can still be read
+  base::Status closed = journal_->close();
+  return flushed ? closed : flushed;
 }
 
 }  // namespace daybreak::tune

@@ -61,6 +61,8 @@ class Experiment final : public Board {
   static base::Result<std::unique_ptr<Experiment>> read(const std::string& path);
   // The plan as it stands, without opening.
   static base::Result<std::string> plan_of(const std::string& path);
+  // Whether a process has it open to go on with it; asking takes nothing.
+  static base::Result<bool> is_driven(const std::string& path);
 
   const std::string& plan() const { return plan_; }
   base::Status set_plan(std::string plan);
@@ -69,12 +71,18 @@ class Experiment final : public Board {
   TrialState state(std::uint32_t trial) const override { return trials_[trial].state; }
   std::optional<std::uint32_t> first(TrialState state) const override;
   bool can_save(std::uint32_t trial) const override { return !trials_[trial].checkpoints.empty(); }
-  std::uint64_t count(TrialState state) const { return by_state_[static_cast<std::size_t>(state)].size(); }
+  std::uint64_t count(TrialState state) const {
+    return by_state_[static_cast<std::size_t>(state)].size() + (state == TrialState::kPending ? handed_.size() : 0);
+  }
   const ExperimentTrial& trial(std::uint32_t trial) const { return trials_[trial]; }
 
   base::Result<std::uint32_t> add(std::string id, std::string suggestion);
   // It runs from where `from` and `source` say.
   base::Status start(std::uint32_t trial);
+  // The first that waits, for who will start it when one before it has ended: choose() passes it over. Nothing when there is none that
+  // has never begun, or when the scheduler chooses otherwise than in their order. Not in the journal: until start() it is pending.
+  std::optional<std::uint32_t> hand();
+  void take_back(std::uint32_t trial);
 
   struct Answer {
     Decision decision = Decision::kContinue;
@@ -123,6 +131,7 @@ class Experiment final : public Board {
   base::Status settle_owed();
   base::Status known(std::uint32_t trial) const;
   base::Status note(const ExperimentRecord& record);
+  base::Status count_result(std::uint32_t trial, std::string_view body, Answer& answer);
   void set_state(std::uint32_t trial, TrialState state);
   // What records do to what is in memory; what the scheduler wants is left in decision_ and moves_.
   base::Status apply(const ExperimentRecord& record);
@@ -144,7 +153,10 @@ class Experiment final : public Board {
   base::Fd lock_;
   std::string plan_;
   std::vector<ExperimentTrial> trials_;
-  std::set<std::uint32_t> by_state_[5];
+  std::set<std::uint32_t> by_state_[5];  // of the pending ones those that nobody was handed
+  std::set<std::uint32_t> handed_;
+  ResultRecord result_;  // scratch of results()
+  std::string body_;
   Decision decision_ = Decision::kContinue;  // the last that the scheduler made
   std::vector<Move> moves_;                  // that it wants and no record says yet
   bool unblocked_ = false;

@@ -132,4 +132,16 @@ base::Result<ExperimentRecord> decoded(std::uint32_t kind, std::string_view body
   return read_experiment_kind(kind, body);
 }
 
+base::Status decode_result(std::string_view body, ResultRecord& result) {
+  ExperimentReader reader{ByteReader(body, "a result of a trial")};
+  fields(reader, result, static_cast<const ResultRecord*>(nullptr));
+  return reader.bytes.finish();
+}
+
+void number_result(std::string_view body, std::uint32_t trial, std::string& numbered) {
+  ByteWriter number;
+  number.varint(trial);
+  numbered.assign(number.bytes()).append(body.substr(1));  // 0 is one byte
+}
+
 }  // namespace daybreak::tune

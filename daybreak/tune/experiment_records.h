@@ -115,5 +115,9 @@ std::uint32_t kind_of(const ExperimentRecord& record);
 std::string encoded(const ExperimentRecord& record);
 // kDataLoss says which field is wrong. kUnimplemented for a kind between 64 and 127 that this version does not know.
 base::Result<ExperimentRecord> decoded(std::uint32_t kind, std::string_view body);
+// The same for a result, into one that is used again.
+base::Status decode_result(std::string_view body, ResultRecord& result);
+// The body of a result of trial 0 as one of `trial`'s; `numbered` is used again.
+void number_result(std::string_view body, std::uint32_t trial, std::string& numbered);
 
 }  // namespace daybreak::tune

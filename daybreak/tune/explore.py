@@ -12,8 +12,27 @@ from daybreak.store import JournalReader
 
 from .files import as_json
 from .space import Domain, unwrapped
+from .trial import read_space, written_space
 
-__all__ = ["explored", "fill", "log", "tell_again"]
+__all__ = ["explored", "fill", "log", "read_parts", "tell_again", "written_parts"]
+
+
+def written_parts(scheduler: Any) -> dict[str, Any] | None:
+    """As JSON what a population has beside its numbers; None: there is a function in it."""
+    opaque: list[str] = []
+    mutations = written_space(scheduler.mutations, opaque)
+    if opaque or scheduler.custom_explore_fn is not None:
+        return None
+    return {
+        "hyperparam_mutations": mutations,
+        "resample_probability": scheduler.resample_probability,
+        "perturbation_factors": list(scheduler.perturbation_factors),
+        "log_config": scheduler.log_config,
+    }
+
+
+def read_parts(parts: dict[str, Any]) -> dict[str, Any]:
+    return {**parts, "hyperparam_mutations": read_space(parts["hyperparam_mutations"])}
 
 
 class _Draws:

@@ -14,14 +14,16 @@ from daybreak._core import tune as _native
 from .session import plain
 from .variants import flattened
 
-__all__ = ["TrialFiles"]
+__all__ = ["TrialFiles", "begin_folder"]
 
 _MAX_NAME = 130
+_NOT_IN_NAMES = {ord(c): "_" for c in "/\\\0\n"}
+_PLAIN = (bool, int, float, str, type(None))
 
 
 def folder_name(name: str) -> str:
     """As a file system takes it: no separators, and short enough for what is in it."""
-    return "".join("_" if c in "/\\\0\n" else c for c in name)[:_MAX_NAME].strip() or "trial"
+    return name.translate(_NOT_IN_NAMES)[:_MAX_NAME].strip() or "trial"
 
 
 def as_json(value: Any, **kwargs: Any) -> str:
@@ -36,6 +38,14 @@ def as_json(value: Any, **kwargs: Any) -> str:
     return json.dumps(_text_keys(value), default=shown, **kwargs)
 
 
+def _params(config: dict[str, Any]) -> str:
+    """Of params.json; Python's own indenting is slow, and most configs are flat."""
+    if not all(type(value) in _PLAIN and type(key) is str for key, value in config.items()):
+        return as_json(config, indent=2, sort_keys=True)
+    lines = (f"  {json.dumps(key)}: {json.dumps(config[key])}" for key in sorted(config))
+    return "{\n" + ",\n".join(lines) + "\n}" if config else "{}"
+
+
 def _text_keys(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _text_keys(inner) for key, inner in value.items()}
@@ -44,18 +54,41 @@ def _text_keys(value: Any) -> Any:
     return value
 
 
+def begin_folder(folder: str, config: dict[str, Any]) -> None:
+    """A trial begins that never has; what a driver that died left there goes."""
+    try:
+        os.mkdir(folder)
+    except FileNotFoundError:
+        os.makedirs(folder)
+    except FileExistsError:
+        TrialFiles(folder).begin(config, 0)
+        return
+    with open(f"{folder}/params.json", "wb", buffering=0) as out:
+        out.write(_params(config).encode())
+
+
 class TrialFiles:
     """Results are appended as they come; progress.csv is made of them when an attempt ends."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = os.fspath(folder)
         self._results: Any = None
+        self._is_whole = False  # both files are there, and no result will come any more
+
+    @property
+    def folder(self) -> Path:
+        return Path(self._folder)
+
+    @property
+    def name(self) -> str:
+        return self._folder
 
     def begin(self, config: dict[str, Any], iteration: int) -> None:
         """An attempt begins at this iteration: what was reported behind it belongs to work that is lost."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "params.json").write_text(as_json(config, indent=2, sort_keys=True))
+        (self.folder / "params.json").write_text(_params(config))
         self.close()
+        self._is_whole = False
         path = self.folder / "result.json"
         if path.exists():
             kept = [line for line in self.lines() if json.loads(line).get("training_iteration", 0) <= iteration]
@@ -71,9 +104,14 @@ class TrialFiles:
     def results(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.lines()]
 
-    def append(self, lines: bytes) -> None:
+    def append(self, lines: bytes, last: bool = False) -> None:
+        """``last``: the attempt is over with them."""
+        if last and self._results is None and _native.write_results(self._folder, lines):
+            self._is_whole = True
+            return
+        self._is_whole = False
         if self._results is None:
-            self._results = open(self.folder / "result.json", "ab", buffering=0)
+            self._results = open(f"{self._folder}/result.json", "ab", buffering=0)
         self._results.write(lines)
 
     def error(self, text: str) -> None:
@@ -94,6 +132,8 @@ class TrialFiles:
 
     def table(self) -> None:
         """progress.csv, with the columns of the first result, as Ray has it."""
+        if self._is_whole:
+            return
         try:
             lines = (self.folder / "result.json").read_bytes()
         except FileNotFoundError:

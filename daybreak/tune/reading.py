@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,14 @@ from .trial import Trial, read_config
 __all__ = ["read_trials", "trial_folder"]
 
 
-def trial_folder(path: Path, trainable: str, row: dict[str, Any]) -> Path:
-    tag = json.loads(row["suggestion"])["tag"].split("@")[0]
-    return path / folder_name(f"{trainable}_{row['id']}_{tag}")
+def trial_folder(path: str | os.PathLike[str], trainable: str, trial_id: str, tag: str) -> str:
+    name = folder_name(f"{trainable}_{trial_id}_{tag.split('@')[0]}")
+    return f"{path}/{name}"
+
+
+def _as_written(written: dict[str, Any], _: Any) -> dict[str, Any]:
+    config: dict[str, Any] = written["config"]
+    return config
 
 
 def read_trials(
@@ -31,10 +38,11 @@ def read_trials(
     for number in range(len(experiment)):
         row = experiment.trial(number)
         written = json.loads(row["suggestion"])
-        config = written["config"] if to_look else read_config(written, lambda number=number: source.config_of(number))
-        trial = Trial(experiment, number, trial_folder(path, plan["trainable"], row), plan["trainable"], config)
+        folder = trial_folder(path, plan["trainable"], row["id"], written["tag"])
+        again = functools.partial(source.config_of, number)
+        config = functools.partial(_as_written if to_look else read_config, written, again)
+        trial = Trial(experiment, number, folder, plan["trainable"], row["id"], config)
         if dirname_creator is not None:
             trial.files = TrialFiles(path / folder_name(str(dirname_creator(trial))))
-        trial.last_result = json.loads(row["result"]) if row["result"] else {}
         found.append((trial, row))
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,19 +29,24 @@ class TrialFailed(RuntimeError):
 class Result:
     """One trial: its last metrics, its checkpoints, its error."""
 
-    def __init__(self, trial: Any, row: dict[str, Any], config: dict[str, Any]) -> None:
-        self.config = config
+    def __init__(self, trial: Any, row: dict[str, Any]) -> None:
+        self._trial = trial
         self.path: str = trial.logdir
         self._files: TrialFiles = trial.files
-        self._last: dict[str, Any] = {**trial.last_result, "config": config} if trial.last_result else {}
         self._kept = row["checkpoints"]
+        self._text: str = row["result"]
         self.trial_id: str = trial.trial_id
         self.status: str = row["state"]
         self.error: Exception | None = TrialFailed(row["error"]) if row["state"] == "ERROR" else None
 
-    @property
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._trial.config
+        return found
+
+    @functools.cached_property
     def metrics(self) -> dict[str, Any]:
-        return self._last
+        return {**json.loads(self._text), "config": self.config} if self._text else {}
 
     @property
     def checkpoint(self) -> Checkpoint | None:

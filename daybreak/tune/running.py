@@ -56,4 +56,6 @@ class Slot:
     ending: str = ""  # what it was told: "stop", "pause", "exploit"
     deadline: float | None = None
     tail: bytes = b""
-    extra: dict[str, Any] = field(default_factory=dict)
+    ahead: list[Trial] = field(default_factory=list)  # that its process begins when this one has ended, in their order
+    told: float = 0.0  # when the last message came
+    gives_back: bool = False  # it was asked for those that are ahead

@@ -74,6 +74,8 @@ class Scheduler {
   virtual std::string status() const = 0;
   // Whether a trial that waits for an answer must have saved where it is: others may go on from there.
   virtual bool saves() const { return false; }
+  // Whether those that have not begun begin in their order, whatever others report: they may be handed out ahead.
+  virtual bool in_order() const { return false; }
 
   static constexpr double kNever = std::numeric_limits<double>::infinity();
   static constexpr double kAlways = -std::numeric_limits<double>::infinity();

@@ -7,23 +7,25 @@ report waits for an answer only where the scheduler said that it will decide (`n
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import threading
 import time
-from datetime import datetime
 from typing import Any
 
 from daybreak._core import tune as _native
+from daybreak.base import numbers
 from daybreak.base.errors import FailedPreconditionError, InvalidArgumentError
 
 from . import checkpoint as _checkpoints
 from .checkpoint import Checkpoint
+from .kept import Keeper
 from .variants import flattened
 
 __all__ = ["Session", "TrialContext", "current", "get_checkpoint", "get_context", "report"]
 
-_MAX_WAITING_BYTES = 8 << 20
+_After = _native.Reports.After
 
 
 class Ended(BaseException):
@@ -68,13 +70,13 @@ def plain(value: Any) -> Any:
 
 def number_of(value: Any) -> float | None:
     """A metric's value; None for what is no number."""
-    if type(value) is float or type(value) is int:
-        return float(value)
-    if isinstance(value, (bool, str, bytes, dict, list)) or value is None:
-        return float(value) if isinstance(value, bool) else None
+    if type(value) is float:
+        return value
+    if isinstance(value, (str, bytes, dict, list)) or value is None:
+        return None
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        return numbers.real(value, "a metric")
+    except (InvalidArgumentError, OverflowError):
         return None
 
 
@@ -84,44 +86,48 @@ class Session:
     def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
         self.context = TrialContext(spec)
-        self.changed = threading.Condition()
         self._order = threading.Lock()  # reports of several threads, one after the other
-        self.packed: list[bytes] = []
-        self.waiting_bytes = 0
         self.end: dict[str, Any] | None = None
         self.saved: tuple[str, int, float, float] | None = None
         self.said: list[str] = []
         self.asked = ""  # "stop", "pause", "exploit": what the controller wants
-        self.answered = 0
-        self.next = float(spec["next"])
         restored = _checkpoints.told(spec["restore"]) if spec["restore"] else {}
-        self._writer = _native.ResultWriter()  # the numbers of a report; what is plain it writes by itself
-        self._writer.iteration = int(restored.get("training_iteration", spec["iteration"]))
-        self._writer.before_s = float(restored.get("time_total_s", 0.0))
-        self._writer.began = self._writer.last = time.monotonic()
-        self._writer.metric, self._writer.time_attr, self._writer.sign = (
+        self._reports = _native.Reports()  # the numbers of a report; what is plain it writes by itself
+        self._reports.iteration = int(restored.get("training_iteration", spec["iteration"]))
+        self._reports.before_s = float(restored.get("time_total_s", 0.0))
+        self._reports.began = self._reports.last = time.monotonic()
+        self._reports.metric, self._reports.time_attr, self._reports.sign = (
             spec["metric"] or "",
             spec["time_attr"],
             spec["sign"],
         )
-        self._writer.limits = list((spec["stop"] or {}).items())
+        if spec["stop"]:
+            self._reports.limits = list(spec["stop"].items())
+        self._reports.answer(0, float(spec["next"]), False)
         self._timesteps = restored.get("timesteps_total")
         self._episodes = restored.get("episodes_total")
         self.is_saved = False  # the last report came with a checkpoint
         self._next_checkpoint = int(spec["next_checkpoint"])
         self._said: set[str] = set()
-        self.time = 0.0
         identity = {"trial_id": spec["id"], "pid": os.getpid(), "hostname": os.uname().nodename, "node_ip": "127.0.0.1"}
-        self._tail = json.dumps(identity)[1:-1]
+        self._reports.identity = json.dumps(identity)[1:-1]
         self.last: dict[str, Any] = {}
 
     @property
     def iteration(self) -> int:
-        return self._writer.iteration
+        return self._reports.iteration
 
     @property
     def reported(self) -> int:
-        return self._writer.reported
+        return self._reports.reported
+
+    @property
+    def time(self) -> float:
+        return self._reports.time
+
+    @property
+    def next(self) -> float:
+        return self._reports.next
 
     # -- by the trainable's threads
 
@@ -135,32 +141,35 @@ class Session:
         if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
             raise InvalidArgumentError(f"report(checkpoint={checkpoint!r}): Checkpoint.from_directory(path)")
         with self._order:
-            self._check_open()
-            plain = self._writer.write(metrics) if checkpoint is None and save is None else None
-            if plain is not None:
-                packed, self.time, done = plain
+            if self.end is not None or self.asked:
+                raise Ended
+            if final:
+                self._reports.hold()  # it goes with the end, which comes at once
+            after = _After.SLOW
+            if checkpoint is None and save is None:
+                after = self._reports.report(metrics)
                 self.is_saved = False
-            else:
-                packed, done = self._slowly(metrics, checkpoint, save)
-            self._give(packed, done, final)
-            if not final:
-                self._wait(done)
+            if after == _After.SLOW:
+                after = self._slowly(metrics, checkpoint, save)
+            if final:
+                return
+            if after == _After.LAST:
+                self.end = {"kind": "stopped", "final": False}
+                raise Ended
+            if after == _After.WAIT and not self._reports.wait():
+                raise Ended
 
-    def _slowly(self, metrics: dict[str, Any], checkpoint: Checkpoint | None, save: Any) -> tuple[bytes, bool]:
+    def _slowly(self, metrics: dict[str, Any], checkpoint: Checkpoint | None, save: Any) -> Any:
         text, flat = self._written(metrics)
         name = self._kept(checkpoint) if checkpoint is not None else save() if save is not None else None
         self.is_saved = name is not None
         done = self._stops(flat)
         packed = self._packed(text, flat, name, done)
-        self._writer.reported += 1
-        return packed, done
-
-    def _check_open(self) -> None:
-        if self.end is not None or self.asked:
-            raise Ended
+        self._reports.reported += 1
+        return self._reports.put(packed, done)
 
     def _written(self, metrics: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        now, writer = time.monotonic(), self._writer
+        now, writer = time.monotonic(), self._reports
         writer.iteration += 1
         this, writer.last = now - writer.last, now
         auto: dict[str, Any] = {
@@ -188,12 +197,8 @@ class Session:
                 f"report(): '{bad}' is {error}, and a result is kept as JSON: report numbers, texts, lists and dicts, and put "
                 "the rest into a checkpoint"
             ) from None
-        second = int(time.time())
-        if second != writer.second:
-            date = datetime.fromtimestamp(second).strftime("%Y-%m-%d_%H-%M-%S")
-            writer.second, writer.stamp = second, f'"date": "{date}", "timestamp": {second}, {self._tail}'
         self.last = {**metrics, **auto}
-        whole = f"{text[:-1]}, {json_auto[1:-1]}, {writer.stamp}}}"
+        whole = f"{text[:-1]}, {json_auto[1:-1]}, {writer.stamp()}}}"
         return whole, flattened(self.last) if any(isinstance(v, dict) for v in metrics.values()) else self.last
 
     def _count(self, metrics: dict[str, Any], auto: dict[str, Any]) -> None:
@@ -230,7 +235,7 @@ class Session:
         if at is None:
             self.say(f"the time {time_attr!r} is not a number of the result: such results decide nothing")
         scored = at is not None and (score is not None or not metric)
-        self.time = at if at is not None else self.time
+        self._reports.time = at if at is not None else self.time
         value = self.spec["sign"] * score if score is not None else 0.0
         return _native.pack_result(
             text,
@@ -242,16 +247,6 @@ class Session:
             checkpoint or "",
             self._rank(flat) if checkpoint else 0.0,
         )
-
-    def _give(self, packed: bytes, done: bool, final: bool) -> None:
-        with self.changed:
-            self.packed.append(packed)
-            self.waiting_bytes += len(packed)
-            if final:  # in the same message
-                self.end = {"kind": "finished", "final": True}
-            elif done:
-                self.end = {"kind": "stopped"}
-            self.changed.notify_all()
 
     def _rank(self, flat: dict[str, Any]) -> float:
         """Of a checkpoint: which is kept longer. Without an attribute the newer one."""
@@ -266,31 +261,19 @@ class Session:
             return float("-inf")
         return sign * value if value == value else float("-inf")
 
-    def _wait(self, done: bool) -> None:
-        if done:
-            raise Ended
-        with self.changed:
-            must = self.time >= self.next
-            while (
-                self.answered < self.reported if must else self.waiting_bytes > _MAX_WAITING_BYTES
-            ) and not self.asked:
-                self.changed.wait()
-            if self.asked:
-                raise Ended
-
     def say(self, text: str) -> None:
         """Once, by the controller."""
         if text not in self._said:
             self._said.add(text)
-            with self.changed:
-                self.said.append(text)
+            self.said.append(text)
+            self._reports.poke()
 
     # -- checkpoints
 
     def _told(self) -> dict[str, Any]:
         return {
             "training_iteration": self.iteration,
-            "time_total_s": self.last.get("time_total_s", self._writer.before_s),
+            "time_total_s": self.last.get("time_total_s", self._reports.before_s),
             "timesteps_total": self._timesteps,
             "episodes_total": self._episodes,
         }
@@ -302,8 +285,14 @@ class Session:
     def _kept(self, checkpoint: Checkpoint) -> str:
         checkpoint._check()
         name = self._name()
-        _checkpoints.copied(checkpoint.path, self.spec["folder"], name, self._told())
+        _checkpoints.copied(checkpoint, self.spec["folder"], name, self._told(), self._keeper)
         return name
+
+    @functools.cached_property
+    def _keeper(self) -> Keeper | None:
+        if not self.spec["in_store"]:
+            return None
+        return Keeper(os.path.dirname(self.spec["folder"]), self.spec["restore"])
 
     def write(self, write: Any) -> str:
         """A checkpoint of what ``write(folder)`` puts there."""
@@ -311,39 +300,33 @@ class Session:
         made = os.path.join(self.spec["folder"], f".{name}.partial")
         os.makedirs(made, exist_ok=True)
         write(made)
-        _checkpoints.finished(made, self.spec["folder"], name, self._told())
+        _checkpoints.finished(made, self.spec["folder"], name, self._told(), self._keeper)
         return name
 
     # -- by the controller's calls
 
-    def take(self) -> dict[str, Any]:
-        """What there is by now; waits until there is something."""
-        with self.changed:
-            while not self.packed and not self.said and not (self.end and self.end.get("final")):
-                self.changed.wait()
-            packed, self.packed = self.packed, []
-            said, self.said = self.said, []
-            self.waiting_bytes = 0
-            self.changed.notify_all()
-            message: dict[str, Any] = {"packed": b"".join(packed), "count": len(packed)}
-            if said:
-                message["said"] = said
-            if self.end is not None and self.end.get("final"):
-                message["end"] = self.end
-            return message
+    def take(self, wait_s: float = -1.0) -> dict[str, Any]:
+        """What there is by now; waits until there is something, or as long as is said."""
+        packed, count = self._reports.take(wait_s)
+        message: dict[str, Any] = {}
+        if self.said:
+            message["said"] = [self.said.pop(0) for _ in range(len(self.said))]
+        if self.end is not None and self.end["final"]:
+            rest, more = self._reports.take(0.0)  # that came before the end, and behind what was taken
+            packed, count = packed + rest, count + more
+            message["end"] = self.end
+        if count:
+            message["packed"], message["count"] = packed, count
+        return message
 
     def answer(self, counted: int, next_time: float, asked: str) -> None:
-        with self.changed:
-            self.answered += counted
-            self.next = next_time
-            if asked:
-                self.asked = asked
-            self.changed.notify_all()
+        if asked:
+            self.asked = asked
+        self._reports.answer(counted, next_time, bool(asked))
 
     def finish(self, **end: Any) -> None:
-        with self.changed:
-            self.end = {**end, "final": True}
-            self.changed.notify_all()
+        self.end = {**end, "final": True}
+        self._reports.poke()
 
 
 def _has_json(value: Any) -> bool:

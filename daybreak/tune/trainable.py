@@ -13,6 +13,7 @@ from typing import Any
 from daybreak.base.errors import InvalidArgumentError, UnimplementedError
 
 from . import session as _session
+from .checkpoint import Checkpoint
 from .session import Ended, Session, number_of
 from .variants import flattened
 
@@ -223,8 +224,9 @@ class Steps:
         self._object = self._ready(trainable, config, session)
         spec = session.spec
         if spec["restore"]:
-            kept = Path(spec["restore"], _DICT)
-            self._object.load_checkpoint(pickle.loads(kept.read_bytes()) if kept.exists() else spec["restore"])
+            with Checkpoint(spec["restore"]).as_directory() as folder:
+                kept = Path(folder, _DICT)
+                self._object.load_checkpoint(pickle.loads(kept.read_bytes()) if kept.exists() else folder)
         try:
             while True:
                 metrics = self._object.step()

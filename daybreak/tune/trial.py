@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from pathlib import Path
+import os
+from collections.abc import Callable
 from typing import Any
 
 from daybreak.base.errors import FailedPreconditionError
@@ -83,20 +85,60 @@ def read_config(written: dict[str, Any], again: Any) -> dict[str, Any]:
 class Trial:
     """Names are Ray's; it is a view of what the experiment knows."""
 
-    def __init__(self, experiment: Any, number: int, folder: Path, trainable_name: str, config: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        experiment: Any,
+        number: int,
+        folder: str | os.PathLike[str],
+        trainable_name: str,
+        trial_id: str,
+        config: dict[str, Any] | Callable[[], dict[str, Any]],
+    ) -> None:
+        """``config``: or what makes it, when somebody asks."""
         self._experiment = experiment
         self.number = number
-        self.config = config
-        row = experiment.trial(number)
-        written = json.loads(row["suggestion"])
-        self.trial_id: str = row["id"]
-        self.experiment_tag: str = written["tag"]
+        self._config = config
+        self.trial_id = trial_id
         self.trainable_name = trainable_name
-        flat = flattened(config)
-        self.evaluated_params: dict[str, Any] = {name: flat.get(name) for name in written["chosen"]}
         self.files = TrialFiles(folder)
-        self.last_result: dict[str, Any] = {}
+        self._last: tuple[str, dict[str, Any]] = ("", {})
         self.custom_trial_name: str | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        if callable(self._config):
+            self._config = self._config()
+        return self._config
+
+    @config.setter
+    def config(self, config: dict[str, Any]) -> None:
+        self._config = config
+
+    def _written(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._experiment.trial(self.number)["suggestion"])
+        return found
+
+    @functools.cached_property
+    def experiment_tag(self) -> str:
+        return str(self._written()["tag"])
+
+    @property
+    def evaluated_params(self) -> dict[str, Any]:
+        """What was chosen for it, by path."""
+        flat = flattened(self.config)
+        return {name: flat.get(name) for name in self._chosen}
+
+    @functools.cached_property
+    def _chosen(self) -> list[str]:
+        return list(self._written()["chosen"])
+
+    @property
+    def last_result(self) -> dict[str, Any]:
+        """The last that counts; {}: there is none."""
+        text = self._experiment.result(self.number)
+        if text != self._last[0]:
+            self._last = (text, json.loads(text))
+        return self._last[1]
 
     @property
     def status(self) -> str:
@@ -104,7 +146,7 @@ class Trial:
 
     @property
     def logdir(self) -> str:
-        return str(self.files.folder)
+        return self.files.name
 
     local_path = path = logdir
 

@@ -12,6 +12,7 @@ from typing import Any
 from daybreak._core import tune as _native
 from daybreak.base.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 
+from . import explore
 from .configs import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from .controller import Controller
 from .display import default_reporter
@@ -156,6 +157,11 @@ class Tuner:
 
             kinds = {c.kind: c for c in vars(schedulers).values() if isinstance(c, type) and hasattr(c, "kind")}
             tune.scheduler = kinds[described["kind"]](time_attr=described["time_attr"], **described["numbers"])
+        elif tune.scheduler is None and described.get("parts"):
+            from .schedulers import PopulationBasedTraining
+
+            parts = explore.read_parts(described["parts"])
+            tune.scheduler = PopulationBasedTraining(described["time_attr"], **described["numbers"], **parts)
         elif tune.scheduler is None:
             raise InvalidArgumentError(
                 f"{folder}: its scheduler ({described['kind']}) has parts that no journal holds: restore with "
@@ -184,7 +190,8 @@ class Tuner:
         run = self._described()
         controller = Controller(run)
         controller.fit()
-        self._grid = self._results(run.path)
+        found = [Result(trial, run.experiment.trial(trial.number)) for trial in controller.trials]
+        self._grid = ResultGrid(found, run.path, run.metric, run.mode)
         return self._grid, controller.trials
 
     def get_results(self) -> ResultGrid:
@@ -297,6 +304,8 @@ class Tuner:
         search = self._tune.search_alg
         points = getattr(search, "points_to_evaluate", None) if not hasattr(search, "suggest") else None
         described = scheduler.described() if hasattr(scheduler, "described") else {"kind": type(scheduler).__name__}
+        if described["kind"] == "pbt":
+            described["parts"] = explore.written_parts(scheduler)
         checkpoints, failure = self._run.checkpoint_config, self._run.failure_config
         return {
             "version": _VERSION,
@@ -323,6 +332,7 @@ class Tuner:
                 "checkpoint_score_order": checkpoints.checkpoint_score_order,
                 "checkpoint_frequency": checkpoints.checkpoint_frequency,
                 "checkpoint_at_end": checkpoints.checkpoint_at_end,
+                **({"in_store": True} if checkpoints.in_store else {}),
             },
         }
 
@@ -331,7 +341,7 @@ class Tuner:
 
         metric, mode = self._metric()
         trials = read_trials(path, self._space, self._tune.trial_dirname_creator, self._functions)
-        return ResultGrid([Result(trial, row, trial.config) for trial, row in trials], path, metric, mode)
+        return ResultGrid([Result(trial, row) for trial, row in trials], path, metric, mode)
 
 
 def _basic(points: Any) -> Any:

@@ -238,6 +238,9 @@ void bind_opening(ExperimentClass& experiment) {
       .def_static(
           "plan_of", [](const std::string& path) { return base::value_or_raise(Experiment::plan_of(path)); },
           nb::arg("path"))
+      .def_static(
+          "is_driven", [](const std::string& path) { return base::value_or_raise(Experiment::is_driven(path)); },
+          nb::arg("path"), "Whether a process has it open to go on with it.")
       .def_prop_ro("plan", &Experiment::plan)
       .def(
           "set_plan", [](Experiment& e, std::string plan) { base::value_or_raise(e.set_plan(std::move(plan))); },
@@ -274,6 +277,13 @@ void bind_trials(ExperimentClass& experiment) {
           nb::arg("id"), nb::arg("suggestion"))
       .def(
           "start", [](Experiment& e, std::uint32_t trial) { base::value_or_raise(e.start(trial)); }, nb::arg("trial"))
+      .def(
+          "result",
+          [](const Experiment& e, std::uint32_t trial) {
+            check_trial(e, trial);
+            return e.trial(trial).result;
+          },
+          nb::arg("trial"), "The last that counts, as JSON, or ''.")
       .def(
           "results",
           [](Experiment& e, std::uint32_t trial, const nb::bytes& packed, const nb::bytes& tail) {
@@ -323,6 +333,10 @@ void bind_scheduling(ExperimentClass& experiment) {
           nb::arg("trial"), nb::arg("keep"),
           "Checkpoints above `keep` that nobody needs; they are forgotten: delete them.")
       .def("choose", &Experiment::choose)
+      .def("hand", &Experiment::hand,
+           "The first that waits and has never begun, for who will start() it when one before it has ended; None: not "
+           "now.")
+      .def("take_back", &Experiment::take_back, nb::arg("trial"), "It was handed, and waits again.")
       .def("next", &Experiment::next, nb::arg("trial"))
       .def_prop_ro("saves", &Experiment::saves)
       .def("unblock", [](Experiment& e) { return base::value_or_raise(e.unblock()); })

@@ -61,6 +61,7 @@ class Asha final : public Scheduler {
   }
 
   std::optional<std::uint32_t> choose(const Board& board) const override { return first_that_waits(board); }
+  bool in_order() const override { return true; }
 
   double next(std::uint32_t trial) const override {
     double soonest = options_.stop_last_trials ? options_.max_t : kNever;

@@ -13,6 +13,7 @@ class Fifo final : public Scheduler {
   }
   void on_end(std::uint32_t, const Observation*, const Board&, std::vector<Move>&) override {}
   std::optional<std::uint32_t> choose(const Board& board) const override { return first_that_waits(board); }
+  bool in_order() const override { return true; }
   double next(std::uint32_t) const override { return kNever; }
   std::string status() const override { return "Using FIFO scheduling algorithm."; }
 };

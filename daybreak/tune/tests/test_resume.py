@@ -273,3 +273,28 @@ def test_a_searcher_is_told_again_what_it_knew_and_is_asked_only_for_what_is_mis
     grid = tune.Tuner.restore(tmp_path / "e", twice, num_samples=5, tune_config=options(second, 5)).fit()
     assert second.told[:3] == first.told and second.seen[: len(first.seen)] == first.seen and second.asked == 2
     assert [result.config["x"] for result in grid] == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_population_goes_on_without_being_described_again(tmp_path: Path) -> None:
+    def config(explore: Any) -> tune.TuneConfig:
+        population = schedulers.PopulationBasedTraining(
+            "training_iteration",
+            perturbation_interval=2,
+            hyperparam_mutations={"x": tune.uniform(0, 9), "z": [1, 2]},
+            resample_probability=0.5,
+            custom_explore_fn=explore,
+        )
+        return tune.TuneConfig(metric="score", mode="max", scheduler=population, seed=1)
+
+    space = {"x": tune.grid_search([1.0, 2.0]), "z": 1}
+    for name, explore in (("e", None), ("f", lambda config: config)):
+        run = tune.RunConfig(storage_path=tmp_path, name=name, verbose=0, stop={"training_iteration": 4})
+        tune.Tuner(Steps, param_space=space, tune_config=config(explore), run_config=run).fit()
+    again = tune.Tuner.restore(tmp_path / "e", Steps, num_samples=2)
+    scheduler = again._scheduler()
+    assert scheduler.numbers == config(None).scheduler.numbers and scheduler.resample_probability == 0.5
+    assert scheduler.mutations["z"] == [1, 2] and list(scheduler.mutations["x"].described) == ["uniform", [0, 9]]
+    grid = again.fit()
+    assert len(grid) == 4 and {result.metrics["training_iteration"] for result in grid} == {4}
+    with pytest.raises(errors.InvalidArgumentError, match="its scheduler \\(pbt\\) has parts that no journal holds"):
+        tune.Tuner.restore(tmp_path / "f", Steps)

@@ -381,7 +381,7 @@ def test_fail_fast_stops_the_rest_and_they_can_be_restored(tmp_path: Path) -> No
 
 
 def test_a_trial_that_does_not_stop_when_it_is_told_is_ended(tmp_path: Path, monkeypatch: Any, capfd: Any) -> None:
-    from daybreak.tune import controller
+    from daybreak.tune import processes
 
     def stubborn(config: dict[str, Any]) -> None:
         while True:
@@ -390,7 +390,7 @@ def test_a_trial_that_does_not_stop_when_it_is_told_is_ended(tmp_path: Path, mon
             except BaseException:
                 pass
 
-    monkeypatch.setattr(controller, "_CLEANUP_S", 0.3)
+    monkeypatch.setattr(processes, "CLEANUP_S", 0.3)
     (result,) = fit(stubborn, tmp_path, stop=lambda trial_id, result: result["training_iteration"] >= 2)
     assert result.status == "TERMINATED" and result.metrics["training_iteration"] == 2
     assert "was told to stop and did not within 0.3 s" in capfd.readouterr().err
@@ -407,9 +407,9 @@ class SlowToClean(tune.Trainable):
 
 
 def test_cleanup_is_called_and_no_other_trial_waits_for_it(tmp_path: Path, monkeypatch: Any, capfd: Any) -> None:
-    from daybreak.tune import controller
+    from daybreak.tune import processes
 
-    monkeypatch.setattr(controller, "_CLEANUP_S", 1.0)
+    monkeypatch.setattr(processes, "CLEANUP_S", 1.0)
     grid = fit(SlowToClean, tmp_path, {"x": tune.grid_search([0, 1, 2])})
     assert [Path(result.path, "cleaned").exists() for result in grid] == [False, True, True]
     assert Path(grid[0].path, "cleaning").exists() and grid.num_terminated == 3
