@@ -136,6 +136,9 @@ class Storage:
 class SamplerFactory:
     """Makes a study's sampler, of its seed."""
 
+    def made(self, seed: int) -> Sampler:
+        """One for trials that are kept elsewhere (TrialMirror)."""
+
     @staticmethod
     def random(seed: int | None = None) -> SamplerFactory: ...
 
@@ -154,6 +157,12 @@ class SamplerFactory:
     @staticmethod
     def nsga2(population: int = 50, mutation_prob: float | None = None, crossover_prob: float = 0.9, swapping_prob: float = 0.5, crossover: str = 'uniform', seed: int | None = None) -> SamplerFactory:
         """NSGA-II, for one objective or several."""
+
+    @staticmethod
+    def nsga3(population: int = 50, dividing_parameter: int = 3, references: Sequence[Sequence[float]] = [], crossover: str = 'uniform', seed: int | None = None) -> SamplerFactory:
+        """
+        NSGA-III, for three objectives and more: keeps to lines through reference points.
+        """
 
     @staticmethod
     def qmc(sequence: str = 'sobol', scramble: bool = False, seed: int | None = None) -> SamplerFactory:
@@ -365,7 +374,12 @@ def cmaes_sampler(seed: int, startup_trials: int = 1, population: int | None = N
 
 def nsga2_sampler(seed: int, population: int = 50, mutation: float | None = None, crossover: float = 0.9, swapping: float = 0.5, sbx: bool = False) -> Sampler: ...
 
+def nsga3_sampler(seed: int, population: int = 50, mutation: float | None = None, crossover: float = 0.9, swapping: float = 0.5, sbx: bool = False, dividing_parameter: int = 3, references: Sequence[Sequence[float]] = []) -> Sampler: ...
+
 def gp_sampler(seed: int, startup_trials: int = 10) -> Sampler: ...
+
+def bohb_config(seed: int, number: int, distributions: Sequence[Distribution], rows: Sequence[float], losses: Sequence[float], least: int, top_share: float, candidates: int) -> list[float]:
+    """BOHB's model of one budget: a config, of rows (flat) and their losses."""
 
 def qmc_sampler(seed: int, halton: bool = False, scramble: bool = False) -> Sampler: ...
 
@@ -461,7 +475,7 @@ class Experiment:
     """
     Trials, what became of them, and their scheduler, in a journal; one thread, one driver.
 
-    ``scheduler``: "fifo", "asha", "hyperband", "median", "pbt" with its numbers, or "" when decisions are the caller's.
+    ``scheduler``: "fifo", "asha", "hyperband", "bohb", "median", "pbt", "pb2" with its numbers, or "" when decisions are the caller's.
     """
 
     @staticmethod
@@ -519,6 +533,11 @@ class Experiment:
 
     @property
     def saves(self) -> bool: ...
+
+    def explored(self, trial: int, source: int) -> dict[str, float]:
+        """
+        What the scheduler searches itself, by path, as the trial has it that goes on from source.
+        """
 
     def unblock(self) -> bool: ...
 
@@ -622,6 +641,19 @@ def table_of(lines: bytes) -> bytes | None:
     """
     progress.csv of the lines of a result.json; None when there is more in them than numbers, texts and truths.
     """
+
+def simulate(scheduler: str, numbers: Mapping[str, float], workload: object, epochs: int, options: Mapping[str, float]) -> dict:
+    """
+    An experiment of a workload's methods begin, train, seen, exploit, values and ended.
+    """
+
+def simulate_table(scheduler: str, numbers: Mapping[str, float], scores: Sequence[float], seconds: Sequence[float], epochs: int, options: Mapping[str, float]) -> dict:
+    """
+    An experiment over a table, flat, a row a trial: scores, and seconds since the trial's beginning.
+    """
+
+def simulate_curves(trials: int, epochs: int, noise: float, seconds: float, seed: int) -> tuple[list[float], list[float]]:
+    """A table of curves a - b t^-c: scores and seconds, flat."""
 
 class Domain:
     """What a parameter may be, with Ray Tune's bounds and rounding."""

@@ -32,7 +32,7 @@ _LAZY = {
     "tuner": "Tuner",
 }
 _WHERE = {name: module for module, names in _LAZY.items() for name in names.split()}
-_MODULES = ("hp", "schedulers", "search", "stoppers")
+_MODULES = ("hp", "schedulers", "search", "simulate", "stoppers")
 
 __all__ = ["Distribution", "SamplerFactory", "Storage", "Trial", *_WHERE]
 

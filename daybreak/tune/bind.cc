@@ -8,6 +8,7 @@ void bind_pruners(nanobind::module_& m);
 void bind_result_writer(nanobind::module_& m);
 void bind_sampler_factory(nanobind::module_& m);
 void bind_samplers(nanobind::module_& m);
+void bind_simulate(nanobind::module_& m);
 void bind_space(nanobind::module_& m);
 void bind_storage(nanobind::module_& m);
 void bind_study(nanobind::module_& m);
@@ -22,5 +23,6 @@ void bind_tune(nanobind::module_& m) {
   bind_importance(m);
   bind_experiment(m);
   bind_result_writer(m);
+  bind_simulate(m);
   bind_space(m);
 }
