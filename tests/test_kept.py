@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daybreak import grant, rl, serve, track
+from daybreak import grant, rl, serve, track, tune
 from tools.scratch import unpack
 
 KEPT = Path(__file__).resolve().parent / "kept"
@@ -38,6 +38,8 @@ class Kept:
         self.expected: dict[str, Any] = json.loads((folder / "expected.json").read_text())
 
     def copy(self, name: str) -> Path:
+        if name not in self.expected:
+            pytest.skip(f"{self.folder.name} was made of {', '.join(self.expected)} alone")
         with tarfile.open(self.folder / f"{name}.tar.xz") as tar:
             unpack(tar, self.scratch, "tar")
         return self.scratch / name
@@ -206,3 +208,35 @@ def test_every_format_says_since_when_it_is_read() -> None:
         [line] = [line for line in page.read_text().splitlines() if line.startswith("Read since: ")]
         for folder in re.findall(r"`tests/(kept/\d+)`", line):
             assert (KEPT.parent / folder).is_dir(), page
+
+
+def test_a_kept_study_has_its_trials_and_asks_on_as_it_would_have(kept: Kept) -> None:
+    folder = kept.copy("tune")
+    expected = kept.expected["tune"]
+    study = tune.load_study(
+        storage=folder / "studies.journal", study_name="parabola", sampler=tune.SamplerFactory.tpe()
+    )
+    states = [trial.state.name for trial in study.trials]
+    assert states[:20].count("PRUNED") == 4 and states[:20].count("COMPLETE") == 16
+    assert [study.best_trial.number, study.best_value] == expected["best"]
+    assert study.trials[7].user_attrs == {"note": [7]} and study.trials[7].intermediate_values.keys() == {1}
+    assert {repr(trial.params["kind"]) for trial in study.trials[:20]} <= {"1", "True", "None", "'ä'"}
+    # Both that ran when the process ended are run again, the enqueued one with its values.
+    first, second = study.ask(), study.ask()
+    assert [first.number, second.number] == [20, 21]
+    assert [first.suggest_float("x", -5, 5), first.suggest_int("n", 1, 9)] == [1.5, 2]
+    assert second.suggest_float("x", -5, 5) == expected["following"]
+    study.tell(first, 0.5)
+    assert study.best_value == 0.5
+
+
+def test_a_kept_experiment_is_restored_and_made_longer(kept: Kept) -> None:
+    folder = kept.copy("tune") / "experiment"
+    expected = kept.expected["tune"]
+    before = tune.Tuner.restore(folder, make.reports).get_results()
+    assert [result.config for result in before] == expected["configs"]
+    assert [result.metrics["score"] for result in before] == expected["scores"]
+    assert all(result.checkpoint is not None for result in before if result.metrics["training_iteration"] == 9)
+    longer = tune.Tuner.restore(folder, make.reports, num_samples=2).fit()
+    assert len(longer) == 6 and not longer.errors
+    assert [result.config for result in longer][:3] == expected["configs"]

@@ -7,9 +7,9 @@ from pathlib import Path
 import optuna
 
 from bench.rows import Measure
-from bench.tune.suggesting import timed
+from bench.tune.suggesting import after_200, timed
 
-REQUIREMENTS = ["optuna==5.0.0", "pandas==3.1.1"]
+REQUIREMENTS = ["optuna==5.0.0", "pandas==3.1.1", "scipy==1.17.1", "torch==2.13.0"]
 QUICK = False
 PROCESSES, IN_FLIGHT = 8, 64
 UNIT = optuna.distributions.FloatDistribution(0, 1)
@@ -103,3 +103,13 @@ def tpe_10d():
 
 def tpe_40d():
     return suggesting(40)
+
+
+def gp_suggest_200():
+    storage = optuna.storages.InMemoryStorage()
+    filled = new(storage)
+
+    def reopened(_):
+        return optuna.load_study(storage=storage, study_name="bench", sampler=optuna.samplers.GPSampler(seed=1))
+
+    return after_200(filled, reopened, 3 if QUICK else 20)

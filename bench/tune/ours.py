@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.rows import Measure
 from bench.tune.controller_ours import rows_of_the_controller
-from bench.tune.suggesting import evaluations, timed
+from bench.tune.suggesting import after_200, evaluations, timed
 from daybreak import tune
 
 QUICK = False
@@ -59,6 +59,16 @@ def cmaes_100k():
 
 def nsga2_100k():
     return suggesting(tune.SamplerFactory.nsga2(), 40, evaluations(QUICK), 2)
+
+
+def gp_suggest_200():
+    storage = tune.Storage.in_memory()
+    filled = tune.create_study(storage=storage, study_name="bench", sampler=tune.SamplerFactory.random(), seed=1)
+
+    def reopened(_):
+        return tune.load_study(storage=storage, study_name="bench", sampler=tune.SamplerFactory.gp(seed=1))
+
+    return after_200(filled, reopened, 5 if QUICK else 20)
 
 
 def operate(path, ready, seconds, done):

@@ -44,6 +44,15 @@ ROWS = [
         goal=4,
         rounds=3,
     ),
+    Row(
+        "gp_suggest_200",
+        "ms",
+        "lower",
+        "a suggestion by a Gaussian process in a study of 200 trials, 10 dimensions (info: mean log10 of the regret over them)",
+        must=10,
+        goal=30,
+        rounds=3,
+    ),
     *controller_rows.ROWS,
 ]
 PEERS = [

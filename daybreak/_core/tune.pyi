@@ -1,5 +1,4 @@
 from collections.abc import Mapping, Sequence
-import enum
 import os
 from typing import overload
 
@@ -137,6 +136,9 @@ class Storage:
 class SamplerFactory:
     """Makes a study's sampler, of its seed."""
 
+    def made(self, seed: int) -> Sampler:
+        """One for trials that are kept elsewhere (TrialMirror)."""
+
     @staticmethod
     def random(seed: int | None = None) -> SamplerFactory: ...
 
@@ -155,6 +157,12 @@ class SamplerFactory:
     @staticmethod
     def nsga2(population: int = 50, mutation_prob: float | None = None, crossover_prob: float = 0.9, swapping_prob: float = 0.5, crossover: str = 'uniform', seed: int | None = None) -> SamplerFactory:
         """NSGA-II, for one objective or several."""
+
+    @staticmethod
+    def nsga3(population: int = 50, dividing_parameter: int = 3, references: Sequence[Sequence[float]] = [], crossover: str = 'uniform', seed: int | None = None) -> SamplerFactory:
+        """
+        NSGA-III, for three objectives and more: keeps to lines through reference points.
+        """
 
     @staticmethod
     def qmc(sequence: str = 'sobol', scramble: bool = False, seed: int | None = None) -> SamplerFactory:
@@ -366,7 +374,12 @@ def cmaes_sampler(seed: int, startup_trials: int = 1, population: int | None = N
 
 def nsga2_sampler(seed: int, population: int = 50, mutation: float | None = None, crossover: float = 0.9, swapping: float = 0.5, sbx: bool = False) -> Sampler: ...
 
+def nsga3_sampler(seed: int, population: int = 50, mutation: float | None = None, crossover: float = 0.9, swapping: float = 0.5, sbx: bool = False, dividing_parameter: int = 3, references: Sequence[Sequence[float]] = []) -> Sampler: ...
+
 def gp_sampler(seed: int, startup_trials: int = 10) -> Sampler: ...
+
+def bohb_config(seed: int, number: int, distributions: Sequence[Distribution], rows: Sequence[float], losses: Sequence[float], least: int, top_share: float, candidates: int) -> list[float]:
+    """BOHB's model of one budget: a config, of rows (flat) and their losses."""
 
 def qmc_sampler(seed: int, halton: bool = False, scramble: bool = False) -> Sampler: ...
 
@@ -462,7 +475,7 @@ class Experiment:
     """
     Trials, what became of them, and their scheduler, in a journal; one thread, one driver.
 
-    ``scheduler``: "fifo", "asha", "hyperband", "median", "pbt" with its numbers, or "" when decisions are the caller's.
+    ``scheduler``: "fifo", "asha", "hyperband", "bohb", "median", "pbt", "pb2" with its numbers, or "" when decisions are the caller's.
     """
 
     @staticmethod
@@ -478,10 +491,6 @@ class Experiment:
 
     @staticmethod
     def plan_of(path: str) -> str: ...
-
-    @staticmethod
-    def is_driven(path: str) -> bool:
-        """Whether a process has it open to go on with it."""
 
     @property
     def plan(self) -> str: ...
@@ -500,9 +509,6 @@ class Experiment:
     def add(self, id: str, suggestion: str) -> int: ...
 
     def start(self, trial: int) -> None: ...
-
-    def result(self, trial: int) -> str:
-        """The last that counts, as JSON, or ''."""
 
     def results(self, trial: int, packed: bytes, tail: bytes = ...) -> Answer: ...
 
@@ -523,18 +529,15 @@ class Experiment:
 
     def choose(self) -> int | None: ...
 
-    def hand(self) -> int | None:
-        """
-        The first that waits and has never begun, for who will start() it when one before it has ended; None: not now.
-        """
-
-    def take_back(self, trial: int) -> None:
-        """It was handed, and waits again."""
-
     def next(self, trial: int) -> float: ...
 
     @property
     def saves(self) -> bool: ...
+
+    def explored(self, trial: int, source: int) -> dict[str, float]:
+        """
+        What the scheduler searches itself, by path, as the trial has it that goes on from source.
+        """
 
     def unblock(self) -> bool: ...
 
@@ -558,46 +561,15 @@ def pack_result(text: str, iteration: int, time: float, score: float, scored: bo
 def decoded_record(kind: int, body: bytes) -> dict:
     """A record of an experiment's journal."""
 
-class Reports:
-    """What an attempt of a trial reports, until the controller fetches it."""
+class ResultWriter:
+    """The JSON of plain results, as Experiment.results() takes them."""
 
     def __init__(self) -> None: ...
 
-    class After(enum.Enum):
-        """What the trial does after a report."""
-
-        SLOW = 0
-        """Nothing was done: it is not plain."""
-
-        GO_ON = 1
-
-        WAIT = 2
-
-        LAST = 3
-
-    def report(self, metrics: dict) -> Reports.After: ...
-
-    def put(self, packed: bytes, done: bool) -> Reports.After: ...
-
-    def wait(self) -> bool:
-        """Until it is answered, or there is room. False: the trial is to end."""
-
-    def take(self, wait_s: float = -1.0) -> tuple[bytes, int]:
-        """Results as Experiment.results() takes them, and how many."""
-
-    def hold(self) -> None:
-        """The next result goes with what poke() will say."""
-
-    def poke(self) -> None:
-        """take() returns, whatever there is."""
-
-    def answer(self, counted: int, next: float, ends: bool) -> None: ...
-
-    def stamp(self) -> str:
-        """JSON members: the date, and who this is."""
-
-    @property
-    def next(self) -> float: ...
+    def write(self, metrics: dict) -> tuple[bytes, float, bool] | None:
+        """
+        The packed result, its time, whether it is the last; None for one that is not plain, or in a new second.
+        """
 
     @property
     def metric(self) -> str: ...
@@ -654,26 +626,34 @@ class Reports:
     def reported(self, arg: int, /) -> None: ...
 
     @property
-    def time(self) -> float: ...
+    def second(self) -> int: ...
 
-    @time.setter
-    def time(self, arg: float, /) -> None: ...
+    @second.setter
+    def second(self, arg: int, /) -> None: ...
 
     @property
-    def identity(self) -> str: ...
+    def stamp(self) -> str: ...
 
-    @identity.setter
-    def identity(self, arg: str, /) -> None: ...
+    @stamp.setter
+    def stamp(self, arg: str, /) -> None: ...
 
 def table_of(lines: bytes) -> bytes | None:
     """
     progress.csv of the lines of a result.json; None when there is more in them than numbers, texts and truths.
     """
 
-def write_results(folder: str, lines: bytes) -> bool:
+def simulate(scheduler: str, numbers: Mapping[str, float], workload: object, epochs: int, options: Mapping[str, float]) -> dict:
     """
-    Both files of a trial that has ended with these results. False, and nothing done, when there are some already or when they are not plain.
+    An experiment of a workload's methods begin, train, seen, exploit, values and ended.
     """
+
+def simulate_table(scheduler: str, numbers: Mapping[str, float], scores: Sequence[float], seconds: Sequence[float], epochs: int, options: Mapping[str, float]) -> dict:
+    """
+    An experiment over a table, flat, a row a trial: scores, and seconds since the trial's beginning.
+    """
+
+def simulate_curves(trials: int, epochs: int, noise: float, seconds: float, seed: int) -> tuple[list[float], list[float]]:
+    """A table of curves a - b t^-c: scores and seconds, flat."""
 
 class Domain:
     """What a parameter may be, with Ray Tune's bounds and rounding."""

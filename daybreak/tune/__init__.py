@@ -74,7 +74,7 @@ _LAZY = {
     "tuner": "Tuner",
 }
 _WHERE = {name: module for module, names in _LAZY.items() for name in names.split()}
-_MODULES = ("hp", "plots", "schedulers", "search", "stoppers")
+_MODULES = ("hp", "plots", "schedulers", "search", "simulate", "stoppers")
 
 __all__ = [
     "CLIReporter",

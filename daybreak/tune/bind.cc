@@ -9,6 +9,7 @@ void bind_reports(nanobind::module_& m);
 void bind_result_table(nanobind::module_& m);
 void bind_sampler_factory(nanobind::module_& m);
 void bind_samplers(nanobind::module_& m);
+void bind_simulate(nanobind::module_& m);
 void bind_space(nanobind::module_& m);
 void bind_storage(nanobind::module_& m);
 void bind_study(nanobind::module_& m);
@@ -24,5 +25,6 @@ void bind_tune(nanobind::module_& m) {
   bind_experiment(m);
   bind_reports(m);
   bind_result_table(m);
+  bind_simulate(m);
   bind_space(m);
 }

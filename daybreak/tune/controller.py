@@ -450,7 +450,8 @@ class Controller:
         for number, source in self.experiment.take_exploits():
             trial, best = self.trials[number], self.trials[source]
             starts = self.experiment.trial(number)["starts"]
-            config = explore.explored(self.run.scheduler, best.config, self.run.source.seed, number, starts)
+            found = self.experiment.explored(number, source)
+            config = explore.explored(self.run.scheduler, best.config, self.run.source.seed, number, starts, found)
             tag = f"{trial.experiment_tag.split('@')[0]}@perturbed"
             chosen = sorted(trial.evaluated_params)
             explore.log(self.run, trial, best, config)

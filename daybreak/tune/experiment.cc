@@ -8,6 +8,7 @@
 
 #include "daybreak/base/bytes.h"
 #include "daybreak/base/failpoint.h"
+#include "daybreak/base/json.h"
 #include "daybreak/os/fd.h"
 #include "daybreak/os/lock.h"
 
@@ -182,7 +183,7 @@ base::Status Experiment::on(const TrialRecord& record) {
   row.source = record.trial;
   by_state_[static_cast<std::size_t>(TrialState::kPending)].insert(record.trial);
   if (scheduler_) scheduler_->on_add(record.trial);
-  return {};
+  return tell_values(record.trial);
 }
 
 base::Status Experiment::on(const StartRecord& record) {
@@ -252,6 +253,27 @@ base::Status Experiment::on(const ExploitRecord& record) {
     if (checkpoint.name == record.checkpoint) row.from = checkpoint;
   }
   row.fed = row.from.time;  // its time is the source's now
+  return tell_values(record.trial);
+}
+
+// Of the config, what the scheduler searches.
+base::Status Experiment::tell_values(std::uint32_t trial) {
+  const std::vector<std::string> names = scheduler_ ? scheduler_->searches() : std::vector<std::string>();
+  if (names.empty()) return {};
+  DAYBREAK_ASSIGN(const base::Json suggestion,
+                  base::parse_json(trials_[trial].suggestion, {.max_bytes = kMaxTextBytes}));
+  std::vector<double> values;
+  for (const std::string& name : names) {
+    DAYBREAK_ASSIGN(base::Json at, base::json_member<base::Json>(suggestion, "config"));
+    std::size_t begin = 0;
+    for (std::size_t end = name.find('/'); end != std::string::npos; end = name.find('/', begin)) {
+      DAYBREAK_ASSIGN(at, base::json_member<base::Json>(at, name.substr(begin, end - begin)));
+      begin = end + 1;
+    }
+    DAYBREAK_ASSIGN(const double value, base::json_member<double>(at, name.substr(begin)));
+    values.push_back(value);
+  }
+  scheduler_->on_values(trial, std::move(values));
   return {};
 }
 

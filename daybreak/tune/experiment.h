@@ -115,6 +115,11 @@ class Experiment final : public Board {
   }
   double next(std::uint32_t trial) const { return scheduler_ ? scheduler_->next(trial) : Scheduler::kAlways; }
   bool saves() const { return scheduler_ && scheduler_->saves(); }
+  // Of an exploit that is to be done: values of what the scheduler searches itself; empty: the config is the caller's.
+  std::vector<std::string> searches() const { return scheduler_ ? scheduler_->searches() : std::vector<std::string>(); }
+  std::vector<double> explored(std::uint32_t trial, std::uint32_t source) const {
+    return scheduler_ && known(trial) && known(source) ? scheduler_->explored(trial, source) : std::vector<double>();
+  }
   // Nothing runs and nothing may, but some have not ended: what they waited for will not come. Whether that has changed.
   base::Result<bool> unblock();
   // kExploits that are to be done; kStop and kSave are done here.
@@ -145,6 +150,7 @@ class Experiment final : public Board {
   base::Status on(const CheckpointRecord& record);
   base::Status on(const ForgetRecord& record);
   base::Status on(const UnblockRecord& record);
+  base::Status tell_values(std::uint32_t trial);
   void pin_saves();
   base::Status note_moves();
 

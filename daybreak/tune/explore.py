@@ -14,7 +14,7 @@ from .files import as_json
 from .space import Domain, unwrapped
 from .trial import read_space, written_space
 
-__all__ = ["explored", "fill", "log", "read_parts", "tell_again", "written_parts"]
+__all__ = ["at_path", "explored", "fill", "log", "read_parts", "tell_again", "written_parts"]
 
 
 def written_parts(scheduler: Any) -> dict[str, Any] | None:
@@ -68,10 +68,40 @@ def fill(scheduler: Any, config: dict[str, Any], chosen: list[str], seed: int, t
             chosen.append(key)
 
 
-def explored(scheduler: Any, config: dict[str, Any], seed: int, trial: int, times: int) -> dict[str, Any]:
-    """The source's config, perturbed (Jaderberg et al., 2017, as Ray has it; but what leaves a domain is put back)."""
+def at_path(config: dict[str, Any], path: str) -> Any:
+    """
+    >>> at_path({"a": {"b": 1}}, "a/b")
+    1
+    """
+    found: Any = config
+    for key in path.split("/"):
+        if not isinstance(found, dict) or key not in found:
+            raise FailedPreconditionError(f"the config has no '{path}': it has {', '.join(map(repr, config))}")
+        found = found[key]
+    return found
+
+
+def _with_values(config: dict[str, Any], values: dict[str, float]) -> dict[str, Any]:
+    """Whole numbers stay whole."""
+    for path, value in values.items():
+        *outer, last = path.split("/")
+        holder = at_path(config, "/".join(outer)) if outer else config
+        holder[last] = round(value) if isinstance(at_path(config, path), int) else value
+    return config
+
+
+def explored(
+    scheduler: Any, config: dict[str, Any], seed: int, trial: int, times: int, found: dict[str, float] | None = None
+) -> dict[str, Any]:
+    """The source's config, perturbed (Jaderberg et al., 2017, as Ray has it; but what leaves a domain is put back).
+
+    ``found``: what the scheduler searches itself, by path: nothing else is changed then.
+    """
     draws = _Draws(seed, trial, f"pbt {times}")
-    made = _mutated(scheduler, copy.deepcopy(config), scheduler.mutations, draws, "")
+    if found:
+        made = _with_values(copy.deepcopy(config), found)
+    else:
+        made = _mutated(scheduler, copy.deepcopy(config), scheduler.mutations, draws, "")
     if scheduler.custom_explore_fn is not None:
         made = scheduler.custom_explore_fn(made)
         if not isinstance(made, dict):

@@ -14,7 +14,8 @@ namespace {
 constexpr double kLeastNoise = 1e-6;
 constexpr double kGpInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLogRootTwoPi = 0.918938533204672741780329736406;
-constexpr std::size_t kMemory = 8;  // pairs of L-BFGS
+constexpr std::size_t kMemory = 8;      // pairs of L-BFGS
+constexpr std::size_t kCoarseFit = 96;  // points: with more, most of the fit is done with a part of them
 
 double matern(double squared) {
   const double root = std::sqrt(5 * squared);
@@ -72,13 +73,14 @@ std::vector<double> lbfgs_direction(const std::deque<LbfgsPair>& pairs, std::vec
 }  // namespace
 
 double minimized(const Descent& function, std::vector<double>& x, std::span<const double> low,
-                 std::span<const double> high, int iterations, double tolerance) {
+                 std::span<const double> high, int iterations, double tolerance, double least_gain) {
   const std::size_t n = x.size();
   std::vector<double> gradient(n);
   double value = function(x, gradient);
   if (!std::isfinite(value)) return value;
   std::deque<LbfgsPair> pairs;
-  for (int iteration = 0; iteration < iterations; ++iteration) {
+  int small_gains = 0;
+  for (int iteration = 0; iteration < iterations && small_gains < 2; ++iteration) {
     // A coordinate at a bound that the gradient leads beyond stays there.
     std::vector<double> reduced = gradient;
     double largest = 0;
@@ -116,6 +118,7 @@ double minimized(const Descent& function, std::vector<double>& x, std::span<cons
         pairs.push_back(std::move(pair));
         if (pairs.size() > kMemory) pairs.pop_front();
       }
+      small_gains = value - found < least_gain ? small_gains + 1 : 0;
       value = found;
       x = next;
       gradient = next_gradient;
@@ -145,15 +148,25 @@ double Gp::squared_distance(const double* a, const double* b) const {
 }
 
 bool Gp::condition(const GpParameters& parameters) {
+  return factorize(parameters, nullptr);
+}
+
+bool Gp::factorize(const GpParameters& parameters, Pairs* pairs) {
   const std::size_t n = size();
   parameters_ = parameters;
   std::vector<double> factor(n * n);
+  if (pairs != nullptr) pairs->slopes.resize(n * n);
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j < i; ++j) {
-      factor[i * n + j] = parameters_.variance * matern(squared_distance(&points_[i * dims()], &points_[j * dims()]));
+      const double squared = squared_distance(&points_[i * dims()], &points_[j * dims()]);
+      const double root = std::sqrt(5 * squared);
+      const double scale = parameters_.variance * std::exp(-root);
+      factor[i * n + j] = scale * (1 + root + 5.0 / 3 * squared);
+      if (pairs != nullptr) pairs->slopes[i * n + j] = -5.0 / 6 * (1 + root) * scale;
     }
     factor[i * n + i] = parameters_.variance + parameters_.noise;
   }
+  if (pairs != nullptr) pairs->covariances = factor;
   if (!kernels_.cholesky(factor.data(), n)) return false;
   inverse_factor_.resize(n * n);
   kernels_.invert_lower(factor.data(), inverse_factor_.data(), n);
@@ -172,7 +185,8 @@ double Gp::loss(std::span<const double> logs, std::span<double> gradient) {
   for (std::size_t k = 0; k < d; ++k) parameters.inverse_squared_scales.push_back(std::exp(logs[k]));
   parameters.variance = std::exp(logs[d]);
   parameters.noise = std::exp(logs[d + 1]) + kLeastNoise;
-  if (!condition(parameters)) return kGpInfinity;
+  Pairs pairs;
+  if (!factorize(parameters, &pairs)) return kGpInfinity;
   double found = 0;
   for (std::size_t i = 0; i < n; ++i) found += 0.5 * values_[i] * weights_[i] - std::log(inverse_factor_[i * n + i]);
   // d/dK of it is (K^-1 - weights weights^T) / 2; off the diagonal each entry stands for two.
@@ -184,9 +198,8 @@ double Gp::loss(std::span<const double> logs, std::span<double> gradient) {
     for (std::size_t j = 0; j < i; ++j) {
       const double* other = &points_[j * d];
       const double share = product[i * n + j] - weights_[i] * weights_[j];
-      const double squared = squared_distance(at, other);
-      gradient[d] += share * parameters.variance * matern(squared);
-      const double slope = share * parameters.variance * matern_slope(squared);
+      gradient[d] += share * pairs.covariances[i * n + j];
+      const double slope = share * pairs.slopes[i * n + j];
       for (std::size_t k = 0; k < d; ++k) {
         const double distance = at[k] - other[k];
         gradient[k] += slope * (categorical_[k] ? (distance != 0 ? 1.0 : 0.0) : distance * distance);
@@ -208,7 +221,28 @@ double Gp::loss(std::span<const double> logs, std::span<double> gradient) {
   return found;
 }
 
+// A part of the points, evenly over their order, and the best: what the scales look like is seen in it at a fraction of the cost.
+Gp Gp::part(std::size_t count) const {
+  const std::size_t best = static_cast<std::size_t>(std::ranges::max_element(values_) - values_.begin());
+  std::vector<double> points;
+  std::vector<double> values;
+  for (std::size_t i = 0, taken = 0; i < size(); ++i) {
+    if (i != best && i * count / size() < taken) continue;
+    points.insert(points.end(), points_.begin() + static_cast<std::ptrdiff_t>(i * dims()),
+                  points_.begin() + static_cast<std::ptrdiff_t>((i + 1) * dims()));
+    values.push_back(values_[i]);
+    ++taken;
+  }
+  return {std::move(points), std::move(values), categorical_};
+}
+
 bool Gp::fit(const GpParameters& start) {
+  if (size() <= kCoarseFit) return fit_from(start, 60);
+  Gp coarse = part(kCoarseFit);
+  return fit_from(coarse.fit_from(start, 60) ? coarse.parameters() : start, 8);
+}
+
+bool Gp::fit_from(const GpParameters& start, int iterations) {
   std::vector<double> logs;
   logs.reserve(dims() + 2);
   for (const double scale : start.inverse_squared_scales) logs.push_back(std::log(scale));
@@ -219,7 +253,7 @@ bool Gp::fit(const GpParameters& start) {
   const std::vector<double> high(logs.size(), 12);
   for (double& x : logs) x = std::clamp(x, -23.0, 12.0);
   minimized([this](std::span<const double> x, std::span<double> gradient) { return loss(x, gradient); }, logs, low,
-            high, 60, 1e-2);
+            high, iterations, 1e-2, 1e-3);
   GpParameters parameters;
   for (std::size_t k = 0; k < dims(); ++k) parameters.inverse_squared_scales.push_back(std::exp(logs[k]));
   parameters.variance = std::exp(logs[dims()]);
@@ -241,11 +275,38 @@ Gp::Prediction Gp::predict(std::span<const double> point) const {
   }
   Prediction found = {.mean = kernels_.dot(covariances.data(), weights_.data(), n), .variance = parameters_.variance};
   for (std::size_t i = 0; i < n; ++i) {
-    const double share = kernels_.dot(&inverse_factor_[i * n], covariances.data(), i + 1);
+    const double share = kernels_.dot(&inverse_factor_[i * n], covariances.data(), internal::in_lanes(i + 1, n));
     found.variance -= share * share;
   }
   found.variance = std::max(found.variance, 0.0);
   return found;
+}
+
+void Gp::improvements(std::span<const double> points, double best, std::span<double> out) const {
+  constexpr std::size_t kColumns = internal::GpKernels::kColumns;
+  const std::size_t n = size();
+  std::vector<double> covariances(kColumns * n);
+  for (std::size_t first = 0; first < out.size(); first += kColumns) {
+    const std::size_t count = std::min(kColumns, out.size() - first);
+    for (std::size_t column = 0; column < count; ++column) {
+      const double* point = &points[(first + column) * dims()];
+      for (std::size_t i = 0; i < n; ++i) {
+        covariances[column * n + i] = parameters_.variance * matern(squared_distance(&points_[i * dims()], point));
+      }
+    }
+    std::array<double, kColumns> variances;
+    variances.fill(parameters_.variance);
+    std::array<double, kColumns> shares = {};
+    for (std::size_t i = 0; i < n; ++i) {
+      kernels_.dots(&inverse_factor_[i * n], covariances.data(), n, internal::in_lanes(i + 1, n), shares.data());
+      for (std::size_t column = 0; column < kColumns; ++column) variances[column] -= shares[column] * shares[column];
+    }
+    for (std::size_t column = 0; column < count; ++column) {
+      const double mean = kernels_.dot(&covariances[column * n], weights_.data(), n);
+      const double deviation = std::sqrt(std::max(variances[column], 0.0) + 1e-12);
+      out[first + column] = log_expected_improvement(mean, deviation, best);
+    }
+  }
 }
 
 double Gp::improvement(std::span<const double> point, double best, std::span<double> gradient) const {
@@ -259,9 +320,10 @@ double Gp::improvement(std::span<const double> point, double best, std::span<dou
   std::vector<double> solved(n);  // covariance^-1 covariances
   for (std::size_t i = 0; i < n; ++i) {
     const double* row = &inverse_factor_[i * n];
-    const double share = kernels_.dot(row, covariances.data(), i + 1);
+    const std::size_t width = internal::in_lanes(i + 1, n);  // beyond the diagonal there is 0
+    const double share = kernels_.dot(row, covariances.data(), width);
     variance -= share * share;
-    if (!gradient.empty()) kernels_.add(share, row, solved.data(), i + 1);
+    if (!gradient.empty()) kernels_.add(share, row, solved.data(), width);
   }
   const double deviation = std::sqrt(std::max(variance, 0.0) + 1e-12);
   const double z = (mean - best) / deviation;

@@ -15,9 +15,10 @@ namespace daybreak::tune {
 
 // A function to be minimised: fills the gradient, returns the value; not finite: not to be gone to.
 using Descent = std::function<double(std::span<const double> x, std::span<double> gradient)>;
-// L-BFGS within bounds from x, which becomes the best point; returns its value. Ends where the projected gradient is small.
+// L-BFGS within bounds from x, which becomes the best point; returns its value. Ends where the projected gradient is below the tolerance,
+// or where two steps have gained less than `least_gain` each.
 double minimized(const Descent& function, std::vector<double>& x, std::span<const double> low,
-                 std::span<const double> high, int iterations, double tolerance);
+                 std::span<const double> high, int iterations, double tolerance, double least_gain = 0);
 
 double log_expected_improvement(double mean, double deviation, double best);  // of maximising
 
@@ -50,11 +51,21 @@ class Gp {
     double variance = 0;
   };
   Prediction predict(std::span<const double> point) const;
+  // log EI of points, row by row; many at once are had for a fraction of what each alone takes.
+  void improvements(std::span<const double> points, double best, std::span<double> out) const;
   // log EI and its gradient by the point's coordinates (0 for categories).
   double improvement(std::span<const double> point, double best, std::span<double> gradient) const;
 
  private:
+  Gp part(std::size_t count) const;
+  bool fit_from(const GpParameters& start, int iterations);
   double squared_distance(const double* a, const double* b) const;
+  // condition(), which leaves the covariances and the kernel's slopes (by squared distances) of all pairs, when they are asked for.
+  struct Pairs {
+    std::vector<double> covariances;
+    std::vector<double> slopes;
+  };
+  bool factorize(const GpParameters& parameters, Pairs* pairs);
 
   internal::GpKernels kernels_ = internal::gp_kernels();
   std::vector<bool> categorical_;

@@ -77,6 +77,15 @@ class Scheduler {
   // Whether those that have not begun begin in their order, whatever others report: they may be handed out ahead.
   virtual bool in_order() const { return false; }
 
+  // Parameters (paths in a config, "model/lr") that it searches itself: it is told their values when a trial is added and when one goes
+  // on with another config, and says what an exploit's are to be. None: kExploit's config is the caller's.
+  virtual std::vector<std::string> searches() const { return {}; }
+  virtual void on_values(std::uint32_t trial, std::vector<double> values) { (void)trial, (void)values; }
+  virtual std::vector<double> explored(std::uint32_t trial, std::uint32_t source) const {
+    (void)trial, (void)source;
+    return {};
+  }
+
   static constexpr double kNever = std::numeric_limits<double>::infinity();
   static constexpr double kAlways = -std::numeric_limits<double>::infinity();
 };
@@ -105,6 +114,8 @@ struct HyperBandOptions {
   double max_t = 81;
   double reduction_factor = 3;
   bool stop_last_trials = true;
+  // As BOHB has it (Falkner et al., 2018): a band begins with the bracket of the most trials, and none is halved before it is full.
+  bool largest_first = false;
 };
 base::Result<std::unique_ptr<Scheduler>> hyperband_scheduler(const HyperBandOptions& options);
 
@@ -119,11 +130,18 @@ base::Result<std::unique_ptr<Scheduler>> median_scheduler(const MedianOptions& o
 
 // Population based training (Jaderberg et al., 2017): who goes on from whose checkpoint. The config that is explored from the source's is
 // the caller's part (Move::Kind::kExploit).
+struct PbtBound {
+  std::string name;
+  double low = 0;
+  double high = 1;
+};
 struct PbtOptions {
   double perturbation_interval = 60;
   double burn_in_period = 0;
   double quantile_fraction = 0.25;
   bool synch = false;
+  // With bounds it searches these itself, by population based bandits (schedulers/pb2.h).
+  std::vector<PbtBound> bounds = {};
   std::uint64_t seed = 0;
 };
 base::Result<std::unique_ptr<Scheduler>> pbt_scheduler(const PbtOptions& options);

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daybreak.base.errors import InvalidArgumentError
+from daybreak._core import tune as _native
+from daybreak.base.errors import FailedPreconditionError, InvalidArgumentError
 
 from .configs import check_mode
+from .space import Domain, Function
+from .variants import flattened
 
-__all__ = ["BasicVariantGenerator", "ConcurrencyLimiter", "Repeater", "Searcher"]
+__all__ = ["BasicVariantGenerator", "ConcurrencyLimiter", "Repeater", "SamplerSearch", "Searcher", "TuneBOHB"]
 
 
 class Searcher:
@@ -160,3 +163,277 @@ class Repeater(Searcher):
         for member in self._groups.pop(first):
             self._results.pop(member, None)
             self._of.pop(member, None)
+
+
+class _Searched:
+    """A space's domains as the distributions that samplers know, by path; what is none of them stays the experiment's.
+
+    >>> from daybreak import tune
+    >>> found = _Searched({"model": {"lr": tune.loguniform(1e-4, 1)}, "act": tune.choice(["relu", "tanh"]), "depth": 3})
+    >>> [name for name, _ in found.named]
+    ['act', 'model/lr']
+    >>> found.config([1.0, 0.5])
+    {'act': 'tanh', 'model': {'lr': 0.5}}
+    """
+
+    def __init__(self, space: Mapping[str, Any]) -> None:
+        self.domains: dict[str, Domain] = {}
+        self._find(space, "")
+        if not self.domains:
+            raise InvalidArgumentError(
+                f"the space {dict(space)!r} has nothing to be searched: a tune.uniform(0, 1), say"
+            )
+        self.named = [(path, _distribution(path, self.domains[path])) for path in sorted(self.domains)]
+
+    def _find(self, space: Mapping[str, Any], prefix: str) -> None:
+        for key, value in space.items():
+            path = f"{prefix}{key}"
+            if isinstance(value, Mapping) and set(value) == {"grid_search"}:
+                raise InvalidArgumentError(f"'{path}' is a grid, which a sampler does not know: tune.choice(...) of it")
+            if isinstance(value, (list, tuple)) and any(isinstance(one, Domain) for one in value):
+                raise InvalidArgumentError(
+                    f"'{path}' is a list with {[one for one in value if isinstance(one, Domain)][0]!r} in it, which a sampler "
+                    f"would not see: name each, as in {{'{key}': {{'0': ..., '1': ...}}}}"
+                )
+            if isinstance(value, Mapping):
+                self._find(value, f"{path}/")
+            elif isinstance(value, Domain) and not isinstance(value, Function):
+                self.domains[path] = value
+
+    def config(self, values: Sequence[float]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for (path, _), value in zip(self.named, values, strict=True):
+            domain = self.domains[path]
+            *outer, last = path.split("/")
+            holder = made
+            for key in outer:
+                holder = holder.setdefault(key, {})
+            holder[last] = domain.value(value if hasattr(domain, "categories") else domain.native.nearest(value))
+        return made
+
+    def values(self, config: Mapping[str, Any]) -> list[float]:
+        """Of a config that this has made, or of a person's point."""
+        flat = flattened(config)
+        found = []
+        for path, distribution in self.named:
+            if path not in flat:
+                raise InvalidArgumentError(f"the point {dict(config)!r} has no '{path}'")
+            domain, value = self.domains[path], flat[path]
+            if hasattr(domain, "categories"):
+                places = [k for k, one in enumerate(domain.categories) if type(one) is type(value) and one == value]
+                if not places:
+                    raise InvalidArgumentError(f"{path}={value!r}: one of {domain.categories!r}")
+                found.append(float(places[0]))
+            else:
+                found.append(distribution.nearest(float(value)))
+        return found
+
+
+def _distribution(path: str, domain: Domain) -> _native.Distribution:
+    native = domain.native
+    if hasattr(domain, "categories"):
+        return _native.Distribution.categorical(len(domain.categories))
+    if native.normal:
+        raise InvalidArgumentError(f"'{path}' is {domain!r}, without bounds: samplers need some, as tune.uniform has")
+    if native.whole:
+        high = int(native.high) if native.q > 1 else int(native.high) - 1
+        step = 1 if native.log else int(native.q)
+        return _native.Distribution.whole(int(native.low), high, native.log, step)
+    return _native.Distribution.real(native.low, native.high, native.log, 0.0 if native.log else native.q)
+
+
+_COMPLETE, _FAILED = 1, 3  # as a mirror has them
+
+
+class _OverSpace(Searcher):
+    """What searchers of a space share: where the space comes from, points to begin with, which trials are out."""
+
+    def __init__(
+        self,
+        space: Mapping[str, Any] | None,
+        metric: str | None,
+        mode: str | None,
+        points_to_evaluate: Sequence[Mapping[str, Any]] | None,
+        seed: int,
+    ) -> None:
+        super().__init__(metric, mode)
+        if space is not None and not isinstance(space, Mapping):
+            raise InvalidArgumentError(
+                f"space={space!r}: a dict of tune.uniform(...) and its kin; of a ConfigSpace give these"
+            )
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+            raise InvalidArgumentError(f"seed={seed!r}: a whole number, 0 to 2**64 - 1")
+        self._searched = _Searched(space) if space else None
+        self._points = [dict(point) for point in points_to_evaluate or []]
+        self._seed = seed
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        self._metric, self._mode = self._metric or metric, self._mode or mode
+        if self._searched is None:
+            self._searched = _Searched(config)
+        return True
+
+    @property
+    def searched(self) -> _Searched:
+        if self._searched is None or not self.metric or not self.mode:
+            raise FailedPreconditionError(
+                f"{type(self).__name__} knows no {'metric and mode' if self._searched else 'space'}: give it here or to Tuner"
+            )
+        return self._searched
+
+    def loss(self, result: Mapping[str, Any] | None) -> float | None:
+        """Less is better; None: there is no number."""
+        value = (result or {}).get(self.metric or "")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+            return None
+        return -float(value) if self.mode == "max" else float(value)
+
+
+class _Model:
+    """A sampler and the trials that it knows."""
+
+    def __init__(self, sampler: _native.Sampler) -> None:
+        self.sampler = sampler
+        self.mirror = _native.TrialMirror([1])
+
+    def add(self, searched: _Searched, fixed: Sequence[float] | None = None) -> tuple[int, list[float]]:
+        """A trial that runs, with the sampler's values or these; its number."""
+        trial = self.mirror.add(0)
+        joint = self.sampler.joint(self.mirror, trial)
+        together: dict[str, float] = {}
+        if joint:
+            values, note = self.sampler.sample(self.mirror, trial, joint)
+            together = dict(zip((name for name, _ in joint), values, strict=True))
+            if note:
+                self.mirror.note(trial, note)
+        given = []
+        for k, (name, distribution) in enumerate(searched.named):
+            if fixed is not None:
+                value = fixed[k]
+            elif name in together:
+                value = together[name]
+            else:
+                value = self.sampler.sample_one(self.mirror, trial, name, distribution)
+            self.mirror.give(trial, name, value, distribution)
+            given.append(value)
+        return trial, given
+
+    def tell(self, trial: int, loss: float | None) -> None:
+        self.mirror.move(trial, _FAILED, []) if loss is None else self.mirror.move(trial, _COMPLETE, [loss])
+
+
+class SamplerSearch(_OverSpace):
+    """A sampler of ours as a searcher: ``SamplerSearch(tune.SamplerFactory.tpe())``; without one TPE.
+
+    ``space``: as `Tuner`'s param_space, which it is without one: its uniform(...), choice(...) and the like are suggested, the rest
+    stays. A trial that fails or has no number as its metric is told as failed. Not Ray's.
+    """
+
+    def __init__(
+        self,
+        sampler: _native.SamplerFactory | None = None,
+        space: Mapping[str, Any] | None = None,
+        metric: str | None = None,
+        mode: str | None = None,
+        points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(space, metric, mode, points_to_evaluate, seed)
+        self._model = _Model((sampler or _native.SamplerFactory.tpe()).made(self._seed))
+        self._running: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        searched = self.searched
+        fixed = searched.values(self._points.pop(0)) if self._points else None
+        self._running[trial_id], values = self._model.add(searched, fixed)
+        return searched.config(values)
+
+    def on_suggested_again(self, trial_id: str, config: dict[str, Any]) -> None:
+        """On a resume: what was suggested then, whatever would be now."""
+        if self._points:
+            self._points.pop(0)
+        self._running[trial_id], _ = self._model.add(self.searched, self.searched.values(config))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        trial = self._running.pop(trial_id, None)
+        if trial is not None:
+            self._model.tell(trial, None if error else self.loss(result))
+
+
+class TuneBOHB(_OverSpace):
+    """BOHB's model (Falkner et al., 2018), for `HyperBandForBOHB`: one for each budget, that is, iteration at which trials have
+    reported; the largest budget that has enough reports suggests, and a part of the suggestions is by chance.
+
+    Densities are TPE's, of all parameters together. ``bohb_config``: min_points_in_model (without: as many as parameters, and one),
+    top_n_percent (15), random_fraction (1/3), num_samples (64: candidates of a suggestion). ``space`` as `SamplerSearch`'s; a
+    ConfigSpace is refused.
+    """
+
+    def __init__(
+        self,
+        space: Mapping[str, Any] | None = None,
+        bohb_config: Mapping[str, Any] | None = None,
+        metric: str | None = None,
+        mode: str | None = None,
+        points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(space, metric, mode, points_to_evaluate, seed)
+        known = {"min_points_in_model": None, "top_n_percent": 15, "random_fraction": 1 / 3, "num_samples": 64}
+        for name in bohb_config or {}:
+            if name not in known:
+                raise InvalidArgumentError(f"bohb_config[{name!r}]: {', '.join(known)}")
+        options: dict[str, Any] = {**known, **(bohb_config or {})}
+        self._least: int | None = options["min_points_in_model"]
+        self._random_fraction = float(options["random_fraction"])
+        if not 0 <= self._random_fraction <= 1:
+            raise InvalidArgumentError(f"bohb_config['random_fraction']={self._random_fraction!r}: 0 to 1")
+        self._top_share = float(options["top_n_percent"]) / 100
+        if not 0 < self._top_share < 1:
+            raise InvalidArgumentError(f"bohb_config['top_n_percent']={options['top_n_percent']!r}: between 0 and 100")
+        self._candidates = int(options["num_samples"])
+        self._budgets: dict[int, tuple[list[float], list[float]]] = {}  # configs, flat, and their losses
+        self._values: dict[str, list[float]] = {}
+        self._reported: dict[str, int] = {}  # up to which iteration
+        self._suggested = 0
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        values = self._next()
+        self._values[trial_id] = values
+        return self.searched.config(values)
+
+    def on_suggested_again(self, trial_id: str, config: dict[str, Any]) -> None:
+        self._next()  # points, and the next draws, are what they were
+        self._values[trial_id] = self.searched.values(config)
+
+    def _next(self) -> list[float]:
+        searched, number = self.searched, self._suggested
+        self._suggested += 1
+        if self._points:
+            return searched.values(self._points.pop(0))
+        least = self._least if self._least is not None else len(searched.named) + 1
+        # A model splits what it knows into good and bad, and either needs some.
+        usable = [budget for budget, (_, losses) in self._budgets.items() if len(losses) >= least + 2]
+        if not usable or _native.keyed_uniform(self._seed, number, "bohb random") < self._random_fraction:
+            return [distribution.drawn(self._seed, number, name) for name, distribution in searched.named]
+        rows, losses = self._budgets[max(usable)]
+        distributions = [distribution for _, distribution in searched.named]
+        return _native.bohb_config(
+            self._seed, number, distributions, rows, losses, least, self._top_share, self._candidates
+        )
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        loss, values = self.loss(result), self._values.get(trial_id)
+        budget = result.get("training_iteration")
+        if loss is None or values is None or not isinstance(budget, int) or budget <= self._reported.get(trial_id, 0):
+            return
+        self._reported[trial_id] = budget
+        rows, losses = self._budgets.setdefault(budget, ([], []))
+        rows += values
+        losses.append(loss)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if result is not None and not error:
+            self.on_trial_result(trial_id, result)  # the last one may not have been told before
+        self._values.pop(trial_id, None)
+        self._reported.pop(trial_id, None)

@@ -68,9 +68,9 @@ class Tuner:
         metric = self._metric()[0]
         if getattr(scheduler, "needs_metric", False) and not metric:
             raise InvalidArgumentError(f"{type(scheduler).__name__} needs metric= and mode=, there or in TuneConfig")
-        if getattr(scheduler, "kind", "") == "pbt" and getattr(self._tune.search_alg, "suggest", None):
+        if getattr(scheduler, "kind", "") in ("pbt", "pb2") and getattr(self._tune.search_alg, "suggest", None):
             raise InvalidArgumentError(
-                f"search_alg={type(self._tune.search_alg).__name__} with PopulationBasedTraining, which searches itself: "
+                f"search_alg={type(self._tune.search_alg).__name__} with {type(scheduler).__name__}, which searches itself: "
                 "leave it out"
             )
         checkpoints = self._run.checkpoint_config
@@ -152,7 +152,7 @@ class Tuner:
         described = plan["scheduler"]
         if tune.scheduler is None and described["kind"] == "fifo":
             tune.scheduler = FIFOScheduler()
-        elif tune.scheduler is None and described["kind"] in ("asha", "hyperband", "median"):
+        elif tune.scheduler is None and described["kind"] in ("asha", "hyperband", "bohb", "median"):
             from . import schedulers
 
             kinds = {c.kind: c for c in vars(schedulers).values() if isinstance(c, type) and hasattr(c, "kind")}
@@ -216,7 +216,7 @@ class Tuner:
             prefix = f"{secrets.randbits(20):05x}"
         else:
             seed, prefix, name = self._resume["seed"], self._resume["prefix"], self._resume["trainable"]
-        if native and scheduler.kind in ("asha", "pbt"):
+        if native and scheduler.seeded:
             numbers["seed"] = float(seed % 2**53)
         source = Source(
             self._space, self._tune.search_alg, self._tune.num_samples, seed, prefix, self._functions, self._replaces

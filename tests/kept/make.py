@@ -1,8 +1,9 @@
 """Makes a folder of what today's code keeps on a disk. `tests/test_kept.py` opens, verifies and appends to it ever after.
 
-    python tests/kept/make.py tests/kept/0002        then commit it; the folders before stay as they are
+    python tests/kept/make.py tests/kept/0003        then commit it; the folders before stay as they are
+    python tests/kept/make.py tests/kept/0003 tune   of one room alone
 
-The folder holds `track`, `grant`, `serve` and `rl` as .tar.xz (a run's log is allocated whole, 260 KiB of zeros) and
+The folder holds `track`, `grant`, `serve`, `rl` and `tune` as .tar.xz (a run's log is allocated whole, 260 KiB of zeros) and
 expected.json: what must be found in them. Everything random has a seed but the keys, whose passphrase is below: they guard nothing.
 """
 
@@ -163,6 +164,61 @@ def make_serve(folder: Path, policy: Path) -> dict[str, Any]:
     return {"apps": ["means", "pole"], "versions": ["1", "2"], "current": "1"}
 
 
+def reports(config: dict[str, Any]) -> None:
+    from daybreak import tune
+
+    start = tune.get_checkpoint()
+    first = int((Path(start.path) / "step").read_text()) + 1 if start is not None else 0
+    for step in range(first, 9):
+        here = Path("state")
+        here.mkdir(exist_ok=True)
+        (here / "step").write_text(str(step))
+        tune.report({"score": config["x"] * (step + 1)}, checkpoint=tune.Checkpoint.from_directory(here))
+
+
+def make_tune(folder: Path) -> dict[str, Any]:
+    import daybreak
+    from daybreak import tune
+    from daybreak.tune.schedulers import ASHAScheduler
+
+    folder.mkdir()
+    study = tune.create_study(
+        storage=folder / "studies.journal", study_name="parabola", seed=5, sampler=tune.SamplerFactory.tpe()
+    )
+    for number in range(20):
+        trial = study.ask()
+        value = (trial.suggest_float("x", -5, 5) - 1) ** 2 + trial.suggest_int("n", 1, 9)
+        kind = trial.suggest_categorical("kind", [1, True, None, "ä"])
+        trial.report(value, 1)
+        trial.set_user_attr("note", [number])
+        study.tell(trial, state=2) if number % 5 == 4 else study.tell(trial, value + (kind is None))
+    study.enqueue_trial({"x": 1.5, "n": 2})
+    next_trial = study.ask(), study.ask()
+    following = next_trial[1].suggest_float("x", -5, 5)  # both run, and die with this process
+    daybreak.init(num_cpus=2)
+    grid = tune.Tuner(
+        reports,
+        param_space={"x": tune.grid_search([1, 3, 2]), "y": tune.uniform(0, 1)},
+        tune_config=tune.TuneConfig(
+            metric="score",
+            mode="max",
+            scheduler=ASHAScheduler(max_t=9, reduction_factor=3),
+            seed=3,
+            max_concurrent_trials=1,
+        ),
+        run_config=tune.RunConfig(
+            name="experiment", storage_path=folder, verbose=0, checkpoint_config=tune.CheckpointConfig(num_to_keep=1)
+        ),
+    ).fit()
+    daybreak.shutdown()
+    return {
+        "best": [study.best_trial.number, study.best_value],
+        "following": following,
+        "configs": [result.config for result in grid],
+        "scores": [result.metrics["score"] for result in grid],
+    }
+
+
 def pack(folder: Path, archive: Path) -> None:
     """With modes, without owners and times: whose account made it is nobody's business."""
 
@@ -197,9 +253,15 @@ def main() -> int:
         os.chdir(scratch)
         here = Path(scratch)
         with nobody():
-            expected = {"track": make_track(here / "track")}
-        expected |= {"grant": make_grant(here / "grant"), "rl": make_rl(here / "rl")}
-        expected["serve"] = make_serve(here / "serve", here / "rl" / "ppo.policy")
+            makers = {
+                "track": make_track,
+                "grant": make_grant,
+                "rl": make_rl,
+                "serve": lambda folder: make_serve(folder, here / "rl" / "ppo.policy"),
+                "tune": make_tune,
+            }
+            parts = sys.argv[2:] or list(makers)
+            expected = {name: makers[name](here / name) for name in parts}
         for name in expected:
             pack(here / name, target / f"{name}.tar.xz")
     text = io.StringIO()

@@ -24,7 +24,15 @@ from daybreak.tune.optuna.pruners import (
     ThresholdPruner,
     WilcoxonPruner,
 )
-from daybreak.tune.optuna.samplers import CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from daybreak.tune.optuna.samplers import (
+    CmaEsSampler,
+    GPSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 from daybreak.tune.optuna.storage import Storage
 
 __all__ = [
@@ -36,6 +44,7 @@ __all__ = [
     "HyperbandPruner",
     "MeanDecreaseImpurityImportanceEvaluator",
     "MedianPruner",
+    "NSGAIIISampler",
     "NSGAIISampler",
     "NopPruner",
     "PatientPruner",

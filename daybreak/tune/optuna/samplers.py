@@ -212,6 +212,47 @@ class NSGAIISampler(NativeSampler):
         return _native.nsga2_sampler(self._seed, **self._options)  # type: ignore[arg-type]
 
 
+class NSGAIIISampler(NativeSampler):
+    """NSGA-III (Deb and Jain, 2014): NSGA-II that keeps to lines through reference points, for three objectives and more. All
+    objectives are compared in their own directions.
+
+    ``reference_points``: a row a point, a number an objective, none negative; without them the simplex's, whose edges have
+    ``dividing_parameter`` parts. ``crossover``: "uniform" or "sbx"; Optuna's crossover objects are not taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        population_size: int = 50,
+        mutation_prob: float | None = None,
+        crossover: str = "uniform",
+        crossover_prob: float = 0.9,
+        swapping_prob: float = 0.5,
+        seed: int | None = None,
+        reference_points: Any = None,
+        dividing_parameter: int = 3,
+    ) -> None:
+        if population_size < 2:
+            raise ValueError(f"population_size={population_size}: at least 2")
+        if crossover not in ("uniform", "sbx"):
+            raise ValueError(f"crossover={crossover!r}: 'uniform' or 'sbx'")
+        if dividing_parameter < 1:
+            raise ValueError(f"dividing_parameter={dividing_parameter}: at least 1")
+        self._options = {
+            "population": population_size,
+            "mutation": mutation_prob,
+            "crossover": crossover_prob,
+            "swapping": swapping_prob,
+            "sbx": crossover == "sbx",
+            "dividing_parameter": dividing_parameter,
+            "references": [] if reference_points is None else [[float(x) for x in row] for row in reference_points],
+        }
+        super().__init__(seed)
+
+    def _make(self) -> _native.Sampler:
+        return _native.nsga3_sampler(self._seed, **self._options)  # type: ignore[arg-type]
+
+
 class QMCSampler(NativeSampler):
     """Sobol's or Halton's sequence ("sobol", "halton"). A trial's number is its place in it, so processes need not agree on one."""
 

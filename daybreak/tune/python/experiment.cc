@@ -11,9 +11,11 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <array>
 
 #include "daybreak/base/bind.h"
+#include "daybreak/tune/python/scheduler_factory.h"
 
 namespace nb = nanobind;
 namespace base = daybreak::base;
@@ -46,62 +48,6 @@ nb::bytes bytes_of(const std::string& text) {
 }
 std::string_view view_of_bytes(const nb::bytes& bytes) {
   return {bytes.c_str(), bytes.size()};
-}
-
-// The options of a scheduler, of which each is a number; what is not asked for is a mistake of ours.
-class SchedulerNumbers {
- public:
-  explicit SchedulerNumbers(const std::map<std::string, double>& numbers) : numbers_(numbers) {}
-  template <typename T>
-  void take(const char* name, T& value) {
-    if (const auto found = numbers_.find(name); found != numbers_.end()) value = static_cast<T>(found->second);
-  }
-
- private:
-  const std::map<std::string, double>& numbers_;
-};
-
-std::unique_ptr<tune::Scheduler> scheduler_of(const std::string& name, const std::map<std::string, double>& given) {
-  SchedulerNumbers numbers(given);
-  if (name.empty()) return nullptr;
-  if (name == "fifo") return tune::fifo_scheduler();
-  if (name == "asha") {
-    tune::AshaOptions options;
-    numbers.take("max_t", options.max_t);
-    numbers.take("grace_period", options.grace_period);
-    numbers.take("reduction_factor", options.reduction_factor);
-    numbers.take("brackets", options.brackets);
-    numbers.take("stop_last_trials", options.stop_last_trials);
-    numbers.take("promotes", options.promotes);
-    numbers.take("seed", options.seed);
-    return base::value_or_raise(tune::asha_scheduler(options));
-  }
-  if (name == "hyperband") {
-    tune::HyperBandOptions options;
-    numbers.take("max_t", options.max_t);
-    numbers.take("reduction_factor", options.reduction_factor);
-    numbers.take("stop_last_trials", options.stop_last_trials);
-    return base::value_or_raise(tune::hyperband_scheduler(options));
-  }
-  if (name == "median") {
-    tune::MedianOptions options;
-    numbers.take("grace_period", options.grace_period);
-    numbers.take("min_samples_required", options.min_samples_required);
-    numbers.take("min_time_slice", options.min_time_slice);
-    numbers.take("hard_stop", options.hard_stop);
-    return base::value_or_raise(tune::median_scheduler(options));
-  }
-  if (name == "pbt") {
-    tune::PbtOptions options;
-    numbers.take("perturbation_interval", options.perturbation_interval);
-    numbers.take("burn_in_period", options.burn_in_period);
-    numbers.take("quantile_fraction", options.quantile_fraction);
-    numbers.take("synch", options.synch);
-    numbers.take("seed", options.seed);
-    return base::value_or_raise(tune::pbt_scheduler(options));
-  }
-  base::raise(base::Error(base::Code::kInvalidArgument,
-                          fmt::format("scheduler '{}': fifo, asha, hyperband, median, pbt", name.substr(0, 80))));
 }
 
 nb::dict row_of(const ExperimentTrial& row) {
@@ -222,13 +168,14 @@ void bind_opening(ExperimentClass& experiment) {
       .def_static(
           "create",
           [](const std::string& path, std::string plan, const std::string& scheduler, const Numbers& numbers) {
-            return base::value_or_raise(Experiment::create(path, std::move(plan), scheduler_of(scheduler, numbers)));
+            return base::value_or_raise(
+                Experiment::create(path, std::move(plan), tune::python::scheduler_of(scheduler, numbers)));
           },
           nb::arg("path"), nb::arg("plan"), nb::arg("scheduler") = "fifo", nb::arg("numbers") = Numbers())
       .def_static(
           "open",
           [](const std::string& path, const std::string& scheduler, const Numbers& numbers) {
-            return base::value_or_raise(Experiment::open(path, scheduler_of(scheduler, numbers)));
+            return base::value_or_raise(Experiment::open(path, tune::python::scheduler_of(scheduler, numbers)));
           },
           nb::arg("path"), nb::arg("scheduler") = "fifo", nb::arg("numbers") = Numbers(),
           "Replays the journal; trials that ran are pending again.")
@@ -339,6 +286,19 @@ void bind_scheduling(ExperimentClass& experiment) {
       .def("take_back", &Experiment::take_back, nb::arg("trial"), "It was handed, and waits again.")
       .def("next", &Experiment::next, nb::arg("trial"))
       .def_prop_ro("saves", &Experiment::saves)
+      .def(
+          "explored",
+          [](const Experiment& e, std::uint32_t trial, std::uint32_t source) {
+            check_trial(e, trial);
+            check_trial(e, source);
+            const std::vector<std::string> names = e.searches();
+            const std::vector<double> values = e.explored(trial, source);
+            std::map<std::string, double> found;
+            for (std::size_t k = 0; k < std::min(names.size(), values.size()); ++k) found[names[k]] = values[k];
+            return found;
+          },
+          nb::arg("trial"), nb::arg("source"),
+          "What the scheduler searches itself, by path, as the trial has it that goes on from source.")
       .def("unblock", [](Experiment& e) { return base::value_or_raise(e.unblock()); })
       .def("take_exploits",
            [](Experiment& e) {
@@ -408,7 +368,7 @@ void bind_experiment(nb::module_& m) {
       m, "Experiment",
       R"(Trials, what became of them, and their scheduler, in a journal; one thread, one driver.
 
-``scheduler``: "fifo", "asha", "hyperband", "median", "pbt" with its numbers, or "" when decisions are the caller's.)");
+``scheduler``: "fifo", "asha", "hyperband", "bohb", "median", "pbt", "pb2" with its numbers, or "" when decisions are the caller's.)");
   bind_opening(experiment);
   bind_trials(experiment);
   bind_scheduling(experiment);

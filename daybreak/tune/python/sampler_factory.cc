@@ -5,6 +5,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <optional>
@@ -107,10 +108,36 @@ void bind_model_factories(nb::class_<SamplerFactory>& factory) {
           "crossover"_a = "uniform", "seed"_a = nb::none(), "NSGA-II, for one objective or several.");
 }
 
+void bind_nsga3_factory(nb::class_<SamplerFactory>& factory) {
+  factory.def_static(
+      "nsga3",
+      [](std::uint32_t population, std::uint32_t dividing_parameter, const std::vector<std::vector<double>>& references,
+         const std::string& crossover, Seed seed) {
+        const bool sbx = is_second("crossover", crossover, "uniform", "sbx");
+        const tune::Nsga3Options options = {
+            .nsga = {.population = population,
+                     .crossover = sbx ? tune::NsgaCrossover::kSbx : tune::NsgaCrossover::kUniform},
+            .dividing_parameter = dividing_parameter,
+            .references = references};
+        base::value_or_raise(tune::nsga3_sampler(options));
+        return SamplerFactory{[options, seed](std::uint64_t of_study) {
+          tune::Nsga3Options own = options;
+          own.nsga.seed = seed.value_or(of_study);
+          return std::move(*tune::nsga3_sampler(own));
+        }};
+      },
+      "population"_a = 50, "dividing_parameter"_a = 3, "references"_a = std::vector<std::vector<double>>(),
+      "crossover"_a = "uniform", "seed"_a = nb::none(),
+      "NSGA-III, for three objectives and more: keeps to lines through reference points.");
+}
+
 }  // namespace
 
 void bind_sampler_factory(nb::module_& m) {
   nb::class_<SamplerFactory> factory(m, "SamplerFactory", "Makes a study's sampler, of its seed.");
+  factory.def(
+      "made", [](const SamplerFactory& self, std::uint64_t seed) { return self.make(seed); }, "seed"_a,
+      "One for trials that are kept elsewhere (TrialMirror).");
   factory.def_static(
       "random",
       [](Seed seed) {
@@ -119,6 +146,7 @@ void bind_sampler_factory(nb::module_& m) {
       },
       "seed"_a = nb::none());
   bind_model_factories(factory);
+  bind_nsga3_factory(factory);
   factory
       .def_static(
           "qmc",

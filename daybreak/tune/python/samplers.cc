@@ -19,6 +19,7 @@
 #include "daybreak/tune/hypervolume.h"
 #include "daybreak/tune/parzen.h"
 #include "daybreak/tune/sampler.h"
+#include "daybreak/tune/samplers/bohb.h"
 #include "daybreak/tune/samplers/cma.h"
 #include "daybreak/tune/samplers/cmaes.h"
 #include "daybreak/tune/samplers/exhaustive.h"
@@ -308,6 +309,23 @@ void bind_populations(nb::module_& m) {
       },
       "seed"_a, "population"_a = 50, "mutation"_a = nb::none(), "crossover"_a = 0.9, "swapping"_a = 0.5,
       "sbx"_a = false);
+  m.def(
+      "nsga3_sampler",
+      [](std::uint64_t seed, std::uint32_t population, std::optional<double> mutation, double crossover,
+         double swapping, bool sbx, std::uint32_t dividing_parameter,
+         const std::vector<std::vector<double>>& references) {
+        return base::value_or_raise(
+            tune::nsga3_sampler({.nsga = {.seed = seed,
+                                          .population = population,
+                                          .mutation_probability = mutation,
+                                          .crossover_probability = crossover,
+                                          .swapping_probability = swapping,
+                                          .crossover = sbx ? tune::NsgaCrossover::kSbx : tune::NsgaCrossover::kUniform},
+                                 .dividing_parameter = dividing_parameter,
+                                 .references = references}));
+      },
+      "seed"_a, "population"_a = 50, "mutation"_a = nb::none(), "crossover"_a = 0.9, "swapping"_a = 0.5,
+      "sbx"_a = false, "dividing_parameter"_a = 3, "references"_a = std::vector<std::vector<double>>());
 }
 
 void bind_sequences(nb::module_& m) {
@@ -317,6 +335,17 @@ void bind_sequences(nb::module_& m) {
         return base::value_or_raise(tune::gp_sampler({.seed = seed, .startup_trials = startup_trials}));
       },
       "seed"_a, "startup_trials"_a = 10);
+  m.def(
+      "bohb_config",
+      [](std::uint64_t seed, std::size_t number, const std::vector<Distribution>& distributions,
+         const std::vector<double>& rows, const std::vector<double>& losses, std::size_t least, double top_share,
+         std::size_t candidates) {
+        const tune::BohbOptions options = {
+            .least = least, .top_share = top_share, .candidates = candidates, .seed = seed};
+        return base::value_or_raise(tune::bohb_config(options, number, distributions, rows, losses));
+      },
+      "seed"_a, "number"_a, "distributions"_a, "rows"_a, "losses"_a, "least"_a, "top_share"_a, "candidates"_a,
+      "BOHB's model of one budget: a config, of rows (flat) and their losses.");
   m.def(
       "qmc_sampler",
       [](std::uint64_t seed, bool halton, bool scramble) {

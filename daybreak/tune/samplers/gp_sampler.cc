@@ -91,7 +91,7 @@ class GpClimb {
           for (std::size_t i = 0; i < free.size(); ++i) gradient[i] = -slopes[free[i]] * scales[i];
           return -improvement;
         },
-        x, low, high, 100, 1e-2);
+        x, low, high, 100, 1e-2, 1e-4);
     if (!(found > value)) return false;
     for (std::size_t i = 0; i < free.size(); ++i) point[free[i]] = std::clamp(x[i] * scales[i], 0.0, 1.0);
     const bool clearly = found > value + 1e-6;
@@ -257,13 +257,15 @@ class GpSampler final : public Sampler {
     Keyed random(options_.seed, trial, "gp");
     const QmcOptions sequence = {.seed = random.next(), .scramble = true};
     std::vector<std::vector<double>> starts;
-    std::vector<double> improvements;
+    std::vector<double> points;
     for (std::uint32_t k = 0; k < kGpCandidates; ++k) {
       DAYBREAK_ASSIGN(std::vector<double> point, qmc_point(sequence, k, space.parameters.size()));
       for (std::size_t d = 0; d < point.size(); ++d) point[d] = space.at_share(d, point[d]);
-      improvements.push_back(gp.improvement(point, threshold, {}));
+      points.insert(points.end(), point.begin(), point.end());
       starts.push_back(std::move(point));
     }
+    std::vector<double> improvements(kGpCandidates);
+    gp.improvements(points, threshold, improvements);
     // The best one, others as likely as they are good, and where the best value was.
     const double most = *std::ranges::max_element(improvements);
     std::vector<double> keys;

@@ -1,5 +1,7 @@
 #include "daybreak/tune/samplers/nsga2.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -9,6 +11,7 @@
 
 #include "daybreak/tune/hypervolume.h"
 #include "daybreak/tune/keyed.h"
+#include "daybreak/tune/samplers/niching.h"
 #include "daybreak/tune/samplers/spaces.h"
 
 namespace daybreak::tune {
@@ -19,6 +22,7 @@ constexpr std::uint32_t kMaxNsgaPopulation = 1u << 20;
 class Nsga2Sampler final : public Sampler {
  public:
   explicit Nsga2Sampler(const NsgaOptions& options) : options_(options) {}
+  explicit Nsga2Sampler(const Nsga3Options& options) : options_(options.nsga), third_(options) {}
 
   std::vector<Parameter> joint(const Trials& trials, std::size_t) override {
     follow(trials);
@@ -27,6 +31,7 @@ class Nsga2Sampler final : public Sampler {
 
   base::Result<Sample> sample(const Trials& trials, std::size_t trial, std::span<const Parameter> parameters) override {
     follow(trials);
+    if (third_) DAYBREAK_TRY(references(trials.directions().size()));
     Sample found;
     for (const Parameter& parameter : parameters) {
       found.values.push_back(drawn(options_.seed, trial, trials.name(parameter.column), parameter.distribution));
@@ -98,6 +103,7 @@ class Nsga2Sampler final : public Sampler {
     std::vector<std::uint32_t> chosen;
     for (std::vector<std::uint32_t>& front : fronts(trials, all)) {
       if (chosen.size() + front.size() > options_.population) {
+        if (add_niched(trials, front, chosen)) break;
         std::vector<double> losses;
         for (const std::uint32_t trial : front) add_losses(trials, trial, losses);
         const std::vector<double> distances = crowding_distances(losses, trials.directions().size());
@@ -111,6 +117,38 @@ class Nsga2Sampler final : public Sampler {
       chosen.insert(chosen.end(), front.begin(), front.end());
     }
     return chosen;
+  }
+
+  // The reference points, row by row.
+  base::Result<std::vector<double>> references(std::size_t objectives) const {
+    if (third_->references.empty()) return simplex_points(objectives, third_->dividing_parameter);
+    std::vector<double> points;
+    for (const std::vector<double>& row : third_->references) {
+      if (row.size() != objectives) {
+        return base::fail(base::Code::kInvalidArgument,
+                          "a reference point of {} numbers, and the study has {} objectives", row.size(), objectives);
+      }
+      points.insert(points.end(), row.begin(), row.end());
+    }
+    return points;
+  }
+
+  // NSGA-III's choice of a front of feasible trials; false: it is not that, or there are no reference points.
+  bool add_niched(const Trials& trials, const std::vector<std::uint32_t>& front,
+                  std::vector<std::uint32_t>& chosen) const {
+    if (!third_ || front.empty() || violation(trials, front.front()) > 0) return false;
+    const std::size_t objectives = trials.directions().size();
+    const base::Result<std::vector<double>> lines = references(objectives);
+    if (!lines) return false;  // sample() has said why
+    std::vector<double> losses;
+    for (const std::uint32_t trial : chosen) add_losses(trials, trial, losses);
+    for (const std::uint32_t trial : front) add_losses(trials, trial, losses);
+    const std::size_t before = chosen.size();
+    Keyed random(options_.seed, generation_, "nsga3 niches");
+    for (const std::uint32_t row : niched(losses, objectives, before, options_.population - before, *lines, random)) {
+      chosen.push_back(front[row - before]);
+    }
+    return true;
   }
 
   static bool dominates(const Trials& trials, std::uint32_t a, std::uint32_t b) {
@@ -200,6 +238,7 @@ class Nsga2Sampler final : public Sampler {
   }
 
   NsgaOptions options_;
+  std::optional<Nsga3Options> third_ = {};
   CommonSpace common_{false};
   std::size_t seen_ = 0;
   std::uint32_t generation_ = 0;
@@ -222,6 +261,26 @@ base::Result<std::unique_ptr<Sampler>> nsga2_sampler(const NsgaOptions& options)
   DAYBREAK_TRY(check_probability("mutation_prob", options.mutation_probability.value_or(0)));
   DAYBREAK_TRY(check_probability("crossover_prob", options.crossover_probability));
   DAYBREAK_TRY(check_probability("swapping_prob", options.swapping_probability));
+  return std::make_unique<Nsga2Sampler>(options);
+}
+
+base::Result<std::unique_ptr<Sampler>> nsga3_sampler(const Nsga3Options& options) {
+  DAYBREAK_TRY(nsga2_sampler(options.nsga));
+  if (options.dividing_parameter < 1)
+    return base::fail(base::Code::kInvalidArgument, "dividing_parameter=0: at least 1");
+  if (options.references.size() > kMaxReferencePoints) {
+    return base::fail(base::Code::kInvalidArgument, "{} reference points: at most {}", options.references.size(),
+                      kMaxReferencePoints);
+  }
+  for (const std::vector<double>& row : options.references) {
+    const bool usable = std::ranges::all_of(row, [](double x) { return x >= 0 && std::isfinite(x); }) &&
+                        std::ranges::any_of(row, [](double x) { return x > 0; });
+    if (!usable) {
+      return base::fail(base::Code::kInvalidArgument,
+                        "a reference point [{}]: finite numbers, none negative and not all of them 0",
+                        fmt::join(row, ", "));
+    }
+  }
   return std::make_unique<Nsga2Sampler>(options);
 }
 

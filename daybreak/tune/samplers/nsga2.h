@@ -1,9 +1,10 @@
-// NSGA-II (Deb et al. 2002): generations of parents and children, the better half of both goes on. Any number of objectives.
+// NSGA-II (Deb et al. 2002) and NSGA-III: generations of parents and children, the better half of both goes on. Any number of objectives.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "daybreak/base/error.h"
 #include "daybreak/tune/sampler.h"
@@ -25,5 +26,14 @@ struct NsgaOptions {
 };
 // A generation is the first ones of it to complete; a trial's note says which it is of, and without one it is of the first.
 base::Result<std::unique_ptr<Sampler>> nsga2_sampler(const NsgaOptions& options);
+
+// NSGA-III (Deb and Jain 2014): of the front that does not fit those go on that keep to lines through reference points, so that many
+// objectives are covered evenly.
+struct Nsga3Options {
+  NsgaOptions nsga = {};
+  std::uint32_t dividing_parameter = 3;              // parts of each edge of the simplex of reference points
+  std::vector<std::vector<double>> references = {};  // instead: a number for each objective, none negative, in a row
+};
+base::Result<std::unique_ptr<Sampler>> nsga3_sampler(const Nsga3Options& options);
 
 }  // namespace daybreak::tune

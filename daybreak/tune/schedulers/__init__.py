@@ -9,14 +9,16 @@ from daybreak.base.errors import InvalidArgumentError
 
 from ..configs import check_mode
 from ..session import number_of
-from ..space import Domain, unwrapped
+from ..space import Domain, uniform, unwrapped
 
 __all__ = [
     "ASHAScheduler",
     "AsyncHyperBandScheduler",
     "FIFOScheduler",
+    "HyperBandForBOHB",
     "HyperBandScheduler",
     "MedianStoppingRule",
+    "PB2",
     "PopulationBasedTraining",
     "TrialScheduler",
     "create_scheduler",
@@ -86,6 +88,7 @@ class _Native(TrialScheduler):
 
     kind = "fifo"
     needs_metric = True
+    seeded = False
 
     def __init__(
         self, time_attr: str = "training_iteration", metric: str | None = None, mode: str | None = None, **numbers: Any
@@ -124,6 +127,7 @@ class AsyncHyperBandScheduler(_Native):
     """
 
     kind = "asha"
+    seeded = True
 
     def __init__(
         self,
@@ -183,6 +187,14 @@ class HyperBandScheduler(_Native):
         )
 
 
+class HyperBandForBOHB(HyperBandScheduler):
+    """HyperBand as BOHB has it (Falkner et al., 2018): a band begins with the bracket of the most trials, which the model learns
+    of, and none is halved before it is full (unless no trial is to come). Arguments as `HyperBandScheduler`; with `TuneBOHB`.
+    """
+
+    kind = "bohb"
+
+
 class MedianStoppingRule(_Native):
     """Stops a trial whose best result so far is worse than the median of the others' running means (Google Vizier's rule)."""
 
@@ -218,6 +230,7 @@ class PopulationBasedTraining(_Native):
     """
 
     kind = "pbt"
+    seeded = True
 
     def __init__(
         self,
@@ -259,6 +272,74 @@ class PopulationBasedTraining(_Native):
         self.log_config = log_config
 
 
+class PB2(_Native):
+    """Population based bandits (Parker-Holder et al., 2020): a population whose worst go on from the best ones' checkpoints, as in
+    `PopulationBasedTraining`, with values that a Gaussian process of time, score and config expects the most of.
+
+    ``hyperparam_bounds``: {name: [low, high]} of numbers, of which whole ones stay whole; dicts may nest. What is missing from a
+    trial's config is drawn within them at the start.
+    """
+
+    kind = "pb2"
+    seeded = True
+
+    def __init__(
+        self,
+        time_attr: str = "time_total_s",
+        metric: str | None = None,
+        mode: str | None = None,
+        perturbation_interval: float = 60.0,
+        hyperparam_bounds: Mapping[str, Any] | None = None,
+        quantile_fraction: float = 0.25,
+        log_config: bool = True,
+        require_attrs: bool = True,
+        synch: bool = False,
+        custom_explore_fn: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        bounds = _bounds(dict(hyperparam_bounds or {}), "")
+        if not bounds:
+            raise InvalidArgumentError("hyperparam_bounds={}: name at least one: {'lr': [1e-4, 1e-2]}")
+        super().__init__(
+            time_attr,
+            metric,
+            mode,
+            perturbation_interval=perturbation_interval,
+            quantile_fraction=quantile_fraction,
+            synch=synch,
+            **{f"low {name}": low for name, (low, _) in bounds.items()},
+            **{f"high {name}": high for name, (_, high) in bounds.items()},
+        )
+        self.bounds = dict(sorted(bounds.items()))
+        self.mutations = _drawn_within(dict(hyperparam_bounds or {}))
+        self.custom_explore_fn = custom_explore_fn
+        self.log_config = log_config
+
+
+def _bounds(given: Mapping[str, Any], prefix: str) -> dict[str, tuple[float, float]]:
+    """By path."""
+    found: dict[str, tuple[float, float]] = {}
+    for key, value in given.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            found |= _bounds(value, f"{path}/")
+            continue
+        ends = value.tolist() if hasattr(value, "tolist") else value
+        numbers = [number_of(unwrapped(end)) for end in ends] if isinstance(ends, (list, tuple)) else []
+        if len(numbers) != 2 or numbers[0] is None or numbers[1] is None or not numbers[0] < numbers[1]:
+            raise InvalidArgumentError(
+                f"hyperparam_bounds[{path!r}]={value!r}: [low, high], two numbers, the lower first"
+            )
+        found[path] = (numbers[0], numbers[1])
+    return found
+
+
+def _drawn_within(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _drawn_within(value) if isinstance(value, Mapping) else uniform(value[0], value[1])
+        for key, value in given.items()
+    }
+
+
 def _checked_mutations(mutations: dict[str, Any], path: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in mutations.items():
@@ -284,8 +365,10 @@ _BY_NAME: dict[str, Callable[..., TrialScheduler]] = {
     "asynchyperband": AsyncHyperBandScheduler,
     "asha": AsyncHyperBandScheduler,
     "hyperband": HyperBandScheduler,
+    "hb_bohb": HyperBandForBOHB,
     "median_stopping_rule": MedianStoppingRule,
     "medianstopping": MedianStoppingRule,
+    "pb2": PB2,
     "pbt": PopulationBasedTraining,
 }
 

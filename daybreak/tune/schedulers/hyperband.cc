@@ -27,6 +27,7 @@ struct HyperBandBracket {
   double done_work = 0;
   std::vector<HyperBandMember> live = {};
   std::unordered_set<std::uint32_t> unpaused = {};
+  bool closed = false;  // it was full, or will not be
 
   HyperBandMember* find(std::uint32_t trial) {
     const auto found = std::ranges::find(live, trial, &HyperBandMember::trial);
@@ -49,9 +50,12 @@ class HyperBand final : public Scheduler {
             static_cast<std::uint64_t>(std::round(std::log(options.max_t) / std::log(options.reduction_factor))) + 1) {}
 
   void on_add(std::uint32_t trial) override {
-    if (bands_.empty() || filled(bands_.back().back())) open_bracket();
+    if (bands_.empty() || filled(bands_.back().back()) || (options_.largest_first && bands_.back().back().closed)) {
+      open_bracket();
+    }
     HyperBandBracket& bracket = bands_.back().back();
     bracket.live.push_back({.trial = trial});
+    bracket.closed = filled(bracket);
     where_[trial] = {bands_.size() - 1, bands_.back().size() - 1};
   }
 
@@ -65,13 +69,14 @@ class HyperBand final : public Scheduler {
     member->score = std::isnan(seen.score) ? -kNever : seen.score;
     bracket.unpaused.erase(trial);
     if (goes_on(bracket, *member)) return Decision::kContinue;
+    if (waits_to_be_full(bracket)) return Decision::kPause;
     return process(bracket, board, moves, trial);
   }
 
   void on_end(std::uint32_t trial, const Observation*, const Board& board, std::vector<Move>& moves) override {
     HyperBandBracket& bracket = of(trial);
     bracket.remove(trial);
-    if (!finished(bracket)) process(bracket, board, moves, kNobody);
+    if (!finished(bracket) && !waits_to_be_full(bracket)) process(bracket, board, moves, kNobody);
   }
 
   std::optional<std::uint32_t> choose(const Board& board) const override {
@@ -79,7 +84,8 @@ class HyperBand final : public Scheduler {
       std::vector<const HyperBandBracket*> order;
       order.reserve(band.size());
       for (const HyperBandBracket& bracket : band) order.push_back(&bracket);
-      std::ranges::stable_sort(order, {}, [this](const HyperBandBracket* bracket) { return completion(*bracket); });
+      if (!options_.largest_first)
+        std::ranges::stable_sort(order, {}, [this](const HyperBandBracket* bracket) { return completion(*bracket); });
       for (const HyperBandBracket* bracket : order) {
         for (const HyperBandMember& member : bracket->live) {
           const TrialState state = board.state(member.trial);
@@ -99,9 +105,18 @@ class HyperBand final : public Scheduler {
     return !options_.stop_last_trials && bracket.halvings == 0 ? kNever : bracket.milestone;
   }
 
-  // Trials that wait below their milestone, as one does that a restart has put back: they go on.
-  bool unblock(const Board& board, std::vector<Move>&) override {
+  // Trials that wait below their milestone, as one does that a restart has put back: they go on. So does a bracket that was to be full.
+  bool unblock(const Board& board, std::vector<Move>& moves) override {
     bool changed = false;
+    for (std::vector<HyperBandBracket>& band : bands_) {
+      for (HyperBandBracket& bracket : band) {
+        if (!waits_to_be_full(bracket) || bracket.live.empty() || !bracket.all_are_there()) continue;
+        bracket.closed = true;
+        process(bracket, board, moves, kNobody);
+        changed = true;
+      }
+    }
+    if (changed) return true;
     for (std::vector<HyperBandBracket>& band : bands_) {
       for (HyperBandBracket& bracket : band) {
         for (const HyperBandMember& member : bracket.live) {
@@ -117,7 +132,8 @@ class HyperBand final : public Scheduler {
   std::string status() const override {
     std::size_t brackets = 0;
     for (const auto& band : bands_) brackets += band.size();
-    std::string text = fmt::format("Using HyperBand: num_stopped={} total_brackets={}", stopped_, brackets);
+    std::string text = fmt::format("Using {}: num_stopped={} total_brackets={}",
+                                   options_.largest_first ? "HyperBandForBOHB" : "HyperBand", stopped_, brackets);
     for (std::size_t i = 0; i < bands_.size(); ++i) {
       text += fmt::format("\nRound #{}:", i);
       for (const HyperBandBracket& bracket : bands_[i]) {
@@ -135,6 +151,7 @@ class HyperBand final : public Scheduler {
     const auto [band, place] = where_.at(trial);
     return bands_[band][place];
   }
+  bool waits_to_be_full(const HyperBandBracket& bracket) const { return options_.largest_first && !bracket.closed; }
   static bool filled(const HyperBandBracket& bracket) { return bracket.live.size() == bracket.size; }
   bool finished(const HyperBandBracket& bracket) const {
     return options_.stop_last_trials && bracket.halvings == 0 && bracket.all_are_there();
@@ -154,7 +171,8 @@ class HyperBand final : public Scheduler {
         bands_.emplace_back();
         next_in_band_ = 0;
       }
-      const auto s = static_cast<double>(next_in_band_++);
+      const std::uint64_t place = next_in_band_++;
+      const auto s = static_cast<double>(options_.largest_first ? brackets_a_band_ - 1 - place : place);
       const double first = std::trunc(options_.max_t * std::pow(eta, -s));
       if (first == 0) continue;  // too small a bracket
       const double size = std::ceil(static_cast<double>(brackets_a_band_) / (s + 1) * std::pow(eta, s));

@@ -4,6 +4,7 @@
 
 #include "daybreak/tune/keyed.h"
 #include "daybreak/tune/scheduler.h"
+#include "daybreak/tune/schedulers/pb2.h"
 
 namespace daybreak::tune {
 namespace {
@@ -15,7 +16,12 @@ struct PbtMember {
   double score = std::nan("");  // as of its last perturbation; NaN: in no quantile
   double perturbed = 0;         // when it was last looked at
   double trained = 0;           // how far it was then
+  bool exploits = false;        // it is to go on from another's checkpoint
   bool saved = false;           // then it was among the best, and others may go on from there
+  // With bounds: its config, what it had when it was last looked at with it, and the last row of it or of whom it goes on from.
+  std::vector<double> values = {};
+  std::optional<Observation> looked = {};
+  std::optional<Pb2Row> row = {};
 };
 
 class Pbt final : public Scheduler {
@@ -33,6 +39,7 @@ class Pbt final : public Scheduler {
     PbtMember& own = members_[trial];
     own.score = seen.score;
     own.trained = seen.time;
+    if (!options_.bounds.empty()) note_gain(own, seen);
     if (options_.synch) {
       if (!others_lag(trial, board)) meet(seen.time, board, moves);
       return Decision::kPause;
@@ -70,12 +77,50 @@ class Pbt final : public Scheduler {
   }
 
   bool saves() const override { return true; }
+
+  std::vector<std::string> searches() const override {
+    std::vector<std::string> names;
+    for (const PbtBound& bound : options_.bounds) names.push_back(bound.name);
+    return names;
+  }
+  void on_values(std::uint32_t trial, std::vector<double> values) override {
+    if (members_.size() <= trial) members_.resize(trial + 1);
+    if (members_[trial].exploits) {
+      if (rows_.size() > rows_explored_) pending_.clear();  // there has been a look since: they are known, or too old
+      rows_explored_ = rows_.size();
+      pending_.push_back(values);
+      members_[trial].exploits = false;
+    }
+    members_[trial].values = std::move(values);
+  }
+  std::vector<double> explored(std::uint32_t trial, std::uint32_t source) const override {
+    const std::optional<Pb2Row>& at = members_[source].row;
+    if (options_.bounds.empty() || !at) return members_[source].values;
+    const bool known = rows_.size() > rows_explored_;
+    return pb2_values(options_.bounds, rows_, *at, known ? std::vector<std::vector<double>>() : pending_, options_.seed,
+                      trial, draws_);
+  }
   std::string status() const override {
-    return fmt::format("PopulationBasedTraining: {} checkpoints, {} perturbs", saves_, exploits_);
+    return fmt::format("{}: {} checkpoints, {} perturbs", options_.bounds.empty() ? "PopulationBasedTraining" : "PB2",
+                       saves_, exploits_);
   }
 
  private:
   using Trials = std::vector<std::uint32_t>;
+
+  void note_gain(PbtMember& own, const Observation& seen) {
+    if (std::isnan(seen.score)) return;
+    if (own.looked && seen.time > own.looked->time && own.values.size() == options_.bounds.size()) {
+      own.row = Pb2Row{.time = seen.time,
+                       .before = own.looked->score,
+                       .gain = (seen.score - own.looked->score) / (seen.time - own.looked->time),
+                       .values = own.values};
+      const auto place = std::ranges::upper_bound(rows_, seen.time, {}, &Pb2Row::time);
+      rows_.insert(place, *own.row);
+    }
+    own.looked = seen;
+  }
+
   static bool holds(const Trials& trials, std::uint32_t trial) { return std::ranges::count(trials, trial) > 0; }
 
   bool others_lag(std::uint32_t trial, const Board& board) const {
@@ -115,6 +160,9 @@ class Pbt final : public Scheduler {
     moves.push_back({.kind = Move::Kind::kExploit, .trial = trial, .source = source});
     own.perturbed = members_[source].perturbed;
     own.trained = members_[source].trained;
+    own.exploits = true;
+    own.looked = members_[source].looked;
+    own.row = members_[source].row;
     return true;
   }
 
@@ -137,6 +185,9 @@ class Pbt final : public Scheduler {
   PbtOptions options_;
   double meeting_;  // synch: how far all must be
   std::vector<PbtMember> members_;
+  std::vector<Pb2Row> rows_;                  // by time
+  std::vector<std::vector<double>> pending_;  // explored since a row came
+  std::size_t rows_explored_ = 0;             // that there were when one was explored last
   std::uint64_t draws_ = 0;
   std::uint64_t saves_ = 0;
   std::uint64_t exploits_ = 0;
@@ -153,6 +204,11 @@ base::Result<std::unique_ptr<Scheduler>> pbt_scheduler(const PbtOptions& options
   }
   if (!(options.quantile_fraction >= 0 && options.quantile_fraction <= 0.5)) {
     return fail(Code::kInvalidArgument, "quantile_fraction={}: 0 to 0.5", options.quantile_fraction);
+  }
+  for (const PbtBound& bound : options.bounds) {
+    if (std::isfinite(bound.low) && std::isfinite(bound.high) && bound.low < bound.high) continue;
+    return fail(Code::kInvalidArgument, "hyperparam_bounds of '{}': {} to {}: finite, the lower one first", bound.name,
+                bound.low, bound.high);
   }
   return std::make_unique<Pbt>(options);
 }

@@ -126,6 +126,38 @@ TEST(Minimized, ends_at_the_bound_or_in_the_valley) {
   EXPECT_NEAR(x[0], 0.70856, 1e-4);  // where the derivative by x is 0 on y = 1/2
 }
 
+TEST(Gp, improvements_of_many_points_are_those_of_each) {
+  for (const std::size_t count : {3U, 16U, 41U}) {
+    Gp gp = made_gp(count);
+    ASSERT_TRUE(gp.condition(kGpParameters));
+    std::vector<double> points;
+    for (std::size_t k = 0; k < 19; ++k) {
+      Keyed random(2, k, "candidates");
+      points.insert(points.end(), {random.uniform(), random.uniform(), static_cast<double>(random.below(3))});
+    }
+    std::vector<double> found(19);
+    gp.improvements(points, 0.3, found);
+    for (std::size_t k = 0; k < 19; ++k) {
+      EXPECT_NEAR(found[k], gp.improvement(std::span(points).subspan(3 * k, 3), 0.3, {}), 1e-9);
+    }
+  }
+}
+
+TEST(Gp, a_fit_of_many_points_that_begins_with_a_part_of_them_predicts_what_it_has_not_seen) {
+  Gp gp = made_gp(220);
+  ASSERT_TRUE(gp.fit({.inverse_squared_scales = {1, 1, 1}}));
+  double squares = 0;
+  for (std::size_t k = 0; k < 100; ++k) {
+    Keyed random(9, k, "unseen");
+    const double x = random.uniform();
+    const double y = random.uniform();
+    const auto c = static_cast<double>(random.below(3));
+    const double mean = gp.predict(std::vector<double>{x, y, c}).mean;
+    squares += std::pow(mean - (std::sin(6 * x) + y * y - (c == 1 ? 1 : 0)), 2) / 100;
+  }
+  EXPECT_LT(std::sqrt(squares), 0.05);
+}
+
 TEST(GpKernels, of_every_level_agree) {
   constexpr std::size_t kN = 37;
   std::vector<internal::GpKernels> levels = {internal::scalar_gp_kernels()};

@@ -226,11 +226,8 @@ TEST(StorageProcesses, a_trial_of_a_killed_process_has_failed_when_that_is_asked
   ChildProcess dies([&](const ChildProcess::Say& say) {
     const auto study = study_in_file(dir / "j");
     good(study->ask());
-    const pid_t child = ::fork();
-    if (child == 0) {
-      while (true) ::pause();
-    }
-    say(std::to_string(child));
+    // The child speaks: until it has run for the first time it holds what it has inherited, and its parent's claim with it.
+    if (::fork() == 0) say(std::to_string(::getpid()));
     while (true) ::pause();
   });
   const pid_t grandchild = std::stoi(dies.line());

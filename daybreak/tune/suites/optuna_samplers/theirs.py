@@ -56,6 +56,12 @@ class TestNSGAII(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSa
         return lambda: ours.NSGAIISampler(population_size=2, **request.param)
 
 
+class TestNSGAIII(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSamplerTestCase):
+    @pytest.fixture(params=[{}, {"crossover": "sbx"}], ids=str)
+    def sampler(self, request: pytest.FixtureRequest) -> Factory:
+        return lambda: ours.NSGAIIISampler(population_size=2, **request.param)
+
+
 class TestQMC(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSamplerTestCase):
     @pytest.fixture(params=[{}, {"scramble": True}, {"qmc_type": "halton"}], ids=str)
     def sampler(self, request: pytest.FixtureRequest) -> Factory:
