@@ -10,7 +10,7 @@ True
 True
 """
 
-from daybreak._core.tune import Distribution, SamplerFactory, Storage, Trial
+from daybreak._core.tune import Distribution, PrunerFactory, SamplerFactory, Storage, Trial
 
 _LAZY = {
     "callbacks": "CLIReporter Callback JupyterNotebookReporter LoggerCallback ProgressReporter",
@@ -18,6 +18,10 @@ _LAZY = {
     "configs": "CheckpointConfig FailureConfig RunConfig TuneConfig",
     "legacy": "Experiment ExperimentAnalysis run run_experiments",
     "reinforcement": "rl",
+    "pruners": (
+        "HyperbandPruner MedianPruner NopPruner PatientPruner PercentilePruner SuccessiveHalvingPruner ThresholdPruner "
+        "WilcoxonPruner"
+    ),
     "results": "Result ResultGrid",
     "running": "TuneError",
     "schedulers": "create_scheduler",
@@ -27,14 +31,15 @@ _LAZY = {
         "sample_from uniform"
     ),
     "stoppers": "Stopper",
+    "studies": "StudySummary copy_study create_trial get_all_study_names get_all_study_summaries",
     "study": "FrozenTrial Study StudyDirection TrialPruned TrialState create_study delete_study load_study",
     "trainable": "Trainable register_trainable with_parameters with_resources",
     "tuner": "Tuner",
 }
 _WHERE = {name: module for module, names in _LAZY.items() for name in names.split()}
-_MODULES = ("hp", "schedulers", "search", "stoppers")
+_MODULES = ("hp", "pruners", "schedulers", "search", "stoppers")
 
-__all__ = ["Distribution", "SamplerFactory", "Storage", "Trial", *_WHERE]
+__all__ = ["Distribution", "PrunerFactory", "SamplerFactory", "Storage", "Trial", *_WHERE]
 
 
 def __getattr__(name: str) -> object:
