@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 import resource
 import tempfile
 import time
@@ -6,6 +7,7 @@ from pathlib import Path
 
 from bench.rows import Measure
 from bench.tune.controller_ours import rows_of_the_controller
+from bench.tune.sklearn_program import searched
 from bench.tune.suggesting import after_200, evaluations, timed
 from daybreak import tune
 
@@ -113,6 +115,12 @@ def dataframe_10k():
     started = time.perf_counter()
     frame = study.trials_dataframe()
     return Measure(time.perf_counter() - started, [list(frame.shape), *list(frame.columns)])
+
+
+def sklearn_grid():
+    from daybreak.tune.sklearn import GridSearchCV
+
+    return searched(GridSearchCV, os.cpu_count(), QUICK)
 
 
 def teardown():

@@ -1,8 +1,8 @@
-"""Tune: what a study costs beside its objective, and an experiment beside its trials. Peers: Rustuna, Optuna and Ray Tune, through
-Python as all are used."""
+"""Tune: what a study costs beside its objective, and an experiment beside its trials. Peers: Rustuna, Optuna, Ray Tune
+and scikit-learn, through Python as all are used."""
 
 from bench.rows import Row
-from bench.tune import controller_rows
+from bench.tune import controller_rows, sklearn_program
 
 _TPE = "ask, suggestions and tell: ms a trial over 1,000 trials with TPE as each side has it by default, in memory, "
 _EVALUATIONS = "100,000 evaluations (quick: 5,000) in memory with "
@@ -54,9 +54,11 @@ ROWS = [
         rounds=3,
     ),
     *controller_rows.ROWS,
+    *sklearn_program.ROWS,
 ]
 PEERS = [
     "rustuna",
     "optuna",
     controller_rows.PEER,
+    sklearn_program.PEER,
 ]  # each has rows of its own: a row's first peer is the first that offers it

@@ -3,6 +3,9 @@ import os
 from typing import overload
 
 
+def crc32c(data: bytes) -> int:
+    """The checksum of TensorFlow's records."""
+
 class Distribution:
     """
     What a parameter's values may be: numbers, or the indices of its options.
@@ -178,6 +181,30 @@ class SamplerFactory:
     def brute_force(seed: int | None = None) -> SamplerFactory:
         """Every combination of steps, whole numbers and options once."""
 
+class PrunerFactory:
+    """Makes a study's pruner: daybreak.tune.pruners has them by name."""
+
+    @staticmethod
+    def nop() -> PrunerFactory: ...
+
+    @staticmethod
+    def percentile(percentile: float, startup_trials: int, warmup_steps: int, interval_steps: int, min_trials: int) -> PrunerFactory: ...
+
+    @staticmethod
+    def threshold(lower: float, upper: float, warmup_steps: int, interval_steps: int) -> PrunerFactory: ...
+
+    @staticmethod
+    def successive_halving(min_resource: int | None, reduction_factor: int, min_early_stopping_rate: int, bootstrap_count: int) -> PrunerFactory: ...
+
+    @staticmethod
+    def hyperband(min_resource: int, max_resource: int | None, reduction_factor: int, bootstrap_count: int) -> PrunerFactory: ...
+
+    @staticmethod
+    def patient(wrapped: PrunerFactory | None, patience: int, min_delta: float) -> PrunerFactory: ...
+
+    @staticmethod
+    def wilcoxon(p_threshold: float, startup_steps: int) -> PrunerFactory: ...
+
 class Trial:
     """One that runs here: asks for its parameters, reports on its way."""
 
@@ -205,6 +232,11 @@ class Trial:
     def set_violation(self, violation: float) -> None:
         """The sum of its constraints' excess; 0 or less is feasible."""
 
+    def set_constraint(self, key: str, value: float) -> None:
+        """
+        0 or less: feasible. Of several keys what is above 0 is added up; of one key the last value counts.
+        """
+
     def set_attribute(self, name: str, json: str, system: bool) -> None: ...
 
     def set_user_attr(self, key: str, value: object) -> None:
@@ -228,7 +260,7 @@ class Trial:
 class Study:
     """What is asked for, told and remembered."""
 
-    def __init__(self, storage: Storage, name: str, directions: Sequence[int], *, create: bool = True, load_if_exists: bool = False, seed: int | None = None, sampler: SamplerFactory | None = None, synced_asks: bool = False, synced_tells: bool = True, dead_trials: str = 'retry') -> None: ...
+    def __init__(self, storage: Storage, name: str, directions: Sequence[int], *, create: bool = True, load_if_exists: bool = False, seed: int | None = None, sampler: SamplerFactory | None = None, pruner: PrunerFactory | None = None, synced_asks: bool = False, synced_tells: bool = True, dead_trials: str = 'retry') -> None: ...
 
     def ask(self, fixed_distributions: object = None) -> Trial:
         """

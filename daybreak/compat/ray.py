@@ -41,6 +41,10 @@ _TUNE = """
     create_scheduler get_checkpoint get_context grid_search lograndint loguniform qlograndint qloguniform qrandint qrandn quniform
     randint randn register_trainable report run run_experiments sample_from uniform with_parameters with_resources
 """
+_SEARCHERS = {
+    "HyperOptSearch": ("search.hyperopt", "suggest", "suggest.hyperopt"),  # 2018's is ray.tune.suggest
+    "OptunaSearch": ("search.optuna",),
+}
 _STATE = """
     get_actor get_job get_log get_node get_objects get_placement_group get_task get_worker list_actors list_cluster_events list_jobs
     list_logs list_nodes list_objects list_placement_groups list_runtime_envs list_tasks list_workers summarize_actors
@@ -107,6 +111,12 @@ ALIASES = Aliases(
         "ray.tune.error.TuneError": "daybreak.tune:TuneError",
         "ray.tune.registry.register_trainable": "daybreak.tune:register_trainable",
         "ray.tune.search.basic_variant.BasicVariantGenerator": "daybreak.tune.search:BasicVariantGenerator",
+        **{
+            f"ray.tune.{module}.{name}": f"daybreak.tune.study_search:{name}"
+            for name, modules in _SEARCHERS.items()
+            for module in modules
+        },
+        "ray.air.integrations.mlflow.MLflowLoggerCallback": "daybreak.tune.integration.mlflow:MLflowLoggerCallback",
     },
     {
         "ray.ClientBuilder": "the program itself is the driver: ray.init() starts a runtime on this machine",
@@ -124,6 +134,8 @@ ALIASES = Aliases(
     rooms={
         "ray.util": "daybreak.runtime.util",
         "ray.experimental.shuffle": "daybreak.runtime.util.shuffle",
+        "ray.tune.integration": "daybreak.tune.integration",
+        "ray.tune.logger": "daybreak.tune.logger",
         "ray.tune.schedulers": "daybreak.tune.schedulers",
         "ray.tune.search": "daybreak.tune.search",
     },

@@ -219,8 +219,8 @@ def _can_import(name: str, module: ModuleType) -> bool:
     else:
         return False
     origin = spec.origin  # none or no file: built in, frozen, a namespace, in a zip
-    if file is None or origin is None or not os.path.exists(origin):
-        return True
+    if file is None or origin is None or not spec.has_location or not os.path.exists(origin):
+        return True  # also where the working directory has a folder named "frozen"
     try:
         return bool(os.path.samefile(origin, file))
     except OSError:  # compiled alone, or gone meanwhile

@@ -10,15 +10,25 @@ True
 True
 """
 
-from daybreak._core.tune import Distribution, SamplerFactory, Storage, Trial
+from daybreak._core.tune import Distribution, PrunerFactory, SamplerFactory, Storage, Trial
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import
 if TYPE_CHECKING:
-    from . import hp, plots, schedulers, search, stoppers
+    from . import hp, plots, pruners, schedulers, search, simulate, stoppers
     from .callbacks import Callback, CLIReporter, JupyterNotebookReporter, LoggerCallback, ProgressReporter
     from .checkpoint import Checkpoint
     from .configs import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
     from .legacy import Experiment, ExperimentAnalysis, run, run_experiments
+    from .pruners import (
+        HyperbandPruner,
+        MedianPruner,
+        NopPruner,
+        PatientPruner,
+        PercentilePruner,
+        SuccessiveHalvingPruner,
+        ThresholdPruner,
+        WilcoxonPruner,
+    )
     from .reinforcement import rl
     from .results import Result, ResultGrid
     from .running import TuneError
@@ -40,6 +50,8 @@ if TYPE_CHECKING:
         uniform,
     )
     from .stoppers import Stopper
+    from .stopping import is_running, request_stop
+    from .studies import StudySummary, copy_study, create_trial, get_all_study_names, get_all_study_summaries
     from .study import (
         FrozenTrial,
         Study,
@@ -59,6 +71,10 @@ _LAZY = {
     "configs": "CheckpointConfig FailureConfig RunConfig TuneConfig",
     "legacy": "Experiment ExperimentAnalysis run run_experiments",
     "reinforcement": "rl",
+    "pruners": (
+        "HyperbandPruner MedianPruner NopPruner PatientPruner PercentilePruner SuccessiveHalvingPruner ThresholdPruner "
+        "WilcoxonPruner"
+    ),
     "results": "Result ResultGrid",
     "running": "TuneError",
     "schedulers": "create_scheduler",
@@ -69,12 +85,13 @@ _LAZY = {
     ),
     "stoppers": "Stopper",
     "stopping": "is_running request_stop",
+    "studies": "StudySummary copy_study create_trial get_all_study_names get_all_study_summaries",
     "study": "FrozenTrial Study StudyDirection TrialPruned TrialState create_study delete_study load_study",
     "trainable": "Trainable register_trainable with_parameters with_resources",
     "tuner": "Tuner",
 }
 _WHERE = {name: module for module, names in _LAZY.items() for name in names.split()}
-_MODULES = ("hp", "plots", "schedulers", "search", "simulate", "stoppers")
+_MODULES = ("hp", "plots", "pruners", "schedulers", "search", "simulate", "stoppers")
 
 __all__ = [
     "CLIReporter",
@@ -86,9 +103,15 @@ __all__ = [
     "ExperimentAnalysis",
     "FailureConfig",
     "FrozenTrial",
+    "HyperbandPruner",
     "JupyterNotebookReporter",
     "LoggerCallback",
+    "MedianPruner",
+    "NopPruner",
+    "PatientPruner",
+    "PercentilePruner",
     "ProgressReporter",
+    "PrunerFactory",
     "Result",
     "ResultGrid",
     "RunConfig",
@@ -97,6 +120,9 @@ __all__ = [
     "Storage",
     "Study",
     "StudyDirection",
+    "StudySummary",
+    "SuccessiveHalvingPruner",
+    "ThresholdPruner",
     "Trainable",
     "Trial",
     "TrialPruned",
@@ -104,18 +130,25 @@ __all__ = [
     "TuneConfig",
     "TuneError",
     "Tuner",
+    "WilcoxonPruner",
     "choice",
+    "copy_study",
     "create_scheduler",
     "create_study",
+    "create_trial",
     "delete_study",
+    "get_all_study_names",
+    "get_all_study_summaries",
     "get_checkpoint",
     "get_context",
     "grid_search",
     "hp",
+    "is_running",
     "load_study",
     "lograndint",
     "loguniform",
     "plots",
+    "pruners",
     "qlograndint",
     "qloguniform",
     "qrandint",
@@ -125,12 +158,14 @@ __all__ = [
     "randn",
     "register_trainable",
     "report",
+    "request_stop",
     "rl",
     "run",
     "run_experiments",
     "sample_from",
     "schedulers",
     "search",
+    "simulate",
     "stoppers",
     "uniform",
     "with_parameters",

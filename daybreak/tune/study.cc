@@ -129,6 +129,10 @@ Status Study::begin() {
   MutexLock lock(mutex_);
   sampler_ = options_.sampler ? options_.sampler(seed_) : random_sampler({.seed = seed_});
   prune_ = options_.prune;
+  if (options_.pruner) {
+    DAYBREAK_ASSIGN(auto made, options_.pruner(name_));
+    pruner_ = std::make_unique<JournaledPruner>(std::move(made));
+  }
   return {};
 }
 
@@ -407,6 +411,15 @@ Result<bool> Study::should_prune(const Asked& trial) {
                 directions_.size());
   }
   MutexLock lock(mutex_);
+  if (!prune_ && pruner_ != nullptr) {
+    JournaledPruner& pruner = *pruner_;
+    DAYBREAK_ASSIGN(auto decided, read([&](const StudyState& state) { return pruner.prune(state, trial.number); }));
+    DAYBREAK_ASSIGN(JournaledPruner::Decision decision, std::move(decided));
+    if (decision.kept) {
+      DAYBREAK_TRY(set_attribute(trial, std::move(*decision.kept)));
+    }
+    return decision.prune;
+  }
   if (!prune_) return false;
   const Prune prune = prune_;  // the analysis does not see that the lambda runs under the lock
   DAYBREAK_ASSIGN(auto pruned, read([&](const StudyState& state) { return prune(state.trials, trial.number); }));

@@ -21,6 +21,7 @@
 
 #include "daybreak/base/error.h"
 #include "daybreak/base/mutex.h"
+#include "daybreak/tune/journaled_pruner.h"
 #include "daybreak/tune/sampler.h"
 #include "daybreak/tune/storage.h"
 
@@ -37,7 +38,9 @@ struct StudyOptions {
   std::optional<std::uint64_t> seed = {};
   // Any state of its own is a cache: null is a random one.
   std::function<std::unique_ptr<Sampler>(std::uint64_t seed)> sampler = nullptr;
-  Prune prune = nullptr;  // null: never
+  Prune prune = nullptr;  // null: never, unless there is a pruner
+  // Of the study's name. What it must not forget is kept with its trials.
+  std::function<base::Result<std::unique_ptr<Pruner>>(const std::string& study_name)> pruner = nullptr;
   store::Durability ask_durability = store::Durability::kWritten;
   store::Durability tell_durability = store::Durability::kSynced;
   State dead_trials = State::kWaiting;  // or kFailed: what becomes of a trial whose process died
@@ -169,6 +172,7 @@ class Study {
   base::Mutex mutex_;  // taken before the storage's
   std::unique_ptr<Sampler> sampler_ DAYBREAK_GUARDED_BY(mutex_);
   Prune prune_ DAYBREAK_GUARDED_BY(mutex_);
+  std::unique_ptr<JournaledPruner> pruner_ DAYBREAK_GUARDED_BY(mutex_);
   std::unordered_map<std::uint32_t, Joint> joint_ DAYBREAK_GUARDED_BY(mutex_);  // of trials that run here
   std::optional<std::uint32_t> best_ DAYBREAK_GUARDED_BY(mutex_);
   std::size_t looked_at_ DAYBREAK_GUARDED_BY(mutex_) = 0;  // of Trials::finished_in_order, for best_

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daybreak._core import tune as _core
-from daybreak._core.tune import Distribution, SamplerFactory, Storage, Trial
+from daybreak._core.tune import Distribution, PrunerFactory, SamplerFactory, Storage, Trial
 from daybreak.base.errors import FailedPreconditionError, InvalidArgumentError
 from daybreak.tune import options
 
@@ -130,25 +131,28 @@ class Study(_core.Study):
         func: Objective,
         n_trials: int | None = None,
         timeout: float | None = None,
-        catch: type[Exception] | tuple[type[Exception], ...] = (),
-        callbacks: Sequence[Callable[[Study, FrozenTrial], None]] = (),
+        n_jobs: int = 1,
+        catch: type[Exception] | Iterable[type[Exception]] = (),
+        callbacks: Sequence[Callable[[Study, FrozenTrial], None]] | None = None,
     ) -> None:
         """Asks, runs ``func`` and tells, so many times more or for so many seconds; for ever when neither is given.
 
-        TrialPruned prunes; another exception fails the trial and is raised, unless it is one of ``catch``.
+        TrialPruned prunes; another exception fails the trial and is raised, unless it is one of ``catch``. ``n_jobs``: threads
+        (-1: one a CPU) that run trials and then the callbacks, one callback at a time; the first exception of one ends them all,
+        each after its trial. For processes open the study in each.
         """
         if n_trials is not None and n_trials < 0:
             raise InvalidArgumentError(f"n_trials={n_trials}: how many more? 0 or more, or None for no limit")
-        caught = catch if isinstance(catch, tuple) else (catch,)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        done = 0
-        while (n_trials is None or done < n_trials) and not self.is_stopped:
-            if deadline is not None and time.monotonic() >= deadline:
-                return
-            number = self._run(func, caught)
-            done += 1
-            for callback in callbacks:
-                callback(self, self._trials([number])[0])
+        if isinstance(n_jobs, bool) or n_jobs < -1 or n_jobs == 0:
+            raise InvalidArgumentError(f"n_jobs={n_jobs}: how many threads? 1 or more, or -1 for one a CPU")
+        caught = tuple(catch) if isinstance(catch, Iterable) else (catch,)
+        loop = _Loop(
+            self, func, n_trials, None if timeout is None else time.monotonic() + timeout, caught, callbacks or ()
+        )
+        if n_jobs == 1:
+            loop.run()
+            return
+        loop.run_threads(n_jobs if n_jobs > 0 else os.cpu_count() or 1)
 
     def _run(self, func: Objective, caught: tuple[type[Exception], ...]) -> int:
         trial = self.ask()
@@ -175,6 +179,17 @@ class Study(_core.Study):
             ) from None
         attributes = [(name, json.dumps(value)) for name, value in (user_attrs or {}).items()]
         return self.enqueue_json(text, attributes)
+
+    def add_trial(self, trial: FrozenTrial) -> None:
+        """One that was run elsewhere (`create_trial`, or a trial of another study); it gets the next number."""
+        from .studies import add_trial
+
+        add_trial(self, trial)
+
+    def add_trials(self, trials: Iterable[FrozenTrial]) -> None:
+        """Each, in order."""
+        for trial in trials:
+            self.add_trial(trial)
 
     @property
     def direction(self) -> StudyDirection:
@@ -245,6 +260,64 @@ class Study(_core.Study):
         return f"Study({self.study_name!r})"
 
 
+class _Loop:
+    """The trials of one optimize(), which several threads may run."""
+
+    def __init__(
+        self,
+        study: Study,
+        func: Objective,
+        n_trials: int | None,
+        deadline: float | None,
+        caught: tuple[type[Exception], ...],
+        callbacks: Sequence[Callable[[Study, FrozenTrial], None]],
+    ) -> None:
+        self._study, self._func, self._deadline = study, func, deadline
+        self._left, self._caught, self._callbacks = n_trials, caught, callbacks
+        self._lock = threading.Lock()
+        self._telling = threading.Lock()
+        self._error: BaseException | None = None
+
+    def _goes_on(self) -> bool:
+        with self._lock:
+            if self._left == 0 or self._error is not None or self._study.is_stopped:
+                return False
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                return False
+            if self._left is not None:
+                self._left -= 1
+            return True
+
+    def run(self) -> None:
+        while self._goes_on():
+            number = self._study._run(self._func, self._caught)
+            if self._callbacks:
+                with self._telling:
+                    trial = self._study._trials([number])[0]
+                    for callback in self._callbacks:
+                        callback(self._study, trial)
+
+    def _run_caught(self) -> None:
+        try:
+            self.run()
+        except BaseException as error:
+            with self._lock:
+                self._error = self._error or error
+
+    def run_threads(self, count: int) -> None:
+        threads = [threading.Thread(target=self._run_caught, daemon=True) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        except BaseException as error:  # Ctrl-C: each ends after its trial
+            with self._lock:
+                self._error = self._error or error
+        if self._error is not None:
+            raise self._error
+
+
 def external(value: float, distribution: Distribution, choices: list[Any] | None) -> Any:
     """As a person sees it."""
     if choices is not None:
@@ -290,6 +363,7 @@ def create_study(
     *,
     storage: str | os.PathLike[str] | Storage | None = None,
     sampler: SamplerFactory | None = None,
+    pruner: PrunerFactory | None = None,
     study_name: str | None = None,
     direction: str | int | None = None,
     load_if_exists: bool = False,
@@ -300,9 +374,10 @@ def create_study(
 ) -> Study:
     """A new study in memory, or in a journal at a path, which several processes may have open.
 
-    ``seed``: of the default sampler; drawn and kept in the journal when there is none. ``synced``: what was told survives a loss of
-    power once tell() returns; without it, only the process's death. ``dead_trials``: a trial whose process died is asked for again
-    ("retry") or has failed ("fail"). AlreadyExistsError unless ``load_if_exists``.
+    ``pruner``: one of `tune.pruners`; what it must remember is in the journal, so that a study that is opened again with it
+    decides the same. ``seed``: of the default sampler; drawn and kept in the journal when there is none. ``synced``: what was told
+    survives a loss of power once tell() returns; without it, only the process's death. ``dead_trials``: a trial whose process died
+    is asked for again ("retry") or has failed ("fail"). AlreadyExistsError unless ``load_if_exists``.
 
     >>> study = create_study(direction="maximize", seed=1)
     >>> study.optimize(lambda trial: -((trial.suggest_float("x", -10, 10) - 2) ** 2), n_trials=200)
@@ -320,6 +395,7 @@ def create_study(
         load_if_exists=load_if_exists,
         seed=seed,
         sampler=sampler,
+        pruner=pruner,
         synced_tells=synced,
         dead_trials=dead_trials,
     )
@@ -330,6 +406,7 @@ def load_study(
     study_name: str | None = None,
     storage: str | os.PathLike[str] | Storage,
     sampler: SamplerFactory | None = None,
+    pruner: PrunerFactory | None = None,
     synced: bool = True,
     dead_trials: str = "retry",
 ) -> Study:
@@ -342,7 +419,16 @@ def load_study(
                 f"study_name=None: the storage has {len(names)} studies: {', '.join(names[:20])}; name one"
             )
         study_name = names[0]
-    return Study(opened, study_name, [1], create=False, sampler=sampler, synced_tells=synced, dead_trials=dead_trials)
+    return Study(
+        opened,
+        study_name,
+        [1],
+        create=False,
+        sampler=sampler,
+        pruner=pruner,
+        synced_tells=synced,
+        dead_trials=dead_trials,
+    )
 
 
 def delete_study(*, study_name: str, storage: str | os.PathLike[str] | Storage) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from daybreak.base.errors import InvalidArgumentError
 
 from .search import BasicVariantGenerator, Searcher
+from .space import Domain
 from .variants import ParamSpace, experiment_tag, flattened
 
 __all__ = ["Source"]
@@ -39,6 +40,7 @@ class Source:
         self._prefix, self._replaces = prefix, replaces
         self._samples = num_samples
         self._added = 0
+        self.is_taken = False  # the searcher suggests what is in the space
         self._known: Any = None
         if space is not None:
             self._known = ParamSpace(space, self.seed, basic.points_to_evaluate, basic.constant_grid_search, functions)
@@ -103,12 +105,25 @@ class Source:
         """Of the space what is not searched; domains in it are the searcher's."""
         if self._known is None or self._replaces:
             return {}
+        if self.is_taken:
+            return _without_domains(self.space or {})
         return {name: value for name, value in self._known.variant(self._added).config.items()}
 
     def config_of(self, number: int) -> dict[str, Any] | None:
         if self.searcher is not None or self._known is None:
             return None
         return self._space().variant(number).config
+
+
+def _without_domains(space: dict[str, Any]) -> dict[str, Any]:
+    """Its constants alone: what would be drawn here is in the suggestion, and under a choice other names may be."""
+    made = {}
+    for key, value in space.items():
+        if isinstance(value, dict):
+            made[key] = _without_domains(value)
+        elif not isinstance(value, Domain):
+            made[key] = value
+    return made
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

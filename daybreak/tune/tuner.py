@@ -234,7 +234,7 @@ class Tuner:
             experiment = _native.Experiment.open(journal, kind, numbers)
             self._reopen(experiment, plan)
         if source.searcher is not None:
-            source.searcher.set_search_properties(metric, mode, self._space)
+            source.is_taken = source.searcher.set_search_properties(metric, mode, self._space) is True
         if not native:
             scheduler.set_search_properties(metric, mode)
         return Run(

@@ -216,6 +216,19 @@ def test_functions_of_importable_modules_still_go_by_name() -> None:
         assert len(dumps(value, None)) < 200  # type: ignore[arg-type]
 
 
+def test_a_frozen_module_goes_by_name_where_the_working_directory_has_a_folder_of_that_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import abc
+
+    from daybreak.runtime import reducers
+
+    (tmp_path / "frozen").mkdir()  # what the origin of such a module is called
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reducers, "_importable", {})
+    assert len(dumps(abc.abstractmethod, None)) < 200  # type: ignore[arg-type]
+
+
 class Callable_:
     def __init__(self, by: int) -> None:
         self.by = by

@@ -10,7 +10,9 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -18,6 +20,7 @@
 
 #include "daybreak/base/bind.h"
 #include "daybreak/base/log.h"
+#include "daybreak/tune/python/pruner_factory.h"
 #include "daybreak/tune/python/sampler_factory.h"
 
 namespace nb = nanobind;
@@ -213,8 +216,9 @@ std::vector<tune::Space> spaces_of(const std::vector<SpaceTuple>& given) {
 }
 
 tune::StudyOptions options_for(const std::string& name, const std::vector<int>& directions, bool load_if_exists,
-                               std::optional<std::uint64_t> seed, const tune::SamplerFactory* sampler, bool synced_asks,
-                               bool synced_tells, const std::string& dead_trials) {
+                               std::optional<std::uint64_t> seed, const tune::SamplerFactory* sampler,
+                               const tune::PrunerFactory* pruner, bool synced_asks, bool synced_tells,
+                               const std::string& dead_trials) {
   tune::StudyOptions options;
   options.name = name;
   options.directions.clear();
@@ -225,12 +229,34 @@ tune::StudyOptions options_for(const std::string& name, const std::vector<int>& 
   options.load_if_exists = load_if_exists;
   options.seed = seed;
   if (sampler != nullptr) options.sampler = sampler->make;
+  if (pruner != nullptr) options.pruner = pruner->make;
   options.ask_durability = synced_asks ? Durability::kSynced : Durability::kWritten;
   options.tell_durability = synced_tells ? Durability::kSynced : Durability::kWritten;
   if (dead_trials != "retry" && dead_trials != "fail")
     refuse(fmt::format("dead_trials='{}': 'retry' or 'fail'", dead_trials.substr(0, 80)));
   options.dead_trials = dead_trials == "retry" ? State::kWaiting : State::kFailed;
   return options;
+}
+
+constexpr std::string_view kConstraint = "constraint:";  // a system attribute of each, by its key
+
+// Of a constraint of the key; the trial's violation is the sum of what is above 0.
+void set_constraint(const BoundTrial& trial, const std::string& key, double value) {
+  if (!std::isfinite(value))
+    refuse(fmt::format("set_constraint('{}', {}): a finite number; 0 or less is feasible", key, value));
+  tune::Study& study = trial.study();
+  study_call(study, [&]() -> base::Status {
+    DAYBREAK_TRY(study.set_attribute(trial.asked, {std::string(kConstraint) + key, fmt::format("{}", value), true}));
+    DAYBREAK_ASSIGN(const double violation, study.read([&](const tune::StudyState& state) {
+      double sum = 0;
+      for (const tune::Attribute& one : state.facts[trial.asked.number].attributes) {
+        if (one.system && one.name.starts_with(kConstraint))
+          sum += std::max(std::strtod(one.json.c_str(), nullptr), 0.0);
+      }
+      return sum;
+    }));
+    return study.set_violation(trial.asked, violation);
+  });
 }
 
 void bind_trial(nb::module_& m) {
@@ -262,6 +288,8 @@ void bind_trial(nb::module_& m) {
             study_call(self.study(), [&] { return self.study().set_violation(self.asked, violation); });
           },
           nb::arg("violation"), "The sum of its constraints' excess; 0 or less is feasible.")
+      .def("set_constraint", &set_constraint, nb::arg("key"), nb::arg("value"),
+           "0 or less: feasible. Of several keys what is above 0 is added up; of one key the last value counts.")
       .def(
           "set_attribute",
           [](const BoundTrial& self, const std::string& name, const std::string& json, bool system) {
@@ -366,9 +394,10 @@ void bind_study(nb::module_& m) {
       "__init__",
       [](BoundStudy* self, const std::shared_ptr<tune::Storage>& storage, const std::string& name,
          const std::vector<int>& directions, bool create, bool load_if_exists, std::optional<std::uint64_t> seed,
-         const tune::SamplerFactory* sampler, bool synced_asks, bool synced_tells, const std::string& dead_trials) {
-        tune::StudyOptions options =
-            options_for(name, directions, load_if_exists, seed, sampler, synced_asks, synced_tells, dead_trials);
+         const tune::SamplerFactory* sampler, const tune::PrunerFactory* pruner, bool synced_asks, bool synced_tells,
+         const std::string& dead_trials) {
+        tune::StudyOptions options = options_for(name, directions, load_if_exists, seed, sampler, pruner, synced_asks,
+                                                 synced_tells, dead_trials);
         auto made = [&] {
           nb::gil_scoped_release release;
           return create ? tune::Study::create(storage, std::move(options))
@@ -378,7 +407,8 @@ void bind_study(nb::module_& m) {
       },
       nb::arg("storage"), nb::arg("name"), nb::arg("directions"), nb::kw_only(), nb::arg("create") = true,
       nb::arg("load_if_exists") = false, nb::arg("seed") = nb::none(), nb::arg("sampler") = nb::none(),
-      nb::arg("synced_asks") = false, nb::arg("synced_tells") = true, nb::arg("dead_trials") = "retry");
+      nb::arg("pruner") = nb::none(), nb::arg("synced_asks") = false, nb::arg("synced_tells") = true,
+      nb::arg("dead_trials") = "retry");
   bind_asking(bound);
   bound.def("best_number", [](BoundStudy& self) { return study_call(*self.study, [&] { return self.study->best(); }); })
       .def("best_numbers",

@@ -1,4 +1,4 @@
-"""Optuna's own tests over ours, whole, in an environment of their own."""
+"""Optuna's own tests over ours, whole, and a part of scikit-learn's, in environments of their own."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ SUITES = sorted(path.stem for path in (ROOT / "daybreak/tune/suites").glob("*.py
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SUITES)
-def test_optunas_own_tests_pass_whole(name: str) -> None:
+def test_other_peoples_tests_pass_but_for_those_listed(name: str) -> None:
     found = suite.Suite.of(suite.suites_of(ROOT)[name])
+    whole = found.sample == 1
     try:
-        outcome = suite.run(found, whole=True, options=[])
+        outcome = suite.run(found, whole=whole, options=[])
     except PeerError as error:
-        pytest.skip(f"Optuna cannot be installed here: {error}")
-    problems = outcome.problems(suite.read_list(found.failures), whole=True)
+        pytest.skip(f"{name}: its packages cannot be installed here: {error}")
+    problems = outcome.problems(suite.read_list(found.failures), whole=whole)
     assert not problems, "\n".join(problems)
-    assert len(outcome.passed) > 50
+    assert len(outcome.passed) >= 7
     print(f"{name}: {len(outcome.passed)} passed, {len(outcome.skipped)} skipped")

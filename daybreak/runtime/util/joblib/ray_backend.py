@@ -33,6 +33,17 @@ _idle_lock = threading.Lock()
 _idle: tuple[Any, Workers, threading.Timer] | None = None  # what they were made with, they, and their end
 
 
+def _bytes_of(value: Any) -> int:
+    """Of an array, of a sparse one (its values), of a table of pandas or polars; 0 for anything else."""
+    size = getattr(value, "nbytes", None)
+    if size is None and hasattr(value, "toarray"):
+        size = getattr(getattr(value, "data", None), "nbytes", None)
+    elif size is None and type(value).__module__.partition(".")[0] in ("pandas", "polars"):
+        usage = getattr(value, "memory_usage", None)
+        size = int(usage().sum()) if usage is not None else value.estimated_size()
+    return size if isinstance(size, int) else 0
+
+
 class _Stored:
     """Stands for a large argument in a batch."""
 
@@ -50,8 +61,7 @@ class _Store:
         self._by_id: dict[int, Any] = {}
 
     def stored(self, value: Any) -> Any:
-        size = getattr(value, "nbytes", 0)
-        if not isinstance(size, int) or size < _STORED_BYTES:
+        if _bytes_of(value) < _STORED_BYTES:
             return value
         known = self._by_id.get(id(value))
         if known is None:
