@@ -1,4 +1,4 @@
-"""Whether one side is no worse than the other, by the rules that were fixed before: standard library only.
+"""Whether one side is no worse than the other: standard library only.
 
 Of each case both sides' values are log10 of the regret at the last budget, and the area under it, a seed each.
 """
@@ -11,6 +11,7 @@ import statistics
 from dataclasses import dataclass
 
 MARGIN = 0.1  # of the median of log10 regret: what is no more than this worse counts as equal
+LEAST_A12 = 0.44  # of what counts as equal
 RESAMPLES = 2000
 LEVEL = 0.05
 
@@ -34,7 +35,7 @@ class Verdict:
             return "better"
         if self.low > MARGIN or (self.p < LEVEL and self.a12 < 0.5):
             return "WORSE"
-        if self.high <= MARGIN:
+        if self.high <= MARGIN and self.a12 >= LEAST_A12:
             return "non-inferior"
         return "open"
 

@@ -12,7 +12,7 @@ from .configs import check_mode
 from .space import Domain, Function
 from .variants import flattened
 
-__all__ = ["BasicVariantGenerator", "ConcurrencyLimiter", "Repeater", "SamplerSearch", "Searcher", "TuneBOHB"]
+__all__ = ["BasicVariantGenerator", "ConcurrencyLimiter", "Repeater", "Searcher", "TuneBOHB"]
 
 
 class Searcher:
@@ -242,9 +242,6 @@ def _distribution(path: str, domain: Domain) -> _native.Distribution:
     return _native.Distribution.real(native.low, native.high, native.log, 0.0 if native.log else native.q)
 
 
-_COMPLETE, _FAILED = 1, 3  # as a mirror has them
-
-
 class _OverSpace(Searcher):
     """What searchers of a space share: where the space comes from, points to begin with, which trials are out."""
 
@@ -289,83 +286,12 @@ class _OverSpace(Searcher):
         return -float(value) if self.mode == "max" else float(value)
 
 
-class _Model:
-    """A sampler and the trials that it knows."""
-
-    def __init__(self, sampler: _native.Sampler) -> None:
-        self.sampler = sampler
-        self.mirror = _native.TrialMirror([1])
-
-    def add(self, searched: _Searched, fixed: Sequence[float] | None = None) -> tuple[int, list[float]]:
-        """A trial that runs, with the sampler's values or these; its number."""
-        trial = self.mirror.add(0)
-        joint = self.sampler.joint(self.mirror, trial)
-        together: dict[str, float] = {}
-        if joint:
-            values, note = self.sampler.sample(self.mirror, trial, joint)
-            together = dict(zip((name for name, _ in joint), values, strict=True))
-            if note:
-                self.mirror.note(trial, note)
-        given = []
-        for k, (name, distribution) in enumerate(searched.named):
-            if fixed is not None:
-                value = fixed[k]
-            elif name in together:
-                value = together[name]
-            else:
-                value = self.sampler.sample_one(self.mirror, trial, name, distribution)
-            self.mirror.give(trial, name, value, distribution)
-            given.append(value)
-        return trial, given
-
-    def tell(self, trial: int, loss: float | None) -> None:
-        self.mirror.move(trial, _FAILED, []) if loss is None else self.mirror.move(trial, _COMPLETE, [loss])
-
-
-class SamplerSearch(_OverSpace):
-    """A sampler of ours as a searcher: ``SamplerSearch(tune.SamplerFactory.tpe())``; without one TPE.
-
-    ``space``: as `Tuner`'s param_space, which it is without one: its uniform(...), choice(...) and the like are suggested, the rest
-    stays. A trial that fails or has no number as its metric is told as failed. Not Ray's.
-    """
-
-    def __init__(
-        self,
-        sampler: _native.SamplerFactory | None = None,
-        space: Mapping[str, Any] | None = None,
-        metric: str | None = None,
-        mode: str | None = None,
-        points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(space, metric, mode, points_to_evaluate, seed)
-        self._model = _Model((sampler or _native.SamplerFactory.tpe()).made(self._seed))
-        self._running: dict[str, int] = {}
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        searched = self.searched
-        fixed = searched.values(self._points.pop(0)) if self._points else None
-        self._running[trial_id], values = self._model.add(searched, fixed)
-        return searched.config(values)
-
-    def on_suggested_again(self, trial_id: str, config: dict[str, Any]) -> None:
-        """On a resume: what was suggested then, whatever would be now."""
-        if self._points:
-            self._points.pop(0)
-        self._running[trial_id], _ = self._model.add(self.searched, self.searched.values(config))
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        trial = self._running.pop(trial_id, None)
-        if trial is not None:
-            self._model.tell(trial, None if error else self.loss(result))
-
-
 class TuneBOHB(_OverSpace):
     """BOHB's model (Falkner et al., 2018), for `HyperBandForBOHB`: one for each budget, that is, iteration at which trials have
     reported; the largest budget that has enough reports suggests, and a part of the suggestions is by chance.
 
     Densities are TPE's, of all parameters together. ``bohb_config``: min_points_in_model (without: as many as parameters, and one),
-    top_n_percent (15), random_fraction (1/3), num_samples (64: candidates of a suggestion). ``space`` as `SamplerSearch`'s; a
+    top_n_percent (15), random_fraction (1/3), num_samples (64: candidates of a suggestion). ``space`` as `StudySearch`'s; a
     ConfigSpace is refused.
     """
 

@@ -15,7 +15,8 @@ from daybreak import tune
 from daybreak._core import tune as _native
 from daybreak.base import errors
 from daybreak.tune import schedulers
-from daybreak.tune.search import SamplerSearch, TuneBOHB
+from daybreak.tune.search import TuneBOHB
+from daybreak.tune.study_search import StudySearch
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -84,7 +85,7 @@ def quick(config: dict[str, Any]) -> None:
         tune.report({"loss": (config["x"] - 0.3) ** 2 + 1 / (step + 1), "step": step})
 
 
-@pytest.mark.parametrize("search", [TuneBOHB, SamplerSearch], ids=lambda one: str(one.__name__))
+@pytest.mark.parametrize("search", [TuneBOHB, StudySearch], ids=lambda one: str(one.__name__))
 def test_a_search_that_goes_on_after_a_restore_suggests_as_it_would_have(search: Any, tmp_path: Path) -> None:
     """https://github.com/ray-project/ray/issues/39900: TuneBOHB's restored trials stayed paused."""
     bohb = search is TuneBOHB

@@ -12,8 +12,9 @@ import pytest
 from daybreak import tune
 from daybreak.base import errors
 from daybreak.tune import schedulers
-from daybreak.tune.search import SamplerSearch, TuneBOHB
+from daybreak.tune.search import TuneBOHB
 from daybreak.tune.simulate import Table, simulate
+from daybreak.tune.study_search import StudySearch
 
 
 def test_bounds_in_the_wrong_order_are_named_before_anything_runs() -> None:
@@ -38,7 +39,7 @@ def test_a_quantum_gives_its_multiples_up_to_the_upper_bound_and_none_outside() 
 
 def test_an_exclusive_upper_bound_stays_so_with_a_sampler() -> None:
     """https://github.com/ray-project/ray/issues/15593: randint(0, 10) gave 10 with Optuna, HyperOpt and BOHB."""
-    for search in (SamplerSearch(tune.SamplerFactory.random()), SamplerSearch(), TuneBOHB()):
+    for search in (StudySearch(sampler=tune.SamplerFactory.random()), StudySearch(), TuneBOHB()):
         found = simulate(
             lambda config, epoch, state: (-config["b"], 1.0, None),
             {"b": tune.randint(0, 10), "a": tune.uniform(0, 1)},
@@ -92,9 +93,11 @@ def test_no_trial_stays_paused_whatever_the_time_and_the_factor(max_t: int, fact
 def test_a_list_of_domains_is_named_where_a_sampler_would_not_see_it() -> None:
     """https://github.com/ray-project/ray/issues/14472: BOHB failed joining a path of a list's place."""
     space = {"model": {"hiddens": [tune.lograndint(64, 512), tune.lograndint(64, 512)]}}
-    for search in (TuneBOHB, SamplerSearch):
-        with pytest.raises(errors.InvalidArgumentError, match="'model/hiddens' is a list with lograndint"):
-            search(space=space)
+    with pytest.raises(errors.InvalidArgumentError, match="'model/hiddens' is a list with lograndint"):
+        TuneBOHB(space=space)
+    suggested = StudySearch(space, "loss", "min", seed=0).suggest("a")
+    assert isinstance(suggested, dict)
+    assert len(suggested["model"]["hiddens"]) == 2 and all(64 <= one < 512 for one in suggested["model"]["hiddens"])
 
 
 def test_a_range_that_another_parameter_sets_is_kept_by_populations() -> None:

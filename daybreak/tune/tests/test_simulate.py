@@ -13,8 +13,9 @@ import pytest
 from daybreak import tune
 from daybreak.base import errors
 from daybreak.tune import schedulers
-from daybreak.tune.search import SamplerSearch, TuneBOHB
+from daybreak.tune.search import TuneBOHB
 from daybreak.tune.simulate import Simulated, Table, curves, simulate
+from daybreak.tune.study_search import StudySearch
 from daybreak.tune.tests.ray_decisions import SIMULATED, elapsed, table
 
 _RECORDED = json.loads((Path(__file__).parent / "data" / "ray_simulated.json").read_text())
@@ -154,7 +155,7 @@ def test_a_sampler_searches_as_a_searcher_and_begins_with_the_points_that_are_gi
 
     space = {"model": {"lr": tune.loguniform(1e-4, 1)}, "act": tune.choice(["relu", "tanh"]), "fixed": 5}
     point = {"model": {"lr": 0.5}, "act": "tanh"}
-    search = SamplerSearch(tune.SamplerFactory.tpe(), points_to_evaluate=[point], seed=2)
+    search = StudySearch(points_to_evaluate=[point], seed=2)
     found = simulate(step, space, search_alg=search, num_samples=60, max_t=1, workers=4)
     assert found.trials[0].config == {**point, "fixed": 5}
     assert found.best.value < 5.05 and found.trials[found.best.trial].config["act"] == "tanh"
