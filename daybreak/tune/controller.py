@@ -16,6 +16,7 @@ from typing import Any
 
 import daybreak
 from daybreak._core import tune as _native
+from daybreak.base.errors import InternalError
 from daybreak.base.failpoints import failpoint
 
 from . import explore, kept, processes, stopping
@@ -347,7 +348,7 @@ class Controller:
         slot.told = time.monotonic()
         for i, part in enumerate(parts):
             if i > 0:
-                self._goes_on(slot)
+                self._goes_on(slot, part["id"])
             answer, asked = self._on_part(slot, part)
             if "end" in part and i < len(parts) - 1:
                 slot.trial.files.close()
@@ -365,9 +366,11 @@ class Controller:
         handed = [] if self._over else self._handing.more(slot, self._by_poll.values())
         self._by_poll[slot.actor.poll.remote(parts[-1].get("count", 0), next_time, asked, handed)] = slot
 
-    def _goes_on(self, slot: Slot) -> None:
+    def _goes_on(self, slot: Slot, begun: str) -> None:
         """Its process has begun the next of those that were handed over."""
         slot.trial = trial = slot.ahead.pop(0)
+        if trial.trial_id != begun:
+            raise InternalError(f"a process has begun trial {begun}, where {trial.trial_id} was next")
         slot.ending, slot.deadline = "", None
         self.experiment.start(trial.number)
         failpoint("tune.started")

@@ -36,6 +36,8 @@ class Handing:
         """Those that its process is to begin after this one: as much as it does in a moment, and its share of what waits."""
         if not self._is_on or self._takes_s > _AHEAD_S:
             return []
+        if any(actor is slot.actor for actor in self.given_back.values()):
+            return []  # it would give them back, too
         waiting = self._experiment.count("PENDING") - sum(len(other.ahead) for other in others)
         most = min(_AHEAD, int(_AHEAD_S / self._takes_s), waiting // (len(others) + 1))
         specs = []

@@ -152,7 +152,8 @@ class ResultGrid:
     @staticmethod
     def _score(result: Result, metric: str, sign: float, scope: str) -> float | None:
         if scope == "last":
-            return number_of(flattened(result.metrics).get(metric))
+            reported = json.loads(result._text) if result._text else {}
+            return number_of(reported[metric] if metric in reported else flattened(result.metrics).get(metric))
         values = [value for one in result.history() if (value := number_of(flattened(one).get(metric))) is not None]
         if scope != "all":
             count = {"avg": len(values), "last-5-avg": 5, "last-10-avg": 10}[scope]

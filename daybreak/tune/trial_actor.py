@@ -36,6 +36,7 @@ class TrialActor:
         self._fetched: Session | None = None  # whose results were fetched last, and wait for an answer
         self._common: dict[str, Any] = {}
         self._closed = False
+        self._failed = False  # nothing begins here any more
 
     def start(self, spec: dict[str, Any], handed: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         """Begins a trial, and its first poll. ``handed``: trials that begin when those before have ended."""
@@ -54,8 +55,8 @@ class TrialActor:
         """Answers what was fetched before, and waits for more."""
         if self._fetched is not None:
             self._fetched.answer(counted, next_time, asked)
-        if handed:
-            with self._changed:
+        with self._changed:
+            if handed and not self._failed:  # else they come too late, and go back when its failure is known
                 self._waiting.extend(handed)
                 self._changed.notify_all()
         return self._take()
@@ -93,7 +94,7 @@ class TrialActor:
             left = until - time.monotonic()
             if parts and not part and left > 0 and len(parts) < _MESSAGE_TRIALS:
                 part = session.take(left)  # a short one that has just begun
-            parts.append(part)
+            parts.append({**part, "id": session.spec["id"]})
             if "end" not in part:
                 break
             with self._changed:
@@ -122,6 +123,7 @@ class TrialActor:
         """Its end and the next one's beginning are seen together."""
         with self._changed:
             if end.get("kind") == "error":
+                self._failed = True
                 self._waiting.clear()
             following = self._begin() if self._waiting else None
             if ended is not None:

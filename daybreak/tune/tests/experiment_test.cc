@@ -269,6 +269,32 @@ TEST(PromotingAsha, gives_a_free_place_to_the_best_third_of_the_highest_rung_tha
   EXPECT_EQ(experiment->count(TrialState::kTerminated), kMany);
 }
 
+TEST(Experiment, what_is_handed_out_ahead_is_pending_for_everybody_and_chosen_by_nobody_else) {
+  const base::TempDir folder = *base::TempDir::create();
+  auto experiment = *Experiment::create(folder / "j", "{}", fifo_scheduler());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(experiment->add(fmt::format("t{}", i), "{}"));
+  EXPECT_EQ(experiment->hand(), 0U);
+  EXPECT_EQ(experiment->hand(), 1U);
+  EXPECT_EQ(experiment->choose(), 2U);
+  EXPECT_EQ(experiment->count(TrialState::kPending), 3U);
+  EXPECT_EQ(experiment->state(0), TrialState::kPending);
+  experiment->take_back(1);
+  EXPECT_EQ(experiment->choose(), 1U);
+  ASSERT_TRUE(experiment->start(0));
+  experiment->take_back(0);  // it runs: nothing to take back
+  EXPECT_EQ(experiment->state(0), TrialState::kRunning);
+  EXPECT_EQ(experiment->count(TrialState::kPending), 2U);
+  ASSERT_TRUE(experiment->end(0, TrialState::kPending, "once"));
+  EXPECT_EQ(experiment->choose(), 0U);
+  EXPECT_EQ(experiment->hand(), std::nullopt) << "who has begun goes on from somewhere";
+  EXPECT_TRUE(*Experiment::is_driven(folder / "j"));
+  ASSERT_TRUE(experiment->close());
+  EXPECT_FALSE(*Experiment::is_driven(folder / "j"));
+  auto breeding = *Experiment::create(folder / "k", "{}", *pbt_scheduler({.perturbation_interval = 2}));
+  ASSERT_TRUE(breeding->add("t0", "{}"));
+  EXPECT_EQ(breeding->hand(), std::nullopt) << "what begins next hangs on the others";
+}
+
 TEST(Quantile, is_numpys_percentile_of_what_was_added) {
   for (const double fraction : {0.75, 0.5, 2.0 / 3, 0.9}) {
     Quantile quantile(fraction);

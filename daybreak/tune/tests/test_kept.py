@@ -45,6 +45,8 @@ class Model(tune.Trainable):
         Path(checkpoint_dir, "sub").mkdir()
         Path(checkpoint_dir, "sub", "fixed.bin").write_bytes(self.fixed)
         Path(checkpoint_dir, "n").write_text(str(self.n))
+        if self.config.get("changes"):
+            Path(checkpoint_dir, "changing.bin").write_bytes(np.random.default_rng(self.n).bytes(100_000))
 
     def load_checkpoint(self, checkpoint: str) -> None:
         self.n = int(Path(checkpoint, "n").read_text())
@@ -88,10 +90,10 @@ def test_equal_files_of_all_trials_are_on_the_disk_once_and_read_as_folders(tmp_
 
 
 def test_of_the_store_only_that_stays_which_a_checkpoint_needs(tmp_path: Path) -> None:
-    grid = fit(tmp_path, {"x": 1}, keep=1)
+    grid = fit(tmp_path, {"x": 1, "changes": True}, keep=1)
     store = Store(tmp_path / "e" / "checkpoints.store", pin_grace_s=0)
     used = set(names_of(grid[0].checkpoint._folder).values())
-    assert len(used) == 1 and set(store.objects()) == used
+    assert len(used) == 2 and set(store.objects()) == used
 
 
 def test_a_population_copies_from_the_store(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_each_of_many_short_trials_has_its_own_folder_and_result(tmp_path: Path)
     assert sum(started) > 100 and max(started) > 1, "most were handed over ahead"
 
 
-@pytest.mark.parametrize(("point", "countdown"), [("tune.started", 25), ("experiment.result", 30), ("tune.flushed", 4)])
+@pytest.mark.parametrize(("point", "countdown"), [("tune.started", 25), ("tune.flushed", 4)])
 def test_short_trials_survive_the_death_of_their_driver(tmp_path: Path, point: str, countdown: int) -> None:
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), point, str(countdown)]
     child = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -118,6 +118,23 @@ def test_a_short_trial_that_fails_takes_none_of_those_behind_it_along(tmp_path: 
     assert [result.config["x"] for result in grid if result.error] == [10, 30, 50]
     assert sum(result.status == "TERMINATED" for result in grid) == 57
     assert all(Path(result.path, "done.txt").read_text() == "once\n" for result in grid if not result.error)
+
+
+def now_and_then_slow(config: dict[str, Any]) -> dict[str, Any]:
+    if config["x"] % 13 == 0:
+        time.sleep(0.15)
+    return fails_once(config)
+
+
+def test_each_result_is_its_trials_own_however_short_long_and_failing_ones_are_mixed(tmp_path: Path) -> None:
+    grid = fitted(now_and_then_slow, tmp_path, 150)
+    for result in grid:
+        failed = result.config["x"] % 20 == 10
+        assert bool(result.error) == failed, result
+        if not failed:
+            (line,) = result.history()
+            assert line["score"] == result.config["x"] and line["trial_id"] == result.trial_id
+            assert Path(result.path, "done.txt").read_text() == "once\n"
 
 
 def goes_on(config: dict[str, Any]) -> None:
