@@ -116,14 +116,17 @@ ALIASES = Aliases(
             for name, modules in _SEARCHERS.items()
             for module in modules
         },
-        "ray.air.integrations.mlflow.MLflowLoggerCallback": "daybreak.tune.integration.mlflow:MLflowLoggerCallback",
     },
     {
         "ray.ClientBuilder": "the program itself is the driver: ray.init() starts a runtime on this machine",
         "ray.client": "the program itself is the driver: ray.init() starts a runtime on this machine",
         "ray.java_actor_class": "there is no Java here",
         "ray.java_function": "there is no Java here",
-        "ray.air": "keep results with daybreak.track",
+        "ray.air.config": "ray.tune has RunConfig, FailureConfig and CheckpointConfig",
+        "ray.air.integrations.comet": "a LoggerCallback of your own, or keep results with daybreak.track",
+        "ray.air.integrations.keras": "report from a callback of your own: ray.tune.report",
+        "ray.air.integrations.wandb": "a LoggerCallback of your own, or keep results with daybreak.track",
+        "ray.air.session": "ray.tune has report, get_checkpoint and get_context",
         "ray.data": "read the files with pandas, polars or pyarrow in tasks of your own",
         "ray.train": "train in actors of your own",
         "ray.serve": "daybreak.serve serves models under a deadline, by names of its own",
@@ -134,6 +137,7 @@ ALIASES = Aliases(
     rooms={
         "ray.util": "daybreak.runtime.util",
         "ray.experimental.shuffle": "daybreak.runtime.util.shuffle",
+        "ray.air.integrations": "daybreak.tune.integration",
         "ray.tune.integration": "daybreak.tune.integration",
         "ray.tune.logger": "daybreak.tune.logger",
         "ray.tune.schedulers": "daybreak.tune.schedulers",

@@ -81,7 +81,11 @@ def SuccessiveHalvingPruner(
     min_early_stopping_rate: int = 0,
     bootstrap_count: int = 0,
 ) -> PrunerFactory:
-    """Asynchronous successive halving (Li et al. 2020), the stopping variant."""
+    """Asynchronous successive halving (Li et al. 2020), the stopping variant.
+
+    ``"auto"`` is a hundredth of the complete trials' last step when it is first needed, in each process anew: with a number a
+    study that is opened again decides as if it never was closed.
+    """
     least = _resource("min_resource", min_resource)
     return PrunerFactory.successive_halving(least, reduction_factor, min_early_stopping_rate, bootstrap_count)
 
@@ -89,7 +93,11 @@ def SuccessiveHalvingPruner(
 def HyperbandPruner(
     min_resource: int = 1, max_resource: int | str = "auto", reduction_factor: int = 3, bootstrap_count: int = 0
 ) -> PrunerFactory:
-    """Hyperband (Li et al. 2018). The sampler sees the trials of all brackets, where Optuna's sees those of one."""
+    """Hyperband (Li et al. 2018). The sampler sees the trials of all brackets, where Optuna's sees those of one.
+
+    ``"auto"`` is one more than the complete trials' last step when it is first needed, in each process anew: give a number where
+    trials differ.
+    """
     most = _resource("max_resource", max_resource)
     return PrunerFactory.hyperband(min_resource, most, reduction_factor, bootstrap_count)
 

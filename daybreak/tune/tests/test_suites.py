@@ -10,7 +10,8 @@ from bench.peers import PeerError
 from tools import suite
 
 ROOT = Path(__file__).resolve().parents[3]
-SUITES = sorted(path.stem for path in (ROOT / "daybreak/tune/suites").glob("*.py"))
+LARGE = {"tune_lightning"}  # torch, which takes minutes to install: `./dev test --suite=tune_lightning`
+SUITES = sorted({path.stem for path in (ROOT / "daybreak/tune/suites").glob("*.py")} - LARGE)
 
 
 @pytest.mark.timeout(600)
