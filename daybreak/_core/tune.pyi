@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+import enum
 import os
 from typing import overload
 
@@ -524,6 +525,10 @@ class Experiment:
     @staticmethod
     def plan_of(path: str) -> str: ...
 
+    @staticmethod
+    def is_driven(path: str) -> bool:
+        """Whether a process has it open to go on with it."""
+
     @property
     def plan(self) -> str: ...
 
@@ -541,6 +546,9 @@ class Experiment:
     def add(self, id: str, suggestion: str) -> int: ...
 
     def start(self, trial: int) -> None: ...
+
+    def result(self, trial: int) -> str:
+        """The last that counts, as JSON, or ''."""
 
     def results(self, trial: int, packed: bytes, tail: bytes = ...) -> Answer: ...
 
@@ -560,6 +568,14 @@ class Experiment:
         """
 
     def choose(self) -> int | None: ...
+
+    def hand(self) -> int | None:
+        """
+        The first that waits and has never begun, for who will start() it when one before it has ended; None: not now.
+        """
+
+    def take_back(self, trial: int) -> None:
+        """It was handed, and waits again."""
 
     def next(self, trial: int) -> float: ...
 
@@ -593,15 +609,46 @@ def pack_result(text: str, iteration: int, time: float, score: float, scored: bo
 def decoded_record(kind: int, body: bytes) -> dict:
     """A record of an experiment's journal."""
 
-class ResultWriter:
-    """The JSON of plain results, as Experiment.results() takes them."""
+class Reports:
+    """What an attempt of a trial reports, until the controller fetches it."""
 
     def __init__(self) -> None: ...
 
-    def write(self, metrics: dict) -> tuple[bytes, float, bool] | None:
-        """
-        The packed result, its time, whether it is the last; None for one that is not plain, or in a new second.
-        """
+    class After(enum.Enum):
+        """What the trial does after a report."""
+
+        SLOW = 0
+        """Nothing was done: it is not plain."""
+
+        GO_ON = 1
+
+        WAIT = 2
+
+        LAST = 3
+
+    def report(self, metrics: dict) -> Reports.After: ...
+
+    def put(self, packed: bytes, done: bool) -> Reports.After: ...
+
+    def wait(self) -> bool:
+        """Until it is answered, or there is room. False: the trial is to end."""
+
+    def take(self, wait_s: float = -1.0) -> tuple[bytes, int]:
+        """Results as Experiment.results() takes them, and how many."""
+
+    def hold(self) -> None:
+        """The next result goes with what poke() will say."""
+
+    def poke(self) -> None:
+        """take() returns, whatever there is."""
+
+    def answer(self, counted: int, next: float, ends: bool) -> None: ...
+
+    def stamp(self) -> str:
+        """JSON members: the date, and who this is."""
+
+    @property
+    def next(self) -> float: ...
 
     @property
     def metric(self) -> str: ...
@@ -658,20 +705,25 @@ class ResultWriter:
     def reported(self, arg: int, /) -> None: ...
 
     @property
-    def second(self) -> int: ...
+    def time(self) -> float: ...
 
-    @second.setter
-    def second(self, arg: int, /) -> None: ...
+    @time.setter
+    def time(self, arg: float, /) -> None: ...
 
     @property
-    def stamp(self) -> str: ...
+    def identity(self) -> str: ...
 
-    @stamp.setter
-    def stamp(self, arg: str, /) -> None: ...
+    @identity.setter
+    def identity(self, arg: str, /) -> None: ...
 
 def table_of(lines: bytes) -> bytes | None:
     """
     progress.csv of the lines of a result.json; None when there is more in them than numbers, texts and truths.
+    """
+
+def write_results(folder: str, lines: bytes) -> bool:
+    """
+    Both files of a trial that has ended with these results. False, and nothing done, when there are some already or when they are not plain.
     """
 
 def simulate(scheduler: str, numbers: Mapping[str, float], workload: object, epochs: int, options: Mapping[str, float]) -> dict:

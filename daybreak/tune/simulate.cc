@@ -6,6 +6,8 @@
 #include <set>
 #include <tuple>
 
+#include "daybreak/tune/keyed.h"
+
 namespace daybreak::tune {
 namespace {
 

@@ -13,6 +13,13 @@ ROOT = Path(__file__).resolve().parents[3]
 LARGE = {"tune_lightning"}  # torch, which takes minutes to install: `./dev test --suite=tune_lightning`
 SUITES = sorted({path.stem for path in (ROOT / "daybreak/tune/suites").glob("*.py")} - LARGE)
 
+LEAST = {
+    "optuna_samplers": 1500,
+    "optuna_storages": 100,
+    "sklearn_search": 25,
+    "tune_tools": 7,
+}  # passed, of what is run here
+
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SUITES)
@@ -25,5 +32,5 @@ def test_other_peoples_tests_pass_but_for_those_listed(name: str) -> None:
         pytest.skip(f"{name}: its packages cannot be installed here: {error}")
     problems = outcome.problems(suite.read_list(found.failures), whole=whole)
     assert not problems, "\n".join(problems)
-    assert len(outcome.passed) >= 7
+    assert len(outcome.passed) >= LEAST.get(name, 1)
     print(f"{name}: {len(outcome.passed)} passed, {len(outcome.skipped)} skipped")
