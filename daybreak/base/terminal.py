@@ -4,18 +4,19 @@
 - Names and texts that come from elsewhere are `clean`: none of them moves the cursor or breaks a line.
 - `--json` (`Json`) prints one JSON value, in ASCII, and nothing else on the standard output.
 
-Only commands import this module: it loads typer, and rich when a table is drawn.
+Only commands import this module: it loads typer, and rich when a table is drawn. `printable` has what others need.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from daybreak.base.printable import clean, clean_lines, only_ascii
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,29 +38,6 @@ __all__ = [
 PIPED_WIDTH = 200  # of a table that goes into a file or a pipe
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def clean(value: object) -> str:
-    """As text of one line that cannot move the terminal's cursor.
-
-    >>> clean("a\\x1b[31m\\nb")
-    'a\ufffd[31m\ufffdb'
-    """
-    return "".join(char if char.isprintable() else "\ufffd" for char in str(value))
-
-
-def clean_lines(text: str) -> str:
-    """Each line clean, tabs as blanks."""
-    return "\n".join(clean(line.expandtabs()) for line in text.split("\n"))
-
-
-def only_ascii() -> bool:
-    """Whether the terminal, or what the output goes into, lacks the characters of plots, as in a C locale."""
-    try:
-        "▁⠁│".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return True
-    return False
 
 
 def json_out(value: object) -> None:

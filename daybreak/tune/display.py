@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from daybreak.base.terminal import clean
+from daybreak.base.printable import clean
 
 from .callbacks import ProgressReporter
 from .session import number_of
@@ -190,7 +190,11 @@ class LiveReporter(_Reporter):
 
 def default_reporter() -> ProgressReporter:
     """A live table where there is a terminal, lines elsewhere."""
-    from rich.console import Console
-
+    if not (sys.stdout is not None and sys.stdout.isatty()):
+        return LineReporter()
+    try:
+        from rich.console import Console
+    except ModuleNotFoundError:  # on a node that has Daybreak's files alone
+        return LineReporter()
     console = Console()
     return LiveReporter(console=console) if console.is_terminal and not console.is_dumb_terminal else LineReporter()

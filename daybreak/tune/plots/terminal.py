@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from daybreak.base.terminal import clean
+from daybreak.base.printable import clean
 from daybreak.track.plotting import Line, text_plot
 from daybreak.tune.plots.figures import Figure, Parallel
 

@@ -35,6 +35,7 @@ __all__ = [
 JOURNAL = "experiment.journal"
 _LOGS = ("loguniform", "qloguniform", "lograndint", "qlograndint")
 _DECADES = 1000.0  # a range as wide as that is drawn in logarithms, when all of it is above 0
+# What a death has left running waits until somebody resumes it.
 _STATES = {"TERMINATED": "COMPLETE", "ERROR": "FAIL", "PENDING": "WAITING"}
 
 
@@ -214,17 +215,18 @@ def view_of_experiment(
     signs = [-1.0 if (one or plan["mode"] or "max") == "min" else 1.0 for one in modes[: len(metrics)]]
     view = View(path.name, "experiment", metrics, signs, [], _rungs(plan), plan=plan)
     view.logs = _logs(plan["space"])
+    states = _STATES if _native.Experiment.is_driven(str(path / JOURNAL)) else _STATES | {"RUNNING": "WAITING"}
     for trial, row in read_trials(path, None, to_look=True):
-        view.points.append(_of_trial(trial, row, metrics))
+        view.points.append(_of_trial(trial, row, metrics, states))
     return view
 
 
-def _of_trial(trial: Any, row: Mapping[str, Any], metrics: Sequence[str]) -> Point:
+def _of_trial(trial: Any, row: Mapping[str, Any], metrics: Sequence[str], states: Mapping[str, str]) -> Point:
     state = str(row["state"])
     point = Point(
         trial.number,
         trial.trial_id,
-        _STATES.get(state, state),
+        states.get(state, state),
         dict(trial.evaluated_params),
         error=row["error"] if state == "ERROR" else "",
         path=trial.logdir,

@@ -5,7 +5,7 @@
 >>> from daybreak.tune.sklearn import GridSearchCV
 >>> search = GridSearchCV(SVC(), {"C": [0.1, 1, 10]}, n_jobs=1).fit(*load_iris(return_X_y=True))
 >>> search.best_params_
-{'C': 1}
+{'C': 10}
 """
 
 from .searches import GridSearchCV, HalvingGridSearchCV, HalvingRandomSearchCV, RandomizedSearchCV

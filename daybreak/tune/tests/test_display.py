@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import subprocess
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -61,3 +63,9 @@ def test_the_live_table_shows_who_runs_the_best_and_what_failed_and_no_name_move
     text = shown.file.getvalue()  # type: ignore[attr-defined]
     assert "20 running" in text and "best score=99 (t21" in text and "failed: t20, see /x/t20/error.txt" in text
     assert "... 8 more" in text and "\x1b[2J" not in text
+
+
+def test_an_experiment_loads_no_command_line_library() -> None:
+    code = "import sys; from daybreak import tune; tune.Tuner; assert not {'typer', 'rich'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
