@@ -482,9 +482,15 @@ class Controller:
 
     def _lost(self, slot: Slot, error: Exception) -> None:
         """Its process is gone."""
+        others = bool(slot.ahead)
         self._release(slot, kill=True)
-        if not slot.trial.is_finished():
-            self._fail(slot.trial, f"its process has died: {error}", "".join(traceback.format_exception(error)))
+        if slot.trial.is_finished():
+            return
+        if others and not slot.ending:  # one of those that it had ahead may have ended it
+            self._handing.run_alone(slot.trial)
+            self.experiment.end(slot.trial.number, "PENDING", "")
+            return
+        self._fail(slot.trial, f"its process has died: {error}", "".join(traceback.format_exception(error)))
 
     def _fail(self, trial: Trial, text: str, trace: str, can_retry: bool = True) -> None:
         failure = self.run.failure

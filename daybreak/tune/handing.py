@@ -27,6 +27,7 @@ class Handing:
         self._experiment, self._trials, self._is_on = experiment, trials, is_on
         self._takes_s = float("inf")  # a trial, from beginning to end
         self.given_back: dict[Any, Any] = {}  # calls of take_back, and whose
+        self._alone: set[int] = set()  # numbers of trials whose process has died, with others ahead
 
     def measure(self, slot: Slot, trials: int) -> None:
         """So many have ended since the last message."""
@@ -34,7 +35,7 @@ class Handing:
 
     def more(self, slot: Slot, others: Collection[Slot]) -> list[dict[str, Any]]:
         """Those that its process is to begin after this one: as much as it does in a moment, and its share of what waits."""
-        if not self._is_on or self._takes_s > _AHEAD_S:
+        if not self._is_on or self._takes_s > _AHEAD_S or slot.trial.number in self._alone:
             return []
         if any(actor is slot.actor for actor in self.given_back.values()):
             return []  # it would give them back, too
@@ -57,6 +58,10 @@ class Handing:
                 }
             )
         return specs
+
+    def run_alone(self, trial: Trial) -> None:
+        """Nothing is handed over behind it: if its process dies again, it was this one."""
+        self._alone.add(trial.number)
 
     def take_back(self, slot: Slot, trials: list[Trial]) -> None:
         """Its process does not begin them."""

@@ -69,9 +69,11 @@ def plain(value: Any) -> Any:
 
 
 def number_of(value: Any) -> float | None:
-    """A metric's value; None for what is no number."""
+    """A metric's value; None for what is no number. An array of one element is one, and so is the list that it is in a result's JSON."""
     if type(value) is float:
         return value
+    if type(value) is list and len(value) == 1 and type(value[0]) is not list:
+        value = value[0]
     if isinstance(value, (str, bytes, dict, list)) or value is None:
         return None
     try:

@@ -106,7 +106,10 @@ def test_a_metric_is_a_number_by_one_rule() -> None:
 
     taken = [True, 2, np.int8(2), np.array([0.5]), np.bool_(False), Level.LOW, float("inf")]
     assert [number_of(value) for value in taken] == [1.0, 2.0, 2.0, 0.5, 0.0, 0.25, float("inf")]
-    assert [number_of(value) for value in ("1", None, np.array([1, 2]), [1], {}, object())] == [None] * 6
+    assert [number_of(value) for value in ("1", None, np.array([1, 2]), [1, 2], ["1"], [[1]], [], {}, object())] == [
+        None
+    ] * 9
+    assert number_of([1]) == 1.0, "as which an array of one element comes back from a result"
 
 
 def test_a_bucket_is_refused_with_a_way_out() -> None:

@@ -126,6 +126,23 @@ def now_and_then_slow(config: dict[str, Any]) -> dict[str, Any]:
     return fails_once(config)
 
 
+def dies(config: dict[str, Any]) -> dict[str, Any]:
+    if config["x"] in (17, 40):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return {"score": config["x"]}
+
+
+def test_a_process_that_dies_is_the_failure_of_the_trial_that_killed_it_alone(tmp_path: Path) -> None:
+    grid = fitted(dies, tmp_path, 60)
+    assert [result.config["x"] for result in grid if result.error] == [17, 40]
+    assert all(
+        len(result.history()) == 1 and result.metrics["score"] == result.config["x"]
+        for result in grid
+        if not result.error
+    )
+    assert "its process has died" in str(grid[17].error)
+
+
 def test_each_result_is_its_trials_own_however_short_long_and_failing_ones_are_mixed(tmp_path: Path) -> None:
     grid = fitted(now_and_then_slow, tmp_path, 150)
     for result in grid:
