@@ -589,6 +589,9 @@ class Experiment:
 
     def unblock(self) -> bool: ...
 
+    def take_stopped(self) -> list[int]:
+        """Trials that were stopped while they did not run."""
+
     def take_exploits(self) -> list[tuple[int, int]]: ...
 
     def status(self) -> str: ...

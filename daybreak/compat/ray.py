@@ -51,6 +51,20 @@ _STATE = """
     summarize_objects summarize_tasks
 """
 
+_TUNE_MODULES = {  # of Ray's, where it also has what our rooms have: as its documentation imports them
+    ("schedulers", "async_hyperband"): "ASHAScheduler AsyncHyperBandScheduler",
+    ("schedulers", "hb_bohb"): "HyperBandForBOHB",
+    ("schedulers", "hyperband"): "HyperBandScheduler",
+    ("schedulers", "median_stopping_rule"): "MedianStoppingRule",
+    ("schedulers", "pb2"): "PB2",
+    ("schedulers", "pbt"): "PopulationBasedTraining",
+    ("schedulers", "trial_scheduler"): "FIFOScheduler TrialScheduler",
+    ("search", "basic_variant"): "BasicVariantGenerator",
+    ("search", "bohb"): "TuneBOHB",
+    ("search", "concurrency_limiter"): "ConcurrencyLimiter",
+    ("search", "repeater"): "Repeater",
+    ("search", "searcher"): "Searcher",
+}
 ALIASES = Aliases(
     "ray",
     {
@@ -110,7 +124,11 @@ ALIASES = Aliases(
         **{f"ray.tune.stopper.{name}": f"daybreak.tune.stoppers:{name}" for name in _STOPPERS.split()},
         "ray.tune.error.TuneError": "daybreak.tune:TuneError",
         "ray.tune.registry.register_trainable": "daybreak.tune:register_trainable",
-        "ray.tune.search.basic_variant.BasicVariantGenerator": "daybreak.tune.search:BasicVariantGenerator",
+        **{
+            f"ray.tune.{room}.{module}.{name}": f"daybreak.tune.{room}:{name}"
+            for (room, module), names in _TUNE_MODULES.items()
+            for name in names.split()
+        },
         **{
             f"ray.tune.{module}.{name}": f"daybreak.tune.study_search:{name}"
             for name, modules in _SEARCHERS.items()

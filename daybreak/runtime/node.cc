@@ -17,6 +17,7 @@
 #include <tuple>
 #include <utility>
 
+#include "daybreak/base/atomic.h"
 #include "daybreak/base/machine.h"
 #include "daybreak/os/fd.h"
 #include "daybreak/os/memory.h"
@@ -35,7 +36,9 @@ constexpr std::uint64_t kWarmBytes = 1ull << 30;
 constexpr int kWarmDelays = 100;  // looks at whether the first worker is alive
 constexpr useconds_t kWarmDelayUs = 5'000;
 constexpr useconds_t kAwaitDelayUs = 500;  // a fork takes 2,000
-constexpr std::uint64_t kWarmStep = 16ull << 20;
+constexpr std::uint64_t kWarmStep = 2ull << 20;
+constexpr std::int64_t kWarmRests = 2;  // times as long as a step has taken
+constexpr std::int64_t kMostWarmRestUs = 50'000;
 constexpr std::int64_t kTellPatienceNs = 100'000'000;      // a terminal that takes nothing for so long misses the line
 constexpr std::int64_t kZygotePatienceNs = 4'000'000'000;  // that it has to kill what is below it
 
@@ -150,11 +153,11 @@ base::Status Node::start_threads() {
 }
 
 // Backs the beginning of the store with memory before it is needed: pages that were never touched cost ten times a warm
-// copy.
+// copy. In small steps with rests between, and not at a low priority: the kernel's lock of this process's memory is held in each, and
+// who has it must come to its end although others want the cores.
 void Node::warm_up() {
   block_signals();
   pthread_setname_np(pthread_self(), "daybreak-warm");
-  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);
   // Until a worker is there, the cores are for those that make one.
   for (int i = 0; !stopping_ && i < kWarmDelays; ++i) {
     bool alive = false;
@@ -165,17 +168,18 @@ void Node::warm_up() {
   }
   const std::uint64_t target = std::min(control_.data_capacity / 4, kWarmBytes);
   for (std::uint64_t from = 0; !stopping_ && from < target; from += kWarmStep) {
-    // The slow part is done without the lock: whoever needs the memory now backs it himself, twice does no harm.
-    std::uint64_t to = std::min(from + kWarmStep, control_.data_capacity);
-    if (!segment_->back(from, to)) return;
-    base::Status status;
+    const std::int64_t began = base::monotonic_ns();
+    const std::uint64_t to = std::min(from + kWarmStep, control_.data_capacity);
+    // The work is done without the heap's lock: whoever needs the memory now backs it himself, twice does no harm. Into this process's
+    // page table, too: the driver is who puts most.
+    if (!os::populate({segment_->data(from), to - from}) && !segment_->back(from, to)) return;
     {
       RobustGuard guard(driver_, control_.heap_lock);
-      if (control_.committed.load() >= from) status = segment_->commit(to);
+      const std::uint64_t have = control_.committed.load();
+      if (have >= from && have < to) control_.committed.store(to);
     }
-    if (!status) return;
-    // Into this process's page table too: the driver is who puts most.
-    std::ignore = os::populate({segment_->data(from), to - from});
+    const std::int64_t took_us = (base::monotonic_ns() - began) / 1000;
+    usleep(static_cast<useconds_t>(std::clamp<std::int64_t>(took_us * kWarmRests, 100, kMostWarmRestUs)));
   }
 }
 

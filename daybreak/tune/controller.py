@@ -119,6 +119,8 @@ class Controller:
 
     def _step(self) -> bool:
         self._iteration += 1
+        for number in self.experiment.take_stopped():
+            self._completed(self.trials[number])
         self._tell_callbacks("on_step_begin")
         self._check_time()
         self._add_trials()

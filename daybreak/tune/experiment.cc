@@ -133,6 +133,7 @@ base::Status Experiment::settle_owed() {
     if (state(trial) == TrialState::kRunning) DAYBREAK_TRY(decide(trial, decision));
   }
   DAYBREAK_TRY(note_moves());
+  stopped_.clear();  // the caller sees the states of all
   for (std::uint32_t trial = 0; trial < trials_.size(); ++trial) {
     if (state(trial) == TrialState::kRunning) set_state(trial, TrialState::kPending);  // its driver is gone
   }
@@ -273,7 +274,7 @@ base::Status Experiment::tell_values(std::uint32_t trial) {
     DAYBREAK_ASSIGN(const double value, base::json_member<double>(at, name.substr(begin)));
     values.push_back(value);
   }
-  scheduler_->on_values(trial, std::move(values));
+  scheduler_->on_values(trial, values);
   return {};
 }
 
@@ -448,7 +449,9 @@ base::Status Experiment::note_moves() {
     ExperimentTrial& row = trials_[move.trial];
     switch (move.kind) {
       case Move::Kind::kStop:
-        if (!ended(row.state)) DAYBREAK_TRY(note(DecisionRecord{.trial = move.trial, .decision = Decision::kStop}));
+        if (ended(row.state)) break;
+        if (row.state != TrialState::kRunning) stopped_.push_back(move.trial);
+        DAYBREAK_TRY(note(DecisionRecord{.trial = move.trial, .decision = Decision::kStop}));
         break;
       case Move::Kind::kSave: break;  // pin_saves()
       case Move::Kind::kExploit: exploits_.push_back(move); break;
@@ -544,6 +547,10 @@ base::Result<bool> Experiment::unblock() {
   DAYBREAK_TRY(note(UnblockRecord{}));
   DAYBREAK_TRY(note_moves());
   return unblocked_;
+}
+
+std::vector<std::uint32_t> Experiment::take_stopped() {
+  return std::exchange(stopped_, {});
 }
 
 std::vector<Move> Experiment::take_moves() {

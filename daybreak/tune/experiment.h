@@ -124,6 +124,8 @@ class Experiment final : public Board {
   base::Result<bool> unblock();
   // kExploits that are to be done; kStop and kSave are done here.
   std::vector<Move> take_moves();
+  // Trials that a move has ended while they did not run: of their end nobody else hears.
+  std::vector<std::uint32_t> take_stopped();
   std::string status() const;
 
   base::Status flush(bool synced);
@@ -167,6 +169,7 @@ class Experiment final : public Board {
   std::vector<Move> moves_;                  // that it wants and no record says yet
   bool unblocked_ = false;
   std::vector<Move> exploits_;              // for the caller
+  std::vector<std::uint32_t> stopped_;      // for the caller
   std::map<std::uint32_t, Decision> owed_;  // replay: decisions that no record says yet
 };
 

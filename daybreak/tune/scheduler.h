@@ -6,6 +6,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -80,7 +81,7 @@ class Scheduler {
   // Parameters (paths in a config, "model/lr") that it searches itself: it is told their values when a trial is added and when one goes
   // on with another config, and says what an exploit's are to be. None: kExploit's config is the caller's.
   virtual std::vector<std::string> searches() const { return {}; }
-  virtual void on_values(std::uint32_t trial, std::vector<double> values) { (void)trial, (void)values; }
+  virtual void on_values(std::uint32_t trial, std::span<const double> values) { (void)trial, (void)values; }
   virtual std::vector<double> explored(std::uint32_t trial, std::uint32_t source) const {
     (void)trial, (void)source;
     return {};

@@ -123,7 +123,7 @@ class Simulator final : public Board {
     if (values.size() != names.size()) {
       return fail(Code::kInvalidArgument, "{} values of trial {} for {} names", values.size(), trial, names.size());
     }
-    scheduler_.on_values(trial, std::move(values));
+    scheduler_.on_values(trial, values);
     return {};
   }
 

@@ -300,6 +300,9 @@ void bind_scheduling(ExperimentClass& experiment) {
           nb::arg("trial"), nb::arg("source"),
           "What the scheduler searches itself, by path, as the trial has it that goes on from source.")
       .def("unblock", [](Experiment& e) { return base::value_or_raise(e.unblock()); })
+      .def(
+          "take_stopped", [](tune::Experiment& e) { return e.take_stopped(); },
+          "Trials that were stopped while they did not run.")
       .def("take_exploits",
            [](Experiment& e) {
              std::vector<std::tuple<std::uint32_t, std::uint32_t>> made;

@@ -136,6 +136,7 @@ std::vector<double> scaled_by_intercepts(std::span<const double> given, std::siz
   }
   const std::vector<double> plane = plane_through(std::move(extremes), objectives);
   std::vector<double> intercepts;
+  intercepts.reserve(plane.size());
   for (const double slope : plane) intercepts.push_back(1 / slope);
   const bool usable =
       !intercepts.empty() && std::ranges::all_of(intercepts, [](double x) { return std::isfinite(x) && x > 1e-12; });

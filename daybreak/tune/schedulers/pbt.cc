@@ -80,18 +80,19 @@ class Pbt final : public Scheduler {
 
   std::vector<std::string> searches() const override {
     std::vector<std::string> names;
+    names.reserve(options_.bounds.size());
     for (const PbtBound& bound : options_.bounds) names.push_back(bound.name);
     return names;
   }
-  void on_values(std::uint32_t trial, std::vector<double> values) override {
+  void on_values(std::uint32_t trial, std::span<const double> values) override {
     if (members_.size() <= trial) members_.resize(trial + 1);
     if (members_[trial].exploits) {
       if (rows_.size() > rows_explored_) pending_.clear();  // there has been a look since: they are known, or too old
       rows_explored_ = rows_.size();
-      pending_.push_back(values);
+      pending_.emplace_back(values.begin(), values.end());
       members_[trial].exploits = false;
     }
-    members_[trial].values = std::move(values);
+    members_[trial].values.assign(values.begin(), values.end());
   }
   std::vector<double> explored(std::uint32_t trial, std::uint32_t source) const override {
     const std::optional<Pb2Row>& at = members_[source].row;
