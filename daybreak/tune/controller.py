@@ -7,9 +7,7 @@ that it reported since. The experiment (native) is told, decides and writes; her
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 import time
 import traceback
 from typing import Any
@@ -104,12 +102,12 @@ class Controller:
         self._tell_callbacks(
             "setup", stop=run.limits, num_samples=run.num_samples, total_num_samples=run.source.total()
         )
-        before = self._catch_interrupt()
+        before = stopping.catch_interrupt(run)
         try:
             while self._step():
                 pass
         finally:
-            self._restore_interrupt(before)
+            stopping.restore_interrupt(before)
             self._clean_up()
         if run.reporter is not None:
             self._report(done=True)
@@ -588,19 +586,3 @@ class Controller:
             reporter.report(
                 self.trials, done, status, f"Resources requested: {resources}", f"Result logdir: {self.run.path}"
             )
-
-    def _catch_interrupt(self) -> Any:
-        """Ctrl-C ends the trials in order; a second one at once."""
-        if threading.current_thread() is not threading.main_thread():
-            return None
-
-        def interrupted(signum: int, frame: Any) -> None:
-            if self.run.interrupted:
-                raise KeyboardInterrupt
-            self.run.interrupted = True
-
-        return signal.signal(signal.SIGINT, interrupted)
-
-    def _restore_interrupt(self, before: Any) -> None:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)

@@ -69,7 +69,7 @@ def plain(value: Any) -> Any:
 
 
 def number_of(value: Any) -> float | None:
-    """A metric's value; None for what is no number. An array of one element is one, and so is the list that it is in a result's JSON."""
+    """A metric's value; None for what is no number. An array of one element is one, and so is the list that JSON makes of it."""
     if type(value) is float:
         return value
     if type(value) is list and len(value) == 1 and type(value[0]) is not list:

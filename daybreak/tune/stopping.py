@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from daybreak._core import tune as _native
 from daybreak.base.errors import FailedPreconditionError, NotFoundError
 
-__all__ = ["Requests", "is_running", "request_stop"]
+if TYPE_CHECKING:
+    from .running import Run
+
+__all__ = ["Requests", "catch_interrupt", "is_running", "request_stop", "restore_interrupt"]
 
 _JOURNAL = "experiment.journal"
 _REQUEST = "experiment.stop"
@@ -66,3 +72,21 @@ class Requests:
     def forget(self) -> None:
         """A driver begins or ends: what was asked of one before it is over."""
         self._path.unlink(missing_ok=True)
+
+
+def catch_interrupt(run: Run) -> Any:
+    """Ctrl-C ends the trials in order; a second one at once. What was there before."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+
+    def interrupted(signum: int, frame: Any) -> None:
+        if run.interrupted:
+            raise KeyboardInterrupt
+        run.interrupted = True
+
+    return signal.signal(signal.SIGINT, interrupted)
+
+
+def restore_interrupt(before: Any) -> None:
+    if before is not None:
+        signal.signal(signal.SIGINT, before)
