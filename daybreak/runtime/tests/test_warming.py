@@ -1,4 +1,4 @@
-"""The thread that warms up the object store: it holds locks that all need, so it must come to its end when others want the cores."""
+"""The thread that warms up the object store holds locks that all need: it must come to its end when others want the cores."""
 
 from __future__ import annotations
 
