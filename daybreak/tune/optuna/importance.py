@@ -13,6 +13,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from daybreak._core import tune as _native
+from daybreak.tune.best import places_of_best
 from daybreak.tune.optuna.mirror import Mirror, native
 
 Target = Callable[[FrozenTrial], float] | None
@@ -42,17 +43,12 @@ class PedAnovaImportanceEvaluator(BaseImportanceEvaluator):  # type: ignore[misc
     def _best(
         self, study: optuna.Study, trials: list[FrozenTrial], quantile: float, target: Target
     ) -> list[FrozenTrial]:
-        if quantile == 1.0:
-            return trials
-        count = math.ceil(quantile * len(trials))
-        if target is None and len(study.directions) > 1:
+        if target is not None:
+            losses = [[float(target(trial))] for trial in trials]
+        else:
             signs = [-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in study.directions]
             losses = [[sign * value for sign, value in zip(signs, trial.values, strict=True)] for trial in trials]
-            return [trials[k] for k in sorted(_native.best_of_fronts(losses, count))]
-        sign = -1.0 if target is None and study.direction == StudyDirection.MAXIMIZE else 1.0
-        of_each = [sign * float(trial.value if target is None else target(trial)) for trial in trials]
-        limit = sorted(of_each)[count - 1]
-        return [trial for trial, loss in zip(trials, of_each, strict=True) if loss <= limit]
+        return [trials[place] for place in places_of_best(losses, quantile)]
 
     def evaluate(
         self, study: optuna.Study, params: list[str] | None = None, *, target: Target = None

@@ -8,23 +8,13 @@ from typing import Any
 
 from daybreak._core import tune as _native
 from daybreak.base.errors import FailedPreconditionError
+from daybreak.tune.best import places_of_best
 from daybreak.tune.plots.view import Parameter, View, view_of
 from daybreak.tune.study import TrialState
 
-__all__ = ["importances", "places_of_best"]
+__all__ = ["importances"]
 
 TARGET_QUANTILE = 0.1  # the best tenth is compared with all
-
-
-def places_of_best(losses: Sequence[list[float]], quantile: float) -> list[int]:
-    """Of the best share, equals of the last included; of several objectives whole fronts first."""
-    if quantile == 1.0:
-        return list(range(len(losses)))
-    count = math.ceil(quantile * len(losses))
-    if losses and len(losses[0]) > 1:
-        return sorted(_native.best_of_fronts(losses, count))
-    limit = sorted(losses)[count - 1]
-    return [i for i, loss in enumerate(losses) if loss <= limit]
 
 
 def importances(what: Any, parameters: Sequence[str] | None = None, **of: Any) -> dict[str, float]:
