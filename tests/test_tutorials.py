@@ -73,12 +73,19 @@ def test_a_solution_passes_as_a_script_and_as_a_notebook(name: str, tmp_path: Pa
         assert done.returncode == 0, done.stderr[-3000:]
 
 
+def first_assert(script: str) -> int:
+    return min(node.lineno for node in ast.walk(ast.parse(script)) if isinstance(node, ast.Assert))
+
+
 # What is not finished fails by its order or by being too slow, which a busy machine does not change: four at once.
 def test_what_a_learner_starts_from_stops_at_the_first_assert(tmp_path: Path) -> None:
+    # Read here and not in the threads: ast.parse of CPython 3.11 fails now and then when two threads parse at once.
+    scripts = {name: tutorial.load(path).fixme.script for name, path in SOURCES.items()}
+    asserts = {name: first_assert(script) for name, script in scripts.items()}
+
     def problem(name: str) -> str:
-        script = tutorial.load(SOURCES[name]).fixme.script
-        first = min(node.lineno for node in ast.walk(ast.parse(script)) if isinstance(node, ast.Assert))
-        done = run_text(script, tmp_path, name.replace("/", "_"))
+        first = asserts[name]
+        done = run_text(scripts[name], tmp_path, name.replace("/", "_"))
         stopped = re.findall(r'^  File ".*?", line (\d+), in <module>', done.stderr, re.MULTILINE)
         if done.returncode == 1 and "AssertionError: " in done.stderr.splitlines()[-1] and stopped == [str(first)]:
             return ""
