@@ -50,7 +50,9 @@ _ROOMS = (
     "track",
     "grant",
     "serve",
+    "map",
     "tune",
+    "linalg",
     "demo",
     "compat",
     "cli",
@@ -61,7 +63,24 @@ __all__ = ["Error", "__version__", "exceptions", *_verbs, *(room for room in _RO
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import
 if TYPE_CHECKING:
-    from daybreak import base, cli, compat, crypto, demo, grant, net, rl, runtime, serve, store, tensor, track, tune
+    from daybreak import (
+        base,
+        cli,
+        compat,
+        crypto,
+        demo,
+        grant,
+        linalg,
+        map,
+        net,
+        rl,
+        runtime,
+        serve,
+        store,
+        tensor,
+        track,
+        tune,
+    )
     from daybreak.runtime import util
 
 

@@ -2,6 +2,7 @@ from daybreak._core import (
     base as base,
     crypto as crypto,
     grant as grant,
+    linalg as linalg,
     net as net,
     rl as rl,
     runtime as runtime,
