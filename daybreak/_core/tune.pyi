@@ -719,9 +719,9 @@ class Reports:
     @identity.setter
     def identity(self, arg: str, /) -> None: ...
 
-def table_of(lines: bytes) -> bytes | None:
+def table_file(from_: str, to: str) -> bool:
     """
-    progress.csv of the lines of a result.json; None when there is more in them than numbers, texts and truths.
+    progress.csv of a result.json. False, and `to` is to be written again, when there is more in it than numbers, texts and truths.
     """
 
 def write_results(folder: str, lines: bytes) -> bool:

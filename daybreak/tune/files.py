@@ -134,24 +134,21 @@ class TrialFiles:
         """progress.csv, with the columns of the first result, as Ray has it."""
         if self._is_whole:
             return
-        try:
-            lines = (self.folder / "result.json").read_bytes()
-        except FileNotFoundError:
+        results, made = f"{self._folder}/result.json", f"{self._folder}/.progress.csv.partial"
+        if not os.path.exists(results) or os.path.getsize(results) == 0:
             return
-        made = self.folder / ".progress.csv.partial"
-        table = _native.table_of(lines)
-        if table == b"":
-            return
-        if table is not None:
-            made.write_bytes(table)
-            os.replace(made, self.folder / "progress.csv")
+        if _native.table_file(results, made):
+            if os.path.getsize(made) > 0:
+                os.replace(made, f"{self._folder}/progress.csv")
+            else:  # a death has cut the first line
+                os.remove(made)
             return
         rows = [flattened(result) for result in self.results()]
         with open(made, "w", newline="") as out:
             writer = csv.DictWriter(out, list(rows[0]), extrasaction="ignore", restval="")
             writer.writeheader()
             writer.writerows(rows)
-        os.replace(made, self.folder / "progress.csv")
+        os.replace(made, f"{self._folder}/progress.csv")
 
     def close(self) -> None:
         if self._results is not None:

@@ -181,11 +181,18 @@ class Reports {
       }
       takes_ = poked_ = in_want_ = false;
       packed.swap(packed_);
+      packed_.swap(spare_);
       count = std::exchange(count_, 0);
       fast_ = count >= kFastCount;
       changed_.notify_all();  // who waited for room
     }
-    return {nb::bytes(packed.data(), packed.size()), count};
+    const nb::bytes taken(packed.data(), packed.size());
+    if (packed.capacity() <= 2 * kPortionBytes) {
+      packed.clear();
+      base::MutexLock lock(mutex_);
+      spare_.swap(packed);
+    }
+    return {taken, count};
   }
 
   // The next result goes with what poke() will say.
@@ -278,6 +285,7 @@ class Reports {
   base::Mutex mutex_;
   base::CondVar changed_;
   std::string packed_ DAYBREAK_GUARDED_BY(mutex_);
+  std::string spare_ DAYBREAK_GUARDED_BY(mutex_);  // empty, whose memory the next portion gets: new pages cost more than a result
   std::size_t count_ DAYBREAK_GUARDED_BY(mutex_) = 0;
   std::uint64_t answered_ DAYBREAK_GUARDED_BY(mutex_) = 0;
   double next_ DAYBREAK_GUARDED_BY(mutex_) = tune::Scheduler::kAlways;

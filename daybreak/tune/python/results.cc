@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <nanobind/nanobind.h>
-#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <unistd.h>
 
@@ -111,41 +110,85 @@ void add_cell(std::string& line, std::string_view value, bool text) {
   line += named == std::end(kPythons) ? value : named->second;
 }
 
-// progress.csv of the lines of result.json, with the first one's columns; nothing when a line is not plain.
-std::optional<std::string> table_of(std::string_view rest) {
-  std::string table;
-  table.reserve(rest.size() / 2);
-  std::vector<std::string> columns;
-  std::vector<LineCells::Cell> cells;
-  LineCells reader;
-  const auto is_of = [](const LineCells::Cell& cell, std::string_view column) {
-    return column.starts_with(cell.prefix) && column.substr(cell.prefix.size()) == cell.name;
-  };
-  while (!rest.empty()) {
-    const std::size_t end = rest.find('\n');
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
-    if (!line.ends_with('}')) continue;  // cut by a death
-    if (!reader.read(line, cells)) return std::nullopt;
-    if (columns.empty()) {
-      for (const LineCells::Cell& cell : cells) {
-        columns.push_back(fmt::format("{}{}", cell.prefix, cell.name));
-        add_cell(table, columns.back(), true);
-        table += ',';
-      }
-      if (columns.empty()) return std::nullopt;
-      table.replace(table.size() - 1, 1, "\r\n");
+// progress.csv of the lines of result.json, with the first one's columns.
+class ResultTable {
+ public:
+  std::string text;  // the whole lines that were added, until somebody takes them
+
+  // False when a line is not plain.
+  bool add(std::string_view lines) {
+    while (!lines.empty()) {
+      const std::size_t end = lines.find('\n');
+      const std::string_view line = lines.substr(0, end);
+      lines.remove_prefix(end == std::string_view::npos ? lines.size() : end + 1);
+      if (!line.ends_with('}')) continue;  // cut by a death
+      if (!reader_.read(line, cells_)) return false;
+      if (columns_.empty() && !add_header()) return false;
+      add_row();
     }
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-      const LineCells::Cell* found = i < cells.size() && is_of(cells[i], columns[i]) ? &cells[i] : nullptr;
-      for (std::size_t k = 0; found == nullptr && k < cells.size(); ++k) {
-        if (is_of(cells[k], columns[i])) found = &cells[k];
+    return true;
+  }
+
+ private:
+  static bool is_of(const LineCells::Cell& cell, std::string_view column) {
+    return column.starts_with(cell.prefix) && column.substr(cell.prefix.size()) == cell.name;
+  }
+
+  bool add_header() {
+    for (const LineCells::Cell& cell : cells_) {
+      columns_.push_back(fmt::format("{}{}", cell.prefix, cell.name));
+      add_cell(text, columns_.back(), true);
+      text += ',';
+    }
+    if (columns_.empty()) return false;
+    text.replace(text.size() - 1, 1, "\r\n");
+    return true;
+  }
+
+  void add_row() {
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      const LineCells::Cell* found = i < cells_.size() && is_of(cells_[i], columns_[i]) ? &cells_[i] : nullptr;
+      for (std::size_t k = 0; found == nullptr && k < cells_.size(); ++k) {
+        if (is_of(cells_[k], columns_[i])) found = &cells_[k];
       }
-      if (found != nullptr) add_cell(table, found->value, found->text);
-      table += i + 1 < columns.size() ? "," : "\r\n";
+      if (found != nullptr) add_cell(text, found->value, found->text);
+      text += i + 1 < columns_.size() ? "," : "\r\n";
     }
   }
-  return table;
+
+  std::vector<std::string> columns_;
+  std::vector<LineCells::Cell> cells_;
+  LineCells reader_;
+};
+
+std::optional<std::string> table_of(std::string_view lines) {
+  ResultTable table;
+  table.text.reserve(lines.size() / 2);
+  if (!table.add(lines)) return std::nullopt;
+  return std::move(table.text);
+}
+
+constexpr std::size_t kBlockBytes = 512u << 10;
+
+// From file to file in blocks: memory that is used again costs nothing. False when a line is not plain.
+base::Result<bool> table_file(const std::string& from, const std::string& to) {
+  DAYBREAK_ASSIGN(const base::Fd lines, os::open_file(from, O_RDONLY));
+  DAYBREAK_ASSIGN(const base::Fd file, os::open_file(to, O_WRONLY | O_CREAT | O_TRUNC, 0666));
+  ResultTable table;
+  std::string block;
+  for (std::size_t left_over = 0, count = 1; count > 0;) {
+    if (block.size() < left_over + kBlockBytes) block.resize(left_over + kBlockBytes);
+    DAYBREAK_ASSIGN(count, os::read_some(lines.get(), std::span(block).subspan(left_over)));
+    const std::string_view there(block.data(), left_over + count);
+    // A line that has no end yet waits for the next block, the last one for none.
+    const std::size_t whole = count == 0 ? there.size() : there.rfind('\n') + 1;
+    if (!table.add(there.substr(0, whole))) return false;
+    left_over = there.size() - whole;
+    std::copy(there.begin() + static_cast<std::ptrdiff_t>(whole), there.end(), block.begin());
+    DAYBREAK_TRY(os::write_all(file.get(), table.text, to));
+    table.text.clear();
+  }
+  return true;
 }
 
 void write_new(const std::string& path, std::string_view bytes) {
@@ -157,14 +200,18 @@ void write_new(const std::string& path, std::string_view bytes) {
 
 void bind_result_table(nb::module_& m) {
   m.def(
-      "table_of",
-      [](const nb::bytes& lines) -> std::optional<nb::bytes> {
-        const std::optional<std::string> table = table_of({lines.c_str(), lines.size()});
-        if (!table) return std::nullopt;
-        return nb::bytes(table->data(), table->size());
+      "table_file",
+      [](const std::string& from, const std::string& to) {
+        base::Result<bool> made = true;
+        {
+          const nb::gil_scoped_release release;
+          made = table_file(from, to);
+        }
+        return base::value_or_raise(std::move(made));
       },
-      nb::arg("lines"),
-      "progress.csv of the lines of a result.json; None when there is more in them than numbers, texts and truths.");
+      nb::arg("from_"), nb::arg("to"),
+      "progress.csv of a result.json. False, and `to` is to be written again, when there is more in it than numbers, "
+      "texts and truths.");
   m.def(
       "write_results",
       [](const std::string& folder, const nb::bytes& lines) {

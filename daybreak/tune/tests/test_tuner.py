@@ -17,7 +17,7 @@ import pytest
 import daybreak
 from daybreak import tune
 from daybreak.base import errors
-from daybreak.tune import schedulers, stoppers
+from daybreak.tune import files, schedulers, stoppers
 from daybreak.tune.results import ResultGrid
 
 
@@ -433,8 +433,8 @@ def test_median_stopping_ends_what_is_worse_than_the_others(tmp_path: Path) -> N
 
 def test_the_table_is_the_same_whether_it_is_made_natively_or_by_pythons_csv(tmp_path: Path, monkeypatch: Any) -> None:
     from daybreak._core import tune as native
-    from daybreak.tune import files
 
+    native_table = native.table_file
     rows = [
         {"a": 1.5, "t": "x,y", "n": {"b": True, "c": {"d": None}}, "i": 7},
         {"i": 8, "a": 1e-07, "t": "z", "n": {"b": False}, "new": 1},
@@ -444,11 +444,30 @@ def test_the_table_is_the_same_whether_it_is_made_natively_or_by_pythons_csv(tmp
     made.append("".join(json.dumps(row) + "\n" for row in rows).encode() + b'{"cut')
     made.table()
     natively = (tmp_path / "progress.csv").read_bytes()
-    monkeypatch.setattr(files._native, "table_of", lambda lines: None)
+    monkeypatch.setattr(files._native, "table_file", lambda results, made: False)
     made.table()
     assert (tmp_path / "progress.csv").read_bytes() == natively
     for odd in ({"a": [1]}, {"a": 'q"'}, {"a": {}}):
-        assert native.table_of(json.dumps(odd).encode()) is None
+        (tmp_path / "result.json").write_text(json.dumps(odd) + "\n")
+        assert not native_table(str(tmp_path / "result.json"), str(tmp_path / "odd.csv"))
+
+
+def test_the_native_table_is_made_in_blocks(tmp_path: Path) -> None:
+    from daybreak._core import tune as native
+
+    results = tmp_path / "result.json"
+    for rows in (["x" * 10] * 200_000, ["y" * 700_000, "z", "w" * 600_000]):
+        results.write_text("".join(json.dumps({"i": i, "t": text}) + "\n" for i, text in enumerate(rows)))
+        assert native.table_file(str(results), str(tmp_path / "made.csv"))
+        table = "i,t\r\n" + "".join(f"{i},{text}\r\n" for i, text in enumerate(rows))
+        assert (tmp_path / "made.csv").read_bytes() == table.encode()
+
+
+def test_a_first_line_that_a_death_has_cut_makes_no_table(tmp_path: Path) -> None:
+    made = files.TrialFiles(tmp_path)
+    (tmp_path / "result.json").write_text('{"cut')
+    made.table()
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_plain_results_are_written_as_pythons_json_writes_them(tmp_path: Path) -> None:
