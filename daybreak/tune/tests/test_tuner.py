@@ -452,24 +452,6 @@ def test_the_table_is_the_same_whether_it_is_made_natively_or_by_pythons_csv(tmp
         assert not native_table(str(tmp_path / "result.json"), str(tmp_path / "odd.csv"))
 
 
-def test_the_native_table_is_made_in_blocks(tmp_path: Path) -> None:
-    from daybreak._core import tune as native
-
-    results = tmp_path / "result.json"
-    for rows in (["x" * 10] * 200_000, ["y" * 700_000, "z", "w" * 600_000]):
-        results.write_text("".join(json.dumps({"i": i, "t": text}) + "\n" for i, text in enumerate(rows)))
-        assert native.table_file(str(results), str(tmp_path / "made.csv"))
-        table = "i,t\r\n" + "".join(f"{i},{text}\r\n" for i, text in enumerate(rows))
-        assert (tmp_path / "made.csv").read_bytes() == table.encode()
-
-
-def test_a_first_line_that_a_death_has_cut_makes_no_table(tmp_path: Path) -> None:
-    made = files.TrialFiles(tmp_path)
-    (tmp_path / "result.json").write_text('{"cut')
-    made.table()
-    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
-
-
 def test_plain_results_are_written_as_pythons_json_writes_them(tmp_path: Path) -> None:
     values = {
         "f": 0.1,
