@@ -1,4 +1,6 @@
 // frame's part of daybreak._core: kernels over numpy's arrays. Nothing here looks at a Python object but at its memory.
+#include "daybreak/base/bind.h"
+
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -11,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include "daybreak/base/bind.h"
 #include "daybreak/base/machine.h"
 #include "daybreak/base/pool.h"
 #include "daybreak/frame/kernel/factorize.h"
@@ -83,8 +84,8 @@ void count_groups(const Ids& ids, Codes counts) {
 }
 
 const std::map<std::string, frame::Aggregate, std::less<>> kAggregates = {
-    {"sum", frame::Aggregate::kSum}, {"prod", frame::Aggregate::kProduct},  {"mean", frame::Aggregate::kMean},
-    {"min", frame::Aggregate::kMin}, {"max", frame::Aggregate::kMax},       {"var", frame::Aggregate::kVariance},
+    {"sum", frame::Aggregate::kSum},      {"prod", frame::Aggregate::kProduct}, {"mean", frame::Aggregate::kMean},
+    {"min", frame::Aggregate::kMin},      {"max", frame::Aggregate::kMax},      {"var", frame::Aggregate::kVariance},
     {"std", frame::Aggregate::kDeviation}};
 
 template <typename T>
@@ -103,14 +104,15 @@ void aggregate_as(frame::Aggregate what, const Results& out, const Ids& ids, con
   });
 }
 
-void aggregate(const std::string& how, const Results& out, const Ids& ids, const Values& values,
-               std::int64_t min_count, std::int64_t ddof) {
+void aggregate(const std::string& how, const Results& out, const Ids& ids, const Values& values, std::int64_t min_count,
+               std::int64_t ddof) {
   const auto what = kAggregates.find(how);
   if (what == kAggregates.end()) throw nb::value_error(("no kernel for " + how).c_str());
   if (out.dtype() != values.dtype() || out.shape(1) != values.shape(1) || ids.shape(0) != values.shape(0)) {
     throw nb::value_error("out, ids and values do not belong together");
   }
-  if (values.dtype() == nb::dtype<double>()) return aggregate_as<double>(what->second, out, ids, values, min_count, ddof);
+  if (values.dtype() == nb::dtype<double>())
+    return aggregate_as<double>(what->second, out, ids, values, min_count, ddof);
   if (values.dtype() == nb::dtype<float>()) return aggregate_as<float>(what->second, out, ids, values, min_count, ddof);
   if (what->second == frame::Aggregate::kSum || what->second == frame::Aggregate::kProduct ||
       what->second == frame::Aggregate::kMin || what->second == frame::Aggregate::kMax) {

@@ -8,17 +8,19 @@ from __future__ import annotations
 import copyreg
 import functools
 import inspect
-import linecache
-import os
 from typing import TYPE_CHECKING, Any
 
 import pandas
 import pandas.core.frame
 import pandas.core.series
+from pandas.core import resample, window
+from pandas.core.accessor import Accessor
+from pandas.core.arrays.categorical import CategoricalAccessor
 from pandas.core.groupby.generic import DataFrameGroupBy, SeriesGroupBy
+from pandas.core.strings.accessor import StringMethods
 from pandas.io.parsers import TextFileReader
 
-from .seams import inside
+from .seams import in_pandas, inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +42,7 @@ class _Kind(type):
 
 
 class DataFrame(_FRAME, metaclass=_Kind):  # type: ignore[misc]
-    __doc__ = _FRAME.__doc__
+    """`pandas.DataFrame`, whose documentation holds: what is native where it can be is the subject of `explain()`."""
 
     @property
     def _constructor(self) -> Any:
@@ -62,9 +64,14 @@ class DataFrame(_FRAME, metaclass=_Kind):  # type: ignore[misc]
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _as_pandas(self, _FRAME, protocol)
 
+    def eval(self, expr: str, *, inplace: bool = False, **kwargs: Any) -> Any:
+        made = super().eval(expr, inplace=inplace, **{**kwargs, "level": kwargs.get("level", 0) + 1})
+        # It may be a frame that the program has ("@x"): that one stays what it is.
+        return _adopters[type(made)](made) if type(made) in (_FRAME, _SERIES) else made
+
 
 class Series(_SERIES, metaclass=_Kind):  # type: ignore[misc]
-    __doc__ = _SERIES.__doc__
+    """`pandas.Series`, whose documentation holds: what is native where it can be is the subject of `explain()`."""
 
     @property
     def _constructor(self) -> Any:
@@ -115,6 +122,7 @@ class _SeriesGroups(SeriesGroupBy):  # type: ignore[misc]
     pass
 
 
+# Of pandas' own classes, what their results become.
 _adopters: dict[Any, Any] = {
     _FRAME: DataFrame,
     _SERIES: Series,
@@ -132,21 +140,16 @@ def adopted(value: Any) -> Any:
     return value
 
 
-_WRAPPER = """\
-def {name}(*args, **kwargs):
-    made = inherited(*args, **kwargs)
-    return adopted(made) if id(made) not in map(id, args) else made
-"""
-# pandas' warnings name the first line outside of its folder: a wrapper is not where the user is.
-_WRAPPER_FILE = os.path.join(os.path.dirname(pandas.__file__), "daybreak_frame_bridge.py")
-linecache.cache[_WRAPPER_FILE] = (len(_WRAPPER), None, _WRAPPER.splitlines(True), _WRAPPER_FILE)
-
-
 def adopting(inherited: Callable[..., Any]) -> Callable[..., Any]:
     """The function, whose results are ours."""
-    names: dict[str, Any] = {"inherited": inherited, "adopted": adopted}
-    exec(compile(_WRAPPER.format(name="wrapper"), _WRAPPER_FILE, "exec"), names)
-    return functools.wraps(inherited)(names["wrapper"])
+
+    @functools.wraps(inherited)
+    @in_pandas
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        made = inherited(*args, **kwargs)
+        return adopted(made) if id(made) not in map(id, args) else made
+
+    return wrapper
 
 
 # Functions of pandas that make frames: all of its public ones but `eval`, whose result may be what the program has.
@@ -156,19 +159,64 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     if inspect.isfunction(value) and not name.startswith("_") and name != "eval"
 }
 # Methods that make plain frames of their own. No mutator is among them: pandas counts references to see who is lost.
-_METHODS = {DataFrame: ["value_counts", "to_period", "to_timestamp", "shift"], Series: ["value_counts"]}
+_REDUCTIONS = ["all", "any", "max", "min", "sum"]
+_METHODS = {
+    DataFrame: ["describe", "resample", "shift", "to_period", "to_timestamp", "value_counts", *_REDUCTIONS],
+    Series: ["describe", "resample", "value_counts"],
+}
+_METHODS[DataFrame] += ["groupby", "rolling", "expanding", "ewm"]
+_METHODS[Series] += ["groupby", "rolling", "expanding", "ewm"]
+
+
+def _adopt_in(kind: Any, inherited: Any, names: list[str]) -> None:
+    for name in names:
+        setattr(kind, name, adopting(getattr(inherited, name)))
+
+
+def _subclass(inherited: Any, names: list[str]) -> Any:
+    """By the same name, with results that are ours."""
+    made = type(inherited.__name__, (inherited,), {"__module__": inherited.__module__, "__doc__": inherited.__doc__})
+    _adopt_in(made, inherited, names)
+    return made
+
+
+_kind: Any
 for _kind, _names in _METHODS.items():
-    for _name in _names:
-        setattr(_kind, _name, adopting(getattr(_bases[_kind], _name)))
+    _adopt_in(_kind, _bases[_kind], _names)
+    _kind.from_arrow = classmethod(adopting(_bases[_kind].from_arrow.__func__))
+for _kind in (window.Rolling, window.Expanding, window.ExponentialMovingWindow):
+    _adopters[_kind] = _subclass(_kind, ["corr", "cov"])
+for _kind in (resample.DatetimeIndexResampler, resample.PeriodIndexResampler, resample.TimedeltaIndexResampler):
+    _adopters[_kind] = _subclass(_kind, ["nunique", "ohlc"])
+for _kind, _names in {_FrameGroups: ["nunique", "ohlc"], _SeriesGroups: ["ohlc"]}.items():
+    _adopt_in(_kind, _kind.__mro__[1], _names)
+_CATEGORIES = ["add_categories", "as_ordered", "as_unordered", "remove_categories", "remove_unused_categories"]
+_CATEGORIES += ["rename_categories", "reorder_categories", "set_categories"]
+_Categories = _subclass(CategoricalAccessor, _CATEGORIES)
+_Categories.codes = property(adopting(CategoricalAccessor.codes.fget))
+Series.cat = Accessor("cat", _Categories)
+Series.str = Accessor("str", _subclass(StringMethods, ["cat", "get_dummies"]))
 
 # Of a group-by, everything that computes.
-_AGGREGATES = ["agg", "aggregate", "sum", "prod", "mean", "min", "max", "var", "std", "size", "count", "ngroup", "first", "last"]
+_AGGREGATES = [
+    "agg",
+    "aggregate",
+    "sum",
+    "prod",
+    "mean",
+    "min",
+    "max",
+    "var",
+    "std",
+    "size",
+    "count",
+    "ngroup",
+    "first",
+]
 for _kind, _inherited in ((_FrameGroups, DataFrameGroupBy), (_SeriesGroups, SeriesGroupBy)):
     _kind.__name__, _kind.__qualname__ = _inherited.__name__, _inherited.__qualname__
-    for _name in _AGGREGATES:
+    for _name in [*_AGGREGATES, "last"]:
         setattr(_kind, _name, inside(getattr(_inherited, _name)))
-for _kind in (DataFrame, Series):
-    _kind.groupby = adopting(_bases[_kind].groupby)
 
 _replaced: dict[str, Any] = {}
 

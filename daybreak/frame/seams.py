@@ -7,11 +7,13 @@ seam is a private name of pandas: tests/test_seams.py holds it against the panda
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas
 from pandas.core import algorithms
 from pandas.core.groupby import ops
 
@@ -22,10 +24,22 @@ from .explain import note
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LEAST_ROWS", "inside", "least_rows"]
+__all__ = ["LEAST_ROWS", "in_pandas", "inside", "least_rows"]
 
 LEAST_ROWS = 20_000  # with fewer, a call of a kernel gains nothing
 _MOST_ROWS = 2**32 - 2
+
+
+_FOLDER = os.path.dirname(pandas.__file__)
+
+
+def in_pandas(function: Any) -> Any:
+    """pandas' warnings name the first line of the stack that is outside of its folder: ours in between is not where the user is."""
+    code = function.__code__
+    function.__code__ = code.replace(
+        co_filename=os.path.join(_FOLDER, "daybreak_frame", os.path.basename(code.co_filename))
+    )
+    return function
 
 
 class _Here(threading.local):
@@ -47,6 +61,7 @@ def inside(method: Callable[..., Any]) -> Callable[..., Any]:
     """The method, in which the seams are ours."""
 
     @functools.wraps(method)
+    @in_pandas
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         _here.depth += 1
         try:
@@ -66,12 +81,13 @@ def _why_not(operation: str, values: Any) -> str:
     return ""
 
 
-def _factorize(
-    values: Any, sort: bool = False, use_na_sentinel: bool = True, size_hint: int | None = None
-) -> tuple[Any, Any]:
+@in_pandas
+def _factorize(values: Any, sort: bool = False, use_na_sentinel: bool = True, size_hint: int | None = None) -> Any:
     if not _here.depth or len(values) < _least:
         return _factorize_inherited(values, sort, use_na_sentinel, size_hint)
-    why = _why_not("factorize", values) or ("NaN as a group" if values.dtype.kind == "f" and not use_na_sentinel else "")
+    why = _why_not("factorize", values) or (
+        "NaN as a group" if values.dtype.kind == "f" and not use_na_sentinel else ""
+    )
     if not why and (values.ndim != 1 or len(values) > _MOST_ROWS or values.strides[0] % values.itemsize):
         why = "its shape"
     if why:
@@ -88,9 +104,10 @@ def _factorize(
 _AGGREGATES = {"sum": "iuf", "prod": "iuf", "mean": "f", "min": "iuf", "max": "iuf", "var": "f", "std": "f"}
 
 
-def _group(how: str, inherited: Callable[..., Any]) -> Callable[..., Any]:
+def _group(how: str, inherited: Callable[..., Any]) -> Any:
     """A function of pandas' group-by, over (rows, columns)."""
 
+    @in_pandas
     def aggregate(
         out: Any, counts: Any, values: Any, labels: Any, min_count: int = -1, mask: Any = None, **rest: Any
     ) -> None:
@@ -121,6 +138,7 @@ def _cython_function(cls: Any, kind: str, how: str, dtype: Any, is_numeric: bool
     return _group(how, found) if _here.depth and kind == "aggregate" and how in _AGGREGATES and is_numeric else found
 
 
+@in_pandas
 def _aggregated(self: Any, values: Any, **kwargs: Any) -> Any:
     """Small ones are pandas' own, also inside."""
     if not _here.depth or values.shape[-1] >= _least:
@@ -136,6 +154,6 @@ _factorize_inherited = algorithms.factorize
 _cython_inherited = ops.WrappedCythonOp._get_cython_function
 _call_inherited = ops.WrappedCythonOp._call_cython_op
 
-algorithms.factorize = functools.wraps(_factorize_inherited)(_factorize)  # type: ignore[assignment]
-ops.WrappedCythonOp._get_cython_function = classmethod(_cython_function)  # type: ignore[assignment]
-ops.WrappedCythonOp._call_cython_op = _aggregated  # type: ignore[assignment]
+algorithms.factorize = functools.wraps(_factorize_inherited)(_factorize)
+ops.WrappedCythonOp._get_cython_function = classmethod(_cython_function)
+ops.WrappedCythonOp._call_cython_op = _aggregated

@@ -159,8 +159,8 @@ class Table {
 };
 
 template <typename T>
-std::vector<std::int64_t> by_hash(base::Pool& pool, const Column<T>& column, Order order,
-                                  std::span<std::int64_t> codes, const Chunks& chunks) {
+std::vector<std::int64_t> by_hash(base::Pool& pool, const Column<T>& column, Order order, std::span<std::int64_t> codes,
+                                  const Chunks& chunks) {
   constexpr std::size_t kAhead = 16;
   const std::size_t n = column.size;
   Table table;
@@ -214,7 +214,7 @@ std::vector<std::int64_t> factorize(base::Pool& pool, const Column<T>& column, O
   return by_hash(pool, column, order, codes, chunks);
 }
 
-#define DAYBREAK_FACTORIZE(T)                                                                          \
+#define DAYBREAK_FACTORIZE(T)                                                                                 \
   template std::vector<std::int64_t> factorize(base::Pool&, const Column<T>&, Order, std::span<std::int64_t>, \
                                                const Chunks&)
 DAYBREAK_FACTORIZE(std::int8_t);

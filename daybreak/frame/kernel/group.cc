@@ -137,7 +137,7 @@ void aggregate(Aggregate what, const Column<T>& column, std::span<const std::int
   DAYBREAK_CHECK(std::is_floating_point_v<T>);
 }
 
-#define DAYBREAK_AGGREGATE(T)                                                                                  \
+#define DAYBREAK_AGGREGATE(T)                                                                                    \
   template void aggregate(Aggregate, const Column<T>&, std::span<const std::int64_t>, std::size_t, std::int64_t, \
                           std::int64_t, T*, std::ptrdiff_t)
 DAYBREAK_AGGREGATE(double);
