@@ -1,6 +1,7 @@
 from daybreak._core import (
     base as base,
     crypto as crypto,
+    frame as frame,
     grant as grant,
     linalg as linalg,
     net as net,

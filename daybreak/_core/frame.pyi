@@ -1,0 +1,21 @@
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
+
+
+def factorize(values: Annotated[NDArray, dict(shape=(None,), device='cpu', writable=False)], sorted: bool, codes: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu')]) -> list[int]:
+    """
+    Fills codes (-1: NaN) and returns a row of each distinct value, in the order of codes.
+    """
+
+def count_groups(ids: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu')]) -> None:
+    """Adds to counts the rows of each id; those below 0 are none's."""
+
+def aggregate(how: str, out: Annotated[NDArray, dict(shape=(None, None), device='cpu')], ids: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray, dict(shape=(None, None), device='cpu', writable=False)], min_count: int, ddof: int) -> None:
+    """
+    Columns of values (rows, columns) by the ids of rows, into out (groups, columns).
+    """
+
+def deal(threads: int, rows: int) -> None:
+    """How many threads (0: all) and rows at a time kernels work with."""
