@@ -14,6 +14,7 @@ import stat
 import struct
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 
 from daybreak.base.errors import FailedPreconditionError, ResourceExhaustedError
@@ -79,11 +80,16 @@ class Receiver:
 
     def receive(self, timeout: float) -> Iterator[str]:
         """What has come, of all senders; waits until something does, it is waked, or `timeout` seconds are over."""
-        with self._lock:
-            if self._closed:
-                return
-            ready = [key.fileobj for key, _ in self._selector.select(timeout)]
-            texts = [text for source in ready for text in self._read(source)]  # type: ignore[arg-type]
+        deadline = time.monotonic() + timeout
+        texts: list[str] = []
+        while not texts:
+            with self._lock:
+                if self._closed:
+                    return
+                ready = [key.fileobj for key, _ in self._selector.select(max(0.0, deadline - time.monotonic()))]
+                texts = [text for source in ready for text in self._read(source)]  # type: ignore[arg-type]
+            if not ready or self._waked in ready:
+                break
         yield from texts
 
     def _read(self, source: socket.socket) -> list[str]:
