@@ -137,8 +137,9 @@ void wake_pump() {
 void bind_batch(nb::module_& m) {
   if (!init_chunks(m.ptr())) throw nb::python_error();
   nb::class_<Calls>(m, "_Calls", nb::type_slots(calls_slots))
-      .def(nb::init<nb::handle, std::uint32_t, std::uint32_t, bool, std::uint32_t>(), nb::arg("function"),
-           nb::arg("unit"), nb::arg("flags"), nb::arg("ordered"), nb::arg("queued") = 2)
+      .def(nb::init<nb::handle, std::uint32_t, std::uint32_t, bool, std::uint32_t, std::uint32_t>(),
+           nb::arg("function"), nb::arg("unit"), nb::arg("flags"), nb::arg("ordered"), nb::arg("queued") = 2,
+           nb::arg("most") = 0)
       .def("add_tasks", &Calls::add_tasks)
       .def("add_actor", &Calls::add_actor)
       .def("feed", &Calls::feed)
@@ -155,6 +156,7 @@ void bind_batch(nb::module_& m) {
       .def("room", &Calls::room)
       .def("refs", &Calls::refs)
       .def("read_ready", &Calls::read_ready)
+      .def("unorder", &Calls::unorder)
       .def_prop_ro("fed", &Calls::fed)
       .def_rw("ahead_bytes", &Calls::ahead_bytes)
       .def("waiting", &Calls::waiting)
