@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from daybreak.base.errors import InvalidArgumentError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-from daybreak.base.errors import InvalidArgumentError
 
 __all__ = ["Admission", "available_bytes"]
 

@@ -36,10 +36,11 @@ class Future:
     """One call of a call set. Equal to every other future of the same call; it pickles: in another process it knows what was
     known of the call when it was pickled."""
 
-    __slots__ = ("_callset", "index")
+    __slots__ = ("_callset", "_known", "index")
 
-    def __init__(self, callset: CallSet, index: int) -> None:
+    def __init__(self, callset: CallSet, index: int, known: Completion | None = None) -> None:
         self._callset, self.index = callset, index
+        self._known = known  # where the call set does not keep it
 
     @property
     def callset_id(self) -> str:
@@ -51,14 +52,14 @@ class Future:
 
     def done(self) -> bool:
         """Whether it has ended, in whatever way."""
-        return self._callset._is_done(self.index)
+        return self._known is not None or self._callset._is_done(self.index)
 
     def running(self) -> bool:
         """Whether it was started and has not ended, as far as is known."""
         return not self.done() and self._callset.is_running(self.index)
 
     def cancelled(self) -> bool:
-        found = self._callset._completion(self.index)
+        found = self._completion()
         return found is not None and isinstance(found.error, CallCancelled)
 
     def result(self, timeout: float | None = None) -> Any:
@@ -68,7 +69,7 @@ class Future:
             TimeoutError: it was not done in `timeout` seconds. The call goes on.
             CallCancelled, CallTimeout, WorkerDied: it did not end by itself.
         """
-        found = self._callset._await(self.index, timeout)
+        found = self._await(timeout)
         if found.error is not None:
             error = found.error
             try:
@@ -79,12 +80,12 @@ class Future:
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the call raised, or None."""
-        return self._callset._await(self.index, timeout).error
+        return self._await(timeout).error
 
     @property
     def status(self) -> dict[str, Any]:
         """Of a call that is done: start_time, end_time, exec_time, pid, peak_bytes, attempts, stdout, ...; else empty."""
-        found = self._callset._completion(self.index)
+        found = self._completion()
         return dict(found.status) if found is not None else {}
 
     def cancel(self, *, force: bool = False) -> bool:
@@ -95,6 +96,12 @@ class Future:
         """Calls `call(self)` when it is done: on a thread of the executor, or now if it is."""
         self._callset._when_done(self.index, lambda: call(self))
 
+    def _completion(self) -> Completion | None:
+        return self._known if self._known is not None else self._callset._completion(self.index)
+
+    def _await(self, timeout: float | None) -> Completion:
+        return self._known if self._known is not None else self._callset._await(self.index, timeout)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Future):
             return NotImplemented
@@ -104,17 +111,17 @@ class Future:
         return hash((self.callset_id, self.index))
 
     def __repr__(self) -> str:
-        found = self._callset._completion(self.index)
+        found = self._completion()
         state = "pending" if found is None else "done" if found.error is None else type(found.error).__name__
         return f"<Future {self.callset_id}/{self.index:05d} {state}>"
 
     def __reduce__(self) -> Any:
-        return _future_again, (self.callset_id, self.index, self._callset._completion(self.index))
+        return _future_again, (self.callset_id, self.index, self._completion())
 
 
 def _future_again(callset_id: str, index: int, known: Completion | None) -> Future:
     there = callset_of(callset_id)
-    return Future(there if there is not None else _Elsewhere(callset_id, index, known), index)
+    return Future(there if there is not None else _Elsewhere(callset_id, index, known), index, known)
 
 
 class CallSet:
@@ -123,7 +130,9 @@ class CallSet:
     A result that iteration gave is dropped, so that a million calls need no room for a million results; futures keep theirs.
     """
 
-    def __init__(self, engine: Engine, job: Job, *, ahead: int | None, total: int | None, job_timeout: float | None) -> None:
+    def __init__(
+        self, engine: Engine, job: Job, *, ahead: int | None, total: int | None, job_timeout: float | None
+    ) -> None:
         self.callset_id = job.callset_id
         self._engine, self._job, self._ahead = engine, job, ahead
         self._total = total  # None: not known yet
@@ -134,10 +143,13 @@ class CallSet:
         self._change = threading.Condition(threading.RLock())
         self._completions: dict[int, Completion] = {}
         self._arrived: deque[int] | None = None  # as they came, while somebody reads them so
-        self._callbacks: dict[int, list[Callable[[], None]]] = {}
+        self._callbacks: dict[int, list[Callable[[], object]]] = {}
         self._hooks: list[Callable[[CallSet], None]] = []  # when more is done
         self._taken = self._done = self._failed = self._given = 0
+        self._every = 1 if ahead is None else max(1, min(ahead // 4, _MOST_AT_ONCE))  # reads, then inputs are taken
+        self._reads = 0
         self._dropped = 0  # calls before this one were read by iteration
+        self._read = bytearray()  # those that as_completed() gave
         self._exhausted = False
         self._problem: BaseException | None = None  # what the inputs raised
         self._stream: Any = None
@@ -207,7 +219,10 @@ class CallSet:
 
     def _next_of_stream(self) -> Any:
         stream = self._stream
-        self._take_some()
+        self._reads += 1
+        if self._reads >= self._every:
+            self._reads = 0
+            self._take_some()
         while True:
             try:
                 value = stream.next(self._left())
@@ -256,24 +271,28 @@ class CallSet:
         with self._change:
             if self._arrived is None:
                 self._arrived = deque(sorted(self._completions))
-        given = 0
         while True:
             self._take_some()
             with self._change:
-                self._wait_for(lambda: self._arrived or (self._exhausted and given >= self._taken), None)
+                self._wait_for(lambda: self._arrived or (self._exhausted and self._given >= self._taken), None)
                 if not self._arrived:
                     break
                 index = self._arrived.popleft()
-            given += 1
-            self._given = max(self._given, given)
-            yield Future(self, index)
+                known = self._completions.pop(index)
+                self._read.extend(bytes(max(0, index + 1 - len(self._read))))
+                self._read[index] = 1
+            self._given += 1
+            yield Future(self, index, known)
+            del known
         self._raise_problem()
 
     # ---- calls by their number
 
     def __len__(self) -> int:
         if self._total is None:
-            raise TypeError(f"{self.callset_id}: how many calls there are is known when all inputs were taken: futures() takes them")
+            raise TypeError(
+                f"{self.callset_id}: how many calls there are is known when all inputs were taken: futures() takes them"
+            )
         return self._total
 
     def __getitem__(self, index: Any) -> Any:
@@ -308,7 +327,7 @@ class CallSet:
         self._running = stream.told(_teller(self))
 
     def _tell(self, completions: Any) -> None:
-        callbacks: list[Callable[[], None]] = []
+        callbacks: list[Callable[[], object]] = []
         with self._change:
             for each in completions:
                 if self._has(each.index):
@@ -338,7 +357,7 @@ class CallSet:
         find = getattr(self._running, "is_running", None)
         return bool(find(index)) if find is not None else False
 
-    def _when_done(self, index: int, call: Callable[[], None]) -> None:
+    def _when_done(self, index: int, call: Callable[[], object]) -> None:
         self._listen()
         with self._change:
             if not self._has(index):
@@ -354,7 +373,9 @@ class CallSet:
             return self._found(index)
 
     def _has(self, index: int) -> bool:
-        return index in self._completions or index < self._dropped
+        return (
+            index in self._completions or index < self._dropped or (index < len(self._read) and self._read[index] != 0)
+        )
 
     def _found(self, index: int) -> Completion:
         found = self._completions.get(index)
@@ -455,6 +476,7 @@ class _Elsewhere(CallSet):
         self._stream = self._running = None
         self._completions = {} if known is None else {index: known}
         self._dropped = 0
+        self._read = bytearray()
 
     def _await(self, index: int, timeout: float | None) -> Completion:
         found = self._completions.get(index)
@@ -492,4 +514,3 @@ def _call(call: Callable[[], object]) -> None:
 
 def _least(*seconds: float | None) -> float | None:
     return min((each for each in seconds if each is not None), default=None)
-

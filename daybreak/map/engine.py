@@ -25,7 +25,9 @@ class Job:
     callset_id: str  # of this process's and of no other job
     function: Callable[..., Any]
     inputs: Iterator[Any]  # `take` takes from it, in the thread that calls `take`, never from two at once
-    again: Callable[[int], Any] | None = None  # input `i` once more; None: they come once, and an engine that retries keeps them
+    again: Callable[[int], Any] | None = (
+        None  # input `i` once more; None: they come once, and an engine that retries keeps them
+    )
     star: bool = False  # an input is a tuple of the arguments
     memory: int | None = None  # bytes that a call needs; None: as was measured of the first ones
     timeout: float | None = None  # seconds that a call may run
@@ -62,7 +64,9 @@ class Running(Protocol):
     """A job that an engine has begun. Each call is told once, whatever happens: its result, its error, or that it was cancelled
     (daybreak.map.errors.CallCancelled)."""
 
-    taken: int  # inputs, so far
+    @property
+    def taken(self) -> int:
+        """Inputs, so far."""
 
     def take(self, most: int) -> int:
         """Takes up to so many inputs and starts their calls as there is room: how many it has taken. Fewer: there are no more.

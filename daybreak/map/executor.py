@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
-__all__ = ["ALL_COMPLETED", "ALWAYS", "ANY_COMPLETED", "BACKENDS", "Executor", "as_completed", "executor", "get_all_results", "wait"]
+__all__ = [
+    "ALL_COMPLETED",
+    "ALWAYS",
+    "ANY_COMPLETED",
+    "BACKENDS",
+    "Executor",
+    "as_completed",
+    "executor",
+    "get_all_results",
+    "wait",
+]
 
 ALL_COMPLETED, ANY_COMPLETED, ALWAYS = 1, 2, 3
 DEFAULT_AHEAD = 1000
@@ -85,7 +95,15 @@ class Limits:
     @property
     def plain(self) -> bool:
         """Whether a call is nothing but the function's own."""
-        return not (self.memory or self.timeout or self.pure or self.logs or self.extra_env or self.clean or self.exclude_modules)
+        return not (
+            self.memory
+            or self.timeout
+            or self.pure
+            or self.logs
+            or self.extra_env
+            or self.clean
+            or self.exclude_modules
+        )
 
 
 def _seconds(name: str, value: Any) -> float:
@@ -104,7 +122,9 @@ def _environment(name: str, value: Any) -> dict[str, str]:
     found = dict(value)
     for key, text in found.items():
         if not isinstance(key, str) or not isinstance(text, str) or not key or "=" in key or "\0" in key + text:
-            raise InvalidArgumentError(f"{name}={{{key!r}: {text!r}}}: names and values of environment variables are text")
+            raise InvalidArgumentError(
+                f"{name}={{{key!r}: {text!r}}}: names and values of environment variables are text"
+            )
     return found
 
 
@@ -181,9 +201,7 @@ class Executor:
 
     # ---- calls
 
-    def map(
-        self, function: Callable[..., Any], inputs: Iterable[Any], *, star: bool = False, **limits: Any
-    ) -> CallSet:
+    def map(self, function: Callable[..., Any], inputs: Iterable[Any], *, star: bool = False, **limits: Any) -> CallSet:
         """Calls `function` on each input. Iterate over what is returned for the results, in order; `[i]` and `futures()` are
         futures, `as_completed()` gives them as they end.
 
@@ -243,7 +261,9 @@ class Executor:
 
     # ---- waiting
 
-    def wait(self, futures: Any, return_when: int = ALL_COMPLETED, timeout: float | None = None) -> tuple[list[Any], list[Any]]:
+    def wait(
+        self, futures: Any, return_when: int = ALL_COMPLETED, timeout: float | None = None
+    ) -> tuple[list[Any], list[Any]]:
         """See `daybreak.map.wait`."""
         return wait(futures, return_when, timeout)
 
@@ -275,7 +295,9 @@ class Executor:
     def __enter__(self) -> Executor:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # ---- inside

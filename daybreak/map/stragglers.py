@@ -37,14 +37,14 @@ class Stragglers:
         self._took.append(seconds)
 
     def late(self, running: Mapping[int, float], total: int, now: float) -> list[int]:
-        """Those of `running` (a call -> when it began) that are to be run again, each at most once; as many as there is room for."""
+        """Those of `running` (a call -> when it began) that are to be run again, each once, as there is room."""
         if len(self._took) < max(LEAST_DONE, DONE_PART * total):
             return []
         median = sorted(self._took)[len(self._took) // 2]
         late = max(TIMES_MEDIAN * median, _LEAST_S)
         room = self.slots - len(running)
-        found = [
-            index for index, since in running.items() if now - since > late and index not in self._backed_up
-        ][: max(0, room)]
+        found = [index for index, since in running.items() if now - since > late and index not in self._backed_up][
+            : max(0, room)
+        ]
         self._backed_up.update(found)
         return found

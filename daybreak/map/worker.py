@@ -21,6 +21,7 @@ MAX_LOG_CHARACTERS = 1 << 16  # of a call: the first half and the last half of i
 _GRACE_S = 2.0  # what does not end by the exception of its timeout by then is ended with its process
 _MEASURED_S = 0.002  # shorter calls are not asked for their memory: asking takes longer than some of them
 DONE, RAISED = 0, 1
+_long = True  # the call before took so long that this one is measured
 
 
 class Work:
@@ -41,9 +42,11 @@ class Work:
         self.__qualname__ = getattr(function, "__qualname__", self.__name__)
 
     def __call__(self, item: Any) -> tuple[int, Any, dict[str, Any]]:
+        global _long
         status: dict[str, Any] = {"pid": os.getpid(), "start_time": time.time()}
         began = time.perf_counter()
-        if self.measure:
+        measure = self.measure and _long
+        if measure:
             _forget_peak()
         try:
             with contextlib.ExitStack() as stack:
@@ -57,10 +60,8 @@ class Work:
                 status["setup_time"] = ready - began
                 value = self.function(*item) if self.star else self.function(item)
             how, found = DONE, value
-        except SystemExit as error:
-            code = error.code if error.code is not None else 0
-            error = _replaced(error, f"the call ended with sys.exit({code!r}): non-zero return code" if code else "sys.exit()")
-            how, found = RAISED, exceptions._to_payload(error, "", self.function)
+        except SystemExit as ended:
+            how, found = RAISED, exceptions._to_payload(_of_exit(ended), "", self.function)
         except KeyboardInterrupt:
             raise  # the call was cancelled
         except BaseException as error:
@@ -68,15 +69,18 @@ class Work:
         took = time.perf_counter() - began
         status["exec_time"] = took
         status["end_time"] = status["start_time"] + took
-        if self.measure and took >= _MEASURED_S:
+        if self.measure and (measure or took >= _MEASURED_S):
             status["peak_bytes"] = peak_bytes()
+        _long = took >= _MEASURED_S
         return how, found, status
 
 
-def _replaced(error: SystemExit, text: str) -> BaseException:
-    replaced = RuntimeError(text)
-    replaced.__traceback__ = error.__traceback__
-    return replaced
+def _of_exit(ended: SystemExit) -> BaseException:
+    code = ended.code if ended.code is not None else 0
+    what = "non-zero return code" if code else "a call ends by returning"
+    error = RuntimeError(f"the call ended with sys.exit({code!r}), {what}")
+    error.__traceback__ = ended.__traceback__
+    return error
 
 
 @contextlib.contextmanager
