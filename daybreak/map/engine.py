@@ -1,7 +1,7 @@
 """What an engine of `map` has to offer: it starts the calls of a job and says how each ended.
 
-The executor takes jobs from the user and hands them to one engine. An engine takes inputs when it is told to (`take`), so that a
-generator is never ahead of what the executor allows; and it tells what is done by calling back, so that nobody asks again and again.
+The executor hands jobs to one engine. An engine takes inputs when it is told to (`take`), so that a generator is never ahead of
+what the executor allows; and it tells what is done by calling back, so that nobody asks again and again.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ class Job:
     callset_id: str  # of this process's and of no other job
     function: Callable[..., Any]
     inputs: Iterator[Any]  # `take` takes from it, in the thread that calls `take`, never from two at once
+    again: Callable[[int], Any] | None = (
+        None  # input `i` once more; None: they come once, and an engine that retries keeps them
+    )
     star: bool = False  # an input is a tuple of the arguments
     memory: int | None = None  # bytes that a call needs; None: as was measured of the first ones
     timeout: float | None = None  # seconds that a call may run
@@ -48,6 +51,7 @@ class Completion:
     # Seconds since the epoch by the worker's clock: start_time, end_time; of the call: exec_time, setup_time, pid, host, attempts,
     # peak_bytes, stdout, ... What is not known is left out.
     status: dict[str, Any] = field(default_factory=dict)
+    input: tuple[Any, ...] = ()  # of a call that failed, the input, where inputs come once: for a retry
 
 
 if TYPE_CHECKING:
@@ -59,6 +63,10 @@ else:
 class Running(Protocol):
     """A job that an engine has begun. Each call is told once, whatever happens: its result, its error, or that it was cancelled
     (daybreak.map.errors.CallCancelled)."""
+
+    @property
+    def taken(self) -> int:
+        """Inputs, so far."""
 
     def take(self, most: int) -> int:
         """Takes up to so many inputs and starts their calls as there is room: how many it has taken. Fewer: there are no more.

@@ -42,7 +42,8 @@ struct Later {
 // All of it is guarded by the GIL but for what the Batch guards itself; nobody waits for the GIL while he has a Batch's lock.
 class Calls {
  public:
-  Calls(nb::handle function, std::uint32_t unit, std::uint32_t flags, bool ordered, std::uint32_t queued)
+  Calls(nb::handle function, std::uint32_t unit, std::uint32_t flags, bool ordered, std::uint32_t queued,
+        std::uint32_t most)
       : session_(state().session), flags_(flags) {
     Client& client = running_client();
     const Ref* ref = checked_ref(function.ptr(), "a Batch");
@@ -52,7 +53,8 @@ class Calls {
                                      .flags = flags,
                                      .ordered = ordered,
                                      .queued = queued,
-                                     .hurry = state().is_worker});
+                                     .hurry = state().is_worker,
+                                     .most = most});
     if (!made) throw_error(made.error());
     batch_ = *made;
   }
@@ -114,6 +116,7 @@ class Calls {
     return result;
   }
   nb::list read_ready();
+  void unorder() { batch_->unorder(); }
   bool retire(std::size_t lane) { return batch_->retire(lane); }
   std::uint64_t index() const { return index_; }
   bool lost() const { return lost_; }

@@ -1,0 +1,46 @@
+"""Call sets of the runtime, as the local engine uses them."""
+
+from __future__ import annotations
+
+from daybreak._core import runtime as _native
+from daybreak._core.runtime import ErrorKind
+from daybreak.runtime import batch as _batch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["USER", "Calls", "budget_bytes", "started"]
+
+USER = int(ErrorKind.USER)  # how a call ended that raised
+
+
+def started() -> None:
+    from daybreak.runtime import init, is_initialized
+
+    if not is_initialized():
+        init()
+
+
+def budget_bytes() -> int:
+    from daybreak.runtime.session import cluster_resources
+
+    return int(cluster_resources().get("memory", 0)) or 1
+
+
+class Calls:
+    """A call set of the runtime that inputs are added to as long as it is open."""
+
+    def __init__(
+        self, function: Any, runner: Any, workers: int, *, star: bool = False, ordered: bool = False, most: int = 0
+    ) -> None:
+        flags = _native._STAR_ARGUMENTS if star else 0
+        self.native = _native._Calls(function, 1, flags, ordered, 2, most)
+        self.native.add_tasks(runner, workers)
+
+    def feed(self, inputs: Any, most: int) -> bool:
+        """False: there were no more."""
+        more = self.native.feed(inputs, most, True)
+        self.native.pump()
+        _batch.go_on_with(self.native)
+        return bool(more)
