@@ -340,6 +340,9 @@ class CallSet:
                 callbacks += self._callbacks.pop(each.index, ())
             self._change.notify_all()
             hooks = list(self._hooks)
+            ended = self._exhausted and self._done >= self._taken
+        if ended and self._running is not None:
+            self._running.close()  # a second run that has lost ends, and nothing is held any more
         for call in callbacks:
             _call(call)
         for hook in hooks:

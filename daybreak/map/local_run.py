@@ -89,8 +89,7 @@ class LocalRun:
         with self._lock:
             self._done.extend(bytes(len(fresh)))
             for index, value in fresh:
-                if self.job.again is None:
-                    keep.kept[index] = value
+                keep.keep(index, value)
                 self._waiting.append(index)
             if not self._all_cancelled:
                 self._hand_on()

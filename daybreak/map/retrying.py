@@ -29,10 +29,13 @@ class Inputs:
     def __iter__(self) -> Any:
         return self
 
+    def keep(self, index: int, value: Any) -> None:
+        if self._again is None:
+            self.kept[index] = value
+
     def __next__(self) -> Any:
         value = next(self._inputs)
-        if self._again is None:
-            self.kept[self.taken] = value
+        self.keep(self.taken, value)
         self.taken += 1
         return value
 

@@ -1,0 +1,1 @@
+"""Engines beyond the workers of this machine."""
