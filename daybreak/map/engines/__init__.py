@@ -1,1 +1,1 @@
-"""Engines beyond the workers of this machine."""
+"""Engines beyond this machine's runtime: Lithops' back ends (`lithops`), tasks of another engine of the runtime (`tasks`)."""

@@ -1,0 +1,140 @@
+"""What runs around a call in a worker of a cloud. It is shipped by value, and needs the standard library and cloudpickle alone.
+
+The worker need not have Daybreak: nothing of it may be imported here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import pickle
+import resource
+import socket
+import sys
+import tempfile
+import time
+import traceback
+from typing import Any
+
+__all__ = ["DONE", "RAISED", "Shipped"]
+
+DONE, RAISED = 0, 1
+
+
+class Shipped:
+    """The function of a job, as a worker calls it with a pickled input.
+
+    Gives (DONE, the pickled result, status) or (RAISED, the pickled error or None, status with its traceback as text).
+    """
+
+    def __init__(
+        self, function: bytes, modules: dict[str, bytes], digest: str, star: bool, logs: bool, python: tuple[int, int]
+    ) -> None:
+        self.function, self.modules, self.digest = function, modules, digest
+        self.star, self.logs, self.python = star, logs, python
+
+    def __call__(self, item: bytes) -> tuple[int, bytes | None, dict[str, Any]]:
+        status: dict[str, Any] = {"pid": os.getpid(), "host": socket.gethostname(), "start_time": time.time()}
+        began = time.perf_counter()
+        printed = io.StringIO() if self.logs else None
+        try:
+            if tuple(sys.version_info[:2]) != tuple(self.python):
+                raise RuntimeError(
+                    "the worker's python version is %d.%d, the driver's is %d.%d: make the runtime of the same"
+                    % (*sys.version_info[:2], *self.python)
+                )
+            self._enter()
+            function = pickle.loads(self.function)
+            value = pickle.loads(item)
+            status["setup_time"] = time.perf_counter() - began
+            with contextlib.ExitStack() as stack:
+                if printed is not None:
+                    stack.enter_context(contextlib.redirect_stdout(printed))
+                    stack.enter_context(contextlib.redirect_stderr(printed))
+                result = function(*value) if self.star else function(value)
+            how, found = DONE, self._dumped(result)
+        except BaseException as error:
+            how, found = RAISED, self._error(error, status)
+        status["exec_time"] = time.perf_counter() - began
+        status["end_time"] = status["start_time"] + status["exec_time"]
+        status["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        if printed is not None:
+            status["stdout"] = printed.getvalue()[:65536]
+        return how, found, status
+
+    @staticmethod
+    def _dumped(value: Any) -> bytes:
+        try:
+            return pickle.dumps(value, protocol=5)
+        except Exception:
+            import cloudpickle
+
+            return bytes(cloudpickle.dumps(value, protocol=5))
+
+    def _error(self, error: BaseException, status: dict[str, Any]) -> bytes | None:
+        """Pickled when it comes back as what it was, which is tried here; else its text is all."""
+        if isinstance(error, SystemExit):
+            error = RuntimeError("the call ended with sys.exit(%r), non-zero return code" % (error.code,))
+        status["error"] = "%s: %s" % (type(error).__name__, error)
+        status["traceback"] = "".join(traceback.format_exception(error))
+        try:
+            data = self._dumped(error)
+            if type(pickle.loads(data)).__name__ == type(error).__name__:
+                return data
+        except Exception:
+            pass
+        return None
+
+    def _enter(self) -> None:
+        """The caller's modules come first on the path; those of an earlier job with other contents are forgotten."""
+        kept = getattr(sys, "_daybreak_modules", "")
+        folder = os.path.join(tempfile.gettempdir(), "daybreak-modules-%d" % os.geteuid(), self.digest) if self.digest else ""
+        if kept == folder:
+            return
+        if kept:
+            for name, module in list(sys.modules.items()):
+                if (getattr(module, "__file__", None) or "").startswith(kept + os.sep):
+                    del sys.modules[name]
+            if kept in sys.path:
+                sys.path.remove(kept)
+        if folder:
+            self._unpack(folder)
+            sys.path.insert(0, folder)
+            for name in {name.split("/")[0].rsplit(".py", 1)[0] for name in self.modules}:
+                for known in [known for known in sys.modules if known == name or known.startswith(name + ".")]:
+                    if not (getattr(sys.modules[known], "__file__", None) or "").startswith(folder):
+                        del sys.modules[known]
+            import importlib
+
+            importlib.invalidate_caches()
+        sys._daybreak_modules = folder  # type: ignore[attr-defined]
+
+    def _unpack(self, folder: str) -> None:
+        """Under a name of its own, then renamed: two workers of a machine may be here at once."""
+        if os.path.isdir(folder):
+            return
+        above = os.path.dirname(folder)
+        os.makedirs(above, mode=0o700, exist_ok=True)
+        if os.stat(above).st_uid != os.geteuid():
+            raise PermissionError("%s is of another user: remove it, or set TMPDIR" % above)
+        part = tempfile.mkdtemp(dir=above)
+        seen = hashlib.sha256()
+        for name in sorted(self.modules):
+            data = self.modules[name]
+            seen.update(repr((name, hashlib.sha256(data).hexdigest())).encode())
+            if name.startswith("/") or ".." in name.split("/"):
+                raise ValueError("a module's file %r lies outside of its folder" % name)
+            path = os.path.join(part, *name.split("/"))
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(data)
+        if seen.hexdigest() != self.digest:
+            raise ValueError("the caller's modules have arrived altered: their digest is not the one that was sent")
+        try:
+            os.rename(part, folder)
+        except OSError:  # another was first
+            import shutil
+
+            shutil.rmtree(part)
