@@ -63,7 +63,12 @@ class Plan:
         return sum(self.costs.values())
 
     def __str__(self) -> str:
-        amounts = {"GB-seconds": self.gb_seconds, "calls": self.calls, "storage reads": self.reads, "storage writes": self.writes}
+        amounts = {
+            "GB-seconds": self.gb_seconds,
+            "calls": self.calls,
+            "storage reads": self.reads,
+            "storage writes": self.writes,
+        }
         lines = [f"{self.calls:,} calls on {self.backend}, {self.seconds:g} s each with {self.memory_mib:,} MiB:"]
         lines += [
             f"  {name:<14}{amounts[name]:>10,.0f} {cost:>8.2f} {_prices.CURRENCY}" for name, cost in self.costs.items()

@@ -33,10 +33,16 @@ class Price:
 
 
 PRICES: dict[str, Price] = {
-    "aws_lambda": Price(1.66667e-5, 0.20, 0.0004, 0.005, 1, "aws.amazon.com/lambda/pricing, aws.amazon.com/s3/pricing (us-east-1)"),
-    "gcp_functions": Price(1.65e-5, 0.40, 0.0004, 0.005, 100, "cloud.google.com/functions/pricing (tier 1, 2 GB with its CPU)"),
+    "aws_lambda": Price(
+        1.66667e-5, 0.20, 0.0004, 0.005, 1, "aws.amazon.com/lambda/pricing, aws.amazon.com/s3/pricing (us-east-1)"
+    ),
+    "gcp_functions": Price(
+        1.65e-5, 0.40, 0.0004, 0.005, 100, "cloud.google.com/functions/pricing (tier 1, 2 GB with its CPU)"
+    ),
     "gcp_cloudrun": Price(1.4e-5, 0.40, 0.0004, 0.005, 100, "cloud.google.com/run/pricing (1 vCPU for 2 GB)"),
-    "azure_functions": Price(1.6e-5, 0.20, 0.0004, 0.005, 100, "azure.microsoft.com/pricing/details/functions (consumption)"),
+    "azure_functions": Price(
+        1.6e-5, 0.20, 0.0004, 0.005, 100, "azure.microsoft.com/pricing/details/functions (consumption)"
+    ),
     "ibm_cf": Price(1.7e-5, 0.0, 0.0004, 0.005, 100, "cloud.ibm.com/functions/learn/pricing"),
     "code_engine": Price(1.89e-5, 0.538, 0.0004, 0.005, 100, "cloud.ibm.com/docs/codeengine (1 vCPU for 4 GB)"),
     "aliyun_fc": Price(1.6384e-5, 0.20, 0.0001, 0.0016, 1, "alibabacloud.com/product/function-compute/pricing"),
@@ -49,7 +55,7 @@ PRICES: dict[str, Price] = {
 
 
 def table_of(given: Any) -> dict[str, Price]:
-    """PRICES with what is given in its place: a mapping, or the path of a JSON file with one, of back ends to the fields of a Price.
+    """PRICES with what is given in its place: a mapping of back ends to the fields of a Price, or the path of a JSON file with one.
 
     >>> table_of({"aws_lambda": {"gb_second": 1.5e-5}})["aws_lambda"].gb_second
     1.5e-05
@@ -82,7 +88,9 @@ thousand_reads, thousand_writes, least_ms, source
         for key, value in said.items():
             if key not in known:
                 raise InvalidArgumentError(f"prices: {name}.{key} is no field of a price: {', '.join(known)}")
-            values[key] = str(value) if key == "source" else numbers.real(value, f"prices: {name}.{key}", minimum=0, finite=True)
+            values[key] = (
+                str(value) if key == "source" else numbers.real(value, f"prices: {name}.{key}", minimum=0, finite=True)
+            )
         base = table.get(name)
         below = {key: getattr(base, key) for key in known[:-1]} if base else {}
         try:

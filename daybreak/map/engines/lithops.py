@@ -1,24 +1,21 @@
-"""Our map on Lithops' back ends: functions of AWS, GCP, Azure, IBM, Aliyun, Oracle, pods of Kubernetes, or processes of this machine.
+"""Our map on Lithops' back ends: functions of AWS, GCP, Azure, IBM, Aliyun, Oracle, Kubernetes, or processes of this machine.
 
-What Lithops' monitor hears of a call is handed on at once: by its message queues (redis, rabbitmq, ...) as it comes, by its storage as
-often as that is listed. Each `take` is one job of Lithops under an id of its own; the first result of a call wins, whatever comes later.
-No call is waited for without end: what has not been heard of for its time limit and `start_timeout` more is lost, and is run again or
-ends in an error.
+What Lithops' monitor hears of a call is handed on at once: by its message queues (redis, rabbitmq, ...) as it comes, by its storage
+as often as that is listed. Each `take` is one job of Lithops under an id of its own; the first result of a call wins, whatever comes
+later. No call is waited for without end: what has not been heard of for its time limit and `start_timeout` more is lost, and is run
+again or ends in an error.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import pickle
 import queue
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-
-import cloudpickle
 
 from daybreak.base import numbers, paths
 from daybreak.base.errors import FailedPreconditionError, InvalidArgumentError
@@ -27,29 +24,23 @@ from daybreak.base.options import checked
 from ..clouds.plan import Spending
 from ..engine import Completion
 from ..errors import CallCancelled, CallTimeout, WorkerDied
-from ..packages import modules as _modules
 from ..retrying import Inputs, with_place
-from . import shipped
+from .shipping import Shipping, completion_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..engine import Job, Tell
 
-__all__ = ["LithopsEngine", "RemoteTraceback", "configuration"]
+__all__ = ["LithopsEngine", "configuration"]
 
-START_TIMEOUT_S = 600.0  # beyond a call's time limit: for what waits in a queue of the cloud, and for an image to be pulled
+START_TIMEOUT_S = (
+    600.0  # beyond a call's time limit: for what waits in a queue of the cloud, and for an image to be pulled
+)
 _LOOK_S = 0.5  # between two looks for calls that are lost
 _LOST_S = 2.0  # a process that is gone has said its last word by then
 _READERS = 16
 _MIB = 1 << 20
-
-
-class RemoteTraceback(Exception):
-    """The cause of an error that a worker raised: its traceback there, as text."""
-
-    def __str__(self) -> str:
-        return "\n" + str(self.args[0])
 
 
 def configuration(config: Any) -> dict[str, Any]:
@@ -290,9 +281,7 @@ class LithopsRun:
         self._gone: dict[int, float] = {}  # since when there is no process of the call
         self._cancelled = self._closed = False
         self._telling = threading.Lock()
-        self._function, names = _modules.dumps(job.function)
-        self._names = names
-        self._shipped: tuple[str, bytes] | None = None
+        self._shipping = Shipping(job)
 
     # ---- the caller's side
 
@@ -323,32 +312,11 @@ class LithopsRun:
 
     def _start(self, calls: list[tuple[int, Any]]) -> None:
         """An input that does not pickle fails its call, and no other."""
-        indices, items, failed = [], [], []
-        for index, value in calls:
-            try:
-                data, names = _modules.dumps(value)
-            except Exception as error:
-                failed.append(Completion(index, error=with_place(error, self.job, index)))
-                continue
-            self._names |= names
-            indices.append(index)
-            items.append(data)
+        indices, items, failed = self._shipping.dumped(calls)
         if failed:
             self._told(failed)
         if indices:
-            self.engine.submit(self, self._work(), indices, items)
-
-    def _work(self) -> Any:
-        """The function, with the caller's modules as they are now."""
-        found = _modules.modules_of(self._names, self.job.include_modules, self.job.exclude_modules)
-        work = shipped.Shipped(
-            self._function, found.files, found.digest, self.job.star, self.job.logs, sys.version_info[:2]
-        )
-        cloudpickle.register_pickle_by_value(shipped)  # the worker need not have Daybreak
-        try:
-            return pickle.loads(cloudpickle.dumps(work))  # of no module: Lithops pickles it by value, too
-        finally:
-            cloudpickle.unregister_pickle_by_value(shipped)
+            self.engine.submit(self, self._shipping.work(), indices, items)
 
     def submitted(self, futures: list[Any], indices: list[int]) -> None:
         with self._lock:
@@ -378,27 +346,9 @@ class LithopsRun:
             if self._pending.get(index) is not future:
                 return
             if problem is None and value is not None:
-                self._end(future, self._completion(index, value))
+                self._end(future, completion_of(self.job, index, value, self._tries[index], self._inputs.of_failed))
             else:
                 self._died(index, future, problem or RuntimeError("there is no result of it in the storage"))
-
-    def _completion(self, index: int, value: Any) -> Completion:
-        how, data, status = value
-        status["attempts"] = self._tries[index]
-        if how == shipped.DONE:
-            try:
-                return Completion(index, value=pickle.loads(data), status=status)
-            except Exception as error:
-                return Completion(index, error=with_place(error, self.job, index), status=status)
-        text = status.pop("traceback", "")
-        try:
-            error = pickle.loads(data) if data is not None else RuntimeError(status.get("error", text))
-        except Exception:
-            error = RuntimeError(status.get("error", text))
-        error.__cause__ = RemoteTraceback(text)
-        return Completion(
-            index, error=with_place(error, self.job, index), status=status, input=self._inputs.of_failed(index)
-        )
 
     def _died(self, index: int, future: Any, problem: BaseException) -> None:
         """With the lock. Another try, or the error."""
@@ -411,7 +361,9 @@ class LithopsRun:
             self._pending.pop(index)
             self._settle(future)
             value = self._inputs.again(index)
-            threading.Thread(target=self._try_again, args=(index, value), name="daybreak-map-retry", daemon=True).start()
+            threading.Thread(
+                target=self._try_again, args=(index, value), name="daybreak-map-retry", daemon=True
+            ).start()
         else:
             likely = "; it was likely out of memory: give memory=" if isinstance(problem, MemoryError) else ""
             self._fail(index, future, WorkerDied(f"{where}: {type(problem).__name__}: {problem}{likely}"))
@@ -465,8 +417,12 @@ class LithopsRun:
                 elif there:
                     self._gone.pop(index, None)
                 elif not future.running and silent > start_timeout + (future.execution_timeout or 0):
-                    reason = f"nothing was heard of the job for {silent:.0f} s (start_timeout={start_timeout:g} s), and the"
-                    self._died(index, future, RuntimeError(f"{reason} call has not begun: its worker never came or was lost"))
+                    reason = (
+                        f"nothing was heard of the job for {silent:.0f} s (start_timeout={start_timeout:g} s), and the"
+                    )
+                    self._died(
+                        index, future, RuntimeError(f"{reason} call has not begun: its worker never came or was lost")
+                    )
 
     # ---- the end
 

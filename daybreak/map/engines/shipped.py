@@ -18,9 +18,14 @@ import time
 import traceback
 from typing import Any
 
-__all__ = ["DONE", "RAISED", "Shipped"]
+__all__ = ["DONE", "RAISED", "Shipped", "call"]
 
 DONE, RAISED = 0, 1
+
+
+def call(work: Shipped, item: bytes) -> tuple[int, bytes | None, dict[str, Any]]:
+    """A call, as a task."""
+    return work(item)
 
 
 class Shipped:
@@ -30,10 +35,19 @@ class Shipped:
     """
 
     def __init__(
-        self, function: bytes, modules: dict[str, bytes], digest: str, star: bool, logs: bool, python: tuple[int, int]
+        self,
+        function: bytes,
+        modules: dict[str, bytes],
+        digest: str,
+        star: bool,
+        logs: bool,
+        python: tuple[int, int],
+        timeout: float | None = None,
+        variables: dict[str, str] | None = None,
     ) -> None:
         self.function, self.modules, self.digest = function, modules, digest
         self.star, self.logs, self.python = star, logs, python
+        self.timeout, self.variables = timeout, variables or {}  # where the engine itself has neither
 
     def __call__(self, item: bytes) -> tuple[int, bytes | None, dict[str, Any]]:
         status: dict[str, Any] = {"pid": os.getpid(), "host": socket.gethostname(), "start_time": time.time()}
@@ -41,9 +55,9 @@ class Shipped:
         printed = io.StringIO() if self.logs else None
         try:
             if tuple(sys.version_info[:2]) != tuple(self.python):
+                here, there = (".".join(map(str, each)) for each in (sys.version_info[:2], self.python))
                 raise RuntimeError(
-                    "the worker's python version is %d.%d, the driver's is %d.%d: make the runtime of the same"
-                    % (*sys.version_info[:2], *self.python)
+                    f"the worker's python version is {here}, the driver's is {there}: make the runtime of the same"
                 )
             self._enter()
             function = pickle.loads(self.function)
@@ -53,6 +67,10 @@ class Shipped:
                 if printed is not None:
                     stack.enter_context(contextlib.redirect_stdout(printed))
                     stack.enter_context(contextlib.redirect_stderr(printed))
+                if self.variables:
+                    stack.enter_context(self._environment())
+                if self.timeout is not None:
+                    stack.enter_context(self._at_most(status))
                 result = function(*value) if self.star else function(value)
             how, found = DONE, self._dumped(result)
         except BaseException as error:
@@ -63,6 +81,41 @@ class Shipped:
         if printed is not None:
             status["stdout"] = printed.getvalue()[:65536]
         return how, found, status
+
+    @contextlib.contextmanager
+    def _environment(self) -> Any:
+        before = {name: os.environ.get(name) for name in self.variables}
+        os.environ.update(self.variables)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+    @contextlib.contextmanager
+    def _at_most(self, status: dict[str, Any]) -> Any:
+        """TimeoutError in the call when its time is over; the process ends when that does not end it, as in native code."""
+        import faulthandler
+        import signal
+
+        seconds = float(self.timeout or 0)
+
+        def over(signum: int, frame: Any) -> None:
+            status["expired"] = True
+            raise TimeoutError(f"the call ran longer than timeout={seconds:g} s")
+
+        before = signal.signal(signal.SIGALRM, over)
+        faulthandler.dump_traceback_later(seconds + 2.0, exit=True, file=sys.__stderr__ or 2)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            faulthandler.cancel_dump_traceback_later()
+            signal.signal(signal.SIGALRM, before)
 
     @staticmethod
     def _dumped(value: Any) -> bytes:
@@ -76,8 +129,8 @@ class Shipped:
     def _error(self, error: BaseException, status: dict[str, Any]) -> bytes | None:
         """Pickled when it comes back as what it was, which is tried here; else its text is all."""
         if isinstance(error, SystemExit):
-            error = RuntimeError("the call ended with sys.exit(%r), non-zero return code" % (error.code,))
-        status["error"] = "%s: %s" % (type(error).__name__, error)
+            error = RuntimeError(f"the call ended with sys.exit({error.code!r}), non-zero return code")
+        status["error"] = f"{type(error).__name__}: {error}"
         status["traceback"] = "".join(traceback.format_exception(error))
         try:
             data = self._dumped(error)
@@ -90,7 +143,9 @@ class Shipped:
     def _enter(self) -> None:
         """The caller's modules come first on the path; those of an earlier job with other contents are forgotten."""
         kept = getattr(sys, "_daybreak_modules", "")
-        folder = os.path.join(tempfile.gettempdir(), "daybreak-modules-%d" % os.geteuid(), self.digest) if self.digest else ""
+        folder = (
+            os.path.join(tempfile.gettempdir(), f"daybreak-modules-{os.geteuid()}", self.digest) if self.digest else ""
+        )
         if kept == folder:
             return
         if kept:
@@ -118,14 +173,14 @@ class Shipped:
         above = os.path.dirname(folder)
         os.makedirs(above, mode=0o700, exist_ok=True)
         if os.stat(above).st_uid != os.geteuid():
-            raise PermissionError("%s is of another user: remove it, or set TMPDIR" % above)
+            raise PermissionError(f"{above} is of another user: remove it, or set TMPDIR")
         part = tempfile.mkdtemp(dir=above)
         seen = hashlib.sha256()
         for name in sorted(self.modules):
             data = self.modules[name]
             seen.update(repr((name, hashlib.sha256(data).hexdigest())).encode())
             if name.startswith("/") or ".." in name.split("/"):
-                raise ValueError("a module's file %r lies outside of its folder" % name)
+                raise ValueError(f"a module's file {name!r} lies outside of its folder")
             path = os.path.join(part, *name.split("/"))
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as file:

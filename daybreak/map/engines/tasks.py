@@ -1,179 +1,242 @@
-"""A job as tasks of whatever engine the runtime has (a Ray cluster, this process alone), by the public verbs.
-
-Such an engine's workers may have no Daybreak: the function goes there by value, as it is, and a
-call's status has what is known here.
-"""
+"""Calls as tasks of another engine of the runtime: a Ray cluster, by the runtime's public verbs alone."""
 
 from __future__ import annotations
 
+import itertools
 import threading
-import time
-import weakref
-from collections import deque
+from typing import TYPE_CHECKING, Any
 
-from daybreak.base.errors import FailedPreconditionError, InvalidArgumentError
-from daybreak.map.engine import Completion
-from daybreak.map.errors import CallCancelled
-from daybreak.map.retrying import Inputs, error_of, with_place
-from daybreak.runtime import batch as _batch
-from daybreak.runtime import engine as _engine
+from daybreak.base.errors import InvalidArgumentError
+from daybreak.runtime import exceptions
 
-TYPE_CHECKING = False
+from ..engine import Completion
+from ..errors import CallCancelled
+from ..retrying import Inputs, error_of, with_place
+from . import shipped
+from .shipping import Shipping, by_value, completion_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
-    from daybreak.map.engine import Job, Tell
+    from ..engine import Job, Tell
 
 __all__ = ["TaskEngine"]
 
-_AHEAD = 4  # tasks for each slot that run or wait there
-_LOOK_S = 0.2  # how soon a thread that waits sees that there are others to wait for
+_EACH = 2  # calls for each worker that run or wait there
+_LOOK_S = 0.2
+_CONNECTION = ("address", "num_cpus", "num_gpus", "resources", "namespace", "log_to_driver", "runtime_env")
 
 
 class TaskEngine:
-    """Runs each call as a task."""
+    """An engine of `map` on whatever engine the runtime has. options: of the tasks, as `daybreak.remote` takes them."""
 
-    def __init__(self, options: dict[str, Any], name: str = "tasks") -> None:
-        self.options, self.name = dict(options), name
-        self._runs: weakref.WeakSet[_TaskRun] = weakref.WeakSet()
+    name = "tasks"
+
+    def __init__(self, options: dict[str, Any] | None = None) -> None:
+        self.options = dict(options or {})
+        self._runs: list[TaskRun] = []
+        self._lock = threading.Lock()
+        self._closed = False
 
     @classmethod
-    def on_ray(cls, config: Any, options: dict[str, Any]) -> TaskEngine:
-        """On the Ray cluster that the runtime is connected to, or is connected now to `config`, its address."""
-        from daybreak.runtime import init, is_initialized
+    def on_ray(cls, config: Any, options: dict[str, Any] | None = None) -> TaskEngine:
+        """On a Ray cluster: the one that the runtime is connected to, or that `config` says, as `daybreak.init` takes it
+        (address, num_cpus, ...); without it one of this machine.
 
-        if config is not None and not isinstance(config, str):
+        Raises:
+            InvalidArgumentError: config is no mapping or has something else in it, or the runtime runs on this machine's engine.
+        """
+        from daybreak import runtime
+        from daybreak.runtime import engine
+
+        given = dict(config or {}) if config is None or isinstance(config, dict) else None
+        if given is None or set(given) - set(_CONNECTION):
+            raise InvalidArgumentError(f"config={config!r}: backend='ray' takes a dict of {', '.join(_CONNECTION)}")
+        if not runtime.is_initialized():
+            runtime.init(engine="ray", **given)
+        elif engine.current() is None:
             raise InvalidArgumentError(
-                f'config={config!r}: for backend="ray" the address of a cluster, "ray://HOST:10001"'
+                "backend='ray': the runtime of this process runs on this machine's own engine: call daybreak.shutdown() first, "
+                "or leave backend= out"
             )
-        if not is_initialized():
-            init(config) if config is not None else init(engine="ray")
-        if not _engine.is_ray():
-            raise FailedPreconditionError(
-                'backend="ray": the runtime runs already and is not on Ray: daybreak.shutdown(), then executor(backend="ray")'
-            )
-        return cls(options, "ray")
+        made = cls(options)
+        made.name = "ray"
+        return made
 
-    def start(self, job: Job, tell: Tell) -> _TaskRun:
-        for name in ("timeout", "extra_env", "logs", "pure", "clean", "exclude_modules"):
-            if getattr(job, name):
-                raise InvalidArgumentError(
-                    f"{name}= is not understood by backend={self.name!r}: leave it out, or use the local backend"
-                )
-        run = _TaskRun(self, job, tell)
-        self._runs.add(run)
+    def start(self, job: Job, tell: Tell) -> TaskRun:
+        run = TaskRun(self, job, tell)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the executor was closed")
+            self._runs = [each for each in self._runs if not each.over] + [run]
         return run
 
     def slots(self, job: Job) -> int:
-        return _batch._workers(self.checked(job))
+        from daybreak.runtime import batch
 
-    def checked(self, job: Job) -> dict[str, Any]:
-        options = {**self.options, **job.options}
-        if job.memory is not None:
-            options["memory"] = job.memory
-        return _batch._checked(job.function, None, None, 0, options)[1]  # type: ignore[no-any-return]
+        return batch._workers({**self.options, **job.options})
 
     def close(self) -> None:
-        for run in list(self._runs):
+        with self._lock:
+            self._closed = True
+            runs, self._runs = self._runs, []
+        for run in runs:
             run.close()
 
 
-class _TaskRun:
-    def __init__(self, engine: TaskEngine, job: Job, tell: Tell) -> None:
-        from daybreak.runtime import remote
+class TaskRun:
+    """A job: at most twice as many of its calls are with the cluster as can run there."""
 
-        self.job, self._tell = job, tell
+    def __init__(self, engine: TaskEngine, job: Job, tell: Tell) -> None:
+        from daybreak.runtime import put, remote
+
+        self.engine, self.job, self._tell = engine, job, tell
         self._inputs = Inputs(job)
-        self._most = _AHEAD * engine.slots(job)
-        self._remote = remote(job.function).options(**{**engine.checked(job), "max_retries": job.retries})
-        self._lock = threading.Lock()
-        self._waiting: deque[int] = deque()
-        self._refs: dict[Any, tuple[int, float]] = {}
+        self._changed = threading.Condition(threading.RLock())
+        self._waiting: list[int] = []
+        self._refs: dict[Any, int] = {}
+        self._tries: dict[int, int] = {}
+        self._put, self._work, self._ref = put, None, None
+        options = {**engine.options, **job.options, "max_retries": 0}
+        if job.memory is not None:
+            options["memory"] = job.memory
+        self._call = remote(by_value(shipped.call)).options(**options)
+        self._most = _EACH * engine.slots(job)
+        self._shipping = Shipping(job, limits=True)
+        self._cancelled = self._closed = self.over = False
         self._thread: threading.Thread | None = None
-        self._closed = False
 
     @property
     def taken(self) -> int:
         return self._inputs.taken
 
+    def is_running(self, index: int) -> bool:
+        return index in list(self._refs.values())
+
     def take(self, most: int) -> int:
         before = self._inputs.taken
+        problem: BaseException | None = None
+        fresh = []
         try:
-            for _ in range(most):
-                value = next(self.job.inputs)
-                with self._lock:
-                    index = self._inputs.taken
-                    self._inputs.keep(index, value)
-                    self._inputs.taken += 1
-                    self._waiting.append(index)
-        except StopIteration:
-            pass
-        finally:
-            self._submit()
+            for value in itertools.islice(self._inputs, 0 if self._cancelled else most):
+                fresh.append((before + len(fresh), value))
+        except BaseException as error:
+            problem = error
+        with self._changed:
+            for index, value in fresh:
+                self._inputs.kept[index] = value
+                self._waiting.append(index)
+            self._changed.notify()
+            if self._thread is None and fresh:
+                self._thread = threading.Thread(target=self._look, name="daybreak-map-tasks", daemon=True)
+                self._thread.start()
+        if problem is not None:
+            raise problem
         return self._inputs.taken - before
 
-    def _submit(self) -> None:
-        with self._lock:
-            while self._waiting and len(self._refs) < self._most and not self._closed:
-                index = self._waiting.popleft()
-                value = self._inputs.again(index)
-                ref = self._remote.remote(*value) if self.job.star else self._remote.remote(value)
-                self._refs[ref] = (index, time.time())
-            if self._refs and self._thread is None:
-                self._thread = threading.Thread(target=self._hear, name="daybreak-map-tasks", daemon=True)
-                self._thread.start()
+    def _hand_on(self) -> list[Completion]:
+        """With the lock: as many as there is room for."""
+        room = max(0, self._most - len(self._refs))
+        wanted, self._waiting = self._waiting[:room], self._waiting[room:]
+        indices, items, failed = self._shipping.dumped((index, self._inputs.kept[index]) for index in wanted)
+        if indices:
+            work = self._shipping.work()
+            if self._work is not work:
+                self._work, self._ref = work, self._put(work)
+            for index, item in zip(indices, items, strict=True):
+                self._tries[index] = self._tries.get(index, 0) + 1
+                self._refs[self._call.remote(self._ref, item)] = index
+        for each in failed:
+            self._inputs.kept.pop(each.index, None)
+        return failed
 
-    def _hear(self) -> None:
-        from daybreak.runtime import get, wait
+    def _look(self) -> None:
+        from daybreak.runtime import wait
 
         while True:
-            with self._lock:
-                refs = list(self._refs)
-                if not refs:
-                    self._thread = None
+            with self._changed:
+                while not self._closed and not self._refs and not self._waiting:
+                    self._changed.wait()
+                if self._closed:
                     return
-            ready = wait(refs, num_returns=1, timeout=_LOOK_S)[0]
-            told = []
-            for ref in ready:
-                with self._lock:
-                    index, since = self._refs.pop(ref, (-1, 0.0))
-                if index < 0:
-                    continue
-                completion = Completion(index, status={"host_submit_time": since, "end_time": time.time()})
                 try:
-                    completion.value = get(ref)
-                except Exception as error:
-                    completion.error = with_place(error_of(self.job, index, error, 1), self.job, index)
-                    completion.input = self._inputs.of_failed(index)
-                self._inputs.forget(index)
-                told.append(completion)
-            self._submit()
-            if told and not self._closed:
+                    told = self._hand_on()
+                except Exception as error:  # the cluster is gone, or a module of the caller cannot be shipped
+                    told = [self._ended(index, error) for index in [*self._waiting, *self._inputs.kept]]
+                    self._waiting.clear()
+                    self._refs.clear()
+                refs = list(self._refs)
+            if told:
+                self._tell(told)
+            done = wait(refs, num_returns=1, timeout=_LOOK_S)[0] if refs else []
+            if done and len(refs) > 1:
+                done = wait(refs, num_returns=len(refs), timeout=0)[0]
+            told = [each for ref in done for each in self._arrived(ref)]
+            if told:
                 self._tell(told)
 
-    def counts(self) -> tuple[int, int]:
-        with self._lock:
-            return len(self._waiting), len(self._refs)
+    def _arrived(self, ref: Any) -> list[Completion]:
+        from daybreak.runtime import get
+
+        with self._changed:
+            index = self._refs.pop(ref, None)
+        if index is None:
+            return []
+        tries = self._tries[index]
+        try:
+            value = get(ref)
+        except Exception as error:
+            with self._changed:
+                died = isinstance(error, (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError))
+                if died and not self._cancelled and (self.job.retries < 0 or tries <= self.job.retries):
+                    self._waiting.append(index)
+                    return []
+                return [self._ended(index, error_of(self.job, index, error, tries))]
+        with self._changed:
+            found = completion_of(self.job, index, value, tries, lambda i: (self._inputs.kept[i],))
+            self._inputs.kept.pop(index, None)
+            return [found]
+
+    def _ended(self, index: int, error: BaseException) -> Completion:
+        kept = self._inputs.kept.pop(index, None)
+        return Completion(index, error=with_place(error, self.job, index), input=(kept,))
 
     def cancel(self, indices: Sequence[int] | None = None, *, force: bool = False) -> None:
         from daybreak.runtime import cancel
 
-        with self._lock:
-            wanted = None if indices is None else set(indices)
-            gone = [index for index in self._waiting if wanted is None or index in wanted]
-            self._waiting = deque(index for index in self._waiting if index not in set(gone))
-            refs = [ref for ref, (index, _) in self._refs.items() if wanted is None or index in wanted]
-        for ref in refs:
-            cancel(ref, force=force)
-        of = self.job.callset_id
-        if gone and not self._closed:
-            self._tell(
-                [Completion(index, error=CallCancelled(f"call {index} of {of} was cancelled")) for index in gone]
-            )
+        with self._changed:
+            if indices is None:
+                self._cancelled = True
+            wanted = set(self._waiting if indices is None else indices) & set(self._waiting)
+            self._waiting = [index for index in self._waiting if index not in wanted]
+            running = [(ref, i) for ref, i in self._refs.items() if indices is None or i in set(indices)]
+            told = [
+                self._ended(index, CallCancelled(f"call {index} of {self.job.callset_id} was cancelled"))
+                for index in sorted(wanted)
+            ]
+        for ref, _ in running:
+            cancel(ref, force=force)  # what has begun goes on without force; its result is told
+        if told:
+            self._tell(told)
+
+    def counts(self) -> tuple[int, int]:
+        with self._changed:
+            return len(self._waiting), len(self._refs)
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self.cancel(force=True)
+        from daybreak.runtime import cancel
+
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = self._cancelled = self.over = True
+            refs = list(self._refs)
+            self._refs.clear()
+            self._waiting.clear()
             self._inputs.kept.clear()
+            self._changed.notify_all()
+        for ref in refs:
+            try:
+                cancel(ref, force=True)
+            except Exception:  # it has ended, or the cluster has
+                pass

@@ -37,7 +37,9 @@ def _folder() -> str:
     os.makedirs(path, mode=0o700, exist_ok=True)
     status = os.lstat(path)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise FailedPreconditionError(f"{path} is no folder of this user with mode 0700: remove it, or set XDG_RUNTIME_DIR")
+        raise FailedPreconditionError(
+            f"{path} is no folder of this user with mode 0700: remove it, or set XDG_RUNTIME_DIR"
+        )
     return path
 
 

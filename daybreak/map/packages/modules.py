@@ -1,7 +1,7 @@
 """The caller's own modules, by value: which a function needs, and their text as it is now.
 
-A module is the caller's when its file lies neither in the standard library nor among the installed packages: a script's neighbour, an
-editable installation. Its top package is shipped whole (its .py files); what it imports is looked for in its text, so that an
+A module is the caller's when its file lies neither in the standard library nor among the installed packages: a script's neighbour,
+an editable installation. Its top package is shipped whole (its .py files); what it imports is looked for in its text, so that an
 `import` within a function counts, too. What is shipped is known by its contents: an edited module is another one.
 """
 
