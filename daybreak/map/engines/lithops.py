@@ -1,9 +1,9 @@
 """Our map on Lithops' back ends: functions of AWS, GCP, Azure, IBM, Aliyun, Oracle, Kubernetes, or processes of this machine.
 
 What Lithops' monitor hears of a call is handed on at once: by its message queues (redis, rabbitmq, ...) as it comes, by its storage
-as often as that is listed. Each `take` is one job of Lithops under an id of its own; the first result of a call wins, whatever comes
-later. No call is waited for without end: what has not been heard of for its time limit and `start_timeout` more is lost, and is run
-again or ends in an error.
+as often as that is listed. Each `take` is one job of Lithops under an id of its own; the first result of a call wins, whatever is
+heard later. No call is waited for without end: what has not been heard of for its time limit and `start_timeout` more is lost, and
+is run again or ends in an error.
 """
 
 from __future__ import annotations
