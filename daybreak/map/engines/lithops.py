@@ -305,10 +305,21 @@ class LithopsRun:
         except BaseException as error:
             problem = error
         if fresh:
-            self._start(fresh)
+            self._begin(fresh)
         if problem is not None:
             raise problem
         return self._inputs.taken - before
+
+    def _begin(self, calls: list[tuple[int, Any]]) -> None:
+        """What cannot be submitted has failed: a limit of money, a module that cannot be shipped, a cloud that refuses."""
+        try:
+            self._start(calls)
+        except Exception as error:
+            with self._lock:
+                lost = [index for index, _ in calls if index not in self._pending]
+            self._told(
+                [Completion(i, error=with_place(error, self.job, i), input=self._inputs.of_failed(i)) for i in lost]
+            )
 
     def _start(self, calls: list[tuple[int, Any]]) -> None:
         """An input that does not pickle fails its call, and no other."""
@@ -362,17 +373,11 @@ class LithopsRun:
             self._settle(future)
             value = self._inputs.again(index)
             threading.Thread(
-                target=self._try_again, args=(index, value), name="daybreak-map-retry", daemon=True
+                target=self._begin, args=([(index, value)],), name="daybreak-map-retry", daemon=True
             ).start()
         else:
             likely = "; it was likely out of memory: give memory=" if isinstance(problem, MemoryError) else ""
             self._fail(index, future, WorkerDied(f"{where}: {type(problem).__name__}: {problem}{likely}"))
-
-    def _try_again(self, index: int, value: Any) -> None:
-        try:
-            self._start([(index, value)])
-        except Exception as error:
-            self._told([Completion(index, error=with_place(error, self.job, index))])
 
     def _fail(self, index: int, future: Any, error: BaseException) -> None:
         found = with_place(error, self.job, index)

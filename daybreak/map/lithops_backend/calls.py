@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import faulthandler
 import hashlib
+import importlib
 import io
 import json
 import logging
 import os
 import pickle
 import resource
+import shutil
 import sys
 import threading
 import time
@@ -229,12 +231,11 @@ def _enter_modules(data: dict[str, str]) -> None:
             try:
                 os.rename(part, folder)
             except OSError:  # another worker was first
-                import shutil
-
                 shutil.rmtree(part)
-        sys.path.append(folder)
-        import importlib
-
+        sys.path.insert(0, folder)  # before what the driver's path has: that may be an older text of the same module
+        tops = {name.replace("\\", "/").lstrip("/").split("/")[0].removesuffix(".py") for name in data}
+        for known in [known for known in sys.modules if known.partition(".")[0] in tops]:
+            del sys.modules[known]
         importlib.invalidate_caches()
     _modules = folder
 

@@ -171,7 +171,10 @@ class _Running(threading.Thread):
 
     def _failed(self, call_id: str, error: Exception) -> None:
         reason = f"the worker of the call has ended before it reported: {error}"
-        kind = MemoryError if "memory" in type(error).__name__.lower() else RuntimeError
+        kind: type[Exception] = MemoryError if "memory" in type(error).__name__.lower() else RuntimeError
+        limit = self._payload.get("execution_timeout")
+        if limit and "Timeout (" in reason:  # faulthandler's word, which ends what holds the interpreter's lock
+            kind, reason = TimeoutError, f"Function exceeded maximum time of {limit} seconds and was killed"
         try:
             calls.report_failure(self._payload, call_id, self._storage, kind("HANDLER", reason))
         except Exception as problem:

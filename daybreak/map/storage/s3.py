@@ -78,9 +78,8 @@ def parsed(url: str) -> tuple[str, str]:
         raise InvalidArgumentError(f"{url!r} is no URL of a store: 's3://BUCKET/KEY' expected")
     bucket, _, key = url.removeprefix("s3://").partition("/")
     if not bucket or any(sign in bucket for sign in "@:?#\0 "):
-        raise InvalidArgumentError(
-            f"{url.partition('@')[0]!r}: 's3://BUCKET/KEY' expected, without credentials or a port"
-        )
+        shown = "the URL" if "@" in url else repr(url)  # what stands before an @ may be a secret
+        raise InvalidArgumentError(f"{shown}: 's3://BUCKET/KEY' expected, without credentials or a port")
     return bucket, key
 
 

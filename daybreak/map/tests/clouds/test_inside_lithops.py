@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 
-lithops = pytest.importorskip("lithops", reason="needs Lithops: ./dev test --suite=map_clouds")
+pytest.importorskip("lithops", reason="needs Lithops: ./dev test --suite=map_clouds")
+
+import lithops
 
 import daybreak
 from daybreak.base.errors import InvalidArgumentError, ResourceExhaustedError
 from daybreak.map import lithops_backend
 from daybreak.map.lithops_backend import channel
+from daybreak.runtime import state
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def test_calls_run_in_workers_of_the_runtime_that_stay(executor: Any) -> None:
     executor.map(lambda x: os.getpid(), range(20))
     pids = set(executor.get_result())
     assert os.getpid() not in pids and len(pids) <= 4
-    there = {row["pid"] for row in daybreak.runtime.state.list_workers()}
+    there = {row["pid"] for row in state.list_workers()}
     assert pids <= there
 
 
@@ -47,22 +50,20 @@ def test_what_is_not_set_by_the_user_is_ours_and_other_storages_stay(s3: str) ->
     with fresh() as made:
         common = made.config["lithops"]
         assert (common["storage"], common["monitoring"], common["backend"]) == ("daybreak",) * 3
-    config = {"lithops": {"backend": "daybreak", "storage": "aws_s3"}, "aws_s3": s3_section(s3), "aws": s3_keys()}
+    config = {"lithops": {"backend": "daybreak", "storage": "minio"}, "minio": s3_section(s3)}
     with lithops.FunctionExecutor(config=config, log_level=None) as made:
         made.map(lambda x: bytes(x), [1, 20_000])
         assert list(map(len, made.get_result())) == [1, 20_000]
-        assert made.config["lithops"]["storage"] == "aws_s3"
-
-
-def s3_keys() -> dict[str, str]:
-    return {"access_key_id": os.environ["AWS_ACCESS_KEY_ID"], "secret_access_key": os.environ["AWS_SECRET_ACCESS_KEY"]}
+        assert made.config["lithops"]["storage"] == "minio"
 
 
 def s3_section(endpoint: str) -> dict[str, str]:
+    """Lithops' storage `minio` speaks S3 to any endpoint."""
     from daybreak.map.storage import S3Store
 
     S3Store("lithops-test").make_bucket()
-    return {"storage_bucket": "lithops-test", "endpoint": endpoint, "region_name": "us-east-1", "region": "us-east-1"}
+    keys = {"access_key_id": os.environ["AWS_ACCESS_KEY_ID"], "secret_access_key": os.environ["AWS_SECRET_ACCESS_KEY"]}
+    return {"storage_bucket": "lithops-test", "endpoint": endpoint, **keys}
 
 
 def test_options_that_are_none_are_refused_by_name() -> None:

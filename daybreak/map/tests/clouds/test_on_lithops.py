@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("lithops", reason="needs Lithops: ./dev test --suite=map_clouds")
 
-from test_inside_lithops import s3_keys, s3_section
+from test_inside_lithops import s3_section
 
 from daybreak import map as dmap
 from daybreak.base.errors import FailedPreconditionError, InvalidArgumentError
@@ -154,9 +154,8 @@ def test_nothing_is_left_in_the_store(s3: str) -> None:
     from daybreak.map.storage import S3Store
 
     config = {
-        "lithops": {"backend": "localhost", "storage": "aws_s3", "monitoring_interval": 0.2},
-        "aws_s3": s3_section(s3),
-        "aws": s3_keys(),
+        "lithops": {"backend": "localhost", "storage": "minio", "monitoring_interval": 0.2},
+        "minio": s3_section(s3),
     }
     with dmap.executor("lithops", config=config) as made:
         assert list(made.map(square, range(4))) == [0, 1, 4, 9]
