@@ -1,7 +1,7 @@
 """What our maps and Lithops have left: listed first, deleted when that is said.
 
-In a storage: the objects below Lithops' prefixes and below `daybreak.packages/`. On this machine: unpacked modules, Lithops' folder of
-temporary files, sockets without a reader. Of a cloud: the runtimes that Lithops deployed there.
+In a storage: the objects below Lithops' prefixes and below `daybreak.packages/`. On this machine: unpacked modules, Lithops' folder
+of temporary files, sockets without a reader. Of a cloud: the runtimes that Lithops deployed there.
 """
 
 from __future__ import annotations

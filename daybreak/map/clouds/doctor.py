@@ -1,7 +1,7 @@
 """What is missing before calls run on a back end of Lithops: looked at, never changed.
 
-Packages, sections and keys of the configuration, credentials and whether the storage answers are looked at. Permissions of a cloud's
-functions and its quotas are asked for where the cloud has a call for that (AWS); where not, the line says so.
+Packages, sections and keys of the configuration, credentials and whether the storage answers are looked at. Permissions of a
+cloud's functions and its quotas are asked for where the cloud has a call for that (AWS); where not, the line says so.
 """
 
 from __future__ import annotations

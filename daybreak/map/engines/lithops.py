@@ -140,6 +140,7 @@ class LithopsEngine:
                 f"Lithops cannot use the back end {common.get('backend')!r}: {type(error).__name__}: {error}; "
                 f"`daybreak map doctor --backend {common.get('backend')}` says what is missing"
             ) from error
+        made.data_cleaner = False  # this engine deletes what it leaves
         news, heard = self._news, made.job_monitor.MonitorClass
 
         class Heard(heard):  # type: ignore[misc, valid-type]
@@ -189,7 +190,25 @@ class LithopsEngine:
             self._thread.join(10)
         self._readers.shutdown(wait=True, cancel_futures=True)
         made.__exit__(None, None, None)
-        made.clean(clean_cloudobjects=False, clean_fn=True, force=True)
+        # Of jobs, PREFIX/EXECUTOR-JOB/...; of functions, PREFIX/EXECUTOR/...
+        self._delete(f"{made.executor_id}-", f"{made.executor_id}/")
+
+    def _delete(self, *prefixes: str) -> None:
+        """What Lithops has left in the storage. It has a process of its own for that, which comes later or not at all."""
+        from lithops.constants import JOBS_PREFIX
+
+        storage = self._made.internal_storage.storage
+        try:
+            for prefix in prefixes:
+                keys = storage.list_keys(storage.bucket, prefix=f"{JOBS_PREFIX}/{prefix}")
+                if keys:
+                    storage.delete_objects(storage.bucket, keys)
+        except Exception as error:
+            print(
+                f"daybreak: {storage.backend}: what is below {JOBS_PREFIX}/{prefixes[0]} could not be deleted "
+                f"({type(error).__name__}): `daybreak map clean` lists it",
+                file=sys.stderr,
+            )
 
     def submit(self, run: LithopsRun, function: Any, indices: list[int], items: list[bytes]) -> None:
         """One job of Lithops. With its futures known before any of their news is looked at."""
@@ -218,7 +237,7 @@ class LithopsEngine:
             self._runs.pop(futures[0].job_key, None)
             gone = set(map(id, futures))
             made.futures = [each for each in made.futures if id(each) not in gone]
-        made.clean(fs=futures, clean_cloudobjects=False, force=True)
+        self._delete(f"{futures[0].job_key}/")
 
     # ---- what is heard
 

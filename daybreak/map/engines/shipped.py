@@ -23,9 +23,13 @@ __all__ = ["DONE", "RAISED", "Shipped", "call"]
 DONE, RAISED = 0, 1
 
 
-def call(work: Shipped, item: bytes) -> tuple[int, bytes | None, dict[str, Any]]:
-    """A call, as a task."""
-    return work(item)
+def call(work: bytes, item: bytes) -> tuple[int, bytes | None, dict[str, Any]]:
+    """A call, as a task. work: a pickled Shipped, which the process keeps until another comes."""
+    kept = getattr(sys, "_daybreak_work", (b"", None))
+    if kept[0] != work:
+        kept = (work, pickle.loads(work))
+        sys._daybreak_work = kept  # type: ignore[attr-defined]
+    return kept[1](item)  # type: ignore[no-any-return, misc]
 
 
 class Shipped:

@@ -29,13 +29,12 @@ class RemoteTraceback(Exception):
         return "\n" + str(self.args[0])
 
 
-def by_value(thing: Any) -> Any:
-    """A copy of something of `shipped` that pickles by value, as the worker need not have Daybreak."""
-    cloudpickle.register_pickle_by_value(shipped)
-    try:
-        return pickle.loads(cloudpickle.dumps(thing))
-    finally:
-        cloudpickle.unregister_pickle_by_value(shipped)
+cloudpickle.register_pickle_by_value(shipped)  # from now on: the worker need not have Daybreak
+
+
+def by_value(function: Any) -> Any:
+    """A copy of a function of `shipped` that other picklers than cloudpickle's own (Ray's) take by value, too."""
+    return pickle.loads(cloudpickle.dumps(function))
 
 
 class Shipping:
@@ -70,10 +69,9 @@ class Shipping:
         job = self._job
         found = _modules.modules_of(self._names, job.include_modules, job.exclude_modules)
         timeout, variables = (job.timeout, dict(job.extra_env)) if self._limits else (None, None)
-        return by_value(
-            shipped.Shipped(
-                self._function, found.files, found.digest, job.star, job.logs, sys.version_info[:2], timeout, variables
-            )
+        python = sys.version_info[:2]
+        return shipped.Shipped(
+            self._function, found.files, found.digest, job.star, job.logs, python, timeout, variables
         )
 
 

@@ -6,6 +6,8 @@ import itertools
 import threading
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
+
 from daybreak.base.errors import InvalidArgumentError
 from daybreak.runtime import exceptions
 
@@ -142,7 +144,7 @@ class TaskRun:
         if indices:
             work = self._shipping.work()
             if self._work is not work:
-                self._work, self._ref = work, self._put(work)
+                self._work, self._ref = work, self._put(cloudpickle.dumps(work))
             for index, item in zip(indices, items, strict=True):
                 self._tries[index] = self._tries.get(index, 0) + 1
                 self._refs[self._call.remote(self._ref, item)] = index

@@ -103,7 +103,7 @@ def s3_server(folder: Path) -> Iterator[str]:
         "filer.port.grpc",
         "s3.port",
     )
-    ports = dict(zip((*names, "s3.port.grpc"), free_ports(len(names) + 1), strict=True))
+    ports = dict(zip((*names, "s3.port.grpc", "s3.port.iceberg"), free_ports(len(names) + 2), strict=True))
     command = [
         weed,
         "server",
