@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from .callset import CallSet, Future
 from .errors import CallCancelled, CallTimeout, JobTimeout, OutOfMemoryError, WorkerDied
-from .executor import ALL_COMPLETED, ALWAYS, ANY_COMPLETED, Executor, as_completed, executor, get_all_results, wait
+from .executors import ALL_COMPLETED, ALWAYS, ANY_COMPLETED, Executor, as_completed, executor, get_all_results, wait
 
 __all__ = [
     "ALL_COMPLETED",

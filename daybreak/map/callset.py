@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from daybreak._core import runtime as _native
 
+from .engine import Completion
 from .errors import CallCancelled, JobTimeout
 
 TYPE_CHECKING = False
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from .engine import Completion, Engine, Job
+    from .engine import Engine, Job
 
 __all__ = ["CallSet", "Future", "callset_of"]
 
@@ -453,6 +454,9 @@ class CallSet:
                 return 0
         if running is not None:
             running.cancel(indices, force=force)
+        elif indices is not None:  # it does not run yet
+            of = self.callset_id
+            self._tell([Completion(i, error=CallCancelled(f"call {i} of {of} was cancelled")) for i in indices])
         return self._taken - self._done if indices is None else len(indices)
 
     def close(self) -> None:

@@ -141,6 +141,10 @@ class LocalRun:
                 self._cancelled |= wanted
                 gone += [index for index in wanted if index in self._running]
             told = [self._ended(index, error=self._cancel_error(index)) for index in gone if not self._is_done(index)]
+            if indices is not None and force:
+                for calls, numbers in self._calls:
+                    for number in [number for number, index in numbers.items() if index in wanted]:
+                        calls.native.cancel_one(number, True)
             if indices is None:
                 for calls, _ in self._calls:
                     calls.native.cancel(force)

@@ -37,7 +37,7 @@ class LocalStream:
         self.native = self._main.native
         self._lock = threading.RLock()
         self._closed = False
-        self._fed = 0
+        self._fed: int = 0
         self._spare: Calls | None = None
 
     @property

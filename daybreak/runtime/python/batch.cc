@@ -173,6 +173,7 @@ void bind_batch(nb::module_& m) {
       .def("wait", &Calls::wait, nb::arg("timeout").none())
       .def("pump", &Calls::pump)
       .def("cancel", &Calls::cancel)
+      .def("cancel_one", &Calls::cancel_one)
       .def("close", &Calls::close)
       .def("counts", &Calls::counts)
       .def("lanes", &Calls::lanes)

@@ -85,6 +85,11 @@ class Calls {
     nb::gil_scoped_release released;
     batch_->cancel(to, force);
   }
+  bool cancel_one(std::uint64_t number, bool force) {
+    Client& to = client();
+    nb::gil_scoped_release released;
+    return batch_->cancel_one(to, number, force);
+  }
   void close();
   nb::tuple counts() {
     const Batch::Counts c = batch_->counts();

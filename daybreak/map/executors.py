@@ -208,11 +208,15 @@ class Executor:
         star: an input is a tuple of the arguments. Further options are the executor's own, for this map alone. Inputs are taken
         as results are read, at most `ahead` before; what the iterable raises is raised behind the results before it.
         """
+        made = self._prepared(function, inputs, star=star, **limits)
+        return self._watched(made._start(self._limits.but(**limits).plain))
+
+    def _prepared(self, function: Callable[..., Any], inputs: Any, *, star: bool = False, **limits: Any) -> CallSet:
+        """A call set that does not run yet."""
         given = self._limits.but(**limits)
         job = self._job(function, inputs, star, given)
         total = len(inputs) if isinstance(inputs, Sized) else None
-        made = CallSet(self._engine, job, ahead=given.ahead, total=total, job_timeout=given.job_timeout)
-        return self._watched(made._start(given.plain))
+        return CallSet(self._engine, job, ahead=given.ahead, total=total, job_timeout=given.job_timeout)
 
     def call_async(self, function: Callable[..., Any], *args: Any, **limits: Any) -> Future:
         """One call, `function(*args)`: its future."""
