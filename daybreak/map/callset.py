@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["CallSet", "Future", "callset_of"]
 
 _MOST_AT_ONCE = 1024  # inputs that are taken between two looks
+_MOST_PICKLED = 64  # call sets that are kept because a future of theirs was pickled, the last ones
 _UNTIL_READ = object()
 
 _callsets: weakref.WeakValueDictionary[str, CallSet] = weakref.WeakValueDictionary()  # of this process
+
+
+_pickled: deque[CallSet] = deque(maxlen=_MOST_PICKLED)  # whose futures may live on as bytes alone
 
 
 def callset_of(callset_id: str) -> CallSet | None:
@@ -117,6 +121,8 @@ class Future:
         return f"<Future {self.callset_id}/{self.index:05d} {state}>"
 
     def __reduce__(self) -> Any:
+        if self._callset not in _pickled and not isinstance(self._callset, _Elsewhere):
+            _pickled.append(self._callset)
         return _future_again, (self.callset_id, self.index, self._completion())
 
 
@@ -482,6 +488,8 @@ class _Elsewhere(CallSet):
         self.callset_id = callset_id
         self._stream = self._running = None
         self._completions = {} if known is None else {index: known}
+        self._began, self._total = 0.0, None
+        self._taken = self._done = self._failed = 0
         self._dropped = 0
         self._read = bytearray()
 
@@ -493,6 +501,10 @@ class _Elsewhere(CallSet):
                 "for it there first"
             )
         return found
+
+    def _when_done(self, index: int, call: Callable[[], object]) -> None:
+        self._await(index, None)
+        _call(call)
 
     def cancel(self, indices: list[int] | None = None, *, force: bool = False) -> int:
         raise LookupError(f"{self.callset_id} belongs to another process: cancel it there")

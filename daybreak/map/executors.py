@@ -209,7 +209,8 @@ class Executor:
         as results are read, at most `ahead` before; what the iterable raises is raised behind the results before it.
         """
         made = self._prepared(function, inputs, star=star, **limits)
-        return self._watched(made._start(self._limits.but(**limits).plain))
+        made._start(self._limits.but(**limits).plain and not self._progress)
+        return self._watched(made)
 
     def _prepared(self, function: Callable[..., Any], inputs: Any, *, star: bool = False, **limits: Any) -> CallSet:
         """A call set that does not run yet."""
@@ -288,6 +289,24 @@ class Executor:
             of.setdefault(future.callset, []).append(future.index)
         return sum(callset.cancel(indices, force=force) for callset, indices in of.items())
 
+    # ---- a look at them
+
+    def summary(self, futures: Any) -> Any:
+        """See `daybreak.map.summary`."""
+        from .summaries import summary
+
+        return summary(futures)
+
+    def timeline(self, futures: Any, path: Any = None) -> str:
+        """See `daybreak.map.timeline`."""
+        from .timelines import timeline
+
+        return timeline(futures, path)
+
+    def logs(self, futures: Any) -> dict[Future, str]:
+        """What the calls that are done have printed, where the executor keeps it (logs=True)."""
+        return {future: future.status.get("stdout", "") for future in _futures(futures) if future.done()}
+
     # ---- the end
 
     def close(self) -> None:
@@ -333,6 +352,10 @@ class Executor:
         )
 
     def _watched(self, callset: CallSet) -> CallSet:
+        if callset._job.logs:
+            from . import records
+
+            records.keep(callset)
         if self._progress:
             from .progress import watch
 

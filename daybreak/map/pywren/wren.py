@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from . import invokers, wrenconfig
@@ -27,7 +28,7 @@ __all__ = [
 
 def default_executor(**kwargs: Any) -> Executor:
     """What PYWREN_EXECUTOR names: lambda (the default), remote or standalone, dummy, local. Calls of all run on this machine."""
-    makers = {
+    makers: dict[str, Callable[..., Executor]] = {
         "remote": remote_executor,
         "standalone": remote_executor,
         "dummy": dummy_executor,
