@@ -31,6 +31,8 @@ _callsets: weakref.WeakValueDictionary[str, CallSet] = weakref.WeakValueDictiona
 
 _pickled: deque[CallSet] = deque(maxlen=_MOST_PICKLED)  # whose futures may live on as bytes alone
 
+_called_for: set[CallSet] = set()  # those that somebody wants to be called by, whoever holds them
+
 
 def callset_of(callset_id: str) -> CallSet | None:
     """The call set of this process with that id, as long as somebody holds it or a future of it."""
@@ -345,6 +347,8 @@ class CallSet:
                 if self._arrived is not None:
                     self._arrived.append(each.index)
                 callbacks += self._callbacks.pop(each.index, ())
+            if not self._callbacks:
+                _called_for.discard(self)
             self._change.notify_all()
             hooks = list(self._hooks)
             ended = self._exhausted and self._done >= self._taken
@@ -372,6 +376,7 @@ class CallSet:
         with self._change:
             if not self._has(index):
                 self._callbacks.setdefault(index, []).append(call)
+                _called_for.add(self)
                 return
         _call(call)
 

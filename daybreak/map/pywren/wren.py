@@ -34,7 +34,8 @@ def default_executor(**kwargs: Any) -> Executor:
         "dummy": dummy_executor,
         "local": local_executor,
     }
-    return makers.get(os.environ.get("PYWREN_EXECUTOR", "lambda"), lambda_executor)(**kwargs)
+    name = os.environ.get("PYWREN_EXECUTOR", "lambda")
+    return makers[name](**kwargs) if name in makers else lambda_executor(**kwargs)
 
 
 def lambda_executor(config: dict[str, Any] | None = None, job_max_runtime: float = 280) -> Executor:

@@ -546,6 +546,16 @@ def test_chains_begin_when_what_they_need_is_there(executor: room.Executor) -> N
     assert bad[2].result(timeout=60) == 4
 
 
+def test_calls_that_only_a_callback_waits_for_go_on(executor: room.Executor) -> None:
+    seen: list[Any] = []
+    for way in WAYS:
+        executor.call_async(lambda x: time.sleep(0.2), 1, **way).add_done_callback(lambda f: seen.append(f.exception()))
+        reduced = executor.map_reduce(lambda x: time.sleep(0.1), range(4), len, **way)
+        gc.collect()
+        assert reduced.result(timeout=30) == 4
+    assert eventually(lambda: seen == [None, None])
+
+
 def test_waiting_is_over_call_sets(executor: room.Executor) -> None:
     # pywren/pywren#179: calls of two sets with the same number were taken for each other.
     one, two = executor.map(double, range(3)), executor.map(odd_fails, range(3), logs=True)

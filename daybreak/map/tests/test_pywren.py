@@ -370,6 +370,7 @@ def test_the_hyperparameters(pywren: Any, pwex: Any) -> None:
     from sklearn.model_selection import train_test_split
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
 
     data = load_breast_cancer()
     folds = [train_test_split(data["data"], data["target"], test_size=0.4, random_state=i) for i in range(2)]
@@ -378,7 +379,7 @@ def test_the_hyperparameters(pywren: Any, pwex: Any) -> None:
     def train_model(args: Any) -> Any:
         (x_train, _, y_train, _), chosen = args
 
-        pipeline = Pipeline(steps=[("standardize", StandardScaler()), ("learn", sklearn.svm.SVC(**chosen))])
+        pipeline = Pipeline(steps=[("standardize", StandardScaler()), ("learn", SVC(**chosen))])
         return pipeline.fit(x_train, y_train)
 
     args = list(itertools.product(folds, choices))
