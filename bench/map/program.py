@@ -20,6 +20,10 @@ def noop(x: Any) -> None:
     return None
 
 
+def magnitude(x: int) -> int:
+    return abs(x)
+
+
 def negative(array: Any) -> Any:
     return -array
 

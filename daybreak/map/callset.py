@@ -163,6 +163,7 @@ class CallSet:
         self._problem: BaseException | None = None  # what the inputs raised
         self._stream: Any = None
         self._running: Any = None
+        self._reading: threading.Lock | None = None  # of a set of one call: who waits for it reads it himself
         _callsets[self.callset_id] = self
 
     def _start(self, plain: bool) -> CallSet:
@@ -329,11 +330,40 @@ class CallSet:
 
     def _listen(self) -> None:
         """From now on completions are told, and kept."""
-        stream, self._stream = self._stream, None
-        if stream is None:
+        if self._stream is None:
             return
-        self._dropped = self._given
-        self._running = stream.told(_teller(self))
+        if self._reading is not None and not self._reading.acquire(blocking=False):
+            return  # somebody reads it, and will tell
+        try:
+            stream, self._stream = self._stream, None
+            if stream is not None:
+                self._dropped = self._given
+                self._running = stream.told(_teller(self))
+        finally:
+            if self._reading is not None:
+                self._reading.release()
+
+    def _read_alone(self, timeout: float | None) -> None:
+        """The result of a set of one call, by the thread that waits for it: no other has to wake for that."""
+        stream, reading = self._stream, self._reading
+        if stream is None or reading is None or not reading.acquire(blocking=False):
+            return
+        try:
+            try:
+                found = Completion(0, stream.next(_least(timeout, self._left())))
+            except (StopIteration, TimeoutError) as error:
+                if type(error) in (StopIteration, TimeoutError):
+                    return
+                found = Completion(0, error=error)
+            except KeyboardInterrupt:
+                self.cancel(force=True)
+                raise
+            except Exception as error:
+                found = Completion(0, error=error)
+            self._stream, self._running = None, stream
+            self._tell([found])
+        finally:
+            reading.release()
 
     def _tell(self, completions: Any) -> None:
         callbacks: list[Callable[[], object]] = []
@@ -381,10 +411,15 @@ class CallSet:
         _call(call)
 
     def _await(self, index: int, timeout: float | None) -> Completion:
+        asked = timeout
+        if self._reading is not None:
+            deadline = None if timeout is None else time.monotonic() + timeout
+            self._read_alone(timeout)
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         self._listen()
         with self._change:
             if not self._wait_for(lambda: self._has(index), timeout):
-                raise TimeoutError(f"call {index} of {self.callset_id} is not done after {timeout:g} s")
+                raise TimeoutError(f"call {index} of {self.callset_id} is not done after {asked:g} s")
             return self._found(index)
 
     def _has(self, index: int) -> bool:

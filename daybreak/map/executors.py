@@ -221,7 +221,10 @@ class Executor:
 
     def call_async(self, function: Callable[..., Any], *args: Any, **limits: Any) -> Future:
         """One call, `function(*args)`: its future."""
-        return self.map(function, [args], star=True, **limits)[0]  # type: ignore[no-any-return]
+        made = self._prepared(function, [args], star=True, **limits)
+        made._reading = threading.Lock()
+        made._start(self._limits.but(**limits).plain and not self._progress)
+        return Future(self._watched(made), 0)
 
     def reduce(self, function: Callable[[list[Any]], Any], futures: Any, **limits: Any) -> Future:
         """`function([result, ...])` as soon as all are done, without anybody waiting here: its future. A call that failed fails

@@ -38,9 +38,10 @@ class Calls:
         self.native = _native._Calls(function, 1, flags, ordered, 2, most)
         self.native.add_tasks(runner, workers)
 
-    def feed(self, inputs: Any, most: int) -> bool:
-        """False: there were no more."""
+    def feed(self, inputs: Any, most: int, *, told: bool = True) -> bool:
+        """False: there were no more. told: somebody hears of what is done; else he reads, and one call needs no thread for that."""
         more = self.native.feed(inputs, most, True)
         self.native.pump()
-        _batch.go_on_with(self.native)
+        if told or self.native.fed > 1:
+            _batch.go_on_with(self.native)
         return bool(more)
