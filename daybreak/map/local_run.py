@@ -130,6 +130,8 @@ class LocalRun:
             return len(self._waiting), len(self._running)
 
     def cancel(self, indices: Sequence[int] | None = None, *, force: bool = False) -> None:
+        if self._closed:
+            return
         with self._lock:
             if indices is None:
                 self._all_cancelled = True

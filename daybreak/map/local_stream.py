@@ -177,6 +177,8 @@ class LocalStream:
         return queued, running
 
     def cancel(self, indices: Sequence[int] | None = None, *, force: bool = False) -> None:
+        if self._closed:
+            return
         if indices is not None and self._tell is not None:
             if force:
                 for index in indices:
