@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine import Job, Tell
-    from .local import LocalEngine
+    from .local_calls import Host
 
 __all__ = ["LocalRun"]
 
@@ -32,7 +32,7 @@ __all__ = ["LocalRun"]
 class LocalRun:
     """A job whose completions are told. Calls are wrapped (worker.Work), so that each has a status."""
 
-    def __init__(self, engine: LocalEngine, job: Job, tell: Tell) -> None:
+    def __init__(self, engine: Host, job: Job, tell: Tell) -> None:
         started()
         self.engine, self.job, self._tell = engine, job, tell
         self._lock = threading.RLock()

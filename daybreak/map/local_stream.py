@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine import Job, Tell
-    from .local import LocalEngine
+    from .local_calls import Host
 
 __all__ = ["LocalStream"]
 
@@ -27,7 +27,7 @@ __all__ = ["LocalStream"]
 class LocalStream:
     """Results of a job in the order of its inputs, for one reader; see `told`."""
 
-    def __init__(self, engine: LocalEngine, job: Job) -> None:
+    def __init__(self, engine: Host, job: Job) -> None:
         started()
         self.engine, self.job = engine, job
         self._inputs = Inputs(job)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Executor"]
 
 SLOTS_PER_CPU = 8  # calls that wait (sleep, read from a store) share a core; memory holds back those that need much
+_OF_A_CALL = ("data_key", "output_key", "status_key", "cancel_key", "call_id", "data_byte_range", "host_submit_time")
 logger = logging.getLogger("pywren.executor")
 
 
@@ -90,10 +91,25 @@ class Executor:
         if exclude_modules or not use_cached_runtime:
             call = Clean(func, tuple(exclude_modules or ()))
         meta = self._described(func, data, data_all_as_one)
-        prefix = self.storage.prefix
+        args = self._arguments(callset_id, use_cached_runtime, extra_env, extra_meta)
+        prepared = self._executor._prepared(call, data, extra_env=extra_env or {})
+        records.keep(prepared)
+        invoked = time.time()
+        self.invoker.invoke(lambda: prepared._start(plain=False))
+        took = time.time() - invoked
+        meta.update(job_invoke_timestamp=invoked, lambda_invoke_timestamp=invoked, lambda_invoke_time=took)
+        meta.update(self.invoker.config())
+        meta.update(args, host_submit_time=invoked)
+        logger.info("map %s: %d calls invoked", callset_id, len(data))
+        return [self._future(prepared, number, meta, overwrite_invoke_args or {}) for number in range(len(data))]
+
+    def _arguments(
+        self, callset_id: str, use_cached_runtime: bool, extra_env: Any, extra_meta: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """What PyWren sends with each call."""
         args = {
             "storage_config": self.storage.get_storage_config(),
-            "func_key": storage.create_func_key(prefix, callset_id),
+            "func_key": storage.create_func_key(self.storage.prefix, callset_id),
             "callset_id": callset_id,
             "job_max_runtime": self.job_max_runtime,
             "use_cached_runtime": use_cached_runtime,
@@ -103,42 +119,21 @@ class Executor:
         }
         if extra_env is not None:
             args["extra_env"] = extra_env
-        for key, value in (extra_meta or {}).items():
-            if key in args or key in (
-                "data_key",
-                "output_key",
-                "status_key",
-                "cancel_key",
-                "call_id",
-                "data_byte_range",
-            ):
+        for key in extra_meta or {}:
+            if key in args or key in _OF_A_CALL:
                 raise ValueError(f"Key {key} already in dict")
-            args[key] = value
-        prepared = self._executor._prepared(call, data, extra_env=extra_env or {})
+        return {**args, **(extra_meta or {})}
 
-        def start() -> CallSet:
-            return prepared._start(plain=False)
-
-        invoked = time.time()
-        self.invoker.invoke(start)
-        took = time.time() - invoked
-        meta.update(job_invoke_timestamp=invoked, lambda_invoke_timestamp=invoked, lambda_invoke_time=took)
-        meta.update(self.invoker.config())
+    def _future(self, calls: CallSet, number: int, meta: dict[str, Any], overwrite: dict[str, Any]) -> ResponseFuture:
+        call_id, callset_id = f"{number:05d}", meta["callset_id"]
+        keys = storage.create_keys(self.storage.prefix, callset_id, call_id)
+        of_call = {**meta, **dict(zip(("data_key", "output_key", "status_key", "cancel_key"), keys, strict=True))}
         if meta["agg_data"]:
-            args["data_key"] = storage.create_agg_data_key(prefix, callset_id)
-        records.keep(prepared)
+            of_call["data_key"] = storage.create_agg_data_key(self.storage.prefix, callset_id)
+        of_call.update(call_id=call_id, data_byte_range=of_call.pop("ranges")[number])
+        of_call.update(overwrite)
         path = storage.get_storage_path(self.storage_config)
-        logger.info("map %s: %d calls invoked", callset_id, len(data))
-        futures = []
-        for number in range(len(data)):
-            call_id = f"{number:05d}"
-            keys = storage.create_keys(prefix, callset_id, call_id)
-            of_call = {**meta, "data_key": keys[0], "output_key": keys[1], "status_key": keys[2], "cancel_key": keys[3]}
-            of_call.update(args, call_id=call_id, data_byte_range=meta["ranges"][number], host_submit_time=invoked)
-            del of_call["ranges"]
-            of_call.update(overwrite_invoke_args or {})
-            futures.append(ResponseFuture(_room.Future(prepared, number), call_id, callset_id, of_call, path))
-        return futures
+        return ResponseFuture(_room.Future(calls, number), call_id, callset_id, of_call, path)
 
     def _described(self, func: Any, data: list[Any], as_one: bool) -> dict[str, Any]:
         """How large function and data are, pickled. Large buffers are counted, not copied."""
