@@ -23,7 +23,7 @@ class Meter:
     >>> meter = Meter("f", total=100, began=0.0)
     >>> meter.at(now=2.0, done=20, failed=1)
     >>> meter.line(width=200)
-    'f  20/100 [#####...................]  10.0/s, 8 s left, 1 failed'
+    'f  20/100 [####....................]  10.0/s, 8 s left, 1 failed'
     >>> meter.end(now=10.0)
     'f: 20 of 100 calls in 10.0 s (2.0/s), 1 failed'
     """

@@ -293,6 +293,45 @@ if __name__ == "__main__":
     assert eventually(lambda: all(gone(pid) for pid in pids))
 
 
+def own_bytes() -> int:
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("RssAnon:"))
+
+
+@pytest.mark.parametrize("order", ["iterate", "completed"])
+def test_a_long_map_takes_no_more_memory_as_it_goes(executor: room.Executor, order: str) -> None:
+    # joblib/joblib#682 #781
+    count = 400_000 if order == "iterate" else 60_000
+
+    def inputs() -> Iterator[int]:
+        yield from range(count)
+
+    calls = executor.map(double, inputs())
+    results = iter(calls) if order == "iterate" else (future.result() for future in calls.as_completed())
+    for _ in range(20_000):
+        next(results)
+    before = own_bytes()
+    left = sum(1 for _ in results)
+    assert left == count - 20_000
+    assert own_bytes() - before < 24 << 20
+
+
+def test_a_call_that_waits_takes_few_bytes(executor: room.Executor, gate: str) -> None:
+    def first_waits(x: int) -> int:
+        if x == 0:
+            wait_at(gate)
+        return x
+
+    executor.map(double, range(10)).results()
+    gc.collect()
+    before = own_bytes()
+    calls = executor.map(first_waits, range(300_000), ahead=None)
+    assert (own_bytes() - before) / 300_000 <= 64
+    with open(gate, "w"):
+        pass
+    assert sum(calls) == sum(range(300_000))
+
+
 # ---- chains
 
 
