@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from .callset import CallSet, Future
 from .errors import CallCancelled, CallTimeout, JobTimeout, OutOfMemoryError, WorkerDied
-from .executor import ALL_COMPLETED, ALWAYS, ANY_COMPLETED, Executor, as_completed, executor, get_all_results, wait
+from .executors import ALL_COMPLETED, ALWAYS, ANY_COMPLETED, Executor, as_completed, executor, get_all_results, wait
+from .partitions import Part, partition
+from .summaries import Summary, summary
+from .timelines import timeline
 
 __all__ = [
     "ALL_COMPLETED",
@@ -23,9 +26,14 @@ __all__ = [
     "Future",
     "JobTimeout",
     "OutOfMemoryError",
+    "Part",
+    "Summary",
     "WorkerDied",
     "as_completed",
     "executor",
     "get_all_results",
+    "partition",
+    "summary",
+    "timeline",
     "wait",
 ]

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from daybreak._core import runtime as _native
 
+from .engine import Completion
 from .errors import CallCancelled, JobTimeout
 
 TYPE_CHECKING = False
@@ -17,14 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from .engine import Completion, Engine, Job
+    from .engine import Engine, Job
 
 __all__ = ["CallSet", "Future", "callset_of"]
 
 _MOST_AT_ONCE = 1024  # inputs that are taken between two looks
+_MOST_PICKLED = 64  # call sets that are kept because a future of theirs was pickled, the last ones
 _UNTIL_READ = object()
 
 _callsets: weakref.WeakValueDictionary[str, CallSet] = weakref.WeakValueDictionary()  # of this process
+
+
+_pickled: deque[CallSet] = deque(maxlen=_MOST_PICKLED)  # whose futures may live on as bytes alone
+
+_called_for: set[CallSet] = set()  # those that somebody wants to be called by, whoever holds them
 
 
 def callset_of(callset_id: str) -> CallSet | None:
@@ -116,6 +123,8 @@ class Future:
         return f"<Future {self.callset_id}/{self.index:05d} {state}>"
 
     def __reduce__(self) -> Any:
+        if self._callset not in _pickled and not isinstance(self._callset, _Elsewhere):
+            _pickled.append(self._callset)
         return _future_again, (self.callset_id, self.index, self._completion())
 
 
@@ -154,6 +163,7 @@ class CallSet:
         self._problem: BaseException | None = None  # what the inputs raised
         self._stream: Any = None
         self._running: Any = None
+        self._reading: threading.Lock | None = None  # of a set of one call: who waits for it reads it himself
         _callsets[self.callset_id] = self
 
     def _start(self, plain: bool) -> CallSet:
@@ -320,11 +330,40 @@ class CallSet:
 
     def _listen(self) -> None:
         """From now on completions are told, and kept."""
-        stream, self._stream = self._stream, None
-        if stream is None:
+        if self._stream is None:
             return
-        self._dropped = self._given
-        self._running = stream.told(_teller(self))
+        if self._reading is not None and not self._reading.acquire(blocking=False):
+            return  # somebody reads it, and will tell
+        try:
+            stream, self._stream = self._stream, None
+            if stream is not None:
+                self._dropped = self._given
+                self._running = stream.told(_teller(self))
+        finally:
+            if self._reading is not None:
+                self._reading.release()
+
+    def _read_alone(self, timeout: float | None) -> None:
+        """The result of a set of one call, by the thread that waits for it: no other has to wake for that."""
+        stream, reading = self._stream, self._reading
+        if stream is None or reading is None or not reading.acquire(blocking=False):
+            return
+        try:
+            try:
+                found = Completion(0, stream.next(_least(timeout, self._left())))
+            except (StopIteration, TimeoutError) as error:
+                if type(error) in (StopIteration, TimeoutError):
+                    return
+                found = Completion(0, error=error)
+            except KeyboardInterrupt:
+                self.cancel(force=True)
+                raise
+            except Exception as error:
+                found = Completion(0, error=error)
+            self._stream, self._running = None, stream
+            self._tell([found])
+        finally:
+            reading.release()
 
     def _tell(self, completions: Any) -> None:
         callbacks: list[Callable[[], object]] = []
@@ -338,6 +377,8 @@ class CallSet:
                 if self._arrived is not None:
                     self._arrived.append(each.index)
                 callbacks += self._callbacks.pop(each.index, ())
+            if not self._callbacks:
+                _called_for.discard(self)
             self._change.notify_all()
             hooks = list(self._hooks)
             ended = self._exhausted and self._done >= self._taken
@@ -365,14 +406,20 @@ class CallSet:
         with self._change:
             if not self._has(index):
                 self._callbacks.setdefault(index, []).append(call)
+                _called_for.add(self)
                 return
         _call(call)
 
     def _await(self, index: int, timeout: float | None) -> Completion:
+        asked = timeout
+        if self._reading is not None:
+            deadline = None if timeout is None else time.monotonic() + timeout
+            self._read_alone(timeout)
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         self._listen()
         with self._change:
             if not self._wait_for(lambda: self._has(index), timeout):
-                raise TimeoutError(f"call {index} of {self.callset_id} is not done after {timeout:g} s")
+                raise TimeoutError(f"call {index} of {self.callset_id} is not done after {asked:g} s")
             return self._found(index)
 
     def _has(self, index: int) -> bool:
@@ -453,6 +500,9 @@ class CallSet:
                 return 0
         if running is not None:
             running.cancel(indices, force=force)
+        elif indices is not None:  # it does not run yet
+            of = self.callset_id
+            self._tell([Completion(i, error=CallCancelled(f"call {i} of {of} was cancelled")) for i in indices])
         return self._taken - self._done if indices is None else len(indices)
 
     def close(self) -> None:
@@ -478,6 +528,8 @@ class _Elsewhere(CallSet):
         self.callset_id = callset_id
         self._stream = self._running = None
         self._completions = {} if known is None else {index: known}
+        self._began, self._total = 0.0, None
+        self._taken = self._done = self._failed = 0
         self._dropped = 0
         self._read = bytearray()
 
@@ -489,6 +541,10 @@ class _Elsewhere(CallSet):
                 "for it there first"
             )
         return found
+
+    def _when_done(self, index: int, call: Callable[[], object]) -> None:
+        self._await(index, None)
+        _call(call)
 
     def cancel(self, indices: list[int] | None = None, *, force: bool = False) -> int:
         raise LookupError(f"{self.callset_id} belongs to another process: cancel it there")

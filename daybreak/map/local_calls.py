@@ -8,9 +8,13 @@ from daybreak.runtime import batch as _batch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Protocol
 
-__all__ = ["USER", "Calls", "budget_bytes", "started"]
+    from .engine import Job
+else:
+    Protocol = object
+
+__all__ = ["USER", "Calls", "Host", "budget_bytes", "started"]
 
 USER = int(ErrorKind.USER)  # how a call ended that raised
 
@@ -38,9 +42,22 @@ class Calls:
         self.native = _native._Calls(function, 1, flags, ordered, 2, most)
         self.native.add_tasks(runner, workers)
 
-    def feed(self, inputs: Any, most: int) -> bool:
-        """False: there were no more."""
+    def feed(self, inputs: Any, most: int, *, told: bool = True) -> bool:
+        """False: there were no more. told: somebody hears of what is done; else he reads, and one call needs no thread for that."""
         more = self.native.feed(inputs, most, True)
         self.native.pump()
-        _batch.go_on_with(self.native)
+        if told or self.native.fed > 1:
+            _batch.go_on_with(self.native)
         return bool(more)
+
+
+class Host(Protocol):
+    """What a job needs of the engine that runs it."""
+
+    def slots(self, job: Job) -> int: ...
+
+    def calls(self, job: Job, function: Any, **how: Any) -> Calls:
+        """A call set for the job's calls."""
+
+    def news_of(self, run: Any) -> None:
+        """`run.look()` is called soon, on the engine's thread."""

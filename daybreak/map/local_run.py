@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine import Job, Tell
-    from .local import LocalEngine
+    from .local_calls import Host
 
 __all__ = ["LocalRun"]
 
@@ -32,7 +32,7 @@ __all__ = ["LocalRun"]
 class LocalRun:
     """A job whose completions are told. Calls are wrapped (worker.Work), so that each has a status."""
 
-    def __init__(self, engine: LocalEngine, job: Job, tell: Tell) -> None:
+    def __init__(self, engine: Host, job: Job, tell: Tell) -> None:
         started()
         self.engine, self.job, self._tell = engine, job, tell
         self._lock = threading.RLock()
@@ -130,6 +130,8 @@ class LocalRun:
             return len(self._waiting), len(self._running)
 
     def cancel(self, indices: Sequence[int] | None = None, *, force: bool = False) -> None:
+        if self._closed:
+            return
         with self._lock:
             if indices is None:
                 self._all_cancelled = True
@@ -141,6 +143,10 @@ class LocalRun:
                 self._cancelled |= wanted
                 gone += [index for index in wanted if index in self._running]
             told = [self._ended(index, error=self._cancel_error(index)) for index in gone if not self._is_done(index)]
+            if indices is not None and force:
+                for calls, numbers in self._calls:
+                    for number in [number for number, index in numbers.items() if index in wanted]:
+                        calls.native.cancel_one(number, True)
             if indices is None:
                 for calls, _ in self._calls:
                     calls.native.cancel(force)

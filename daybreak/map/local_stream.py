@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine import Job, Tell
-    from .local import LocalEngine
+    from .local_calls import Host
 
 __all__ = ["LocalStream"]
 
@@ -27,7 +27,7 @@ __all__ = ["LocalStream"]
 class LocalStream:
     """Results of a job in the order of its inputs, for one reader; see `told`."""
 
-    def __init__(self, engine: LocalEngine, job: Job) -> None:
+    def __init__(self, engine: Host, job: Job) -> None:
         started()
         self.engine, self.job = engine, job
         self._inputs = Inputs(job)
@@ -37,7 +37,8 @@ class LocalStream:
         self.native = self._main.native
         self._lock = threading.RLock()
         self._closed = False
-        self._fed = 0
+        self._fed: int = 0
+        self._tell: Tell | None = None
         self._spare: Calls | None = None
 
     @property
@@ -47,7 +48,7 @@ class LocalStream:
     def take(self, most: int) -> int:
         before = self.native.fed
         try:
-            if not self._main.feed(self._source, most):
+            if not self._main.feed(self._source, most, told=self._tell is not None):
                 self.end()
         except BaseException:
             self.end()
@@ -132,7 +133,7 @@ class LocalStream:
             if self._spare is not None:
                 for number, how, content in self._spare.native.read_ready():
                     self._settle(self._numbers.pop(number), how, content, told)
-        if told:
+        if told and self._tell is not None:
             self._tell(told)
         return False
 
@@ -168,14 +169,20 @@ class LocalStream:
             self._closed = True
             text = f"{self.job.callset_id}: {error}"
             told = [Completion(index, error=RuntimeError(f"call {index} of {text}")) for index in range(self._fed)]
-        self._tell(told)
+        if self._tell is not None:
+            self._tell(told)
 
     def counts(self) -> tuple[int, int]:
         queued, running, *_ = self.native.counts()
         return queued, running
 
     def cancel(self, indices: Sequence[int] | None = None, *, force: bool = False) -> None:
-        if indices is not None:
+        if self._closed:
+            return
+        if indices is not None and self._tell is not None:
+            if force:
+                for index in indices:
+                    self.native.cancel_one(index, True)
             of = self.job.callset_id
             self._tell([Completion(i, error=CallCancelled(f"call {i} of {of} was cancelled")) for i in indices])
             return

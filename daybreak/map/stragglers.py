@@ -24,7 +24,7 @@ class Stragglers:
     >>> watch = Stragglers(slots=2)
     >>> for _ in range(10):
     ...     watch.took(1.0)
-    >>> watch.late({11: 0.0, 12: 7.5}, total=12, now=8.0), watch.late({11: 0.0}, total=12, now=9.0)
+    >>> watch.late({11: 0.0}, total=12, now=8.0), watch.late({11: 0.0}, total=12, now=9.0)
     ([11], [])
     """
 

@@ -546,6 +546,17 @@ void Batch::cancel(Client& client, bool force) {
   }
 }
 
+bool Batch::cancel_one(Client& client, std::uint64_t number, bool force) {
+  base::MutexLock lock(mutex_);
+  if (closed_) return false;
+  for (const auto& chunk : in_flight_) {
+    if (chunk->first != number || chunk->calls != 1) continue;
+    client.cancel(chunk->ref, force && lanes_[chunk->lane].spec.kind == Kind::kTask, true);
+    return true;
+  }
+  return false;
+}
+
 void Batch::close(Client& client) {
   cancel(client, false);
   base::MutexLock lock(mutex_);

@@ -124,6 +124,8 @@ class Batch {
 
   // What has not begun never does: its results say so. force: what runs is interrupted, and a task's worker killed.
   void cancel(Client& client, bool force);
+  // One call, if it runs or waits in a chunk of its own: as cancel() does. False: it does not.
+  bool cancel_one(Client& client, std::uint64_t number, bool force);
   // As cancel() without force, and what it holds is let go.
   void close(Client& client);
 

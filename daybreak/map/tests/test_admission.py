@@ -59,10 +59,11 @@ def test_as_many_run_as_their_measured_memory_lets(tmp_path: Path) -> None:
     base = room.executor().call_async(lambda x: peak_bytes(), 0).result(timeout=60)
     each = 150 * MB
     with room.executor(logs=True) as executor:
-        calls = executor.map(Together(tmp_path, each), range(7))
+        calls = executor.map(Together(tmp_path, each), range(9))
         together = calls.results()
         peaks = [future.status.get("peak_bytes", 0) for future in executor.map(Together(tmp_path, each), [0]).futures()]
-    assert max(together[1:]) == 1, together  # two of 150 MB are more than the 256 MB that there are
+    # Two of 150 MB are more than the 256 MB that there are. Those that began before the first had ended could not know.
+    assert max(together[4:]) == 1, together
     assert peaks == [0] or each <= peaks[0] < base + 2 * each
 
 

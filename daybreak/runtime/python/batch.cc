@@ -70,17 +70,23 @@ bool pump_all(Pump& pump) {
   return !pump.calls.empty() && state().client != nullptr;
 }
 
-// Without the GIL, and without anything of the runtime's: until something changes; false: nothing did for kIdleNs.
+// Without anything of the runtime's: until something changes; false: nothing did for kIdleNs. A runtime that ends waits for
+// this thread, which would otherwise ask for the GIL of an interpreter that is gone.
 bool wait_idle(Pump& pump, std::uint32_t before) {
-  nb::gil_scoped_release released;
-  const std::int64_t until = Client::now_ns() + kIdleNs;
-  base::MutexLock lock(pump.mutex);
-  while (pump.changes.load() == before) {
-    const std::int64_t left = until - Client::now_ns();
-    if (left <= 0) return false;
-    pump.changed.wait_for(pump.mutex, left);
+  ++state().waiting;
+  bool any = false;
+  {
+    nb::gil_scoped_release released;
+    const std::int64_t until = Client::now_ns() + kIdleNs;
+    base::MutexLock lock(pump.mutex);
+    while (!(any = pump.changes.load() != before)) {
+      const std::int64_t left = until - Client::now_ns();
+      if (left <= 0) break;
+      pump.changed.wait_for(pump.mutex, left);
+    }
   }
-  return true;
+  --state().waiting;
+  return any;
 }
 
 // The thread's function: until there is nothing to go on with.
@@ -173,6 +179,7 @@ void bind_batch(nb::module_& m) {
       .def("wait", &Calls::wait, nb::arg("timeout").none())
       .def("pump", &Calls::pump)
       .def("cancel", &Calls::cancel)
+      .def("cancel_one", &Calls::cancel_one)
       .def("close", &Calls::close)
       .def("counts", &Calls::counts)
       .def("lanes", &Calls::lanes)

@@ -24,8 +24,6 @@ Client& running_client();
 [[noreturn]] void end_of(const char* what);
 // What next() gives in the place of a result: further inputs are needed first. Borrowed.
 PyObject* more_inputs();
-// The thread that goes on with call sets looks at them again (batch.cc).
-void wake_pump();
 
 // Results that a thread reads.
 struct Reading {
@@ -84,6 +82,11 @@ class Calls {
     Client& to = client();
     nb::gil_scoped_release released;
     batch_->cancel(to, force);
+  }
+  bool cancel_one(std::uint64_t number, bool force) {
+    Client& to = client();
+    nb::gil_scoped_release released;
+    return batch_->cancel_one(to, number, force);
   }
   void close();
   nb::tuple counts() {

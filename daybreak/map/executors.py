@@ -208,15 +208,23 @@ class Executor:
         star: an input is a tuple of the arguments. Further options are the executor's own, for this map alone. Inputs are taken
         as results are read, at most `ahead` before; what the iterable raises is raised behind the results before it.
         """
+        made = self._prepared(function, inputs, star=star, **limits)
+        made._start(self._limits.but(**limits).plain and not self._progress)
+        return self._watched(made)
+
+    def _prepared(self, function: Callable[..., Any], inputs: Any, *, star: bool = False, **limits: Any) -> CallSet:
+        """A call set that does not run yet."""
         given = self._limits.but(**limits)
         job = self._job(function, inputs, star, given)
         total = len(inputs) if isinstance(inputs, Sized) else None
-        made = CallSet(self._engine, job, ahead=given.ahead, total=total, job_timeout=given.job_timeout)
-        return self._watched(made._start(given.plain))
+        return CallSet(self._engine, job, ahead=given.ahead, total=total, job_timeout=given.job_timeout)
 
     def call_async(self, function: Callable[..., Any], *args: Any, **limits: Any) -> Future:
         """One call, `function(*args)`: its future."""
-        return self.map(function, [args], star=True, **limits)[0]  # type: ignore[no-any-return]
+        made = self._prepared(function, [args], star=True, **limits)
+        made._reading = threading.Lock()
+        made._start(self._limits.but(**limits).plain and not self._progress)
+        return Future(self._watched(made), 0)
 
     def reduce(self, function: Callable[[list[Any]], Any], futures: Any, **limits: Any) -> Future:
         """`function([result, ...])` as soon as all are done, without anybody waiting here: its future. A call that failed fails
@@ -284,6 +292,24 @@ class Executor:
             of.setdefault(future.callset, []).append(future.index)
         return sum(callset.cancel(indices, force=force) for callset, indices in of.items())
 
+    # ---- a look at them
+
+    def summary(self, futures: Any) -> Any:
+        """See `daybreak.map.summary`."""
+        from .summaries import summary
+
+        return summary(futures)
+
+    def timeline(self, futures: Any, path: Any = None) -> str:
+        """See `daybreak.map.timeline`."""
+        from .timelines import timeline
+
+        return timeline(futures, path)
+
+    def logs(self, futures: Any) -> dict[Future, str]:
+        """What the calls that are done have printed, where the executor keeps it (logs=True)."""
+        return {future: future.status.get("stdout", "") for future in _futures(futures) if future.done()}
+
     # ---- the end
 
     def close(self) -> None:
@@ -329,6 +355,10 @@ class Executor:
         )
 
     def _watched(self, callset: CallSet) -> CallSet:
+        if callset._job.logs:
+            from . import records
+
+            records.keep(callset)
         if self._progress:
             from .progress import watch
 
