@@ -14,6 +14,7 @@ from daybreak.base import errors, paths
 from daybreak.base.terminal import Json, clean, clean_lines, console, json_out, table
 
 from . import records
+from .clouds import commands as _clouds
 
 __all__ = ["app"]
 
@@ -177,3 +178,5 @@ def _refused(name: str) -> None:
 
 for _name in _AWS:
     _refused(_name)
+
+_clouds.register(app)
