@@ -21,7 +21,7 @@ from daybreak.base.errors import Error
 __all__ = ["Finding", "examine"]
 
 OK, MISSING, UNKNOWN = "ok", "missing", "not looked at"
-_EXTRAS = {
+_EXTRAS: dict[str, tuple[str, ...]] = {
     "aws_lambda": ("boto3",), "aws_batch": ("boto3",), "aws_ec2": ("boto3",), "aws_s3": ("boto3",), "minio": ("boto3",),
     "ceph": ("boto3",), "gcp_functions": ("googleapiclient", "google.auth", "google.cloud.storage"),
     "gcp_cloudrun": ("googleapiclient", "google.auth"), "gcp_storage": ("google.cloud.storage",),
@@ -32,7 +32,7 @@ _EXTRAS = {
     "singularity": ("pika",), "aws_sqs": ("boto3",), "gcp_pubsub": ("google.cloud.pubsub_v1",),
     "azure_queue": ("azure.storage.queue",), "openwhisk": (), "localhost": (), "daybreak": (), "storage": (),
 }  # fmt: skip
-_SECTIONS = {
+_SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "aws_lambda": {"aws_lambda": ("execution_role",)},
     "aws_batch": {"aws_batch": ("execution_role", "instance_role", "subnets", "security_groups")},
     "gcp_functions": {"gcp": ("region",)},
@@ -51,7 +51,7 @@ _SECTIONS = {
     "minio": {"minio": ("storage_bucket", "endpoint", "access_key_id", "secret_access_key")},
     "aws_s3": {"aws_s3": ("storage_bucket",)},
 }
-_PROGRAMS = {
+_PROGRAMS: dict[str, tuple[str, ...]] = {
     "k8s": ("docker",), "knative": ("docker", "kubectl"), "code_engine": ("docker",), "gcp_cloudrun": ("docker",),
     "azure_functions": ("az", "func"), "azure_containers": ("az", "docker"), "singularity": ("singularity",),
 }  # fmt: skip

@@ -371,7 +371,7 @@ class LithopsRun:
             value = future.result(throw_except=False, internal_storage=storage)
             problem = None if not future.error else _exception_of(future)
         except Exception as error:
-            value, problem = None, error
+            value, problem = None, error  # of the storage, or of a class that is not here
         with self._lock:
             if self._pending.get(index) is not future:
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import sys
 from typing import TYPE_CHECKING, Any
@@ -87,13 +88,11 @@ def completion_of(
         except Exception as error:
             return Completion(index, error=with_place(error, job, index), status=status, input=of_failed(index))
     text = status.pop("traceback", "")
-    error: BaseException
+    problem: BaseException = RuntimeError(status.get("error", text))
     if status.pop("expired", False):
-        error = CallTimeout(f"call {index} of {job.callset_id}: {status.get('error', '')}")
-    else:
-        try:
-            error = pickle.loads(data) if data is not None else RuntimeError(status.get("error", text))
-        except Exception:
-            error = RuntimeError(status.get("error", text))
-    error.__cause__ = RemoteTraceback(text)
-    return Completion(index, error=with_place(error, job, index), status=status, input=of_failed(index))
+        problem = CallTimeout(f"call {index} of {job.callset_id}: {status.get('error', '')}")
+    elif data is not None:
+        with contextlib.suppress(Exception):  # a class that is not there, or has a mind of its own: its text stays
+            problem = pickle.loads(data)
+    problem.__cause__ = RemoteTraceback(text)
+    return Completion(index, error=with_place(problem, job, index), status=status, input=of_failed(index))

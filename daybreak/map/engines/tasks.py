@@ -98,7 +98,9 @@ class TaskRun:
         self._waiting: list[int] = []
         self._refs: dict[Any, int] = {}
         self._tries: dict[int, int] = {}
-        self._put, self._work, self._ref = put, None, None
+        self._put = put
+        self._work: Any = None
+        self._ref: Any = None
         options = {**engine.options, **job.options, "max_retries": 0}
         if job.memory is not None:
             options["memory"] = job.memory
@@ -118,7 +120,7 @@ class TaskRun:
     def take(self, most: int) -> int:
         before = self._inputs.taken
         problem: BaseException | None = None
-        fresh = []
+        fresh: list[tuple[int, Any]] = []
         try:
             for value in itertools.islice(self._inputs, 0 if self._cancelled else most):
                 fresh.append((before + len(fresh), value))

@@ -99,7 +99,7 @@ class _Call:
             timer = threading.Timer(limit, self._over, (limit,))
             timer.daemon = True
             timer.start()
-            faulthandler.dump_traceback_later(limit + _GRACE_S, exit=True, file=sys.__stderr__)
+            faulthandler.dump_traceback_later(limit + _GRACE_S, exit=True, file=sys.__stderr__ or 2)
         before = resource.getrusage(resource.RUSAGE_SELF)
         try:
             self._status.send_init_event()

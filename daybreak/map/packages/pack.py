@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -215,7 +214,7 @@ def _is_mark(found: Any) -> bool:
 def _found(chosen: dict[str, Any]) -> Package:
     sources: dict[str, str] = {}
     owners: dict[str, str] = {}
-    entries = []
+    entries: list[list[object]] = []
     compiled = False
     for owner in sorted(chosen):
         found = chosen[owner]
@@ -238,14 +237,12 @@ def _found(chosen: dict[str, Any]) -> Package:
             compiled = compiled or name.endswith(".so") or ".so." in name
             sources[name], owners[name] = real, owner
             entries.append([name, digest, size, runs])
-    if shutil.disk_usage(tempfile.gettempdir()).free < sum(entry[2] for entry in entries) // 4:
-        raise ResourceExhaustedError(f"{tempfile.gettempdir()} has no room for the archive: set TMPDIR")
     said = {
         "format": FORMAT,
         "version": VERSION,
         "python": python_version(),
         "platform": platform_name() if compiled else "any",
-        "files": sorted(entries),
+        "files": sorted(entries, key=lambda entry: str(entry[0])),
     }
     data = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
     return Package(Manifest(data), sources, owners)
