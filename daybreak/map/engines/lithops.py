@@ -364,8 +364,8 @@ class LithopsRun:
         """A call has ended, as Lithops says: its result, its error or how its worker died."""
         with self._lock:
             self._heard = time.monotonic()
-            index = self._of.get((future.job_key, future.call_id))
-            if index is None or self._pending.get(index) is not future:
+            index = self._of.get((future.job_key, future.call_id), -1)
+            if index not in self._pending or self._pending[index] is not future:
                 return  # told already
         try:
             value = future.result(throw_except=False, internal_storage=storage)
@@ -373,7 +373,7 @@ class LithopsRun:
         except Exception as error:
             value, problem = None, error  # of the storage, or of a class that is not here
         with self._lock:
-            if self._pending.get(index) is not future:
+            if index not in self._pending or self._pending[index] is not future:
                 return
             if problem is None and value is not None:
                 self._end(future, completion_of(self.job, index, value, self._tries[index], self._inputs.of_failed))

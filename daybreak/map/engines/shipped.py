@@ -76,7 +76,8 @@ class Shipped:
                 if self.timeout is not None:
                     stack.enter_context(self._at_most(status))
                 result = function(*value) if self.star else function(value)
-            how, found = DONE, self._dumped(result)
+            how = DONE
+            found: bytes | None = self._dumped(result)
         except BaseException as error:
             how, found = RAISED, self._error(error, status)
         status["exec_time"] = time.perf_counter() - began

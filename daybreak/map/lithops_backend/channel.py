@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from daybreak.base.errors import FailedPreconditionError, ResourceExhaustedError
 
@@ -176,7 +177,7 @@ class Sender:
             self.__init__()  # type: ignore[misc]
         message = _SIZE.pack(len(data)) + data
         with self._lock:
-            kept = self._connections.pop(queue, None)
+            kept: Any = self._connections.pop(queue, None)
             for connection in (kept, None):
                 try:
                     if connection is None:

@@ -208,7 +208,7 @@ def _imports_of_text(text: bytes, name: str) -> set[str]:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return set()
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(each.name.split(".")[0] for each in node.names)
