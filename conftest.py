@@ -15,6 +15,8 @@ os.environ.setdefault("DAYBREAK_TRACK_CAPTURE", "0")
 collect_ignore_glob = [
     "daybreak/tune/optuna/*",  # needs optuna: a suite of its own runs its tests
     "daybreak/tune/integration/*",  # need xgboost, MLflow and others: as well
+    "daybreak/map/lithops_backend/*",  # needs Lithops
+    "daybreak/map/tests/clouds/*",  # and servers
     "daybreak/*/suites/*",
     "daybreak/*/tests/programs/*",
 ]  # for environments of their own (tools/suite.py)

@@ -26,6 +26,7 @@ THEIRS = [
         "import daybreak.compat.ray as c; c.install(); import ray, tempfile; ray.init(num_cpus=2); folder = tempfile.mkdtemp()",
         "ray.shutdown()",
     ),
+    ("pywren.md", "pywren", "import daybreak.compat.pywren as c; c.install(); import pywren", ""),
     ("stable-baselines3.md", "sb3", "import daybreak.compat.stable_baselines3 as c; c.install()", ""),
 ]
 

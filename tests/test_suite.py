@@ -155,3 +155,17 @@ def test_an_archive_is_unpacked_by_old_pythons_too_and_leaves_its_folder_in_none
             except tarfile.TarError:
                 assert not fine
         assert (folder / name).exists() if fine else not (tmp_path / "out.txt").exists()
+
+
+def test_a_folder_that_a_variable_names_is_run_where_it_is_named(
+    made: suite.Suite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.path.write_text(PLUGIN.replace('"theirs"', '"$DAYBREAK_TEST_SUITE"'))
+    named = suite.Suite.of(made.path)
+    monkeypatch.delenv("DAYBREAK_TEST_SUITE", raising=False)
+    assert suite.check(named, True, False, [])
+    assert "left out, $DAYBREAK_TEST_SUITE names no folder" in capsys.readouterr().out
+    monkeypatch.setenv("DAYBREAK_TEST_SUITE", str(made.path.parent / "theirs"))
+    listed(named, FAILING)
+    assert suite.check(named, True, False, [])
+    assert "104 of 104 tests" in capsys.readouterr().out

@@ -50,6 +50,7 @@ COMMANDS: dict[str, Command] = {
     "tune": Command(
         "daybreak.tune.commands", "Look at experiments and studies: list, show, plot, resume, stop, export."
     ),
+    "map": Command("daybreak.map.commands", "Maps: try a function, look at what ran and what it printed."),
     "track": Command("daybreak.track.root_commands", "Check, clean and measure what was recorded."),
     "serve": Command("daybreak.serve.commands", "Serve models under a deadline: start, deploy, list, roll back."),
     "grant": Command("daybreak.grant.commands", "Keys, grants, proofs; encrypt files to a resource, and open them."),

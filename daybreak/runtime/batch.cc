@@ -164,7 +164,7 @@ void Batch::note_ended(const std::vector<Range>& ranges) {
 void Batch::finish(std::unique_ptr<Results> results) {
   if (results->calls == 0) return;
   done_calls_ += results->calls;
-  const std::uint64_t key = options_.ordered ? results->first : sequence_++;
+  const std::uint64_t key = ordered_ ? results->first : sequence_++;
   done_.emplace(key, std::move(results));
 }
 
@@ -266,7 +266,8 @@ std::uint64_t Batch::fitting_units() {
   std::uint64_t units = 1;
   if (call_ns_ > 0)
     units = static_cast<std::uint64_t>(std::min(1e6, kChunkNs / (call_ns_ * static_cast<double>(unit))));
-  units = std::clamp<std::uint64_t>(units, 1, std::max<std::uint64_t>(kMaxChunkCalls / unit, 1));
+  const std::uint64_t most = options_.most > 0 ? options_.most : kMaxChunkCalls;
+  units = std::clamp<std::uint64_t>(units, 1, std::max<std::uint64_t>(most / unit, 1));
   return std::min<std::uint64_t>(units, kGrowth * last_units_);
 }
 
@@ -449,7 +450,13 @@ void Batch::submit_locked(Client& client, std::unique_ptr<Chunk> chunk, std::spa
 
 bool Batch::readable() {
   base::MutexLock lock(mutex_);
-  return !done_.empty() && (!options_.ordered || done_.begin()->first == taken_);
+  return !done_.empty() && (!ordered_ || done_.begin()->first == taken_);
+}
+
+void Batch::unorder() {
+  base::MutexLock lock(mutex_);
+  if (!std::exchange(ordered_, false)) return;
+  for (auto& [first, results] : std::exchange(done_, {})) done_.emplace(sequence_++, std::move(results));
 }
 
 bool Batch::finished() {
@@ -459,7 +466,7 @@ bool Batch::finished() {
 
 std::unique_ptr<Batch::Results> Batch::take() {
   base::MutexLock lock(mutex_);
-  if (done_.empty() || (options_.ordered && done_.begin()->first != taken_)) return nullptr;
+  if (done_.empty() || (ordered_ && done_.begin()->first != taken_)) return nullptr;
   std::unique_ptr<Results> results = std::move(done_.begin()->second);
   done_.erase(done_.begin());
   taken_ += results->calls;
@@ -537,6 +544,17 @@ void Batch::cancel(Client& client, bool force) {
     give_back(*chunk, true, true);
     if (force && chunk->calls > 0) client.cancel(chunk->ref, lanes_[chunk->lane].spec.kind == Kind::kTask, true);
   }
+}
+
+bool Batch::cancel_one(Client& client, std::uint64_t number, bool force) {
+  base::MutexLock lock(mutex_);
+  if (closed_) return false;
+  for (const auto& chunk : in_flight_) {
+    if (chunk->first != number || chunk->calls != 1) continue;
+    client.cancel(chunk->ref, force && lanes_[chunk->lane].spec.kind == Kind::kTask, true);
+    return true;
+  }
+  return false;
 }
 
 void Batch::close(Client& client) {

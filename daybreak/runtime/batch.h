@@ -31,6 +31,7 @@ struct BatchOptions {
   bool ordered = true;       // results come in the order of the inputs, else as they are ready
   std::uint32_t queued = 2;  // chunks for each worker: one that runs, and one that it goes on with
   bool hurry = false;        // a task waits for them: they come before what was queued earlier
+  std::uint32_t most = 0;    // calls of a chunk, in whole units; 0: kMaxChunkCalls
 };
 
 // Thread-safe: what one thread submits another may read. The Client is that of the engine that it was made for; when the
@@ -91,6 +92,8 @@ class Batch {
   bool readable();
   // Next ones, in order or as they came. Null: there are none now. The caller gives back what they hold by release().
   std::unique_ptr<Results> take();
+  // From now on results come as they are ready.
+  void unorder();
   // There are no more inputs, and all results were taken.
   bool finished();
   static void release(Client& client, Results& results);
@@ -121,6 +124,8 @@ class Batch {
 
   // What has not begun never does: its results say so. force: what runs is interrupted, and a task's worker killed.
   void cancel(Client& client, bool force);
+  // One call, if it runs or waits in a chunk of its own: as cancel() does. False: it does not.
+  bool cancel_one(Client& client, std::uint64_t number, bool force);
   // As cancel() without force, and what it holds is let go.
   void close(Client& client);
 
@@ -148,7 +153,7 @@ class Batch {
     bool open() const { return !lost && !retired; }
   };
 
-  explicit Batch(const BatchOptions& options) : options_(options) {}
+  explicit Batch(const BatchOptions& options) : options_(options), ordered_(options.ordered) {}
   ChunkProgress progress(const Chunk& chunk) { return ChunkProgress(board_at_[chunk.slot]); }
   static Range take_front(Range& range, std::uint32_t calls);
   static std::vector<Range> cut_tail(Chunk& chunk, std::uint32_t keep);
@@ -172,6 +177,7 @@ class Batch {
   std::uint32_t give_back(Chunk& chunk, bool all, bool started) DAYBREAK_REQUIRES(mutex_);
 
   const BatchOptions options_;
+  bool ordered_ DAYBREAK_GUARDED_BY(mutex_);
   Ref board_ = kNoRef;
   ChunkBoard* board_at_ = nullptr;
 

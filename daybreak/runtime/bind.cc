@@ -115,6 +115,7 @@ void shutdown() {
   s.client = nullptr;
   set_current_client(nullptr);
   s.session = s.binding = 0;
+  wake_pump();
   bool views = s.views > 0;
   {
     nb::gil_scoped_release released;

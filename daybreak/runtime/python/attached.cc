@@ -37,6 +37,7 @@ void leave_engine() {
   s.client = nullptr;
   set_current_client(nullptr);
   s.session = s.binding = 0;
+  wake_pump();
   const bool views = s.views > 0;
   nb::gil_scoped_release released;
   attached->say_leaving();

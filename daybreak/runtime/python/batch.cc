@@ -1,16 +1,27 @@
 // Call sets' binding, and the one thread of this process that goes on with those that nobody reads at the moment.
 #include <unistd.h>
 
+#include "daybreak/base/mutex.h"
 #include "daybreak/runtime/python/call_set.h"
 
 namespace daybreak::runtime::python {
 
 namespace {
 
+constexpr std::int64_t kIdleNs = 1'000'000'000;  // so long a thread without work stays: a new one costs 0.1 ms and more
+
 struct Pump {
   std::vector<nb::object> calls;  // with work, as far as is known
   bool running = false;
   base::Atomic<std::uint32_t> changes{0};
+  base::Mutex mutex;  // of an idle thread alone
+  base::CondVar changed;
+
+  void change() {
+    changes.fetch_add(1);
+    base::MutexLock lock(mutex);
+    changed.notify_all();
+  }
 };
 Pump& the_pump() {
   static auto* pump = new Pump;  // outlives the interpreter
@@ -23,7 +34,7 @@ bool go_on_with(nb::handle calls) {
   bool known = false;
   for (const nb::object& each : pump.calls) known = known || each.is(calls);
   if (!known) pump.calls.push_back(nb::borrow(calls));
-  pump.changes.fetch_add(1);
+  pump.change();
   Client& client = running_client();
   client.process().ring(client.process().id());
   return !std::exchange(pump.running, true);
@@ -59,6 +70,25 @@ bool pump_all(Pump& pump) {
   return !pump.calls.empty() && state().client != nullptr;
 }
 
+// Without anything of the runtime's: until something changes; false: nothing did for kIdleNs. A runtime that ends waits for
+// this thread, which would otherwise ask for the GIL of an interpreter that is gone.
+bool wait_idle(Pump& pump, std::uint32_t before) {
+  ++state().waiting;
+  bool any = false;
+  {
+    nb::gil_scoped_release released;
+    const std::int64_t until = Client::now_ns() + kIdleNs;
+    base::MutexLock lock(pump.mutex);
+    while (!(any = pump.changes.load() != before)) {
+      const std::int64_t left = until - Client::now_ns();
+      if (left <= 0) break;
+      pump.changed.wait_for(pump.mutex, left);
+    }
+  }
+  --state().waiting;
+  return any;
+}
+
 // The thread's function: until there is nothing to go on with.
 void run_pump() {
   Pump& pump = the_pump();
@@ -66,6 +96,7 @@ void run_pump() {
     const std::uint32_t before = pump.changes.load();
     if (!pump_all(pump)) {
       if (pump.changes.load() != before && !pump.calls.empty() && state().client != nullptr) continue;
+      if (state().client != nullptr && wait_idle(pump, before)) continue;
       pump.running = false;
       if (state().client == nullptr) pump.calls.clear();
       return;
@@ -130,15 +161,16 @@ PyType_Slot calls_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_c
 }  // namespace
 
 void wake_pump() {
-  the_pump().changes.fetch_add(1);
+  the_pump().change();
   if (state().client != nullptr) state().client->process().ring(state().client->process().id());
 }
 
 void bind_batch(nb::module_& m) {
   if (!init_chunks(m.ptr())) throw nb::python_error();
   nb::class_<Calls>(m, "_Calls", nb::type_slots(calls_slots))
-      .def(nb::init<nb::handle, std::uint32_t, std::uint32_t, bool, std::uint32_t>(), nb::arg("function"),
-           nb::arg("unit"), nb::arg("flags"), nb::arg("ordered"), nb::arg("queued") = 2)
+      .def(nb::init<nb::handle, std::uint32_t, std::uint32_t, bool, std::uint32_t, std::uint32_t>(),
+           nb::arg("function"), nb::arg("unit"), nb::arg("flags"), nb::arg("ordered"), nb::arg("queued") = 2,
+           nb::arg("most") = 0)
       .def("add_tasks", &Calls::add_tasks)
       .def("add_actor", &Calls::add_actor)
       .def("feed", &Calls::feed)
@@ -147,6 +179,7 @@ void bind_batch(nb::module_& m) {
       .def("wait", &Calls::wait, nb::arg("timeout").none())
       .def("pump", &Calls::pump)
       .def("cancel", &Calls::cancel)
+      .def("cancel_one", &Calls::cancel_one)
       .def("close", &Calls::close)
       .def("counts", &Calls::counts)
       .def("lanes", &Calls::lanes)
@@ -155,6 +188,7 @@ void bind_batch(nb::module_& m) {
       .def("room", &Calls::room)
       .def("refs", &Calls::refs)
       .def("read_ready", &Calls::read_ready)
+      .def("unorder", &Calls::unorder)
       .def_prop_ro("fed", &Calls::fed)
       .def_rw("ahead_bytes", &Calls::ahead_bytes)
       .def("waiting", &Calls::waiting)

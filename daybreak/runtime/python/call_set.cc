@@ -187,8 +187,7 @@ PyObject* Calls::read_one(Client& client, Reading& reading, bool* raised_here) {
 nb::list Calls::read_ready() {
   Client& to = client();
   nb::list found;
-  while (auto results = batch_->take()) {
-    Reading reading{.results = std::move(results)};
+  auto read = [&](Reading reading) {
     while (reading.read < reading.results->calls) {
       const std::uint64_t number = reading.results->first + reading.read;
       bool raised = false;
@@ -204,7 +203,9 @@ nb::list Calls::read_ready() {
       found.append(nb::make_tuple(number, 2, nb::steal(error)));
     }
     drop(reading);
-  }
+  };
+  for (Reading& begun : std::exchange(readings_, {})) read(std::move(begun));  // by next(), before
+  while (auto results = batch_->take()) read({.results = std::move(results)});
   forget_ended();
   return found;
 }

@@ -24,8 +24,6 @@ Client& running_client();
 [[noreturn]] void end_of(const char* what);
 // What next() gives in the place of a result: further inputs are needed first. Borrowed.
 PyObject* more_inputs();
-// The thread that goes on with call sets looks at them again (batch.cc).
-void wake_pump();
 
 // Results that a thread reads.
 struct Reading {
@@ -42,7 +40,8 @@ struct Later {
 // All of it is guarded by the GIL but for what the Batch guards itself; nobody waits for the GIL while he has a Batch's lock.
 class Calls {
  public:
-  Calls(nb::handle function, std::uint32_t unit, std::uint32_t flags, bool ordered, std::uint32_t queued)
+  Calls(nb::handle function, std::uint32_t unit, std::uint32_t flags, bool ordered, std::uint32_t queued,
+        std::uint32_t most)
       : session_(state().session), flags_(flags) {
     Client& client = running_client();
     const Ref* ref = checked_ref(function.ptr(), "a Batch");
@@ -52,7 +51,8 @@ class Calls {
                                      .flags = flags,
                                      .ordered = ordered,
                                      .queued = queued,
-                                     .hurry = state().is_worker});
+                                     .hurry = state().is_worker,
+                                     .most = most});
     if (!made) throw_error(made.error());
     batch_ = *made;
   }
@@ -82,6 +82,11 @@ class Calls {
     Client& to = client();
     nb::gil_scoped_release released;
     batch_->cancel(to, force);
+  }
+  bool cancel_one(std::uint64_t number, bool force) {
+    Client& to = client();
+    nb::gil_scoped_release released;
+    return batch_->cancel_one(to, number, force);
   }
   void close();
   nb::tuple counts() {
@@ -114,6 +119,7 @@ class Calls {
     return result;
   }
   nb::list read_ready();
+  void unorder() { batch_->unorder(); }
   bool retire(std::size_t lane) { return batch_->retire(lane); }
   std::uint64_t index() const { return index_; }
   bool lost() const { return lost_; }

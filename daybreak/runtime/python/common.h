@@ -192,4 +192,7 @@ bool init_refs(PyObject* module);
 bool init_decoder(PyObject* module);
 bool init_calls(PyObject* module);
 
+// The thread that goes on with call sets looks at them again (batch.cc).
+void wake_pump();
+
 }  // namespace daybreak::runtime::python

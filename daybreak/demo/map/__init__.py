@@ -1,0 +1,1 @@
+"""The demo of map: hyper-parameters over folds, with a worker killed on the way."""
