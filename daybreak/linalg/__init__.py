@@ -1,10 +1,5 @@
-"""What linalg is for, in one line.
+"""Matrices in tiles, in memory or in a folder, and their factorizations under a budget of memory."""
 
->>> from daybreak import linalg
->>> linalg.greeting("world")
-'hello, world'
-"""
-
-from daybreak._core.linalg import greeting
-
-__all__ = ["greeting"]
+from .errors import *
+from .factor import *
+from .matrix import Matrix

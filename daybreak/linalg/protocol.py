@@ -1,0 +1,2 @@
+class ArrayFace:
+    __slots__ = ()
