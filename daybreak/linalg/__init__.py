@@ -1,5 +1,62 @@
-"""Matrices in tiles, in memory or in a folder, and their factorizations under a budget of memory."""
+"""Matrices in tiles, in memory or in a folder, and their factorizations under a budget of memory.
 
-from .errors import *
-from .factor import *
+>>> import numpy as np
+>>> from daybreak import linalg
+>>> M = linalg.Matrix.from_array(np.eye(4) * 4.0, tile=2)
+>>> np.asarray(np.linalg.cholesky(M)).diagonal()
+array([2., 2., 2., 2.])
+"""
+
+from . import lambdapack
+from .errors import (
+    BudgetError,
+    LinAlgError,
+    NotFiniteError,
+    NotPositiveDefiniteError,
+    RankWarning,
+    ShapeError,
+    SingularMatrixError,
+)
+from .factor import LU, cholesky, lu, lu_factor, lu_solve, matmul, plan, solve, solve_triangular
+from .iterative import CGResult, cg, cond, inv, norm
 from .matrix import Matrix
+from .orthogonal import LstsqResult, eigh, lstsq, qr, svd, svd_randomized, svdvals, tsqr
+from .protocol import concatenate, where
+from .running import Plan
+
+__all__ = [
+    "LU",
+    "BudgetError",
+    "CGResult",
+    "LinAlgError",
+    "LstsqResult",
+    "Matrix",
+    "NotFiniteError",
+    "NotPositiveDefiniteError",
+    "Plan",
+    "RankWarning",
+    "ShapeError",
+    "SingularMatrixError",
+    "cg",
+    "cholesky",
+    "concatenate",
+    "cond",
+    "eigh",
+    "inv",
+    "lambdapack",
+    "lstsq",
+    "lu",
+    "lu_factor",
+    "lu_solve",
+    "matmul",
+    "norm",
+    "plan",
+    "qr",
+    "solve",
+    "solve_triangular",
+    "svd",
+    "svd_randomized",
+    "svdvals",
+    "tsqr",
+    "where",
+]

@@ -14,7 +14,7 @@ from daybreak.base.errors import InvalidArgumentError
 from . import programs
 from .errors import ShapeError
 from .matrix import Matrix, as_matrix
-from .running import Plan, Scratch, Settings, cores, execute, is_planning, measured_rates, output, planned, settings_of
+from .running import Plan, Settings, cores, execute, is_planning, measured_rates, output, planned, settings_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -319,4 +319,3 @@ def plan(function: Callable[..., Any], *args: Any, **options: Any) -> Plan:
     return made
 
 
-_ = Scratch

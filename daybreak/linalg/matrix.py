@@ -182,6 +182,14 @@ class Matrix(ArrayFace):
         return made
 
     @classmethod
+    def temporary_from(cls, array: Any, tile: Any, beside: str | None) -> Matrix:
+        made = cls.temporary(array.shape, array.dtype, tile=tile, beside=beside)
+        for i, j in made.tiles():
+            rows, cols = made.tile_range(i, j)
+            made.set_tile(i, j, array[rows.start : rows.stop, cols.start : cols.stop])
+        return made
+
+    @classmethod
     def zeros(cls, shape: Any, dtype: Any = np.float64, *, tile: Any = None, folder: Any = None) -> Matrix:
         made = cls.create(shape, dtype, tile=tile, folder=folder)
         if folder is not None:
@@ -313,9 +321,8 @@ class Matrix(ArrayFace):
     def _view(self, rows: range, cols: range, swapped: bool, conj: bool) -> Matrix:
         made = Matrix.__new__(Matrix)
         made.dtype, made._folder, made._store, made.id = self.dtype, self._folder, self._store, self.id
-        made.tile = self.tile if swapped == self._swapped else (self.tile[1], self.tile[0])
-        if swapped != self._swapped or swapped:
-            made.tile = self._base_tile() if not swapped else self._base_tile()[::-1]
+        base = self._base_tile()
+        made.tile = (base[1], base[0]) if swapped else base
         made.triangle, made._keeper = None, self
         made._rows, made._cols, made._swapped, made._conj = rows, cols, swapped, conj
         return made
