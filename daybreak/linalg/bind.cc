@@ -27,7 +27,7 @@ namespace {
 
 using namespace daybreak::linalg;
 using Code = std::vector<std::int64_t>;
-using AnyArray = nb::ndarray<nb::device::cpu, nb::f_contig>;
+using AnyArray = nb::ndarray<nb::ro, nb::device::cpu, nb::f_contig>;
 using IndexCode = std::pair<Code, std::optional<Code>>;
 using ReferenceCode = std::tuple<int, int, std::vector<IndexCode>>;
 

@@ -212,8 +212,9 @@ struct Kernels {
     f.getrf(&rows, &cols, all, &lda, pivots.data(), &info);
     gather(panel, rows, all, false);
     std::memset(p.data, 0, count(p) * sizeof(T));
-    for (int k = 0; k < steps; ++k) {
-      const std::int32_t row = pivots[static_cast<std::size_t>(k)] - 1;
+    // What is no pivot swaps a row with itself.
+    for (int k = 0; k < p.rows * p.cols; ++k) {
+      const std::int32_t row = k < steps ? pivots[static_cast<std::size_t>(k)] - 1 : k;
       std::memcpy(p.data + static_cast<std::size_t>(k) * sizeof(T), &row, sizeof(row));
     }
     return Fault{};  // a zero on U's diagonal is a result: who divides by it finds it

@@ -83,6 +83,18 @@ class Matrix(ArrayFace):
 
     __slots__ = ("__weakref__", "_cols", "_conj", "_folder", "_keeper", "_rows", "_store", "_swapped", "dtype", "id", "tile", "triangle")
 
+    dtype: np.dtype[Any]
+    tile: tuple[int, int]  # rows and columns of a tile
+    triangle: str | None  # "lower" or "upper": what lies outside is zero
+    id: str  # of the values, as long as they are in this store
+    _store: _core.TileStore
+    _folder: str | None
+    _keeper: Any  # of a view the matrix that it is of; of a temporary one what removes its folder
+    _rows: range  # of the store
+    _cols: range
+    _swapped: bool
+    _conj: bool
+
     def __init__(self) -> None:
         raise TypeError("a Matrix is made by Matrix.from_array, Matrix.zeros, Matrix.create or Matrix.open")
 
@@ -303,7 +315,7 @@ class Matrix(ArrayFace):
         return found.conj() if self._conj else found
 
     def _read(self, rows: range, cols: range) -> npt.NDArray[Any]:
-        down, across = self.tile
+        down, across = self._base_tile()
         if rows and cols:
             i, j = rows[0] // down, cols[0] // across
             if rows[-1] // down == i and cols[-1] // across == j:

@@ -262,7 +262,7 @@ def svd(a: Any, full_matrices: bool = False, compute_uv: bool = True, *, budget:
         q, r = qr(a, budget=budget, threads=threads, check=check)
     dense = _dense(r, settings, "svd")
     try:
-        found = np.linalg.svd(dense, full_matrices=False, compute_uv=compute_uv)
+        found: Any = np.linalg.svd(dense, False) if compute_uv else np.linalg.svd(dense, False, False)
     except np.linalg.LinAlgError as error:
         raise LinAlgError(f"svd: {error}") from None
     if not compute_uv:
