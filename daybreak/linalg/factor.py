@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LU", "cholesky", "lu", "lu_factor", "lu_solve", "matmul", "plan", "solve", "solve_triangular"]
 
+_TASK_BYTES = 120  # of the schedule, with the task's operands and successors
 _AHEAD = 6  # tiles that a panel leaves for what streams past it
 
 
@@ -52,7 +53,8 @@ def panels_of(settings: Settings, tile_bytes: int, columns: int, rows_at: Callab
     """Panels from left to right, each as wide as memory allows. rows_at: tiles that a column of tiles has to hold."""
     if not settings.limited:
         return [(0, columns)] if columns else []
-    room = max((settings.tile_bytes() * 7 // 8) // max(tile_bytes, 1) - _AHEAD * settings.threads, 1)
+    schedule = columns * columns * rows_at(0) // 4 * _TASK_BYTES
+    room = max((settings.tile_bytes() * 7 // 8 - schedule) // max(tile_bytes, 1) - _AHEAD * settings.threads, 1)
     found, at = [], 0
     while at < columns:
         end, held = at, 0

@@ -309,9 +309,9 @@ class Matrix(ArrayFace):
     def read(self, rows: range, cols: range) -> npt.NDArray[Any]:
         """Some rows and columns as an array: only the tiles that they lie in are read. The ranges are of this matrix or view."""
         if self._swapped:
-            found = self._read(self._rows[cols.start : cols.stop : cols.step], self._cols[rows.start : rows.stop : rows.step]).T
+            found = self._read(_within(self._rows, cols), _within(self._cols, rows)).T
         else:
-            found = self._read(self._rows[rows.start : rows.stop : rows.step], self._cols[cols.start : cols.stop : cols.step])
+            found = self._read(_within(self._rows, rows), _within(self._cols, cols))
         return found.conj() if self._conj else found
 
     def _read(self, rows: range, cols: range) -> npt.NDArray[Any]:
@@ -319,12 +319,12 @@ class Matrix(ArrayFace):
         if rows and cols:
             i, j = rows[0] // down, cols[0] // across
             if rows[-1] // down == i and cols[-1] // across == j:
-                return np.asarray(self._store.get(i, j))[_within(rows, i * down), _within(cols, j * across)]
+                return np.asarray(self._store.get(i, j))[_cut(rows, i * down), _cut(cols, j * across)]
         out = _core.empty_tile(len(rows), len(cols), DTYPES.index(self.dtype))
         for row_part, row_at in _parts(rows, down):
             for col_part, col_at in _parts(cols, across):
                 i, j = row_part[0] // down, col_part[0] // across
-                found = self._store.get(i, j)[_within(row_part, i * down), _within(col_part, j * across)]
+                found = self._store.get(i, j)[_cut(row_part, i * down), _cut(col_part, j * across)]
                 out[row_at : row_at + len(row_part), col_at : col_at + len(col_part)] = found
         return np.asarray(out)
 
@@ -392,9 +392,7 @@ class Matrix(ArrayFace):
             found = self.read(*ranges).reshape([len(r) for r, one in zip(ranges, single, strict=True) if not one])
             return found.copy() if found.ndim else found[()]
         inner = ranges[::-1] if self._swapped else ranges
-        rows = self._rows[inner[0].start : _stop(inner[0]) : inner[0].step]
-        cols = self._cols[inner[1].start : _stop(inner[1]) : inner[1].step]
-        return self._view(rows, cols, self._swapped, self._conj)
+        return self._view(_within(self._rows, inner[0]), _within(self._cols, inner[1]), self._swapped, self._conj)
 
     def aligned(self) -> bool:
         """Whether its tiles are tiles of what it is a view of."""
@@ -446,12 +444,12 @@ class Matrix(ArrayFace):
         out.flush()
 
 
-def _stop(part: range) -> int | None:
-    """Where a slice with a range's numbers ends: before the beginning is None."""
-    return None if part.stop < 0 else part.stop
+def _within(base: range, part: range) -> range:
+    """The numbers of a range that another range counts."""
+    return base[part.start : None if part.stop < 0 else part.stop : part.step] if part else base[:0]
 
 
-def _within(part: range, offset: int) -> slice:
+def _cut(part: range, offset: int) -> slice:
     if not part:
         return slice(0, 0)
     last = part[-1] - offset + (1 if part.step > 0 else -1)

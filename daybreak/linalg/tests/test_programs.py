@@ -250,7 +250,8 @@ def test_text_that_is_no_tile_program_is_refused_with_its_line() -> None:
     @program
     def divides(C: Tiles, n: int) -> None:
         for i in range(4):
-            C[4 // (i - n), 0] = fill()
+            for j in range(4 // (i - n)):
+                C[i, j] = fill()
 
     with pytest.raises(errors.InvalidArgumentError, match="no value"):
         divides.bind(n=2).nodes()

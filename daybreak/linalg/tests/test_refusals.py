@@ -40,7 +40,7 @@ def test_the_row_of_a_breakdown_is_that_of_the_whole_matrix(n: int, tile: int, d
 @given(st.integers(1, 40), st.integers(1, 17), dtypes, seeds, st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 10**6))
 def test_nan_is_found_where_it_is_unless_it_may_spread(n: int, tile: int, dtype: Any, seed: int, bad: float, where: int) -> None:
     rng = np.random.default_rng(seed)
-    a = random(rng, n, n, dtype)
+    a = random(rng, n, n, dtype) + 20 * n * np.eye(n, dtype=dtype)
     place = tuple(sorted((where % n, where // 7 % n), reverse=True))
     a[place] = bad
     M = Matrix.from_array(a, tile=tile)
@@ -103,7 +103,8 @@ def test_a_plan_says_what_a_run_then_does(tmp_path: Path) -> None:
     read = M._store.bytes_read
     lower = linalg.cholesky(M, budget=budget, threads=2, out=tmp_path / "l")
     moved = M._store.bytes_read - read + lower._store.bytes_read
-    assert lower._store.bytes_written == plan.written_bytes
+    written = lower._store.bytes_written
+    assert written <= plan.written_bytes <= 1.05 * written  # what is spilled is in the plan, too
     assert abs(moved - plan.read_bytes) <= 0.15 * plan.read_bytes
     assert moved > 1.3 * M.nbytes / 2  # it did not fit
 
@@ -280,7 +281,8 @@ def test_ctrl_c_ends_a_run_and_leaves_nothing_behind(tmp_path: Path) -> None:
         from daybreak.linalg import Matrix
         signal.signal(signal.SIGINT, signal.default_int_handler)
         M = Matrix.from_array(np.ones((3000, 3000)), tile=100, folder=sys.argv[1] + "/a")
-        before = threading.active_count()
+        linalg.matmul(M[:100, :100], M[:100, :100])
+        before = len(os.listdir("/proc/self/task"))
         threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         try:
             for _ in range(1000):
