@@ -10,6 +10,6 @@ Each module here is one table, of a package's names and of where each lies in Da
 >>> stable_baselines3.uninstall()
 """
 
-from . import ray, stable_baselines3
+from . import numpywren, ray, stable_baselines3
 
-__all__ = ["ray", "stable_baselines3"]
+__all__ = ["numpywren", "ray", "stable_baselines3"]

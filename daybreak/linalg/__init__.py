@@ -7,7 +7,9 @@
 array([2., 2., 2., 2.])
 """
 
+from . import functions as functions  # numpy's functions and operators of a matrix
 from . import lambdapack
+from .elementwise import concatenate, where
 from .errors import (
     BudgetError,
     LinAlgError,
@@ -21,7 +23,6 @@ from .factor import LU, cholesky, lu, lu_factor, lu_solve, matmul, plan, solve, 
 from .iterative import CGResult, cg, cond, inv, norm
 from .matrix import Matrix
 from .orthogonal import LstsqResult, eigh, lstsq, qr, svd, svd_randomized, svdvals, tsqr
-from .protocol import concatenate, where
 from .running import Plan
 
 __all__ = [

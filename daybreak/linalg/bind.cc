@@ -106,7 +106,8 @@ Expression expression_of(Code code) {
   return base::value_or_raise(Expression::create(std::move(code), kMaxVariables));
 }
 
-void add_call(Program& program, int kernel, std::int32_t flags, double alpha, const std::vector<ReferenceCode>& references) {
+void add_call(Program& program, int kernel, std::int32_t flags, double alpha,
+              const std::vector<ReferenceCode>& references) {
   if (kernel < 0 || kernel >= static_cast<int>(kernel_table().size())) {
     base::raise(base::Error(base::Code::kInvalidArgument, "no such kernel"));
   }
@@ -192,12 +193,12 @@ nb::dict run_schedule(const Schedule& schedule, int threads, std::uint64_t budge
 
 // name, role, store, extents, (rows, cols, tile_rows, tile_cols), (row_axis, col_axis), (transposed, conjugated, check),
 // (first_row, first_col)
-using SlotCode =
-    std::tuple<std::string, int, std::shared_ptr<TileStore>, std::vector<std::int64_t>,
-               std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>, std::pair<int, int>,
-               std::tuple<bool, bool, bool>, std::pair<std::int64_t, std::int64_t>>;
+using SlotCode = std::tuple<std::string, int, std::shared_ptr<TileStore>, std::vector<std::int64_t>,
+                            std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>, std::pair<int, int>,
+                            std::tuple<bool, bool, bool>, std::pair<std::int64_t, std::int64_t>>;
 
-std::unique_ptr<Schedule> make_schedule(const Program& program, const std::vector<SlotCode>& codes, int scalar, bool resume) {
+std::unique_ptr<Schedule> make_schedule(const Program& program, const std::vector<SlotCode>& codes, int scalar,
+                                        bool resume) {
   std::vector<Slot> slots;
   for (const auto& [name, role, store, extents, grid, axes, view, first] : codes) {
     Slot slot;
@@ -221,10 +222,11 @@ std::unique_ptr<Schedule> make_schedule(const Program& program, const std::vecto
 void bind_stores(nb::module_& m) {
   nb::class_<TileStore>(m, "TileStore", "The tiles of a matrix; memory_store() and folder_store() make one.")
       .def_prop_ro("in_memory", &TileStore::in_memory)
-      .def_prop_ro("direct", [](const TileStore& s) {
-        const auto* folder = dynamic_cast<const FolderStore*>(&s);
-        return folder != nullptr && folder->direct();
-      })
+      .def_prop_ro("direct",
+                   [](const TileStore& s) {
+                     const auto* folder = dynamic_cast<const FolderStore*>(&s);
+                     return folder != nullptr && folder->direct();
+                   })
       .def_prop_ro("bytes_read", &TileStore::bytes_read)
       .def_prop_ro("bytes_written", &TileStore::bytes_written)
       .def("has", &TileStore::has, nb::arg("i"), nb::arg("j"))
@@ -250,8 +252,8 @@ void bind_stores(nb::module_& m) {
             std::make_shared<FolderStore>(grid_of(rows, cols, tile_rows, tile_cols, scalar),
                                           base::given_path(folder, "folder"), static_cast<Triangle>(triangle)));
       },
-      nb::arg("rows"), nb::arg("cols"), nb::arg("tile_rows"), nb::arg("tile_cols"), nb::arg("scalar"), nb::arg("folder"),
-      nb::arg("triangle"));
+      nb::arg("rows"), nb::arg("cols"), nb::arg("tile_rows"), nb::arg("tile_cols"), nb::arg("scalar"),
+      nb::arg("folder"), nb::arg("triangle"));
   m.def(
       "empty_tile",
       [](std::int64_t rows, std::int64_t cols, int scalar) {
@@ -265,7 +267,8 @@ void bind_stores(nb::module_& m) {
 
 void bind_linalg(nb::module_& m) {
   m.def(
-      "open_blas", [](const std::filesystem::path& path) { base::value_or_raise(Blas::open(base::given_path(path, "path"))); },
+      "open_blas",
+      [](const std::filesystem::path& path) { base::value_or_raise(Blas::open(base::given_path(path, "path"))); },
       nb::arg("path"), "Opens the BLAS library, once a process.");
   m.def("blas_core", [] { return Blas::get() == nullptr ? std::string() : Blas::get()->core_name(); });
   m.def("kernels", [] {
@@ -285,15 +288,21 @@ void bind_linalg(nb::module_& m) {
                          expression_of(std::move(step)));
           },
           nb::arg("variable"), nb::arg("first"), nb::arg("last"), nb::arg("step"))
-      .def("begin_if", [](Program& p, Code condition) { p.begin_if(expression_of(std::move(condition))); }, nb::arg("condition"))
+      .def(
+          "begin_if", [](Program& p, Code condition) { p.begin_if(expression_of(std::move(condition))); },
+          nb::arg("condition"))
       .def("otherwise", [](Program& p) { base::value_or_raise(p.otherwise()); })
       .def("end", [](Program& p) { base::value_or_raise(p.end()); })
       .def("call", &add_call, nb::arg("kernel"), nb::arg("flags"), nb::arg("alpha"), nb::arg("references"))
       .def("walk", &walked)
-      .def("parents", [](const Program& p, const Named& n) { return named(base::value_or_raise(p.parents(instance_of(p, n)))); },
-           nb::arg("instance"))
-      .def("children", [](const Program& p, const Named& n) { return named(base::value_or_raise(p.children(instance_of(p, n)))); },
-           nb::arg("instance"));
+      .def(
+          "parents",
+          [](const Program& p, const Named& n) { return named(base::value_or_raise(p.parents(instance_of(p, n)))); },
+          nb::arg("instance"))
+      .def(
+          "children",
+          [](const Program& p, const Named& n) { return named(base::value_or_raise(p.children(instance_of(p, n)))); },
+          nb::arg("instance"));
   nb::class_<Schedule>(m, "Schedule", "A program tied to matrices.")
       .def("forecast", &forecast, nb::arg("budget"), nb::arg("threads"))
       .def("run", &run_schedule, nb::arg("threads"), nb::arg("budget"), nb::arg("spill_folder"));

@@ -36,7 +36,9 @@ class SingularMatrixError(LinAlgError):
     """A diagonal element of a triangular factor is exactly zero, at row ``index`` of the whole matrix."""
 
     def __init__(self, index: int) -> None:
-        super().__init__(f"the matrix is singular: the diagonal of its triangular factor is 0 at row {index}; use lstsq")
+        super().__init__(
+            f"the matrix is singular: the diagonal of its triangular factor is 0 at row {index}; use lstsq"
+        )
         self.index = index
 
 

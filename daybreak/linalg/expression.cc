@@ -18,15 +18,12 @@ int operands_of(std::int64_t op) {
 
 std::optional<std::int64_t> unary_value(std::int64_t op, std::int64_t a) {
   switch (op) {
-    case Op::kNegate:
-      return a == std::numeric_limits<std::int64_t>::min() ? std::nullopt : std::optional(-a);
-    case Op::kNot:
-      return a == 0;
+    case Op::kNegate: return a == std::numeric_limits<std::int64_t>::min() ? std::nullopt : std::optional(-a);
+    case Op::kNot: return a == 0;
     case Op::kPower2:
       if (a < 0 || a > 62) return std::nullopt;
       return std::int64_t{1} << a;
-    default:
-      break;
+    default: break;
   }
   if (a <= 0) return std::nullopt;
   const int floor = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(a))) - 1;
@@ -37,12 +34,9 @@ std::optional<std::int64_t> unary_value(std::int64_t op, std::int64_t a) {
 std::optional<std::int64_t> binary_value(std::int64_t op, std::int64_t a, std::int64_t b) {
   std::int64_t result = 0;
   switch (op) {
-    case Op::kAdd:
-      return __builtin_add_overflow(a, b, &result) ? std::nullopt : std::optional(result);
-    case Op::kSubtract:
-      return __builtin_sub_overflow(a, b, &result) ? std::nullopt : std::optional(result);
-    case Op::kMultiply:
-      return __builtin_mul_overflow(a, b, &result) ? std::nullopt : std::optional(result);
+    case Op::kAdd: return __builtin_add_overflow(a, b, &result) ? std::nullopt : std::optional(result);
+    case Op::kSubtract: return __builtin_sub_overflow(a, b, &result) ? std::nullopt : std::optional(result);
+    case Op::kMultiply: return __builtin_mul_overflow(a, b, &result) ? std::nullopt : std::optional(result);
     case Op::kFloorDivide:
     case Op::kModulo: {
       if (b == 0 || (b == -1 && a == std::numeric_limits<std::int64_t>::min())) return std::nullopt;
@@ -50,24 +44,15 @@ std::optional<std::int64_t> binary_value(std::int64_t op, std::int64_t a, std::i
       const bool down = rest != 0 && (rest < 0) != (b < 0);
       return op == Op::kModulo ? (down ? rest + b : rest) : a / b - (down ? 1 : 0);
     }
-    case Op::kMin:
-      return std::min(a, b);
-    case Op::kMax:
-      return std::max(a, b);
-    case Op::kLess:
-      return a < b;
-    case Op::kLessEqual:
-      return a <= b;
-    case Op::kEqual:
-      return a == b;
-    case Op::kNotEqual:
-      return a != b;
-    case Op::kAnd:
-      return a != 0 && b != 0;
-    case Op::kOr:
-      return a != 0 || b != 0;
-    default:
-      return std::nullopt;
+    case Op::kMin: return std::min(a, b);
+    case Op::kMax: return std::max(a, b);
+    case Op::kLess: return a < b;
+    case Op::kLessEqual: return a <= b;
+    case Op::kEqual: return a == b;
+    case Op::kNotEqual: return a != b;
+    case Op::kAnd: return a != 0 && b != 0;
+    case Op::kOr: return a != 0 || b != 0;
+    default: return std::nullopt;
   }
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,12 +15,23 @@ from daybreak.base.errors import InvalidArgumentError
 from . import programs
 from .errors import ShapeError
 from .matrix import Matrix, as_matrix
-from .running import Plan, Settings, cores, execute, is_planning, measured_rates, output, planned, settings_of
+from .running import Plan, Settings, cores, execute, is_planning, output, planned, settings_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["LU", "cholesky", "lu", "lu_factor", "lu_solve", "matmul", "plan", "solve", "solve_triangular"]
+__all__ = [
+    "LU",
+    "cholesky",
+    "lu",
+    "lu_factor",
+    "lu_solve",
+    "matmul",
+    "measured_rates",
+    "plan",
+    "solve",
+    "solve_triangular",
+]
 
 _TASK_BYTES = 120  # of the schedule, with the task's operands and successors
 _AHEAD = 6  # tiles that a panel leaves for what streams past it
@@ -49,7 +61,9 @@ def folder_of(out: Any) -> str | None:
     return paths.given(out, "out")
 
 
-def panels_of(settings: Settings, tile_bytes: int, columns: int, rows_at: Callable[[int], int]) -> list[tuple[int, int]]:
+def panels_of(
+    settings: Settings, tile_bytes: int, columns: int, rows_at: Callable[[int], int]
+) -> list[tuple[int, int]]:
     """Panels from left to right, each as wide as memory allows. rows_at: tiles that a column of tiles has to hold."""
     if not settings.limited:
         return [(0, columns)] if columns else []
@@ -72,13 +86,20 @@ def same_type(a: Matrix, b: Matrix, settings: Settings) -> tuple[Matrix, Matrix]
 
 
 def matmul(
-    a: Any, b: Any, *, out: Any = None, budget: Any = None, threads: Any = None, resume: bool = False, check: bool = False
+    a: Any,
+    b: Any,
+    *,
+    out: Any = None,
+    budget: Any = None,
+    threads: Any = None,
+    resume: bool = False,
+    check: bool = False,
 ) -> Matrix:
     """A B of an m x k and a k x n matrix (or array): m x n.
 
     out: a folder for the result; without one it goes where the inputs are. budget: bytes that the computation may hold, results in
-    memory included. resume: goes on where an earlier call with the same ``out`` was ended. check: refuse NaN and infinity instead of
-    letting them spread. ShapeError, BudgetError, NotFiniteError.
+    memory included. resume: goes on where an earlier call with the same ``out`` was ended. check: refuse NaN and infinity
+    instead of letting them spread. ShapeError, BudgetError, NotFiniteError.
 
     >>> import numpy as np
     >>> from daybreak import linalg
@@ -126,11 +147,19 @@ def _square(a: Matrix, what: str) -> int:
 
 
 def cholesky(
-    a: Any, *, out: Any = None, budget: Any = None, threads: Any = None, resume: bool = False, check: bool = True, upper: bool = False
+    a: Any,
+    *,
+    out: Any = None,
+    budget: Any = None,
+    threads: Any = None,
+    resume: bool = False,
+    check: bool = True,
+    upper: bool = False,
 ) -> Matrix:
     """L with A = L L^H from the lower triangle of a Hermitian positive definite A; a view of it, L^H, with upper.
 
-    Left-looking by columns under a budget: each tile of L is written once. NotPositiveDefiniteError has the row of the whole matrix.
+    Left-looking by columns under a budget: each tile of L is written once. NotPositiveDefiniteError has the row of the whole
+    matrix.
 
     >>> import numpy as np
     >>> from daybreak import linalg
@@ -178,8 +207,11 @@ def _lu(a: Matrix, settings: Settings) -> LU:
     return LU(x, p, a.shape)
 
 
-def lu(a: Any, *, budget: Any = None, threads: Any = None, check: bool = True) -> tuple[npt.NDArray[np.int64], Matrix, Matrix]:
-    """(perm, L, U): A[perm] = L U with L unit lower trapezoidal, U upper; perm as in scipy.linalg.lu(p_indices=True) is its inverse.
+def lu(
+    a: Any, *, budget: Any = None, threads: Any = None, check: bool = True
+) -> tuple[npt.NDArray[np.int64], Matrix, Matrix]:
+    """(perm, L, U): A[perm] = L U with L unit lower trapezoidal, U upper; perm as in scipy.linalg.lu(p_indices=True) is its
+    inverse.
 
     >>> import numpy as np
     >>> from daybreak import linalg
@@ -246,12 +278,11 @@ def _vector(made: Matrix, vector: bool) -> Any:
     return made if is_planning() or not vector else np.asarray(made)[:, 0]
 
 
-def solve(
-    a: Any, b: Any, *, assume_a: str = "gen", budget: Any = None, threads: Any = None, check: bool = True
-) -> Any:
+def solve(a: Any, b: Any, *, assume_a: str = "gen", budget: Any = None, threads: Any = None, check: bool = True) -> Any:
     """X with A X = B. assume_a: "gen" (LU), "pos" (Cholesky of the lower triangle), "lower triangular" or "upper triangular".
 
-    B of one dimension gives an array of one. SingularMatrixError, NotPositiveDefiniteError; a badly conditioned matrix is not refused.
+    B of one dimension gives an array of one. SingularMatrixError, NotPositiveDefiniteError; a badly conditioned matrix is not
+    refused.
 
     >>> from daybreak import linalg
     >>> linalg.solve([[2.0, 0.0], [0.0, 4.0]], [2.0, 2.0])
@@ -282,7 +313,14 @@ def solve(
 
 
 def solve_triangular(
-    t: Any, b: Any, *, lower: bool = False, unit_diagonal: bool = False, budget: Any = None, threads: Any = None, check: bool = True
+    t: Any,
+    b: Any,
+    *,
+    lower: bool = False,
+    unit_diagonal: bool = False,
+    budget: Any = None,
+    threads: Any = None,
+    check: bool = True,
 ) -> Any:
     """X with T X = B of a triangular T, whose other triangle is not looked at."""
     t = as_matrix(t, "t")
@@ -299,7 +337,15 @@ def solve_triangular(
     if n * count:
         tiles = {"Y": made, "B": rhs, "T": t}
         execute(
-            programs.triangular_solve, settings, tiles, ("Y",), ("T",), n=n, rhs=count, is_upper=int(not lower), is_unit=int(unit_diagonal)
+            programs.triangular_solve,
+            settings,
+            tiles,
+            ("Y",),
+            ("T",),
+            n=n,
+            rhs=count,
+            is_upper=int(not lower),
+            is_unit=int(unit_diagonal),
         )
     return _vector(made, vector)
 
@@ -317,7 +363,28 @@ def plan(function: Callable[..., Any], *args: Any, **options: Any) -> Plan:
     with planned() as made:
         function(*args, **options)
     folder = next((x.folder for x in args if isinstance(x, Matrix) and x.folder), None)
-    made.flop_rate, made.disk_rate = measured_rates(None if folder is None else os.path.dirname(folder), min(made.threads, cores()))
+    made.flop_rate, made.disk_rate = measured_rates(
+        None if folder is None else os.path.dirname(folder), min(made.threads, cores())
+    )
     return made
 
 
+def measured_rates(folder: str | None, threads: int) -> tuple[float, float]:
+    """Flops a second of a product in memory, bytes a second of files in a folder: a quarter of a second for both."""
+    n = 512 * max(1, threads)
+    a = Matrix.from_array(np.ones((n, 512)), tile=512)
+    b = Matrix.from_array(np.ones((512, 512)), tile=512)
+    matmul(a, b, threads=threads)
+    started = time.perf_counter()
+    matmul(a, b, threads=threads)
+    flops = 2 * n * 512 * 512 / (time.perf_counter() - started)
+    if folder is None:
+        return flops, 0.0
+    probe = Matrix.temporary((2048, 1024), np.float64, tile=512, beside=folder)
+    tile = np.asfortranarray(np.ones((512, 512)))
+    started = time.perf_counter()
+    for i, j in probe.tiles():
+        probe.set_tile(i, j, tile)
+    for i, j in probe.tiles():
+        probe.get_tile(i, j)
+    return flops, 2 * probe.nbytes / (time.perf_counter() - started)

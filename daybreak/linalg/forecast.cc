@@ -116,7 +116,8 @@ Forecast Schedule::forecast(const PlanOptions& options) const {
     if (slot.role == Slot::kOutput && slot.store->in_memory()) results += aligned(tile.shape.bytes());
   }
   made.result_bytes = results;
-  Belady cache(*this, options.budget_bytes == 0 ? 0 : options.budget_bytes - std::min(options.budget_bytes, aside + results));
+  Belady cache(*this,
+               options.budget_bytes == 0 ? 0 : options.budget_bytes - std::min(options.budget_bytes, aside + results));
   for (std::uint32_t t = 0; t < tasks_.size(); ++t) {
     std::uint64_t wide = 0;
     for (const Operand& o : operands(tasks_[t])) {

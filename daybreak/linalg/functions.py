@@ -10,7 +10,12 @@ import numpy as np
 
 from daybreak.base.errors import UnimplementedError
 
+from . import elementwise, factor, iterative, namespace, orthogonal
+from .protocol import HOOKS
+
 __all__ = ["table"]
+
+_np: Any = np
 
 
 class _QR(NamedTuple):
@@ -31,8 +36,6 @@ class _Eigh(NamedTuple):
 
 @cache
 def table() -> dict[Any, Callable[..., Any]]:
-    from . import factor, iterative, orthogonal, protocol
-
     def qr(a: Any, mode: str = "reduced") -> Any:
         found = orthogonal.qr(a, mode)
         return found if mode == "r" else _QR(*found)
@@ -50,25 +53,25 @@ def table() -> dict[Any, Callable[..., Any]]:
         return lambda m, *args, **kwargs: getattr(m, name)(*args, **kwargs)
 
     return {
-        np.linalg.cholesky: lambda a, upper=False: factor.cholesky(a, upper=upper),
-        np.linalg.qr: qr,
-        np.linalg.svd: svd,
-        np.linalg.svdvals: orthogonal.svdvals,
-        np.linalg.eigh: eigh,
-        np.linalg.eigvalsh: lambda a, UPLO="L": orthogonal.eigh(a if UPLO.upper() == "L" else a.T, eigvals_only=True),
-        np.linalg.solve: factor.solve,
-        np.linalg.lstsq: lambda a, b, rcond=None: tuple(orthogonal.lstsq(a, b, rcond)),
-        np.linalg.inv: iterative.inv,
-        np.linalg.norm: iterative.norm,
-        np.linalg.cond: iterative.cond,
-        np.linalg.matmul: np.matmul,
-        np.linalg.matrix_transpose: lambda x: x.T,
-        np.linalg.trace: lambda x: x.trace(),
-        np.dot: np.matmul,
-        np.where: protocol.where,
-        np.concatenate: protocol.concatenate,
-        np.vstack: lambda tup: protocol.concatenate(tup, 0),
-        np.hstack: lambda tup: protocol.concatenate(tup, 1),
+        _np.linalg.cholesky: lambda a, upper=False: factor.cholesky(a, upper=upper),
+        _np.linalg.qr: qr,
+        _np.linalg.svd: svd,
+        _np.linalg.svdvals: orthogonal.svdvals,
+        _np.linalg.eigh: eigh,
+        _np.linalg.eigvalsh: lambda a, UPLO="L": orthogonal.eigh(a if UPLO.upper() == "L" else a.T, eigvals_only=True),
+        _np.linalg.solve: factor.solve,
+        _np.linalg.lstsq: lambda a, b, rcond=None: tuple(orthogonal.lstsq(a, b, rcond)),
+        _np.linalg.inv: iterative.inv,
+        _np.linalg.norm: iterative.norm,
+        _np.linalg.cond: iterative.cond,
+        _np.linalg.matmul: _np.matmul,
+        _np.linalg.matrix_transpose: lambda x: x.T,
+        _np.linalg.trace: lambda x: x.trace(),
+        np.dot: _np.matmul,
+        np.where: elementwise.where,
+        np.concatenate: elementwise.concatenate,
+        np.vstack: lambda tup: elementwise.concatenate(tup, 0),
+        np.hstack: lambda tup: elementwise.concatenate(tup, 1),
         np.transpose: lambda a, axes=None: a.transpose(*(() if axes is None else axes)),
         np.matrix_transpose: lambda x: x.T,
         np.real: lambda val: val.real,
@@ -84,3 +87,6 @@ def table() -> dict[Any, Callable[..., Any]]:
             for name in ("sum", "prod", "mean", "min", "max", "any", "all", "trace", "diagonal")
         },
     }
+
+
+HOOKS.update(matmul=factor.matmul, functions=table, namespace=namespace)

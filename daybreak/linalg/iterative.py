@@ -24,8 +24,8 @@ __all__ = ["CGResult", "cg", "cond", "inv", "norm"]
 def norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False, **options: Any) -> Any:
     """A norm of a matrix, or with axis=0 or 1 of each of its columns or rows. One pass, but for ord=2, -2 and "nuc" (by svd).
 
-    ord: None or "fro", 1, -1, inf, -inf, 2, -2, "nuc"; with an axis None or 2, 1, inf. Sums of squares are scaled tile by tile, so that
-    they neither overflow nor underflow.
+    ord: None or "fro", 1, -1, inf, -inf, 2, -2, "nuc"; with an axis None or 2, 1, inf. Sums of squares are scaled tile by
+    tile, so that they neither overflow nor underflow.
 
     >>> from daybreak import linalg
     >>> linalg.norm([[3.0, 4.0]]), linalg.norm([[3.0, 4.0]], 1)
@@ -96,7 +96,11 @@ def inv(a: Any, *, budget: Any = None, threads: Any = None, check: bool = True) 
     eye = output((n, n), a.dtype, settings, tile=(side, side))
     for i, j in eye.tiles():
         if eye.folder != "/nonexistent/planned":
-            eye.set_tile(i, j, np.eye(*eye.tile_shape(i, j), dtype=a.dtype) if i == j else np.zeros(eye.tile_shape(i, j), a.dtype))
+            eye.set_tile(
+                i,
+                j,
+                np.eye(*eye.tile_shape(i, j), dtype=a.dtype) if i == j else np.zeros(eye.tile_shape(i, j), a.dtype),
+            )
     found: Matrix = lu_solve(factors, eye, budget=budget, threads=threads, check=check)
     return found
 
@@ -121,11 +125,19 @@ class CGResult(NamedTuple):
 
 
 def cg(
-    a: Any, b: Any, *, rtol: float = 1e-8, max_iterations: Any = None, x0: Any = None, precondition: bool = True, **options: Any
+    a: Any,
+    b: Any,
+    *,
+    rtol: float = 1e-8,
+    max_iterations: Any = None,
+    x0: Any = None,
+    precondition: bool = True,
+    **options: Any,
 ) -> CGResult:
     """x with A x = b of a symmetric positive definite A, one pass over A an iteration; preconditioned by its diagonal tiles.
 
-    Stops at |b - A x| <= rtol |b|, or after max_iterations (10 n): then converged is False, and x is the best so far. Real matrices.
+    Stops at |b - A x| <= rtol |b|, or after max_iterations (10 n): then converged is False, and x is the best so far. Real
+    matrices.
 
     >>> from daybreak import linalg
     >>> linalg.cg([[4.0, 1.0], [1.0, 3.0]], [1.0, 2.0]).x.round(6)
@@ -154,7 +166,9 @@ def cg(
         ap = times(p)
         curvature = float(p @ ap)
         if not curvature > 0:
-            raise LinAlgError(f"cg: the matrix is not positive definite: p'Ap = {curvature} in iteration {done}; use solve")
+            raise LinAlgError(
+                f"cg: the matrix is not positive definite: p'Ap = {curvature} in iteration {done}; use solve"
+            )
         step = rz / curvature
         x = x + step * p
         r = r - step * ap

@@ -8,10 +8,10 @@ namespace daybreak::linalg {
 namespace {
 
 constexpr KernelInfo kTable[] = {
-    {"copy", "w", 1, "lu1"},     {"fill", "w", 0, "1"},        {"gemm", "u", 2, "abc"},   {"herk", "u", 1, "au"},
-    {"trsm", "u", 1, "acrlu1"},   {"potrf", "u", 0, ""},        {"lu_panel", "w*", 0, ""}, {"swap", "*", 1, "k"},
-    {"geqrt", "wuw", 0, ""},     {"gemqrt", "u", 2, "a"},      {"tpqrt", "uuw", 0, ""},   {"tpmqrt", "uu", 2, "a"},
-    {"qr_leaf", "ww", 1, ""},    {"qr_merge", "www", 2, ""},
+    {"copy", "w", 1, "lu1"},    {"fill", "w", 0, "1"},      {"gemm", "u", 2, "abc"},   {"herk", "u", 1, "au"},
+    {"trsm", "u", 1, "acrlu1"}, {"potrf", "u", 0, ""},      {"lu_panel", "w*", 0, ""}, {"swap", "*", 1, "k"},
+    {"geqrt", "wuw", 0, ""},    {"gemqrt", "u", 2, "a"},    {"tpqrt", "uuw", 0, ""},   {"tpmqrt", "uu", 2, "a"},
+    {"qr_leaf", "ww", 1, ""},   {"qr_merge", "www", 2, ""}, {"r_leaf", "w", 1, ""},
 };
 
 std::size_t elements_of(const Block& b) {
@@ -29,55 +29,43 @@ std::size_t workspace_elements(Kernel kernel, std::span<const Block> blocks) {
       return all;
     }
     case Kernel::kGeqrt:
-    case Kernel::kTpqrt:
-      return kNb * static_cast<std::size_t>(blocks[1].cols);
+    case Kernel::kTpqrt: return kNb * static_cast<std::size_t>(blocks[1].cols);
     case Kernel::kGemqrt:
-    case Kernel::kTpmqrt:
-      return kNb * static_cast<std::size_t>(blocks[0].cols);
+    case Kernel::kTpmqrt: return kNb * static_cast<std::size_t>(blocks[0].cols);
     case Kernel::kQrLeaf: {
       const auto cols = static_cast<std::size_t>(blocks[1].cols);
       return cols * cols + elements_of(blocks[2]) + 2 * kNb * cols;
+    }
+    case Kernel::kRLeaf: {
+      const auto cols = static_cast<std::size_t>(blocks[0].cols);
+      return cols * cols + 2 * elements_of(blocks[1]) + 2 * kNb * cols;
     }
     case Kernel::kQrMerge: {
       const auto n = static_cast<std::size_t>(blocks[2].cols);
       return 4 * n * n + 2 * kNb * n;
     }
-    default:
-      return 0;
+    default: return 0;
   }
 }
 
 template <typename T>
 base::Result<Fault> run_typed(Kernels<T> kernels, Kernel kernel) {
   switch (kernel) {
-    case Kernel::kCopy:
-      return kernels.copy();
-    case Kernel::kFill:
-      return kernels.fill();
-    case Kernel::kGemm:
-      return kernels.gemm();
-    case Kernel::kHerk:
-      return kernels.herk();
-    case Kernel::kTrsm:
-      return kernels.trsm();
-    case Kernel::kPotrf:
-      return kernels.potrf();
-    case Kernel::kLuPanel:
-      return kernels.lu_panel();
-    case Kernel::kSwap:
-      return kernels.swap();
-    case Kernel::kGeqrt:
-      return kernels.geqrt();
-    case Kernel::kGemqrt:
-      return kernels.gemqrt();
-    case Kernel::kTpqrt:
-      return kernels.tpqrt();
-    case Kernel::kTpmqrt:
-      return kernels.tpmqrt();
-    case Kernel::kQrLeaf:
-      return kernels.qr_leaf();
-    case Kernel::kQrMerge:
-      return kernels.qr_merge();
+    case Kernel::kCopy: return kernels.copy();
+    case Kernel::kFill: return kernels.fill();
+    case Kernel::kGemm: return kernels.gemm();
+    case Kernel::kHerk: return kernels.herk();
+    case Kernel::kTrsm: return kernels.trsm();
+    case Kernel::kPotrf: return kernels.potrf();
+    case Kernel::kLuPanel: return kernels.lu_panel();
+    case Kernel::kSwap: return kernels.swap();
+    case Kernel::kGeqrt: return kernels.geqrt();
+    case Kernel::kGemqrt: return kernels.gemqrt();
+    case Kernel::kTpqrt: return kernels.tpqrt();
+    case Kernel::kTpmqrt: return kernels.tpmqrt();
+    case Kernel::kQrLeaf: return kernels.qr_leaf();
+    case Kernel::kQrMerge: return kernels.qr_merge();
+    case Kernel::kRLeaf: return kernels.r_leaf();
   }
   return base::fail(base::Code::kInternal, "no kernel {}", static_cast<int>(kernel));
 }
@@ -142,12 +130,9 @@ double flops_of(Kernel kernel, std::int32_t flags, Scalar scalar, std::span<cons
       const bool swapped = blocks[1].transposed != ((flags & kTransA) != 0);
       return factor * 2 * m * n * (swapped ? blocks[1].rows : blocks[1].cols);
     }
-    case Kernel::kHerk:
-      return factor * m * n * ((flags & kTransA) != 0 ? blocks[1].rows : blocks[1].cols);
-    case Kernel::kTrsm:
-      return factor * m * n * ((flags & kRight) != 0 ? n : m);
-    case Kernel::kPotrf:
-      return factor * m * m * m / 3;
+    case Kernel::kHerk: return factor * m * n * ((flags & kTransA) != 0 ? blocks[1].rows : blocks[1].cols);
+    case Kernel::kTrsm: return factor * m * n * ((flags & kRight) != 0 ? n : m);
+    case Kernel::kPotrf: return factor * m * m * m / 3;
     case Kernel::kLuPanel: {
       double rows = 0;
       for (const Block& b : blocks.subspan(1)) rows += b.rows;
@@ -158,18 +143,13 @@ double flops_of(Kernel kernel, std::int32_t flags, Scalar scalar, std::span<cons
       const double k = std::min(m, n);
       return factor * 2 * k * k * (std::max(m, n) - k / 3);
     }
-    case Kernel::kGemqrt:
-      return factor * 4 * m * n * std::min(blocks[1].rows, blocks[1].cols);
-    case Kernel::kTpqrt:
-      return factor * 2 * blocks[1].rows * n * n;
-    case Kernel::kTpmqrt:
-      return factor * 4 * static_cast<double>(blocks[2].rows) * blocks[2].cols * n;
-    case Kernel::kQrLeaf:
-      return factor * 4 * m * n * n;
-    case Kernel::kQrMerge:
-      return factor * 20 * n * n * n / 3;
-    default:
-      return 0;
+    case Kernel::kGemqrt: return factor * 4 * m * n * std::min(blocks[1].rows, blocks[1].cols);
+    case Kernel::kTpqrt: return factor * 2 * blocks[1].rows * n * n;
+    case Kernel::kTpmqrt: return factor * 4 * static_cast<double>(blocks[2].rows) * blocks[2].cols * n;
+    case Kernel::kQrLeaf: return factor * 4 * m * n * n;
+    case Kernel::kRLeaf: return factor * 3 * static_cast<double>(elements_of(blocks[1])) * n;
+    case Kernel::kQrMerge: return factor * 20 * n * n * n / 3;
+    default: return 0;
   }
 }
 

@@ -14,7 +14,21 @@
 namespace daybreak::linalg {
 
 enum class Kernel : std::uint8_t {
-  kCopy, kFill, kGemm, kHerk, kTrsm, kPotrf, kLuPanel, kSwap, kGeqrt, kGemqrt, kTpqrt, kTpmqrt, kQrLeaf, kQrMerge,
+  kCopy,
+  kFill,
+  kGemm,
+  kHerk,
+  kTrsm,
+  kPotrf,
+  kLuPanel,
+  kSwap,
+  kGeqrt,
+  kGemqrt,
+  kTpqrt,
+  kTpmqrt,
+  kQrLeaf,
+  kQrMerge,
+  kRLeaf,
 };
 
 struct KernelInfo {
@@ -22,7 +36,7 @@ struct KernelInfo {
   // Of each target in order: 'w' written, 'u' changed in place (its old value is an argument), '*' several tiles that
   // are changed in place.
   std::string_view targets;
-  int reads;                // further arguments
+  int reads;                 // further arguments
   std::string_view options;  // of the letters below, which flags it takes
 };
 
@@ -30,13 +44,13 @@ struct KernelInfo {
 std::span<const KernelInfo> kernel_table();
 
 // Flags of a call.
-inline constexpr std::int32_t kTransA = 1;     // a: A', and A^H of complex numbers when kConjugate is set
-inline constexpr std::int32_t kTransB = 2;     // b
-inline constexpr std::int32_t kConjugate = 4;  // c: a transposed factor is conjugated
-inline constexpr std::int32_t kRight = 8;      // r: the triangle stands on the right
-inline constexpr std::int32_t kUpper = 16;     // u
-inline constexpr std::int32_t kUnit = 32;      // 1: a diagonal of ones, or identity with fill
-inline constexpr std::int32_t kLower = 64;     // l
+inline constexpr std::int32_t kTransA = 1;      // a: A', and A^H of complex numbers when kConjugate is set
+inline constexpr std::int32_t kTransB = 2;      // b
+inline constexpr std::int32_t kConjugate = 4;   // c: a transposed factor is conjugated
+inline constexpr std::int32_t kRight = 8;       // r: the triangle stands on the right
+inline constexpr std::int32_t kUpper = 16;      // u
+inline constexpr std::int32_t kUnit = 32;       // 1: a diagonal of ones, or identity with fill
+inline constexpr std::int32_t kLower = 64;      // l
 inline constexpr std::int32_t kBackward = 128;  // k: swap undoes
 // The old value of target t comes from an argument of its own, which follows the others.
 inline constexpr std::int32_t kFromSource = 1 << 16;

@@ -29,7 +29,9 @@ struct Kernels {
   std::byte* workspace;
 
   static T* data(const Block& b) { return reinterpret_cast<T*>(b.data); }
-  static std::size_t count(const Block& b) { return static_cast<std::size_t>(b.rows) * static_cast<std::size_t>(b.cols); }
+  static std::size_t count(const Block& b) {
+    return static_cast<std::size_t>(b.rows) * static_cast<std::size_t>(b.cols);
+  }
   static int ld(const Block& b) { return std::max(b.rows, 1); }
   static char adjoint() { return RealOf<T>::complex ? 'C' : 'T'; }
   static base::Result<Fault> mismatch(const char* what) {
@@ -148,7 +150,8 @@ struct Kernels {
     const Block& c = blocks[0];
     const Block& a = blocks[1];
     const bool trans = (flags & kTransA) != 0;
-    if (c.rows != c.cols || c.rows != (trans ? a.cols : a.rows) || a.transposed || a.conjugated) return mismatch("herk");
+    if (c.rows != c.cols || c.rows != (trans ? a.cols : a.rows) || a.transposed || a.conjugated)
+      return mismatch("herk");
     const R scale = static_cast<R>(alpha);
     const R beta = c.old ? R(1) : R(0);
     const char uplo = (flags & kUpper) != 0 ? 'U' : 'L';
@@ -175,7 +178,8 @@ struct Kernels {
     const int ldb = ld(b);
     if (diag == 'N') {
       for (int i = 0; i < order; ++i) {
-        if (data(a)[i + static_cast<std::size_t>(i) * lda] == T(0)) return Fault{Fault::kSingular, a.row0 + i, a.col0 + i};
+        if (data(a)[i + static_cast<std::size_t>(i) * lda] == T(0))
+          return Fault{Fault::kSingular, a.row0 + i, a.col0 + i};
       }
     }
     const T scale = static_cast<R>(alpha);
@@ -241,7 +245,8 @@ struct Kernels {
     const int height = std::max(panel[0].rows, 1);  // of all tiles but the last
     const auto row_of = [&](int row) {
       const int tile = std::min(row / height, static_cast<int>(panel.size()) - 1);
-      return std::pair(data(panel[static_cast<std::size_t>(tile)]) + (row - tile * height), panel[static_cast<std::size_t>(tile)].rows);
+      return std::pair(data(panel[static_cast<std::size_t>(tile)]) + (row - tile * height),
+                       panel[static_cast<std::size_t>(tile)].rows);
     };
     const bool backward = (flags & kBackward) != 0;
     for (int n = 0; n < steps; ++n) {
@@ -345,7 +350,9 @@ struct Kernels {
 
   base::Result<Fault> qr_leaf();
   base::Result<Fault> qr_merge();
-  bool cholesky_qr(T* q, int rows, int cols, T* r, T* gram);
+  base::Result<Fault> r_leaf();
+  void leaf(const Block& a, T* q, T* r, T* spare, bool want_q);
+  bool cholesky_qr(T* q, int rows, int cols, T* r, T* gram, bool want_q);
   void householder_qr(T* q, int rows, int cols, T* r, T* spare);
 };
 

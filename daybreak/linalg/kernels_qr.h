@@ -9,7 +9,7 @@ namespace daybreak::linalg {
 // close to dependent. Two rounds leave |I - Q'Q| at the unit roundoff while cond(A)^2 eps is below one (Yamamoto et al.,
 // ETNA 44, 2015); the first round's R tells whether it is, with margin.
 template <typename T>
-bool Kernels<T>::cholesky_qr(T* q, int rows, int cols, T* r, T* gram) {
+bool Kernels<T>::cholesky_qr(T* q, int rows, int cols, T* r, T* gram, bool want_q) {
   const R one = 1;
   const R zero = 0;
   const T unit = one;
@@ -36,6 +36,7 @@ bool Kernels<T>::cholesky_qr(T* q, int rows, int cols, T* r, T* gram) {
       const R limit = R(0.01) / std::numeric_limits<R>::epsilon();
       if (!(norm * inverse < limit)) return false;
     }
+    if (round == 1 && !want_q) break;
     f.trsm("R", "U", "N", "N", &rows, &cols, &unit, to, &cols, q, &rows, 1, 1, 1, 1);
   }
   f.trmm("L", "U", "N", "N", &cols, &cols, &unit, gram, &cols, r, &cols, 1, 1, 1, 1);
@@ -72,6 +73,30 @@ void Kernels<T>::householder_qr(T* q, int rows, int cols, T* r, T* spare) {
   }
 }
 
+// Q over `q`, R in `r`; `spare` has cols x cols, rows x cols and 2 kReflectorBlock x cols elements.
+template <typename T>
+void Kernels<T>::leaf(const Block& a, T* q, T* r, T* spare, bool want_q) {
+  const int rows = a.transposed ? a.cols : a.rows;
+  const int cols = a.transposed ? a.rows : a.cols;
+  const std::size_t square = static_cast<std::size_t>(cols) * static_cast<std::size_t>(cols);
+  if (count(a) == 0) {
+    std::fill_n(r, square, T(0));
+    return;
+  }
+  unfold(a, q);
+  if (rows >= 2 * cols && cholesky_qr(q, rows, cols, r, spare, want_q)) return;
+  unfold(a, q);
+  const int steps = std::min(rows, cols);
+  T* tall = spare;  // R of fewer rows than columns: the rest of R, and of Q, is zero
+  householder_qr(q, rows, cols, tall, spare + square);
+  std::fill_n(r, square, T(0));
+  for (int j = 0; j < cols; ++j) {
+    std::memcpy(r + static_cast<std::size_t>(j) * cols, tall + static_cast<std::size_t>(j) * steps,
+                static_cast<std::size_t>(steps) * sizeof(T));
+  }
+  std::fill_n(q + static_cast<std::size_t>(rows) * steps, static_cast<std::size_t>(rows) * (cols - steps), T(0));
+}
+
 template <typename T>
 base::Result<Fault> Kernels<T>::qr_leaf() {
   const Block& q = blocks[0];
@@ -80,24 +105,18 @@ base::Result<Fault> Kernels<T>::qr_leaf() {
   const int rows = a.transposed ? a.cols : a.rows;
   const int cols = a.transposed ? a.rows : a.cols;
   if (q.rows != rows || q.cols != cols || r.cols != cols || r.rows != cols) return mismatch("qr_leaf");
-  if (count(a) == 0) {
-    std::fill_n(data(r), count(r), T(0));
-    return Fault{};
-  }
-  T* spare = reinterpret_cast<T*>(workspace);
-  unfold(a, data(q));
-  if (rows >= 2 * cols && cholesky_qr(data(q), rows, cols, data(r), spare)) return Fault{};
-  unfold(a, data(q));
-  const int steps = std::min(rows, cols);
-  T* tall = spare;  // R of fewer rows than columns: the rest of R, and of Q, is zero
-  T* rest = spare + static_cast<std::size_t>(cols) * static_cast<std::size_t>(cols);
-  householder_qr(data(q), rows, cols, tall, rest);
-  std::fill_n(data(r), count(r), T(0));
-  for (int j = 0; j < cols; ++j) {
-    std::memcpy(data(r) + static_cast<std::size_t>(j) * cols, tall + static_cast<std::size_t>(j) * steps,
-                static_cast<std::size_t>(steps) * sizeof(T));
-  }
-  std::fill_n(data(q) + static_cast<std::size_t>(rows) * steps, static_cast<std::size_t>(rows) * (cols - steps), T(0));
+  leaf(a, data(q), data(r), reinterpret_cast<T*>(workspace), true);
+  return Fault{};
+}
+
+template <typename T>
+base::Result<Fault> Kernels<T>::r_leaf() {
+  const Block& r = blocks[0];
+  const Block& a = blocks[1];
+  const int cols = a.transposed ? a.rows : a.cols;
+  if (r.cols != cols || r.rows != cols) return mismatch("r_leaf");
+  T* q = reinterpret_cast<T*>(workspace);
+  leaf(a, q, data(r), q + count(a), false);
   return Fault{};
 }
 

@@ -4,6 +4,7 @@ The function is read, never called: its text becomes loops and kernel calls. ``T
 numbers known when it runs, ``Pairs`` are pairs of numbers whose loop is unrolled.
 
 >>> from daybreak.linalg import lambdapack
+>>> from daybreak.linalg.kernels import gemm
 >>> @lambdapack.program
 ... def squares(C: lambdapack.Tiles, A: lambdapack.Tiles, n: int) -> None:
 ...     for i in range(n):
@@ -12,10 +13,10 @@ numbers known when it runs, ``Pairs`` are pairs of numbers whose loop is unrolle
 >>> squares.bind(n=2).nodes()
 [Node('gemm', (0, 0)), Node('gemm', (1, 0)), Node('gemm', (1, 1))]
 
-What may stand in one: ``for`` over ``range`` with integer expressions (+ - * // % min max, 2**x, ceil_log2, floor_log2), ``if`` and
-``else``, names for expressions, and assignments ``X[i, j] = kernel(...)``. An index may be a range ``X[k:n, j]`` where a kernel takes
-several tiles. A tile is assigned once; after that only by a kernel that takes its old value as an argument (an update). Anything else is
-refused with its line.
+What may stand in one: ``for`` over ``range`` with integer expressions (+ - * // % min max, 2**x, ceil_log2, floor_log2),
+``if`` and ``else``, names for expressions, and assignments ``X[i, j] = kernel(...)`` of the kernels of ``kernels.py``. An index
+may be a range ``X[k:n, j]`` where a kernel takes several tiles. A tile is assigned once; after that only by a kernel that takes
+its old value as an argument (an update). Anything else is refused with its line.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any, NoReturn
 
 from daybreak._core import linalg as _core
 from daybreak.base import numbers
-from daybreak.base.errors import InvalidArgumentError
+from daybreak.base.errors import FailedPreconditionError, InvalidArgumentError
 
 __all__ = ["Bound", "Node", "Pairs", "Program", "Tiles", "program"]
 
@@ -37,8 +38,14 @@ __all__ = ["Bound", "Node", "Pairs", "Program", "Tiles", "program"]
 class Tiles:
     """The annotation of a matrix in a tile program."""
 
+    def __getitem__(self, index: Any) -> Any:
+        raise FailedPreconditionError("a tile program is read and not called")
 
-class Pairs:
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise FailedPreconditionError("a tile program is read and not called")
+
+
+class Pairs(list[tuple[int, int]]):
     """The annotation of a sequence of pairs of whole numbers in a tile program; a loop over it is unrolled."""
 
 
@@ -61,7 +68,9 @@ _FLAGS = {
     "lower": ("l", 64),
     "backward": ("k", 128),
 }
-_KERNELS = {name: (number, *rest) for number, (name, *rest) in enumerate(_core.kernels())}
+_KERNELS: dict[str, tuple[int, str, int, str]] = {
+    name: (number, targets, reads, options) for number, (name, targets, reads, options) in enumerate(_core.kernels())
+}
 
 Code = list[int]
 Reference = tuple[int, int, list[tuple[Code, Code | None]]]
@@ -112,7 +121,9 @@ class Program:
         known = {**dict.fromkeys(self.integers), **dict.fromkeys(self.pairs)}
         if values.keys() != known.keys():
             different = sorted(values.keys() ^ known.keys())
-            raise InvalidArgumentError(f"{self.name} takes the numbers {list(known)}: {different} are missing or unknown")
+            raise InvalidArgumentError(
+                f"{self.name} takes the numbers {list(known)}: {different} are missing or unknown"
+            )
         constants: dict[str, Any] = {name: numbers.integer(values[name], name) for name in self.integers}
         for name in self.pairs:
             constants[name] = [tuple(numbers.integer(x, name) for x in pair) for pair in values[name]]

@@ -24,31 +24,20 @@ from daybreak.base.errors import (
     UnimplementedError,
 )
 
+from .dtypes import DTYPES, checked_dtype
 from .protocol import ArrayFace
+from .sources import source_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["DTYPES", "MAX_SIDE", "Matrix", "as_matrix", "checked_dtype"]
+__all__ = ["MAX_SIDE", "Matrix", "as_matrix"]
 
-DTYPES = tuple(np.dtype(name) for name in ("float32", "float64", "complex64", "complex128"))
 MAX_SIDE = 1 << 40  # rows or columns of a matrix
 _MAX_TILE = 1 << 24  # rows or columns of a tile: BLAS counts elements of one in 32 bits
 _FORMAT = 1
 _META = "matrix.json"
 _TRIANGLES = {None: 0, "lower": 1, "upper": 2}
-
-
-def checked_dtype(dtype: Any, name: str = "dtype") -> np.dtype[Any]:
-    """One of the four types of a matrix: integers and booleans become float64, as in numpy's linalg; others are refused by name."""
-    found = np.dtype(dtype)
-    if found.newbyteorder("=") in DTYPES:
-        return found.newbyteorder("=")
-    if found.kind in "biu":
-        return np.dtype(np.float64)
-    raise InvalidArgumentError(
-        f"{name}={found}: a matrix has float32, float64, complex64 or complex128 elements; convert it with astype"
-    )
 
 
 def _tile(tile: Any, rows: int, cols: int) -> tuple[int, int]:
@@ -68,9 +57,10 @@ def _tile(tile: Any, rows: int, cols: int) -> tuple[int, int]:
 class Matrix(ArrayFace):
     """A two-dimensional array in tiles, or a view of one.
 
-    Made by ``from_array``, ``zeros``, ``open``, ``create``; results of functions are matrices, too. ``shape`` counts rows and columns,
-    ``tile`` rows and columns of a tile, ``dtype`` is float32, float64, complex64 or complex128. ``M.T``, ``M.H`` and slices are views
-    that copy nothing; ``numpy.asarray(M)`` gives all of it.
+    Made by ``from_array``, ``zeros``, ``open``, ``create``; results of functions are matrices, too. ``shape`` counts rows and
+    columns,
+    ``tile`` rows and columns of a tile, ``dtype`` is float32, float64, complex64 or complex128. ``M.T``, ``M.H`` and slices
+    are views that copy nothing; ``numpy.asarray(M)`` gives all of it.
 
     >>> import numpy as np
     >>> from daybreak.linalg import Matrix
@@ -81,7 +71,20 @@ class Matrix(ArrayFace):
     array([ 9., 12., 15.])
     """
 
-    __slots__ = ("__weakref__", "_cols", "_conj", "_folder", "_keeper", "_rows", "_store", "_swapped", "dtype", "id", "tile", "triangle")
+    __slots__ = (
+        "__weakref__",
+        "_cols",
+        "_conj",
+        "_folder",
+        "_keeper",
+        "_rows",
+        "_store",
+        "_swapped",
+        "dtype",
+        "id",
+        "tile",
+        "triangle",
+    )
 
     dtype: np.dtype[Any]
     tile: tuple[int, int]  # rows and columns of a tile
@@ -145,7 +148,7 @@ class Matrix(ArrayFace):
         os.makedirs(path, mode=0o700, exist_ok=True)
         if os.path.exists(os.path.join(path, _META)):
             raise AlreadyExistsError(f"{path} holds a matrix: open it, or choose another folder")
-        meta = {
+        meta: dict[str, Any] = {
             "format": _FORMAT,
             "rows": rows,
             "cols": cols,
@@ -211,14 +214,13 @@ class Matrix(ArrayFace):
 
     @classmethod
     def from_array(cls, array: Any, *, tile: Any = None, folder: Any = None, dtype: Any = None) -> Matrix:
-        """A copy of an array, tile by tile: numpy of any order and of the four types (integers and booleans become float64), ``.npy``
+        """A copy of an array, tile by tile: numpy of any order and of the four types (integers and booleans become float64),
+        ``.npy``
         maps, torch tensors, pandas frames, dask and zarr arrays (read in pieces). One dimension becomes one column.
 
         >>> Matrix.from_array([[1, 2], [3, 4]]).dtype
         dtype('float64')
         """
-        from .sources import source_of
-
         source = source_of(array, dtype)
         made = cls.create(source.shape, source.dtype, tile=tile, folder=folder)
         for i, j in made.tiles():
@@ -254,13 +256,10 @@ class Matrix(ArrayFace):
         return self._swapped or self._conj or not whole
 
     def __repr__(self) -> str:
-        kind = "view of a " if self.is_view else ""
+        kind = "a view, " if self.is_view else ""
         place = "in memory" if self._folder is None else f"in {self._folder}"
-        return (
-            f"Matrix({self.shape[0]} x {self.shape[1]}, {self.dtype}, {kind}matrix in tiles of {self.tile[0]} x {self.tile[1]}, {place})"
-            if kind
-            else f"Matrix({self.shape[0]} x {self.shape[1]}, {self.dtype}, tiles of {self.tile[0]} x {self.tile[1]}, {place})"
-        )
+        tiles = f"{kind}tiles of {self.tile[0]} x {self.tile[1]}"
+        return f"Matrix({self.shape[0]} x {self.shape[1]}, {self.dtype}, {tiles}, {place})"
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -320,11 +319,12 @@ class Matrix(ArrayFace):
             i, j = rows[0] // down, cols[0] // across
             if rows[-1] // down == i and cols[-1] // across == j:
                 return np.asarray(self._store.get(i, j))[_cut(rows, i * down), _cut(cols, j * across)]
-        out = _core.empty_tile(len(rows), len(cols), DTYPES.index(self.dtype))
+        out: Any = _core.empty_tile(len(rows), len(cols), DTYPES.index(self.dtype))
         for row_part, row_at in _parts(rows, down):
             for col_part, col_at in _parts(cols, across):
                 i, j = row_part[0] // down, col_part[0] // across
-                found = self._store.get(i, j)[_cut(row_part, i * down), _cut(col_part, j * across)]
+                found: Any = self._store.get(i, j)
+                found = found[_cut(row_part, i * down), _cut(col_part, j * across)]
                 out[row_at : row_at + len(row_part), col_at : col_at + len(col_part)] = found
         return np.asarray(out)
 
@@ -433,7 +433,8 @@ class Matrix(ArrayFace):
         kind = checked_dtype(dtype)
         if self.dtype.kind == "c" and kind.kind != "c":
             raise InvalidArgumentError(f"{self.dtype} to {kind} loses the imaginary part: take M.real first")
-        return self._each(lambda x: x.astype(kind), kind)
+        made: Matrix = self._each(lambda x: x.astype(kind), kind)
+        return made
 
     def save_npy(self, path: Any) -> None:
         """Writes a ``.npy`` file, tile by tile."""

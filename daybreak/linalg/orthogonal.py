@@ -47,7 +47,9 @@ def _reflect(a: Matrix, settings: Settings) -> _Reflectors:
     return _Reflectors(x, d, t, r)
 
 
-def _apply(h: _Reflectors, b: Matrix | None, cols: int, settings: Settings, *, adjoint: bool, out: Any = None) -> Matrix:
+def _apply(
+    h: _Reflectors, b: Matrix | None, cols: int, settings: Settings, *, adjoint: bool, out: Any = None
+) -> Matrix:
     """H B or H^H B; without b the first `cols` columns of H."""
     side = h.x.tile[0]
     if b is not None:
@@ -105,17 +107,32 @@ def qr(a: Any, mode: str = "reduced", *, budget: Any = None, threads: Any = None
         whole = Matrix.temporary((rows, cols), a.dtype, tile=upper.tile, beside=settings.beside)
         for i, j in whole.tiles():
             tile = np.zeros(whole.tile_shape(i, j), a.dtype)
-            part = upper.read(*(range(min(r.start, s), min(r.stop, s)) for r, s in zip(whole.tile_range(i, j), upper.shape, strict=True)))
+            part = upper.read(
+                *(
+                    range(min(r.start, s), min(r.stop, s))
+                    for r, s in zip(whole.tile_range(i, j), upper.shape, strict=True)
+                )
+            )
             tile[: part.shape[0], : part.shape[1]] = part
             whole.set_tile(i, j, tile)
         upper = whole
     return q, upper
 
 
-def tsqr(a: Any, mode: str = "reduced", *, out: Any = None, budget: Any = None, threads: Any = None, resume: bool = False, check: bool = True) -> Any:
+def tsqr(
+    a: Any,
+    mode: str = "reduced",
+    *,
+    out: Any = None,
+    budget: Any = None,
+    threads: Any = None,
+    resume: bool = False,
+    check: bool = True,
+) -> Any:
     """(Q, R) of a tall matrix by a tree over its row blocks, R with a diagonal that is not negative; mode "r": one pass, R alone.
 
-    A's columns must fit into one tile (65,536 at most). A block whose columns are far from dependent is factored by Cholesky of its Gram
+    A's columns must fit into one tile (65,536 at most). A block whose columns are far from dependent is factored by Cholesky
+    of its Gram
     matrix, twice, else by reflectors: Q is orthogonal to working precision either way (Demmel et al., 2012; Yamamoto et al., 2015).
 
     >>> import numpy as np
@@ -145,7 +162,6 @@ def tsqr(a: Any, mode: str = "reduced", *, out: Any = None, budget: Any = None, 
     tiles: dict[str, Any] = {
         "R": r,
         "A": a,
-        "U": Scratch((m,), a.shape, a.tile, (0, -1)),
         "S": Scratch((levels + 1, m), *square),
         "C": Scratch((max(levels, 1), m), *square),
     }
@@ -153,7 +169,7 @@ def tsqr(a: Any, mode: str = "reduced", *, out: Any = None, budget: Any = None, 
         execute(programs.tsqr_r, settings, tiles, ("R",), m=m, levels=levels)
         return r
     q = output(a.shape, a.dtype, settings, tile=a.tile, folder=folder_of(out))
-    tiles |= {"Q": q, "G": Scratch((levels + 1, m), *square)}
+    tiles |= {"Q": q, "U": Scratch((m,), a.shape, a.tile, (0, -1)), "G": Scratch((levels + 1, m), *square)}
     execute(programs.tsqr, settings, tiles, ("Q", "R"), m=m, levels=levels)
     return q, r
 
@@ -189,11 +205,13 @@ class LstsqResult(NamedTuple):
     singular_values: Any
 
 
-def lstsq(a: Any, b: Any, rcond: float | None = None, *, budget: Any = None, threads: Any = None, check: bool = True) -> LstsqResult:
+def lstsq(
+    a: Any, b: Any, rcond: float | None = None, *, budget: Any = None, threads: Any = None, check: bool = True
+) -> LstsqResult:
     """The x of least |A x - b|, of the shortest where many are; A of m x n, b of m or m x nrhs.
 
-    QR of A with Q^H b accumulated, then singular values of R (in memory: n x n). Dependent columns (singular values below rcond times
-    the largest; rcond=None: eps * max(m, n)) warn with RankWarning.
+    QR of A with Q^H b accumulated, then singular values of R (in memory: n x n). Dependent columns (singular values below
+    rcond times the largest; rcond=None: eps * max(m, n)) warn with RankWarning.
 
     >>> from daybreak import linalg
     >>> linalg.lstsq([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]], [1.0, 3.0, 5.0]).x.round(12)
@@ -219,7 +237,10 @@ def lstsq(a: Any, b: Any, rcond: float | None = None, *, budget: Any = None, thr
     rank = int((s > limit).sum())
     if rank < min(rows, cols):
         warnings.warn(
-            RankWarning(f"lstsq: the rank is {rank} of {min(rows, cols)} to working precision; the shortest solution was taken"), stacklevel=2
+            RankWarning(
+                f"lstsq: the rank is {rank} of {min(rows, cols)} to working precision; the shortest solution was taken"
+            ),
+            stacklevel=2,
         )
     top = turned.read(range(k), range(rhs.shape[1]))
     inverse = np.zeros_like(s)
@@ -234,7 +255,15 @@ def lstsq(a: Any, b: Any, rcond: float | None = None, *, budget: Any = None, thr
     return LstsqResult(x[:, 0].copy() if vector else x, residuals, rank, s)
 
 
-def svd(a: Any, full_matrices: bool = False, compute_uv: bool = True, *, budget: Any = None, threads: Any = None, check: bool = True) -> Any:
+def svd(
+    a: Any,
+    full_matrices: bool = False,
+    compute_uv: bool = True,
+    *,
+    budget: Any = None,
+    threads: Any = None,
+    check: bool = True,
+) -> Any:
     """(U, s, Vh) thin: A = U diag(s) Vh, U of m x k, Vh of k x n, k = min(m, n), s falling; s alone without compute_uv.
 
     Tall or wide ones by QR and the singular values of R; the square part is computed whole, in memory. Real matrices.
@@ -250,19 +279,23 @@ def svd(a: Any, full_matrices: bool = False, compute_uv: bool = True, *, budget:
     settings = settings_of([a], budget, threads, check=check)
     rows, cols = a.shape
     if rows < cols:
-        found = svd(a.T, False, compute_uv, budget=budget, threads=threads, check=check)
+        found: Any = svd(a.T, False, compute_uv, budget=budget, threads=threads, check=check)
         return found if not compute_uv else (found[2].T, found[1], found[0].T)
     if cols == 0:
         return np.zeros(0, a.dtype)
     small = cols <= 4096 and rows >= 2 * cols
     q, r = (None, a)
     if small:
-        q, r = (tsqr(a, budget=budget, threads=threads, check=check)) if compute_uv else (None, tsqr(a, "r", budget=budget, threads=threads, check=check))
+        q, r = (
+            (tsqr(a, budget=budget, threads=threads, check=check))
+            if compute_uv
+            else (None, tsqr(a, "r", budget=budget, threads=threads, check=check))
+        )
     elif rows > cols:
         q, r = qr(a, budget=budget, threads=threads, check=check)
     dense = _dense(r, settings, "svd")
     try:
-        found: Any = np.linalg.svd(dense, False) if compute_uv else np.linalg.svd(dense, False, False)
+        found = np.linalg.svd(dense, False) if compute_uv else np.linalg.svd(dense, False, False)
     except np.linalg.LinAlgError as error:
         raise LinAlgError(f"svd: {error}") from None
     if not compute_uv:
@@ -280,11 +313,20 @@ def svdvals(a: Any, **options: Any) -> npt.NDArray[Any]:
 
 
 def svd_randomized(
-    a: Any, k: Any, *, oversample: int = 10, power: int = 2, seed: int = 0, budget: Any = None, threads: Any = None, check: bool = True
+    a: Any,
+    k: Any,
+    *,
+    oversample: int = 10,
+    power: int = 2,
+    seed: int = 0,
+    budget: Any = None,
+    threads: Any = None,
+    check: bool = True,
 ) -> tuple[Matrix, npt.NDArray[Any], Matrix]:
     """The k largest singular values with their vectors: (U, s, Vh), U of m x k, Vh of k x n.
 
-    A random block of k + oversample (20 at least) columns, `power` rounds of A and A' with QR after every half (Halko, Martinsson and
+    A random block of k + oversample (20 at least) columns, `power` rounds of A and A' with QR after every half (Halko,
+    Martinsson and
     Tropp, 2011, algorithms 4.4 and 5.1): 2 power + 2 passes over A. The same seed gives the same bits. Real matrices.
     """
     a = as_matrix(a)
@@ -296,7 +338,9 @@ def svd_randomized(
     options = {"budget": budget, "threads": threads}
     rng = np.random.default_rng(numbers.integer(seed, "seed", minimum=0))
     if rows < cols:
-        u, s, vh = svd_randomized(a.T, count, oversample=oversample, power=power, seed=seed, budget=budget, threads=threads, check=check)
+        u, s, vh = svd_randomized(
+            a.T, count, oversample=oversample, power=power, seed=seed, budget=budget, threads=threads, check=check
+        )
         return vh.T, s, u.T
     start = Matrix.from_array(rng.standard_normal((cols, width)).astype(a.dtype), tile=(a.tile[1], width))
     q = _basis(matmul(a, start, check=check, **options), options)
@@ -304,9 +348,9 @@ def svd_randomized(
         z = _basis(matmul(a.T, q, **options), options)
         q = _basis(matmul(a, z, **options), options)
     small = np.asarray(matmul(a.T, q, **options)).T  # width x n
-    u, s, vh = np.linalg.svd(small, full_matrices=False)
-    left = matmul(q, Matrix.from_array(u[:, :count], tile=(width, count)), **options)
-    return left, s[:count], Matrix.from_array(vh[:count], tile=(count, a.tile[1]))
+    inner, s, rows_of = np.linalg.svd(small, full_matrices=False)
+    left = matmul(q, Matrix.from_array(inner[:, :count], tile=(width, count)), **options)
+    return left, s[:count], Matrix.from_array(rows_of[:count], tile=(count, a.tile[1]))
 
 
 def _basis(y: Matrix, options: dict[str, Any]) -> Matrix:
@@ -336,5 +380,3 @@ def eigh(a: Any, *, eigvals_only: bool = False, budget: Any = None, threads: Any
     except np.linalg.LinAlgError as error:
         raise LinAlgError(f"eigh: {error}") from None
     return w, Matrix.temporary_from(v, a.tile, settings.beside)
-
-

@@ -7,10 +7,11 @@ namespace daybreak::linalg {
 namespace {
 
 std::unexpected<base::Error> no_value(const char* what) {
-  return base::fail(base::Code::kInvalidArgument,
-                    "{} of a tile program has no value: a division by zero, the logarithm of what is not positive, or a "
-                    "step of 0",
-                    what);
+  return base::fail(
+      base::Code::kInvalidArgument,
+      "{} of a tile program has no value: a division by zero, the logarithm of what is not positive, or a "
+      "step of 0",
+      what);
 }
 
 }  // namespace
@@ -74,9 +75,8 @@ base::Status Program::call(Call call) {
   return {};
 }
 
-base::Status Program::walk_steps(
-    const std::vector<int>& steps, std::vector<std::int64_t>& variables,
-    const std::function<base::Status(int, std::span<const std::int64_t>)>& each) const {
+base::Status Program::walk_steps(const std::vector<int>& steps, std::vector<std::int64_t>& variables,
+                                 const std::function<base::Status(int, std::span<const std::int64_t>)>& each) const {
   for (const int number : steps) {
     const Step& step = steps_[static_cast<std::size_t>(number)];
     if (step.kind == Step::kCall) {
@@ -114,7 +114,8 @@ base::Result<std::vector<TileName>> Program::tiles(const Reference& reference,
     const auto first = index.first.value(variables);
     const auto last = index.last ? index.last->value(variables) : first ? std::optional(*first + 1) : std::nullopt;
     if (!first || !last) return no_value("a tile's index");
-    if (*last - *first > kMaxCalls) return base::fail(base::Code::kInvalidArgument, "a range of {} tiles", *last - *first);
+    if (*last - *first > kMaxCalls)
+      return base::fail(base::Code::kInvalidArgument, "a range of {} tiles", *last - *first);
     std::vector<TileName> longer;
     for (const TileName& name : found) {
       for (std::int64_t at = *first; at < *last; ++at) {

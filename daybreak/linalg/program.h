@@ -22,8 +22,26 @@ inline constexpr std::int64_t kMaxCalls = 8 << 20;  // of a program
 class Expression {
  public:
   enum Op : std::int64_t {
-    kConstant, kVariable, kAdd, kSubtract, kMultiply, kFloorDivide, kModulo, kMin, kMax, kNegate,
-    kLess, kLessEqual, kEqual, kNotEqual, kAnd, kOr, kNot, kCeilLog2, kFloorLog2, kPower2,
+    kConstant,
+    kVariable,
+    kAdd,
+    kSubtract,
+    kMultiply,
+    kFloorDivide,
+    kModulo,
+    kMin,
+    kMax,
+    kNegate,
+    kLess,
+    kLessEqual,
+    kEqual,
+    kNotEqual,
+    kAnd,
+    kOr,
+    kNot,
+    kCeilLog2,
+    kFloorLog2,
+    kPower2,
   };
 
   // kInvalidArgument when the form is broken or a variable is not below `variables`.

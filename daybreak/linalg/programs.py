@@ -1,33 +1,31 @@
 """The factorizations as tile programs. None of these functions is ever called: lambdapack.py reads their text.
 
-Loops over ``panels`` go over columns of tiles that fit into memory together, left to right ("left-looking"): each finished column is
-written once, and read again for each later panel. With one panel, which is what a matrix in memory has, the same text is the
+Loops over ``panels`` go over columns of tiles that fit into memory together, left to right ("left-looking"): each finished
+column is written once, and read again for each later panel. With one panel, which is what a matrix in memory has, the same
+text is the
 right-looking form. Each tile is updated in the same order whatever the panels are, so that results agree to the bit.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from .kernels import (
+    copy,
+    fill,
+    gemm,
+    gemqrt,
+    geqrt,
+    herk,
+    lu_panel,
+    potrf,
+    qr_leaf,
+    qr_merge,
+    r_leaf,
+    swap,
+    tpmqrt,
+    tpqrt,
+    trsm,
+)
 from .lambdapack import Pairs, Tiles, program
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    copy: Any
-    fill: Any
-    gemm: Any
-    herk: Any
-    trsm: Any
-    potrf: Any
-    lu_panel: Any
-    swap: Any
-    geqrt: Any
-    gemqrt: Any
-    tpqrt: Any
-    tpmqrt: Any
-    qr_leaf: Any
-    qr_merge: Any
 
 __all__ = [
     "apply_q",
@@ -186,7 +184,8 @@ def triangular_solve(Y: Tiles, B: Tiles, T: Tiles, n: int, rhs: int, is_upper: i
 
 @program
 def qr(X: Tiles, D: Tiles, T: Tiles, A: Tiles, m: int, n: int, r: int, panels: Pairs) -> None:
-    """Flat tile QR (Buttari et al., 2009): R on and above the diagonal of X, reflectors in D (of the diagonal tiles), in X below it, T."""
+    """Flat tile QR (Buttari et al., 2009): R on and above the diagonal of X, reflectors in D (of the diagonal tiles), in X
+    below it, T."""
     for a, b in panels:
         for j in range(a, b):
             for i in range(m):
@@ -208,7 +207,9 @@ def qr(X: Tiles, D: Tiles, T: Tiles, A: Tiles, m: int, n: int, r: int, panels: P
 
 
 @program
-def apply_q(Q: Tiles, B: Tiles, X: Tiles, D: Tiles, T: Tiles, m: int, r: int, adjoint: int, eye: int, panels: Pairs) -> None:
+def apply_q(
+    Q: Tiles, B: Tiles, X: Tiles, D: Tiles, T: Tiles, m: int, r: int, adjoint: int, eye: int, panels: Pairs
+) -> None:
     """Q = H B, or H^H B (adjoint), of qr's reflectors H; eye: B is the identity, whose zeros are left out."""
     for a, b in panels:
         for j in range(a, b):
@@ -258,10 +259,10 @@ def tsqr(Q: Tiles, R: Tiles, A: Tiles, U: Tiles, S: Tiles, C: Tiles, G: Tiles, m
 
 
 @program
-def tsqr_r(R: Tiles, A: Tiles, U: Tiles, S: Tiles, C: Tiles, m: int, levels: int) -> None:
+def tsqr_r(R: Tiles, A: Tiles, S: Tiles, C: Tiles, m: int, levels: int) -> None:
     """tsqr without Q: one pass over A."""
     for i in range(m):
-        U[i], S[0, i] = qr_leaf(A[i, 0])
+        S[0, i] = r_leaf(A[i, 0])
     for s in range(levels):
         for i in range(0, m, 2 ** (s + 1)):
             if i + 2**s < m:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,27 +11,32 @@ import numpy as np
 from daybreak.base import numbers
 from daybreak.base.errors import InvalidArgumentError, UnimplementedError
 
+from .dtypes import checked_dtype
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from .matrix import Matrix
+__all__ = ["HOOKS", "ArrayFace", "beside", "in_place", "piece", "probe"]
 
-__all__ = ["ArrayFace", "concatenate", "where"]
+# What stands above a matrix and is reached from its operators: "matmul", "functions", "namespace". functions.py fills it.
+HOOKS: dict[str, Any] = {}
+_np: Any = np  # its functions take a matrix, which their types do not know
 
 # The elementwise functions that give floating point numbers of the four types.
 _UFUNCS = {
     getattr(np, name)
     for name in (
         "add subtract multiply true_divide power negative positive absolute fabs exp exp2 expm1 log log2 log10 log1p sqrt square"
-        " reciprocal sin cos tan tanh sinh cosh arcsin arccos arctan arctan2 hypot conjugate maximum minimum fmax fmin floor ceil rint trunc"
-        " sign floor_divide remainder cbrt"
+        " reciprocal sin cos tan tanh sinh cosh arcsin arccos arctan arctan2 hypot conjugate maximum minimum fmax fmin floor ceil"
+        " rint trunc sign floor_divide remainder cbrt"
     ).split()
 }
 # Those that give booleans, which become a matrix of 0 and 1.
 _COMPARED = {
     getattr(np, name)
     for name in (
-        "equal not_equal less less_equal greater greater_equal isfinite isnan isinf logical_and logical_or logical_not logical_xor signbit"
+        "equal not_equal less less_equal greater greater_equal isfinite isnan isinf logical_and logical_or logical_not"
+        " logical_xor signbit"
     ).split()
 }
 
@@ -55,41 +61,38 @@ class ArrayFace:
         tile_shape: Any
         get_tile: Any
         set_tile: Any
+        temporary: Any
         read: Any
 
     # -- element by element
 
-    def _each(self, function: Callable[..., Any], dtype: Any, *others: Any, shape: Any = None) -> Matrix:
+    def _each(self, function: Callable[..., Any], dtype: Any, *others: Any, shape: Any = None) -> Any:
         """function(tile, pieces of others...) for each tile of the result. Others broadcast, as arrays do."""
-        from .matrix import Matrix
-        from .running import settings_of
 
         operands = [self, *others]
-        full = np.broadcast_shapes(*(np.shape(x) if not isinstance(x, Matrix) else x.shape for x in operands))
+        full = np.broadcast_shapes(*(np.shape(x) if not isinstance(x, ArrayFace) else x.shape for x in operands))
         if len(full) != 2:
             raise InvalidArgumentError(f"operands that broadcast to {len(full)} dimensions: a matrix has two")
-        like = next((x for x in operands if isinstance(x, Matrix) and x.shape == full), self)
-        beside = settings_of([x for x in operands if isinstance(x, Matrix)], None, None).beside
-        made = Matrix.temporary(full, dtype, tile=like.tile, beside=beside)
+        like = next((x for x in operands if isinstance(x, ArrayFace) and x.shape == full), self)
+        made = like.temporary(full, dtype, tile=like.tile, beside=beside(operands))
         for i, j in made.tiles():
             rows, cols = made.tile_range(i, j)
-            made.set_tile(i, j, function(*(_piece(x, rows, cols) for x in operands)))
+            made.set_tile(i, j, function(*(piece(x, rows, cols) for x in operands)))
         return made
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        from .factor import matmul
-        from .matrix import Matrix, checked_dtype
-
         out = options.pop("out", None)
         if method != "__call__" or options or out is not None:
             kept = [f"method {method}"] * (method != "__call__") + sorted(options) + ["out"] * (out is not None)
-            raise UnimplementedError(f"numpy.{ufunc.__name__} of a tiled matrix with {', '.join(kept)}: take numpy.asarray(M)")
+            raise UnimplementedError(
+                f"numpy.{ufunc.__name__} of a tiled matrix with {', '.join(kept)}: take numpy.asarray(M)"
+            )
         if ufunc is np.matmul:
-            return _product(matmul, *inputs)
+            return _product(HOOKS["matmul"], *inputs)
         if ufunc not in _UFUNCS and ufunc not in _COMPARED:
             raise UnimplementedError(f"numpy.{ufunc.__name__} of a tiled matrix: take numpy.asarray(M)")
-        first = next(x for x in inputs if isinstance(x, Matrix))
-        probes = [np.empty((0, 0), x.dtype) if isinstance(x, Matrix) else _probe(x) for x in inputs]
+        first = next(x for x in inputs if isinstance(x, ArrayFace))
+        probes = [np.empty((0, 0), x.dtype) if isinstance(x, ArrayFace) else probe(x) for x in inputs]
         with np.errstate(all="ignore"):
             kind = np.float64 if ufunc in _COMPARED else ufunc(*probes).dtype
         kind = checked_dtype(kind)
@@ -98,16 +101,12 @@ class ArrayFace:
         rest = [x for n, x in enumerate(inputs) if n != at]
 
         def apply(tile: Any, *pieces: Any) -> Any:
-            values = list(pieces)
-            values.insert(at, tile)
-            return np.asarray(ufunc(*values)).astype(kind, copy=False)
+            return np.asarray(ufunc(*in_place(list(pieces), at, tile))).astype(kind, copy=False)
 
         return first._each(apply, kind, *rest)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        from .functions import table
-
-        ours = table().get(function)
+        ours = HOOKS["functions"]().get(function)
         if ours is None:
             name = f"{function.__module__}.{function.__name__}"
             raise UnimplementedError(f"{name} of a tiled matrix: take numpy.asarray(M) where it fits into memory")
@@ -116,72 +115,70 @@ class ArrayFace:
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         if api_version not in (None, "2021.12", "2022.12", "2023.12", "2024.12"):
             raise InvalidArgumentError(f"api_version={api_version!r}: 2024.12")
-        from . import namespace
-
-        return namespace
+        return HOOKS["namespace"]
 
     def __add__(self, other: Any) -> Any:
-        return np.add(self, other)
+        return _np.add(self, other)
 
     def __radd__(self, other: Any) -> Any:
-        return np.add(other, self)
+        return _np.add(other, self)
 
     def __sub__(self, other: Any) -> Any:
-        return np.subtract(self, other)
+        return _np.subtract(self, other)
 
     def __rsub__(self, other: Any) -> Any:
-        return np.subtract(other, self)
+        return _np.subtract(other, self)
 
     def __mul__(self, other: Any) -> Any:
-        return np.multiply(self, other)
+        return _np.multiply(self, other)
 
     def __rmul__(self, other: Any) -> Any:
-        return np.multiply(other, self)
+        return _np.multiply(other, self)
 
     def __truediv__(self, other: Any) -> Any:
-        return np.true_divide(self, other)
+        return _np.true_divide(self, other)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return np.true_divide(other, self)
+        return _np.true_divide(other, self)
 
     def __pow__(self, other: Any) -> Any:
-        return np.power(self, other)
+        return _np.power(self, other)
 
     def __rpow__(self, other: Any) -> Any:
-        return np.power(other, self)
+        return _np.power(other, self)
 
     def __matmul__(self, other: Any) -> Any:
-        return np.matmul(self, other)
+        return _np.matmul(self, other)
 
     def __rmatmul__(self, other: Any) -> Any:
-        return np.matmul(other, self)
+        return _np.matmul(other, self)
 
     def __neg__(self) -> Any:
-        return np.negative(self)
+        return _np.negative(self)
 
     def __pos__(self) -> Any:
-        return np.positive(self)
+        return _np.positive(self)
 
     def __abs__(self) -> Any:
-        return np.absolute(self)
+        return _np.absolute(self)
 
     def __eq__(self, other: object) -> Any:
-        return np.equal(self, other)
+        return _np.equal(self, other)
 
     def __ne__(self, other: object) -> Any:
-        return np.not_equal(self, other)
+        return _np.not_equal(self, other)
 
     def __lt__(self, other: Any) -> Any:
-        return np.less(self, other)
+        return _np.less(self, other)
 
     def __le__(self, other: Any) -> Any:
-        return np.less_equal(self, other)
+        return _np.less_equal(self, other)
 
     def __gt__(self, other: Any) -> Any:
-        return np.greater(self, other)
+        return _np.greater(self, other)
 
     def __ge__(self, other: Any) -> Any:
-        return np.greater_equal(self, other)
+        return _np.greater_equal(self, other)
 
     def __bool__(self) -> bool:
         if self.shape == (1, 1):
@@ -271,10 +268,10 @@ class ArrayFace:
         return np.concatenate(found) if found else np.zeros(0, self.dtype)
 
     def dot(self, other: Any) -> Any:
-        return np.matmul(self, other)
+        return _np.matmul(self, other)
 
 
-def _piece(x: Any, rows: range, cols: range) -> Any:
+def piece(x: Any, rows: range, cols: range) -> Any:
     """What of an operand meets these rows and columns of the result; sides of one are stretched."""
     if isinstance(x, ArrayFace):
         return x.read(rows if x.shape[0] != 1 else range(1), cols if x.shape[1] != 1 else range(1))
@@ -287,7 +284,7 @@ def _piece(x: Any, rows: range, cols: range) -> Any:
     return array[tuple(cut)]
 
 
-def _probe(x: Any) -> Any:
+def probe(x: Any) -> Any:
     """Of an operand what decides the result's type: Python's numbers are weak."""
     if isinstance(x, (bool, int, float, complex)):
         return x
@@ -323,58 +320,13 @@ def _unsupported(name: str, **given: Any) -> None:
         raise UnimplementedError(f"{name} of a tiled matrix with {', '.join(named)}: take numpy.asarray(M)")
 
 
-def where(condition: Any, x: Any, y: Any) -> Matrix:
-    """Elements of x where the condition is not 0, else of y; all broadcast."""
-    from .matrix import Matrix, checked_dtype
-
-    operands = [condition, x, y]
-    first = next((v for v in operands if isinstance(v, Matrix)), None)
-    if first is None:
-        raise InvalidArgumentError("where without a matrix: numpy.where")
-    probes = [np.empty((0, 0), v.dtype) if isinstance(v, Matrix) else _probe(v) for v in (x, y)]
-    kind = checked_dtype(np.result_type(*probes))
-    at = next(n for n, v in enumerate(operands) if v is first)
-    rest = [v for n, v in enumerate(operands) if n != at]
-
-    def apply(tile: Any, *pieces: Any) -> Any:
-        values = list(pieces)
-        values.insert(at, tile)
-        return np.broadcast_to(np.where(np.asarray(values[0]) != 0, values[1], values[2]), _shape(values)).astype(kind)
-
-    return first._each(apply, kind, *rest)
+def in_place(values: list[Any], at: int, tile: Any) -> list[Any]:
+    """The pieces of a call's operands with the first matrix's tile where it stands."""
+    return [*values[:at], tile, *values[at:]]
 
 
-def _shape(values: list[Any]) -> tuple[int, ...]:
-    return np.broadcast_shapes(*(np.shape(v) for v in values))
-
-
-def concatenate(matrices: Any, axis: int = 0) -> Matrix:
-    """Matrices (or arrays) one below the other (axis=0) or side by side (axis=1), in tiles of the first."""
-    from .matrix import Matrix, as_matrix
-    from .running import settings_of
-
-    parts = [as_matrix(x) for x in matrices]
-    along = _axis(axis)
-    if not parts or along is None:
-        raise InvalidArgumentError("concatenate of nothing, or along no axis: axis is 0 or 1")
-    other = 1 - along
-    if len({p.shape[other] for p in parts}) != 1:
-        raise InvalidArgumentError(f"concatenate along {along} of {', '.join(str(p.shape) for p in parts)}: the other sides differ")
-    kind = np.result_type(*(p.dtype for p in parts))
-    shape = [parts[0].shape[0], parts[0].shape[1]]
-    shape[along] = sum(p.shape[along] for p in parts)
-    made = Matrix.temporary(tuple(shape), kind, tile=parts[0].tile, beside=settings_of(parts, None, None).beside)
-    for i, j in made.tiles():
-        ranges = made.tile_range(i, j)
-        pieces, first = [], 0
-        for part in parts:
-            begin, end = max(ranges[along].start - first, 0), min(ranges[along].stop - first, part.shape[along])
-            if begin < end:
-                cut = [ranges[0], ranges[1]]
-                cut[along] = range(begin, end)
-                pieces.append(part.read(*cut))
-            first += part.shape[along]
-        made.set_tile(i, j, np.concatenate(pieces, axis=along).astype(kind))
-    return made
-
-
+def beside(operands: Any) -> str | None:
+    """The folder in which results of these operands are made; None: memory."""
+    return next(
+        (os.path.dirname(x.folder) for x in operands if isinstance(x, ArrayFace) and x.folder is not None), None
+    )

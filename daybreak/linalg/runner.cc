@@ -58,7 +58,8 @@ class Runner {
     for (std::thread& thread : threads) thread.join();
     base::MutexLock lock(mutex_);
     if (error_) return std::unexpected(*std::move(error_));
-    report_.held_bytes = cache_.most_held_bytes() + schedule_.workspace_bytes() * static_cast<std::uint64_t>(options_.threads);
+    report_.held_bytes =
+        cache_.most_held_bytes() + schedule_.workspace_bytes() * static_cast<std::uint64_t>(options_.threads);
     return report_;
   }
 
@@ -121,9 +122,10 @@ class Runner {
       const std::uint32_t victim = cache_.victim(t);
       if (victim == kNever) {
         if (in_flight_ == 0 && in_transfer_ == 0) {
-          fail_locked(base::Error(base::Code::kResourceExhausted,
-                                  fmt::format("a budget of {} bytes has no room for one task: plan() names a tile size that fits",
-                                              options_.budget_bytes)));
+          fail_locked(base::Error(
+              base::Code::kResourceExhausted,
+              fmt::format("a budget of {} bytes has no room for one task: plan() names a tile size that fits",
+                          options_.budget_bytes)));
         }
         return let_go();
       }
@@ -223,7 +225,8 @@ class Runner {
     return true;
   }
 
-  base::Result<Fault> compute(std::uint32_t t, std::span<const Block> blocks, std::span<std::byte> workspace, int& slot) {
+  base::Result<Fault> compute(std::uint32_t t, std::span<const Block> blocks, std::span<std::byte> workspace,
+                              int& slot) {
     const Task& task = schedule_.tasks()[t];
     const auto operands = schedule_.operands(task);
     for (std::size_t n = 0; n < operands.size(); ++n) {

@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +17,10 @@ from daybreak._core import linalg as _core
 from daybreak.base import numbers
 from daybreak.base.errors import InvalidArgumentError
 
+from .dtypes import DTYPES
 from .errors import BudgetError, LinAlgError, NotFiniteError, NotPositiveDefiniteError, SingularMatrixError
 from .lambdapack import Program
-from .matrix import DTYPES, Matrix
+from .matrix import Matrix
 
 __all__ = ["Plan", "Scratch", "Settings", "execute", "is_planning", "planned", "settings_of"]
 
@@ -76,7 +76,8 @@ class Stage:
 
 @dataclass
 class Plan:
-    """What a computation will read, write and hold. ``str(plan)`` is a table; ``seconds`` is an estimate from rates that were measured now."""
+    """What a computation will read, write and hold. ``str(plan)`` is a table; ``seconds`` is an estimate from rates that were
+    measured now."""
 
     budget: int | None
     threads: int
@@ -112,7 +113,9 @@ class Plan:
 
     def __str__(self) -> str:
         limit = "no budget" if self.budget is None else f"budget {self.budget / 2**20:,.0f} MiB"
-        way = {True: "around the page cache", False: "through the page cache, dropped behind", None: "in memory"}[self.direct]
+        way = {True: "around the page cache", False: "through the page cache, dropped behind", None: "in memory"}[
+            self.direct
+        ]
         lines = [f"{limit}, {self.threads} threads, tiles {way}"]
         for s in self.stages:
             kept = f", {s.skipped} done before" if s.skipped else ""
@@ -153,7 +156,13 @@ def cores() -> int:
 
 
 def settings_of(
-    matrices: list[Matrix], budget: Any, threads: Any, *, resume: bool = False, check: bool = True, folder: str | None = None
+    matrices: list[Matrix],
+    budget: Any,
+    threads: Any,
+    *,
+    resume: bool = False,
+    check: bool = True,
+    folder: str | None = None,
 ) -> Settings:
     """The settings of a call. Without a budget, a matrix in a folder gets half of the memory that is available now."""
     count = cores() if threads is None else numbers.integer(threads, "threads", minimum=1, maximum=256)
@@ -191,12 +200,22 @@ def planned() -> Iterator[Plan]:
         _local.plan = None
 
 
-def output(shape: tuple[int, int], dtype: Any, settings: Settings, *, tile: Any, triangle: str | None = None, folder: Any = None) -> Matrix:
+def output(
+    shape: tuple[int, int],
+    dtype: Any,
+    settings: Settings,
+    *,
+    tile: Any,
+    triangle: str | None = None,
+    folder: Any = None,
+) -> Matrix:
     """Where a result goes: into `folder`, or where its inputs are."""
     if is_planning():
         beside = folder or settings.beside
         kind = np.dtype(dtype)
-        return Matrix._made(*shape, tile, kind, folder=None if beside is None else "/nonexistent/planned", triangle=triangle)
+        return Matrix._made(
+            *shape, tile, kind, folder=None if beside is None else "/nonexistent/planned", triangle=triangle
+        )
     if folder is not None:
         if settings.resume and os.path.exists(os.path.join(os.fspath(folder), "matrix.json")):
             return _resumed(folder, shape, dtype, tile)
@@ -207,7 +226,9 @@ def output(shape: tuple[int, int], dtype: Any, settings: Settings, *, tile: Any,
 def _resumed(folder: Any, shape: tuple[int, int], dtype: Any, tile: tuple[int, int]) -> Matrix:
     found = Matrix.open(folder)
     if found.shape != shape or found.dtype != dtype or found.tile != tile:
-        raise InvalidArgumentError(f"resume: {folder} holds {found!r}, not {shape[0]} x {shape[1]} of {dtype} in tiles of {tile}")
+        raise InvalidArgumentError(
+            f"resume: {folder} holds {found!r}, not {shape[0]} x {shape[1]} of {dtype} in tiles of {tile}"
+        )
     return found
 
 
@@ -224,7 +245,12 @@ def _slot(name: str, matrix: Matrix | Scratch, written: bool, check: bool) -> tu
 
 
 def execute(
-    program: Program, settings: Settings, tiles: dict[str, Any], outputs: tuple[str, ...], unchecked: tuple[str, ...] = (), **values: Any
+    program: Program,
+    settings: Settings,
+    tiles: dict[str, Any],
+    outputs: tuple[str, ...],
+    unchecked: tuple[str, ...] = (),
+    **values: Any,
 ) -> dict[str, Any]:
     """Plans and runs a program. tiles: a Matrix, a Scratch or a tuple (matrix, extents, axes) for each of its names.
 
@@ -249,7 +275,13 @@ def execute(
     if settings.budget is not None:
         budget = settings.tile_bytes()
     forecast = schedule.forecast(budget - budget // 8 if budget else 0, settings.threads)
-    stage = Stage(program.name, *(forecast[k] for k in ("tasks", "skipped", "read_bytes", "written_bytes", "held_bytes", "least_bytes", "flops")))
+    stage = Stage(
+        program.name,
+        *(
+            forecast[k]
+            for k in ("tasks", "skipped", "read_bytes", "written_bytes", "held_bytes", "least_bytes", "flops")
+        ),
+    )
     if settings.budget is not None and stage.least_bytes > budget:
         _refuse(program, settings, stage, slots)
     if is_planning():
@@ -297,26 +329,3 @@ def _raise_fault(report: dict[str, Any]) -> None:
         raise NotFiniteError(report["fault_matrix"], (row, report["fault_col"]))
     if kind:
         raise LinAlgError(f"fault {kind}")
-
-
-def measured_rates(folder: str | None, threads: int) -> tuple[float, float]:
-    """Flops a second of a product in memory, bytes a second of files in a folder: a quarter of a second for both."""
-    from .factor import matmul
-
-    n = 512 * max(1, threads)
-    a = Matrix.from_array(np.ones((n, 512)), tile=512)
-    b = Matrix.from_array(np.ones((512, 512)), tile=512)
-    matmul(a, b, threads=threads)
-    started = time.perf_counter()
-    matmul(a, b, threads=threads)
-    flops = 2 * n * 512 * 512 / (time.perf_counter() - started)
-    if folder is None:
-        return flops, 0.0
-    probe = Matrix.temporary((2048, 1024), np.float64, tile=512, beside=folder)
-    tile = np.asfortranarray(np.ones((512, 512)))
-    started = time.perf_counter()
-    for i, j in probe.tiles():
-        probe.set_tile(i, j, tile)
-    for i, j in probe.tiles():
-        probe.get_tile(i, j)
-    return flops, 2 * probe.nbytes / (time.perf_counter() - started)

@@ -42,14 +42,10 @@ struct RealOf<std::complex<T>> {
 template <typename Call>
 decltype(auto) with_type(Scalar scalar, Call&& call) {
   switch (scalar) {
-    case Scalar::kF32:
-      return call(float{});
-    case Scalar::kF64:
-      return call(double{});
-    case Scalar::kC64:
-      return call(std::complex<float>{});
-    case Scalar::kC128:
-      break;
+    case Scalar::kF32: return call(float{});
+    case Scalar::kF64: return call(double{});
+    case Scalar::kC64: return call(std::complex<float>{});
+    case Scalar::kC128: break;
   }
   return call(std::complex<double>{});
 }

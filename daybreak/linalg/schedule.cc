@@ -238,8 +238,7 @@ void Schedule::rank() {
     for (const std::uint32_t s : successors(task)) longest = std::max(longest, tasks_[s].rank);
     // A copy costs no flops but time.
     task.rank = longest + flops + static_cast<double>(blocks[0].rows) * blocks[0].cols;
-    workspace_bytes_ =
-        std::max(workspace_bytes_, aligned(linalg::workspace_bytes(task.kernel, scalar_, blocks)));
+    workspace_bytes_ = std::max(workspace_bytes_, aligned(linalg::workspace_bytes(task.kernel, scalar_, blocks)));
   }
 }
 

@@ -21,7 +21,7 @@ inline constexpr std::uint32_t kNever = UINT32_MAX;
 struct Slot {
   enum Role : std::uint8_t { kInput, kOutput, kScratch } role = kInput;
   std::string name;
-  std::shared_ptr<TileStore> store;  // none of a scratch matrix: its tiles live as long as somebody needs them
+  std::shared_ptr<TileStore> store;   // none of a scratch matrix: its tiles live as long as somebody needs them
   std::vector<std::int64_t> extents;  // of the indices; for a matrix in a store the tiles down and across
   Grid grid;                          // what the tile of an index looks like
   int row_axis = 0;                   // which index counts the rows of tiles, and which the columns; -1: none, it is 0
@@ -72,9 +72,9 @@ struct PlanOptions {
 struct Forecast {
   std::uint64_t read_bytes = 0;
   std::uint64_t written_bytes = 0;
-  std::uint64_t held_bytes = 0;     // the most at once, of tiles, workspaces and this schedule
-  std::uint64_t least_bytes = 0;    // what no run can do with less of: the widest task, workspaces, this schedule
-  std::uint64_t result_bytes = 0;   // of outputs in memory, which stay
+  std::uint64_t held_bytes = 0;    // the most at once, of tiles, workspaces and this schedule
+  std::uint64_t least_bytes = 0;   // what no run can do with less of: the widest task, workspaces, this schedule
+  std::uint64_t result_bytes = 0;  // of outputs in memory, which stay
   std::uint64_t schedule_bytes = 0;
   double flops = 0;
   std::uint64_t tasks = 0;

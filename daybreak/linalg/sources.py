@@ -10,6 +10,9 @@ import numpy as np
 
 from daybreak.base.errors import InvalidArgumentError
 
+from .dtypes import checked_dtype
+from .protocol import ArrayFace
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -29,9 +32,7 @@ def _cut(array: Any, rows: range, cols: range) -> Any:
 
 def source_of(array: Any, dtype: Any = None) -> Source:
     """InvalidArgumentError names what is no matrix: more than two dimensions, masked elements, types that would be changed."""
-    from .matrix import Matrix, checked_dtype
-
-    if isinstance(array, Matrix):
+    if isinstance(array, ArrayFace):
         kind = checked_dtype(dtype or array.dtype)
         return Source(array.shape, kind, lambda rows, cols: array.read(rows, cols).astype(kind, copy=False))
     module = type(array).__module__.split(".")[0]

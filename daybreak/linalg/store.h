@@ -81,9 +81,7 @@ class MemoryStore : public TileStore {
   void erase(std::int64_t i, std::int64_t j) override;
 
  private:
-  std::size_t place(std::int64_t i, std::int64_t j) const {
-    return static_cast<std::size_t>(i * grid().across() + j);
-  }
+  std::size_t place(std::int64_t i, std::int64_t j) const { return static_cast<std::size_t>(i * grid().across() + j); }
 
   mutable base::Mutex mutex_;
   std::vector<std::shared_ptr<os::Mapping>> tiles_ DAYBREAK_GUARDED_BY(mutex_);

@@ -1,6 +1,6 @@
-#include <algorithm>
-
 #include "daybreak/linalg/internal/tile_cache.h"
+
+#include <algorithm>
 
 namespace daybreak::linalg {
 
@@ -36,7 +36,8 @@ base::Status TileCache::allocate(std::uint32_t tile) {
     free_bytes_ -= size;
   } else {
     // Buffers of other sizes go before the budget is passed.
-    for (auto other = free_.begin(); budget_bytes_ != 0 && held_bytes_ + free_bytes_ + size > budget_bytes_ && other != free_.end();) {
+    for (auto other = free_.begin();
+         budget_bytes_ != 0 && held_bytes_ + free_bytes_ + size > budget_bytes_ && other != free_.end();) {
       if (other->second.empty()) {
         ++other;
         continue;

@@ -14,15 +14,15 @@
 namespace daybreak::linalg {
 
 struct CachedTile {
-  std::byte* data = nullptr;  // nullptr: absent
-  std::uint32_t pins = 0;     // tasks that are admitted and not ended, and the writing of it
-  std::uint32_t use = 0;      // of its uses: the next one that is not admitted
-  std::uint32_t writes = 0;   // that have ended
+  std::byte* data = nullptr;           // nullptr: absent
+  std::uint32_t pins = 0;              // tasks that are admitted and not ended, and the writing of it
+  std::uint32_t use = 0;               // of its uses: the next one that is not admitted
+  std::uint32_t writes = 0;            // that have ended
   std::vector<std::uint32_t> waiting;  // tasks that need it, while it is being read
   bool loading = false;
-  bool dirty = false;  // the memory is newer than what is on disk
-  bool leaving = false;  // being spilled: to be dropped then
-  bool spilled = false;  // the newest value on disk is in the spill folder
+  bool dirty = false;     // the memory is newer than what is on disk
+  bool leaving = false;   // being spilled: to be dropped then
+  bool spilled = false;   // the newest value on disk is in the spill folder
   bool in_store = false;  // its final value is in the store
 };
 
@@ -59,8 +59,8 @@ class TileCache {
   std::vector<std::uint32_t> place_;  // of each tile in resident_
   std::map<std::byte*, os::Mapping> buffers_;
   std::map<std::size_t, std::vector<std::byte*>> free_;  // by size
-  std::uint64_t held_bytes_ = 0;   // by tiles
-  std::uint64_t free_bytes_ = 0;   // by buffers without one
+  std::uint64_t held_bytes_ = 0;                         // by tiles
+  std::uint64_t free_bytes_ = 0;                         // by buffers without one
   std::uint64_t most_held_bytes_ = 0;
 };
 

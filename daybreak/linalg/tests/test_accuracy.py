@@ -68,13 +68,20 @@ def test_lu_gives_the_permuted_matrix_back(m: int, n: int, tile: int, dtype: Any
 
 @many
 @given(sides, sides, tiles, dtypes, names, seeds)
-def test_qr_is_orthogonal_and_gives_the_matrix_back(m: int, n: int, tile: int, dtype: Any, name: str, seed: int) -> None:
+def test_qr_is_orthogonal_and_gives_the_matrix_back(
+    m: int, n: int, tile: int, dtype: Any, name: str, seed: int
+) -> None:
     a = family(name, np.random.default_rng(seed), m, n, dtype)
-    for q, r in [linalg.qr(Matrix.from_array(a, tile=tile))] + ([linalg.tsqr(Matrix.from_array(a, tile=(tile + n, max(n, 1))))] if m >= n else []):
+    for q, r in [linalg.qr(Matrix.from_array(a, tile=tile))] + (
+        [linalg.tsqr(Matrix.from_array(a, tile=(tile + n, max(n, 1))))] if m >= n else []
+    ):
         q, r = np.asarray(q), np.asarray(r)
         assert not np.tril(r, -1).any()
         assert ratio(q @ r - a, max(m, 1), max(norm1(a), 1e-30), dtype=dtype) <= LIMIT
-        assert ratio(q.conj().T @ q - np.eye(q.shape[1]), max(m, n, 1), 1.0, dtype=dtype) <= LIMIT or name == "rank_deficient"
+        assert (
+            ratio(q.conj().T @ q - np.eye(q.shape[1]), max(m, n, 1), 1.0, dtype=dtype) <= LIMIT
+            or name == "rank_deficient"
+        )
 
 
 @many
@@ -99,7 +106,9 @@ def test_solve_leaves_a_small_residual(n: int, tile: int, dtype: Any, seed: int)
 
 @many
 @given(sides, sides, tiles, dtypes, seeds)
-def test_lstsq_leaves_a_residual_that_is_orthogonal_to_the_columns(m: int, n: int, tile: int, dtype: Any, seed: int) -> None:
+def test_lstsq_leaves_a_residual_that_is_orthogonal_to_the_columns(
+    m: int, n: int, tile: int, dtype: Any, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     a, b = random(rng, m, n, dtype), random(rng, m, 2, dtype)
     with warnings.catch_warnings():
@@ -109,7 +118,9 @@ def test_lstsq_leaves_a_residual_that_is_orthogonal_to_the_columns(m: int, n: in
         assert found.x.shape == (n, 2) and found.rank == 0
         return
     rest = b - a @ found.x
-    assert ratio(a.conj().T @ rest, max(m, n, 2), norm1(a), max(norm1(b), norm1(a) * norm1(found.x)), dtype=dtype) <= LIMIT
+    assert (
+        ratio(a.conj().T @ rest, max(m, n, 2), norm1(a), max(norm1(b), norm1(a) * norm1(found.x)), dtype=dtype) <= LIMIT
+    )
     known = np.linalg.lstsq(a, b, rcond=None)
     assert found.rank == known[2]
     np.testing.assert_allclose(found.singular_values, known[3], rtol=0, atol=100 * np.finfo(dtype).eps * known[3][0])
@@ -119,7 +130,9 @@ def test_lstsq_leaves_a_residual_that_is_orthogonal_to_the_columns(m: int, n: in
 @given(sides, sides, tiles, seeds)
 def test_singular_and_eigenvalues_give_the_matrix_back(m: int, n: int, tile: int, seed: int) -> None:
     a = random(np.random.default_rng(seed), m, n, np.float64)
-    u, s, vh = linalg.svd(Matrix.from_array(a, tile=tile)) if m * n else (np.zeros((m, 0)), np.zeros(0), np.zeros((0, n)))
+    u, s, vh = (
+        linalg.svd(Matrix.from_array(a, tile=tile)) if m * n else (np.zeros((m, 0)), np.zeros(0), np.zeros((0, n)))
+    )
     u, vh = np.asarray(u), np.asarray(vh)
     assert (np.diff(s) <= 0).all()
     assert ratio((u * s) @ vh - a, max(m, n, 1), max(norm1(a), 1e-30), dtype=np.float64) <= LIMIT
@@ -141,8 +154,13 @@ def test_out_of_core_and_in_memory_agree_to_the_bit_with_any_number_of_threads(d
     other = Matrix.from_array(b, tile=tile, folder=tmp_path / "b")
     for threads in (1, 2):
         held = dict(threads=threads, budget=small)
-        assert np.array_equal(linalg.cholesky(on_disk, **held), linalg.cholesky(Matrix.from_array(a, tile=tile), threads=3))
-        assert np.array_equal(linalg.matmul(on_disk, other, **held), linalg.matmul(Matrix.from_array(a, tile=tile), Matrix.from_array(b, tile=tile)))
+        assert np.array_equal(
+            linalg.cholesky(on_disk, **held), linalg.cholesky(Matrix.from_array(a, tile=tile), threads=3)
+        )
+        assert np.array_equal(
+            linalg.matmul(on_disk, other, **held),
+            linalg.matmul(Matrix.from_array(a, tile=tile), Matrix.from_array(b, tile=tile)),
+        )
         for x, y in zip(linalg.lu(other, **held), linalg.lu(Matrix.from_array(b, tile=tile)), strict=True):
             assert np.array_equal(x, y)
         for x, y in zip(linalg.qr(other, **held), linalg.qr(Matrix.from_array(b, tile=tile)), strict=True):

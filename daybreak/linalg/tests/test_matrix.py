@@ -16,14 +16,39 @@ from daybreak.linalg.tests.families import DTYPES, dtypes, random, seeds, tiles
 
 many = settings(max_examples=80, deadline=None)
 slices = st.builds(
-    slice, st.none() | st.integers(-30, 30), st.none() | st.integers(-30, 30), st.none() | st.integers(1, 4) | st.integers(-4, -1)
+    slice,
+    st.none() | st.integers(-30, 30),
+    st.none() | st.integers(-30, 30),
+    st.none() | st.integers(1, 4) | st.integers(-4, -1),
 )
 
 
 @many
-@given(st.integers(0, 25), st.integers(0, 25), tiles, tiles, dtypes, seeds, slices, slices, slices, st.booleans(), st.booleans())
+@given(
+    st.integers(0, 25),
+    st.integers(0, 25),
+    tiles,
+    tiles,
+    dtypes,
+    seeds,
+    slices,
+    slices,
+    slices,
+    st.booleans(),
+    st.booleans(),
+)
 def test_views_of_views_are_what_numpy_has(
-    m: int, n: int, down: int, across: int, dtype: Any, seed: int, s1: slice, s2: slice, s3: slice, flip: bool, conj: bool
+    m: int,
+    n: int,
+    down: int,
+    across: int,
+    dtype: Any,
+    seed: int,
+    s1: slice,
+    s2: slice,
+    s3: slice,
+    flip: bool,
+    conj: bool,
 ) -> None:
     a = random(np.random.default_rng(seed), m, n, dtype)
     M = Matrix.from_array(a, tile=(down, across))
@@ -38,7 +63,11 @@ def test_views_of_views_are_what_numpy_has(
     assert np.array_equal(view, known)
     assert np.array_equal(view.copy(tile=3), known)
     if known.size:
-        assert np.array_equal(view[-1], known[-1]) and view[0, 0] == known[0, 0] and np.array_equal(view[:, 0], known[:, 0])
+        assert (
+            np.array_equal(view[-1], known[-1])
+            and view[0, 0] == known[0, 0]
+            and np.array_equal(view[:, 0], known[:, 0])
+        )
         assert np.array_equal(view @ view.H, np.asarray(view.copy() @ view.H.copy()))
 
 
@@ -46,24 +75,45 @@ def test_views_of_views_are_what_numpy_has(
 def test_a_factorization_of_a_view_is_that_of_its_copy(dtype: Any) -> None:
     a = random(np.random.default_rng(0), 50, 50, dtype)
     s = a @ a.conj().T + 60 * np.eye(50, dtype=dtype)
-    for view, known in ((Matrix.from_array(s, tile=16)[3:40, 3:40], s[3:40, 3:40]), (Matrix.from_array(s, tile=16)[16:48, 16:48].H, s[16:48, 16:48])):
+    for view, known in (
+        (Matrix.from_array(s, tile=16)[3:40, 3:40], s[3:40, 3:40]),
+        (Matrix.from_array(s, tile=16)[16:48, 16:48].H, s[16:48, 16:48]),
+    ):
         lower = np.asarray(linalg.cholesky(view))
         np.testing.assert_allclose(lower, np.linalg.cholesky(known), atol=60 * np.finfo(dtype).eps * 50)
-        np.testing.assert_allclose(np.asarray(linalg.solve(view.T, np.eye(len(known), dtype=dtype))), np.linalg.inv(known.T), atol=1e-4)
+        np.testing.assert_allclose(
+            np.asarray(linalg.solve(view.T, np.eye(len(known), dtype=dtype))), np.linalg.inv(known.T), atol=1e-4
+        )
 
 
 def test_whatever_numpy_takes_is_taken_or_refused_by_name() -> None:
     base = np.arange(12).reshape(3, 4)
     for array in (
-        base, base.tolist(), base[::-1, ::2], np.asfortranarray(base), base.astype(">f8"), base.astype(np.uint8), base > 3,
-        np.float32(base), memoryview(base.astype(float)), base.view(np.matrix) if hasattr(np, "matrix") else base,
+        base,
+        base.tolist(),
+        base[::-1, ::2],
+        np.asfortranarray(base),
+        base.astype(">f8"),
+        base.astype(np.uint8),
+        base > 3,
+        np.float32(base),
+        memoryview(base.astype(float)),
+        base.view(np.matrix) if hasattr(np, "matrix") else base,
     ):
         M = Matrix.from_array(array, tile=2)
         assert np.array_equal(M, np.asarray(array)), array
     assert Matrix.from_array(np.float32(base)).dtype == np.float32
     assert Matrix.from_array([1, 2, 3]).shape == (3, 1)
-    for wrong in (np.array(["a"]), np.zeros((2, 2, 2)), np.float16([[1]]), np.array([[None]]), np.longdouble([[1]]), 3.0,
-                  np.ma.masked_array([[1.0, 2.0]], [[0, 1]]), np.array([[np.datetime64("2020")]])):
+    for wrong in (
+        np.array(["a"]),
+        np.zeros((2, 2, 2)),
+        np.float16([[1]]),
+        np.array([[None]]),
+        np.longdouble([[1]]),
+        3.0,
+        np.ma.masked_array([[1.0, 2.0]], [[0, 1]]),
+        np.array([[np.datetime64("2020")]]),
+    ):
         with pytest.raises(errors.InvalidArgumentError):
             Matrix.from_array(wrong)
     with pytest.raises(errors.InvalidArgumentError, match="imaginary"):
@@ -110,17 +160,36 @@ def test_elementwise_and_reductions_are_numpys(m: int, n: int, tile: int, seed: 
     M = Matrix.from_array(a, tile=tile)
     row, col = a[:1] + 1, a[:, :1] * 2
     for ours, known in (
-        (M + 1, a + 1), (1 - M, 1 - a), (M * M, a * a), (M / 3, a / 3), (2.0**M, 2.0**a), (abs(M), abs(a)), (-M, -a),
-        (np.exp(M), np.exp(a)), (M + row, a + row), (col * M, col * a), (M - Matrix.from_array(row), a - row),
-        (M.T + a.T, a.T + a.T), (np.maximum(M, 0), np.maximum(a, 0)), (np.where(M > 0, M, row), np.where(a > 0, a, row)),
-        (M > 0, a > 0), (np.sqrt(abs(M)), np.sqrt(abs(a))), (np.concatenate([M, M * 2]), np.concatenate([a, a * 2])),
-        (np.hstack([M, col]), np.hstack([a, col])), (M[::-1] + row, a[::-1] + row),
+        (M + 1, a + 1),
+        (1 - M, 1 - a),
+        (M * M, a * a),
+        (M / 3, a / 3),
+        (2.0**M, 2.0**a),
+        (abs(M), abs(a)),
+        (-M, -a),
+        (np.exp(M), np.exp(a)),
+        (M + row, a + row),
+        (col * M, col * a),
+        (M - Matrix.from_array(row), a - row),
+        (M.T + a.T, a.T + a.T),
+        (np.maximum(M, 0), np.maximum(a, 0)),
+        (np.where(M > 0, M, row), np.where(a > 0, a, row)),
+        (M > 0, a > 0),
+        (np.sqrt(abs(M)), np.sqrt(abs(a))),
+        (np.concatenate([M, M * 2]), np.concatenate([a, a * 2])),
+        (np.hstack([M, col]), np.hstack([a, col])),
+        (M[::-1] + row, a[::-1] + row),
     ):
         assert np.array_equal(ours, known)
     for name in ("sum", "mean", "min", "max", "prod", "any", "all"):
         for axis in (None, 0, 1, -1):
             for keep in (False, True):
-                np.testing.assert_allclose(getattr(M, name)(axis=axis, keepdims=keep), getattr(a, name)(axis=axis, keepdims=keep), rtol=1e-10, atol=1e-12)
+                np.testing.assert_allclose(
+                    getattr(M, name)(axis=axis, keepdims=keep),
+                    getattr(a, name)(axis=axis, keepdims=keep),
+                    rtol=1e-10,
+                    atol=1e-12,
+                )
     for order in (None, "fro", 1, -1, 2, -2, np.inf, -np.inf, "nuc"):
         np.testing.assert_allclose(np.linalg.norm(M, order), np.linalg.norm(a, order), rtol=1e-10)
     np.testing.assert_allclose(np.linalg.norm(M, axis=0), np.linalg.norm(a, axis=0))
@@ -145,10 +214,20 @@ def test_numpys_functions_are_ours_or_refused_by_name() -> None:
     s = np.asarray(M)
     assert isinstance(np.linalg.cholesky(M), Matrix) and np.allclose(np.linalg.cholesky(M), np.linalg.cholesky(s))
     assert np.allclose(np.linalg.solve(M, np.ones(6)), np.linalg.solve(s, np.ones(6)))
-    assert np.allclose(np.linalg.eigh(M).eigenvalues, np.linalg.eigvalsh(s)) and np.allclose(np.linalg.svd(M).S, np.linalg.svd(s).S)
+    assert np.allclose(np.linalg.eigh(M).eigenvalues, np.linalg.eigvalsh(s)) and np.allclose(
+        np.linalg.svd(M).S, np.linalg.svd(s).S
+    )
     q, r = np.linalg.qr(M)
-    assert np.allclose(q @ r, s) and np.isclose(np.linalg.cond(M), np.linalg.cond(s)) and np.allclose(np.linalg.inv(M), np.linalg.inv(s))
-    assert np.allclose(np.dot(M, M), s @ s) and np.sum(M) == pytest.approx(s.sum()) and np.mean(M, axis=1) == pytest.approx(s.mean(1))
+    assert (
+        np.allclose(q @ r, s)
+        and np.isclose(np.linalg.cond(M), np.linalg.cond(s))
+        and np.allclose(np.linalg.inv(M), np.linalg.inv(s))
+    )
+    assert (
+        np.allclose(np.dot(M, M), s @ s)
+        and np.sum(M) == pytest.approx(s.sum())
+        and np.mean(M, axis=1) == pytest.approx(s.mean(1))
+    )
     with pytest.raises(errors.UnimplementedError, match="median"):
         np.median(M)
     with pytest.raises(errors.UnimplementedError, match="left_shift"):

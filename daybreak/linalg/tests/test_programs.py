@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 
 from daybreak.base import errors
 from daybreak.linalg import Matrix, lambdapack, programs
+from daybreak.linalg.kernels import copy, fill, gemm, potrf
 from daybreak.linalg.lambdapack import Bound, Node, Pairs, Tiles, program
 from daybreak.linalg.running import Scratch, execute, settings_of
-
-# mypy: disable-error-code="name-defined"
-# ruff: noqa: F821
 
 
 def brute(bound: Bound) -> dict[Node, tuple[set[Node], set[Node]]]:
@@ -46,12 +44,17 @@ def _references(bound: Bound) -> Any:
                 return node
             targets = node.targets[0].elts if isinstance(node.targets[0], ast.Tuple) else [node.targets[0]]
             assert isinstance(node.value, ast.Call)
-            text = f"_record([{', '.join(_tile(x) for x in node.value.args)}], [{', '.join(_tile(x) for x in targets)}])"
+            text = (
+                f"_record([{', '.join(_tile(x) for x in node.value.args)}], [{', '.join(_tile(x) for x in targets)}])"
+            )
             return ast.parse(text).body[0]
 
     def _tile(node: Any) -> str:
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        texts = [f"range({ast.unparse(p.lower)}, {ast.unparse(p.upper)})" if isinstance(p, ast.Slice) else ast.unparse(p) for p in parts]
+        texts = [
+            f"range({ast.unparse(p.lower)}, {ast.unparse(p.upper)})" if isinstance(p, ast.Slice) else ast.unparse(p)
+            for p in parts
+        ]
         return f"({node.value.id!r}, {', '.join(texts)})"
 
     def record(arguments: list[Any], targets: list[Any]) -> None:
@@ -95,7 +98,9 @@ BOUND = [
 
 
 @pytest.mark.parametrize(("made", "values"), BOUND, ids=lambda x: getattr(x, "name", None))
-def test_parents_and_children_are_solved_as_a_look_at_all_calls_finds_them(made: lambdapack.Program, values: dict[str, Any]) -> None:
+def test_parents_and_children_are_solved_as_a_look_at_all_calls_finds_them(
+    made: lambdapack.Program, values: dict[str, Any]
+) -> None:
     bound = bind(made, **values)
     known = brute(bound)
     nodes = bound.nodes()
@@ -210,7 +215,7 @@ def test_text_that_is_no_tile_program_is_refused_with_its_line() -> None:
         print(C)
 
     def no_kernel(C: Tiles) -> None:
-        C[0, 0] = exp(C[0, 0])
+        C[0, 0] = np.exp(C[0, 0])
 
     def no_option(C: Tiles, A: Tiles) -> None:
         C[0, 0] = gemm(A[0, 0], A[0, 0], fast=True)
@@ -219,7 +224,7 @@ def test_text_that_is_no_tile_program_is_refused_with_its_line() -> None:
         C[1 / 2, 0] = fill()
 
     def unknown_name(C: Tiles) -> None:
-        C[q, 0] = fill()
+        C[np, 0] = fill()
 
     def too_many(C: Tiles, A: Tiles) -> None:
         C[0, 0] = copy(A[0, 0], A[0, 1])

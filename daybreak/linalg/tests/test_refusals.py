@@ -25,7 +25,9 @@ MIB = 1 << 20
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 17), dtypes, seeds, st.integers(0, 10**6))
-def test_the_row_of_a_breakdown_is_that_of_the_whole_matrix(n: int, tile: int, dtype: Any, seed: int, where: int) -> None:
+def test_the_row_of_a_breakdown_is_that_of_the_whole_matrix(
+    n: int, tile: int, dtype: Any, seed: int, where: int
+) -> None:
     row = where % n
     a = positive(np.random.default_rng(seed), n, dtype, 10)
     a[row, row] = -5
@@ -37,8 +39,17 @@ def test_the_row_of_a_breakdown_is_that_of_the_whole_matrix(n: int, tile: int, d
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 17), dtypes, seeds, st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 10**6))
-def test_nan_is_found_where_it_is_unless_it_may_spread(n: int, tile: int, dtype: Any, seed: int, bad: float, where: int) -> None:
+@given(
+    st.integers(1, 40),
+    st.integers(1, 17),
+    dtypes,
+    seeds,
+    st.sampled_from([np.nan, np.inf, -np.inf]),
+    st.integers(0, 10**6),
+)
+def test_nan_is_found_where_it_is_unless_it_may_spread(
+    n: int, tile: int, dtype: Any, seed: int, bad: float, where: int
+) -> None:
     rng = np.random.default_rng(seed)
     a = random(rng, n, n, dtype) + 20 * n * np.eye(n, dtype=dtype)
     place = tuple(sorted((where % n, where // 7 % n), reverse=True))
@@ -67,7 +78,8 @@ def test_singular_matrices_are_named_by_their_row() -> None:
 
 @pytest.mark.parametrize("call", [
     lambda a: linalg.cholesky(a), lambda a: linalg.solve(a, np.ones(3)), lambda a: linalg.matmul(a, a), lambda a: linalg.eigh(a),
-    lambda a: linalg.inv(a), lambda a: linalg.lstsq(a, np.ones(2)), lambda a: linalg.tsqr(a), lambda a: linalg.solve(np.eye(2), a.T),
+    lambda a: linalg.inv(a), lambda a: linalg.lstsq(a, np.ones(2)), lambda a: linalg.tsqr(a),
+    lambda a: linalg.solve(np.eye(2), a.T),
 ])  # fmt: skip
 def test_shapes_that_do_not_match_are_refused(call: Any) -> None:
     with pytest.raises(linalg.ShapeError):
@@ -148,7 +160,10 @@ def test_the_most_that_a_process_holds_is_within_the_budget(operation: str, tmp_
     budget = 84 * MIB  # 36 of them for tiles; the matrix has 50 and more
     # `lu` and `solve` gather a column of tiles for each thread.
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(MEASURED), str(tmp_path), str(budget), operation], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", textwrap.dedent(MEASURED), str(tmp_path), str(budget), operation],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert 20 * MIB < int(done.stdout) <= budget
@@ -200,7 +215,9 @@ def test_a_disk_that_is_full_ends_the_run_and_resume_goes_on(tmp_path: Path) -> 
         except errors.Error as error:
             print(type(error).__name__, error)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
     assert ".tile" in done.stdout and done.returncode == 0, done.stderr
     left = [p.name for p in (tmp_path / "l").iterdir()]
     assert not [name for name in left if "tmp" in name], left
@@ -217,7 +234,8 @@ RESUMED = """
     M = Matrix.open(sys.argv[1] + "/a")
     budget = int(sys.argv[2])
     print("go", flush=True)
-    getattr(linalg, sys.argv[3])(*([M] if sys.argv[3] == "cholesky" else [M, M]), out=sys.argv[1] + "/l", budget=budget, resume=True)
+    inputs = [M] if sys.argv[3] == "cholesky" else [M, M]
+    getattr(linalg, sys.argv[3])(*inputs, out=sys.argv[1] + "/l", budget=budget, resume=True)
     print("done", flush=True)
 """
 
@@ -231,7 +249,9 @@ def test_what_kill_9_leaves_is_gone_on_with_and_ends_in_the_same_bits(operation:
     killed = 0
     for attempt in range(8):
         process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(RESUMED), str(tmp_path), str(budget), operation], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", textwrap.dedent(RESUMED), str(tmp_path), str(budget), operation],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout is not None and process.stdout.readline() == "go\n"
         wanted = len(list((tmp_path / "l").glob("*.tile"))) + 12 if (tmp_path / "l").exists() else 12
@@ -290,7 +310,9 @@ def test_ctrl_c_ends_a_run_and_leaves_nothing_behind(tmp_path: Path) -> None:
         except KeyboardInterrupt:
             print("interrupted", len(os.listdir("/proc/self/task")) <= before + 1)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
     assert done.stdout == "interrupted True\n", done.stderr
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".daybreak-matrix")] == ["a"]
 
