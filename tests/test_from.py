@@ -26,6 +26,13 @@ THEIRS = [
         "import daybreak.compat.ray as c; c.install(); import ray, tempfile; ray.init(num_cpus=2); folder = tempfile.mkdtemp()",
         "ray.shutdown()",
     ),
+    (
+        "numpywren.md",
+        "numpywren",
+        "import os, tempfile; os.environ['DAYBREAK_NUMPYWREN_FOLDER'] = tempfile.mkdtemp();"
+        " import daybreak.compat.numpywren as c; c.install()",
+        "",
+    ),
     ("stable-baselines3.md", "sb3", "import daybreak.compat.stable_baselines3 as c; c.install()", ""),
 ]
 

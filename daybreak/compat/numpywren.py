@@ -18,14 +18,12 @@ ALIASES = Aliases(
             for name in ("local_numpy_init", "reshard_down", "shard_matrix")
         },
         "numpywren.binops.gemm": f"{_HERE}.running:binop_gemm",
-        **{
-            f"numpywren.alg_wrappers.{name}": f"{_HERE}.running:{name}"
-            for name in ("bdfac", "cholesky", "gemm", "qr", "tsqr")
-        },
+        **{f"numpywren.alg_wrappers.{name}": f"{_HERE}.running:{name}" for name in ("cholesky", "gemm", "qr", "tsqr")},
         "numpywren.job_runner.lambdapack_run": f"{_HERE}.running:lambdapack_run",
         "numpywren.lambdapack.LambdaPackProgram": f"{_HERE}.running:LambdaPackProgram",
     },
     {
+        "numpywren.alg_wrappers.bdfac": "daybreak.linalg.svd gives singular values",
         "numpywren.compiler": "tile programs are daybreak.linalg.lambdapack's",
         "numpywren.frontend": "tile programs are daybreak.linalg.lambdapack's",
         "numpywren.kernels": "kernels are named in tile programs: daybreak.linalg.kernels",

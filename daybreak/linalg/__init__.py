@@ -8,7 +8,7 @@ array([2., 2., 2., 2.])
 """
 
 from . import functions as functions  # numpy's functions and operators of a matrix
-from . import lambdapack
+from . import lambdapack, programs
 from .elementwise import concatenate, where
 from .errors import (
     BudgetError,
@@ -23,7 +23,7 @@ from .factor import LU, cholesky, lu, lu_factor, lu_solve, matmul, plan, solve, 
 from .iterative import CGResult, cg, cond, inv, norm
 from .matrix import Matrix
 from .orthogonal import LstsqResult, eigh, lstsq, qr, svd, svd_randomized, svdvals, tsqr
-from .running import Plan
+from .running import Plan, Scratch, run_program
 
 __all__ = [
     "LU",
@@ -36,6 +36,7 @@ __all__ = [
     "NotPositiveDefiniteError",
     "Plan",
     "RankWarning",
+    "Scratch",
     "ShapeError",
     "SingularMatrixError",
     "cg",
@@ -52,7 +53,9 @@ __all__ = [
     "matmul",
     "norm",
     "plan",
+    "programs",
     "qr",
+    "run_program",
     "solve",
     "solve_triangular",
     "svd",

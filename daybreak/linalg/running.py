@@ -22,7 +22,7 @@ from .errors import BudgetError, LinAlgError, NotFiniteError, NotPositiveDefinit
 from .lambdapack import Program
 from .matrix import Matrix
 
-__all__ = ["Plan", "Scratch", "Settings", "execute", "is_planning", "planned", "settings_of"]
+__all__ = ["Plan", "Scratch", "Settings", "execute", "is_planning", "planned", "run_program", "settings_of"]
 
 # What BLAS takes for itself in each thread that calls it, touched for good (measured: 17 to 24 MiB with 0.3.34), and the
 # stacks of our own threads.
@@ -329,3 +329,41 @@ def _raise_fault(report: dict[str, Any]) -> None:
         raise NotFiniteError(report["fault_matrix"], (row, report["fault_col"]))
     if kind:
         raise LinAlgError(f"fault {kind}")
+
+
+def run_program(
+    program: Program,
+    *,
+    outputs: dict[str, Matrix],
+    inputs: dict[str, Matrix],
+    scratch: dict[str, Scratch] | None = None,
+    budget: Any = None,
+    threads: Any = None,
+    resume: bool = False,
+    check: bool = False,
+    **values: Any,
+) -> None:
+    """Runs a tile program of one's own. Each of its matrices is an output, an input or a Scratch; all of one element type.
+
+    Outputs are written tile by tile as the program assigns them; `values` are its numbers. Errors as those of the factorizations.
+
+    >>> import numpy as np
+    >>> from daybreak.linalg import Matrix, programs, run_program
+    >>> A, C = Matrix.from_array(np.eye(4), tile=2), Matrix.create((4, 4), tile=2)
+    >>> run_program(programs.matmul, outputs={"C": C}, inputs={"A": A, "B": A}, m=2, n=2, k=2, down=2, across=2)
+    >>> bool((np.asarray(C) == np.eye(4)).all())
+    True
+    """
+    tiles: dict[str, Any] = {**inputs, **outputs, **(scratch or {})}
+    if set(tiles) != set(program.matrices):
+        raise InvalidArgumentError(f"{program.name} has the matrices {program.matrices}: {sorted(tiles)} are given")
+    matrices = [x for x in tiles.values() if isinstance(x, Matrix)]
+    for name, matrix in tiles.items():
+        if isinstance(matrix, Matrix) and matrix.dtype != matrices[0].dtype:
+            raise InvalidArgumentError(f"{name} is {matrix.dtype}, another {matrices[0].dtype}: one type for all")
+        if isinstance(matrix, Matrix) and not matrix.aligned():
+            raise InvalidArgumentError(f"{name} is a view that cuts through tiles: give its copy()")
+        if name in outputs and matrix.is_view:
+            raise InvalidArgumentError(f"{name} is a view: an output is a matrix of its own")
+    settings = settings_of(matrices, budget, threads, resume=resume, check=check)
+    execute(program, settings, tiles, tuple(outputs), **values)

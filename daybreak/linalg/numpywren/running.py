@@ -157,10 +157,6 @@ def qr(A: BigMatrix) -> tuple[LambdaPackProgram, dict[str, Any]]:
     return _program("qr", lambda: _put(orthogonal.qr(_matrix(A), "r"), out), [out])
 
 
-def bdfac(A: BigMatrix) -> Any:
-    raise UnimplementedError("bdfac: a band form has no use of its own here; daybreak.linalg.svd gives singular values")
-
-
 def shard_matrix(
     bigm: BigMatrix, X_local: Any, n_jobs: int = 1, executor: Any = None, overwrite: bool = True
 ) -> BigMatrix:

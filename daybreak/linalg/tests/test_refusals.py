@@ -328,3 +328,12 @@ def test_nothing_is_left_where_nothing_is(dtype: Any) -> None:
     empty = Matrix.from_array(np.zeros((0, 0), dtype))
     assert linalg.cholesky(empty).shape == (0, 0) and linalg.inv(empty).shape == (0, 0)
     assert linalg.solve(empty, np.zeros(0, dtype)).shape == (0,) and os.path.exists("/proc")
+
+
+def test_the_demonstration_keeps_to_its_budget_and_is_exact(tmp_path: Path) -> None:
+    from daybreak.linalg.demonstration import larger_than_budget
+
+    said: list[str] = []
+    found = larger_than_budget(tmp_path, n=2048, tile=128, budget=54 * MIB, say=said.append)
+    assert found["backward_error"] < 60 and found["held_bytes"] <= 54 * MIB
+    assert found["read_bytes"] > found["matrix_bytes"] and "writes" in said[1]
