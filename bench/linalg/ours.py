@@ -78,7 +78,9 @@ def _scratch():
 
 class _Folder:
     def __enter__(self):
-        self.path = tempfile.mkdtemp(prefix="daybreak-bench-", dir=os.environ.get("DAYBREAK_BENCH_FOLDER") or _scratch())
+        self.path = tempfile.mkdtemp(
+            prefix="daybreak-bench-", dir=os.environ.get("DAYBREAK_BENCH_FOLDER") or _scratch()
+        )
         return self.path
 
     def __exit__(self, *_):

@@ -28,8 +28,8 @@ def norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False, **op
     tile, so that they neither overflow nor underflow.
 
     >>> from daybreak import linalg
-    >>> linalg.norm([[3.0, 4.0]]), linalg.norm([[3.0, 4.0]], 1)
-    (5.0, 4.0)
+    >>> print(linalg.norm([[3.0, 4.0]]), linalg.norm([[3.0, 4.0]], 1))
+    5.0 4.0
     """
     a = as_matrix(a)
     if axis is not None and axis not in ((0, 1), (-2, -1)):
@@ -49,7 +49,7 @@ def norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False, **op
     else:
         raise InvalidArgumentError(f"ord={ord!r}: None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf")
     found = a.real_dtype.type(found)
-    return np.full((1, 1), found) if keepdims else float(found)
+    return np.full((1, 1), found) if keepdims else found
 
 
 def _added(scale: float, total: float, tile: npt.NDArray[Any]) -> tuple[float, float]:
