@@ -27,6 +27,13 @@ THEIRS = [
         "ray.shutdown()",
     ),
     ("pywren.md", "pywren", "import daybreak.compat.pywren as c; c.install(); import pywren", ""),
+    (
+        "numpywren.md",
+        "numpywren",
+        "import os, tempfile; os.environ['DAYBREAK_NUMPYWREN_FOLDER'] = tempfile.mkdtemp();"
+        " import daybreak.compat.numpywren as c; c.install()",
+        "",
+    ),
     ("stable-baselines3.md", "sb3", "import daybreak.compat.stable_baselines3 as c; c.install()", ""),
 ]
 

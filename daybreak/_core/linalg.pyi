@@ -1,2 +1,76 @@
-def greeting(name: str) -> str:
-    """A greeting. InvalidArgumentError unless the name has 1 to 100 bytes."""
+from collections.abc import Sequence
+import os
+from typing import Annotated
+
+from numpy.typing import NDArray
+
+
+def open_blas(path: str | os.PathLike) -> None:
+    """Opens the BLAS library, once a process."""
+
+def blas_core() -> str: ...
+
+def kernels() -> list[tuple[str, str, int, str]]: ...
+
+class TileStore:
+    """The tiles of a matrix; memory_store() and folder_store() make one."""
+
+    @property
+    def in_memory(self) -> bool: ...
+
+    @property
+    def direct(self) -> bool: ...
+
+    @property
+    def bytes_read(self) -> int: ...
+
+    @property
+    def bytes_written(self) -> int: ...
+
+    def has(self, i: int, j: int) -> bool: ...
+
+    def erase(self, i: int, j: int) -> None: ...
+
+    def get(self, i: int, j: int) -> object:
+        """
+        A tile, column-major: of a matrix in memory the tile itself, else a copy.
+        """
+
+    def put(self, i: int, j: int, array: Annotated[NDArray, dict(order='F', device='cpu', writable=False)]) -> None: ...
+
+def memory_store(rows: int, cols: int, tile_rows: int, tile_cols: int, scalar: int) -> TileStore: ...
+
+def folder_store(rows: int, cols: int, tile_rows: int, tile_cols: int, scalar: int, folder: str | os.PathLike, triangle: int) -> TileStore: ...
+
+def empty_tile(rows: int, cols: int, scalar: int) -> object:
+    """Zeros, column-major, in memory that files like."""
+
+class Program:
+    """Loops around calls of kernels; lambdapack.py makes one of a function."""
+
+    def __init__(self) -> None: ...
+
+    def begin_loop(self, variable: int, first: Sequence[int], last: Sequence[int], step: Sequence[int]) -> None: ...
+
+    def begin_if(self, condition: Sequence[int]) -> None: ...
+
+    def otherwise(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def call(self, kernel: int, flags: int, alpha: float, references: Sequence[tuple[int, int, Sequence[tuple[Sequence[int], Sequence[int] | None]]]]) -> None: ...
+
+    def walk(self) -> list[tuple[int, list[int]]]: ...
+
+    def parents(self, instance: tuple[int, Sequence[int]]) -> list[tuple[int, list[int]]]: ...
+
+    def children(self, instance: tuple[int, Sequence[int]]) -> list[tuple[int, list[int]]]: ...
+
+class Schedule:
+    """A program tied to matrices."""
+
+    def forecast(self, budget: int, threads: int) -> dict: ...
+
+    def run(self, threads: int, budget: int, spill_folder: str) -> dict: ...
+
+def schedule(program: Program, slots: Sequence[tuple[str, int, TileStore, Sequence[int], tuple[int, int, int, int], tuple[int, int], tuple[bool, bool, bool], tuple[int, int]]], scalar: int, resume: bool) -> Schedule: ...

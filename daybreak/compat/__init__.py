@@ -10,6 +10,6 @@ Each module here is one table, of a package's names and of where each lies in Da
 >>> stable_baselines3.uninstall()
 """
 
-from . import pywren, ray, stable_baselines3
+from . import numpywren, pywren, ray, stable_baselines3
 
-__all__ = ["pywren", "ray", "stable_baselines3"]
+__all__ = ["numpywren", "pywren", "ray", "stable_baselines3"]
