@@ -248,7 +248,8 @@ class Runner {
     ++ended_count_;
     ++report_.tasks;
     if (t < failed_at_ && failed_at_ != kNever) --before_failure_;
-    if (result->kind != Fault::kNone) {
+    // Of two that ran side by side the earlier one counts.
+    if (result->kind != Fault::kNone && t < failed_at_) {
       failed_at_ = t;
       report_.fault = *result;
       report_.fault_slot = slot;

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 
 from daybreak import linalg
 from daybreak.linalg import Matrix
@@ -25,7 +25,7 @@ from daybreak.linalg.tests.families import (
 )
 
 LIMIT = 50.0
-many = settings(max_examples=60, deadline=None)
+many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @many

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daybreak import linalg
@@ -14,7 +14,7 @@ from daybreak.base import errors
 from daybreak.linalg import Matrix
 from daybreak.linalg.tests.families import DTYPES, dtypes, random, seeds, tiles
 
-many = settings(max_examples=80, deadline=None)
+many = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 slices = st.builds(
     slice,
     st.none() | st.integers(-30, 30),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daybreak.base import errors
@@ -120,7 +120,7 @@ def test_a_large_program_is_solved_without_its_graph() -> None:
     assert last in bound.children(parent)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 6), st.integers(1, 3), st.integers(-2, 3), st.integers(1, 3), st.booleans(), st.integers(0, 4))
 def test_strides_offsets_and_conditions_are_solved(n: int, a: int, b: int, step: int, down: bool, cut: int) -> None:
     @program

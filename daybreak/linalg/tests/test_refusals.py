@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daybreak import linalg
@@ -23,7 +23,7 @@ from daybreak.linalg.tests.families import DTYPES, dtypes, positive, random, see
 MIB = 1 << 20
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 60), st.integers(1, 17), dtypes, seeds, st.integers(0, 10**6))
 def test_the_row_of_a_breakdown_is_that_of_the_whole_matrix(
     n: int, tile: int, dtype: Any, seed: int, where: int
@@ -38,7 +38,7 @@ def test_the_row_of_a_breakdown_is_that_of_the_whole_matrix(
         assert isinstance(found.value, np.linalg.LinAlgError) and isinstance(found.value, ValueError)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.integers(1, 40),
     st.integers(1, 17),
