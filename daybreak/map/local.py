@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalEngine"]
 
 _TICK_S = 0.05  # between two looks at calls that run, where time matters
+_LIFE_S = 0.5  # between two looks at whether the runtime is still there: its end rings nobody
 _MAX_RUNNERS = 100
 
 
@@ -93,9 +94,10 @@ class LocalEngine:
         ticking: set[Any] = set()
         while True:
             try:
-                run = self._news.get(timeout=_TICK_S if ticking else None)
+                run = self._news.get(timeout=_TICK_S if ticking else _LIFE_S if self._runs else None)
             except queue.Empty:
                 run = ticking
+                self._fail_of_runtimes_that_ended()
             if run is None:
                 return
             for each in list(run) if isinstance(run, set) else [run]:
@@ -106,3 +108,10 @@ class LocalEngine:
                     ticks = False
                 (ticking.add if ticks else ticking.discard)(each)
             run = each = None
+
+    def _fail_of_runtimes_that_ended(self) -> None:
+        life = _native._life()
+        for each in list(self._runs):
+            if each.life != life:
+                self._runs.discard(each)
+                each.fail_all(RuntimeError("the runtime was shut down"))

@@ -19,11 +19,13 @@ __all__ = ["USER", "Calls", "Host", "budget_bytes", "started"]
 USER = int(ErrorKind.USER)  # how a call ended that raised
 
 
-def started() -> None:
+def started() -> int:
+    """Starts the runtime if it is not there; which life of it this is."""
     from daybreak.runtime import init, is_initialized
 
     if not is_initialized():
         init()
+    return int(_native._life())
 
 
 def budget_bytes() -> int:

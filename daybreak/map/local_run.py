@@ -33,7 +33,7 @@ class LocalRun:
     """A job whose completions are told. Calls are wrapped (worker.Work), so that each has a status."""
 
     def __init__(self, engine: Host, job: Job, tell: Tell) -> None:
-        started()
+        self.life = started()
         self.engine, self.job, self._tell = engine, job, tell
         self._lock = threading.RLock()
         self._inputs = Inputs(job)
@@ -93,8 +93,7 @@ class LocalRun:
                 self._waiting.append(index)
             if not self._all_cancelled:
                 self._hand_on()
-        if self._admission.learning or self._stragglers is not None:
-            self.engine.news_of(self)
+        self.engine.news_of(self)
         if problem is not None:
             raise problem
         return keep.taken - before

@@ -28,7 +28,7 @@ class LocalStream:
     """Results of a job in the order of its inputs, for one reader; see `told`."""
 
     def __init__(self, engine: Host, job: Job) -> None:
-        started()
+        self.life = started()
         self.engine, self.job = engine, job
         self._inputs = Inputs(job)
         self._source = self._inputs if job.again is None else job.inputs
