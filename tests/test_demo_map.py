@@ -23,7 +23,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 
 def test_each_step_is_a_line_and_none_fails(shown: tuple[str, Path]) -> None:
     lines = shown[0].splitlines()
-    assert [line.startswith("ok ") for line in lines[:6]] == [True] * 6, shown[0]
+    assert [line.startswith("ok ") for line in lines[:7]] == [True] * 7, shown[0]
     assert lines[-2].startswith("Shown: ") and lines[-1].startswith("Next: ")
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 from daybreak import map as room
 from daybreak.demo.steps import Reporter, Steps
+from daybreak.linalg import demonstration
 
 from .training import CHOICES, folds, scored
 
@@ -23,6 +25,8 @@ FOLDS = 10
 MIN_ACCURACY = 0.95  # of the best choice, on average over the folds
 KILLED = 7  # this call's worker, in its first try
 LINES, PARTS = 20_000, 12
+N, BUDGET = 6144, 96 << 20  # the lower triangle alone has 144 MiB
+MAX_ERROR = 60  # of |LL'x - Ax| in n eps |Ax|
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,26 @@ class Story:
             found.passed = found.passed and list(executor.map(abs, [-1])) == [1]
             found.text = f"all of them ended after {took:.1f} s, and the executor goes on"
 
+    def factor(self, executor: room.Executor) -> None:
+        """A matrix that is larger than the memory it may have."""
+        lines: list[str] = []
+        with (
+            self.steps.step(
+                "matrix",
+                f"factor {N} x {N} numbers by Cholesky's method in {BUDGET >> 20} MiB: the plan, then the work",
+            ) as found,
+            tempfile.TemporaryDirectory(dir=self.options.out) as folder,
+        ):
+            got, lines = executor.call_async(_factored, folder).result()
+            found.passed = got["matrix_bytes"] > BUDGET >= got["held_bytes"] and got["backward_error"] < MAX_ERROR
+            found.text = "; ".join(line.strip() for text in lines for line in text.splitlines())
+        self.result["matrix"] = got
+
+
+def _factored(folder: str) -> tuple[dict[str, float], list[str]]:
+    lines: list[str] = []
+    return demonstration.larger_than_budget(folder, n=N, budget=BUDGET, say=lines.append), lines
+
 
 def _views(part: room.Part) -> dict[str, int]:
     found: dict[str, int] = {}
@@ -159,7 +183,7 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
     """The whole story; its result is written to result.json, too."""
     story = Story(options, reporter)
     with room.executor(logs=True) as executor:
-        for chapter in (story.search, story.look, story.count, story.cancel):
+        for chapter in (story.search, story.look, story.count, story.cancel, story.factor):
             chapter(executor)
     result = {**story.result, "checks": story.steps.checks, "passed": all(c["passed"] for c in story.steps.checks)}
     (options.out / "result.json").write_text(json.dumps(result, indent=1))
