@@ -25,5 +25,6 @@ TESTS = [
     "test_s3.py",
     "test_inside_lithops.py",
     "test_on_lithops.py",
+    "test_looked_at.py",
 ]
 ENV = {"OMP_NUM_THREADS": "1"}
