@@ -33,7 +33,7 @@ def teardown() -> None:
 
 def map_one_call_ms() -> Measure:
     times = []
-    for _ in range(5 if QUICK else 20):
+    for _ in range(3 if QUICK else 10):
         started = time.perf_counter()
         result = executor.get_result(executor.call_async(program.magnitude, -7))
         times.append(time.perf_counter() - started)
@@ -41,5 +41,5 @@ def map_one_call_ms() -> Measure:
 
 
 def map_noop_chunk1() -> Measure:
-    calls = 20 if QUICK else 200
+    calls = 5 if QUICK else 20
     return Measure(program.us_each(lambda: executor.wait(executor.map(noop, range(calls), chunksize=1)), calls), "None")

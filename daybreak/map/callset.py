@@ -136,7 +136,8 @@ def _future_again(callset_id: str, index: int, known: Completion | None) -> Futu
 class CallSet:
     """What `Executor.map` gives: iterate over it for the results, in the order of the inputs; `[i]` is the future of a call.
 
-    A result that iteration gave is dropped, so that a million calls need no room for a million results; futures keep theirs.
+    A result that iteration gave is dropped, so that a million calls need no room for a million results; futures keep theirs. A map
+    that is given up in the middle of its iteration is cancelled; calls that have futures are done, whoever holds those.
     """
 
     def __init__(
@@ -163,6 +164,7 @@ class CallSet:
         self._problem: BaseException | None = None  # what the inputs raised
         self._stream: Any = None
         self._running: Any = None
+        self._over = False  # cancelled, or closed
         self._reading: threading.Lock | None = None  # of a set of one call: who waits for it reads it himself
         _callsets[self.callset_id] = self
 
@@ -377,7 +379,7 @@ class CallSet:
                 if self._arrived is not None:
                     self._arrived.append(each.index)
                 callbacks += self._callbacks.pop(each.index, ())
-            if not self._callbacks:
+            if not self._callbacks and self._done >= self._taken:
                 _called_for.discard(self)
             self._change.notify_all()
             hooks = list(self._hooks)
@@ -490,7 +492,7 @@ class CallSet:
     def cancel(self, indices: list[int] | None = None, *, force: bool = False) -> int:
         """All calls, or those: what has not begun never does. force: what runs is ended. How many were told that they are."""
         if indices is None:
-            self._exhausted = True
+            self._exhausted = self._over = True
         elif self._stream is not None:
             self._listen()
         running = self._stream if self._stream is not None else self._running
@@ -507,15 +509,25 @@ class CallSet:
 
     def close(self) -> None:
         """Ends what runs, and lets go of all that is held."""
+        self._over = True
+        _called_for.discard(self)
         for each in (self._stream, self._running):
             if each is not None:
                 each.close()
 
     def __del__(self) -> None:
         try:
+            if self._goes_on():  # what was begun with a future is done, also where nobody keeps that
+                _called_for.add(self)
+                self._listen()
+                return
             self.close()
         except Exception:  # of an interpreter that ends
             pass
+
+    def _goes_on(self) -> bool:
+        has_futures = self._running is not None or self._reading is not None
+        return has_futures and not self._over and self._done < self._taken
 
     def __repr__(self) -> str:
         return f"<CallSet {self.callset_id}: {self._done:,} of {self._total if self._total is not None else '?'} done>"
@@ -528,7 +540,7 @@ class _Elsewhere(CallSet):
         self.callset_id = callset_id
         self._stream = self._running = None
         self._completions = {} if known is None else {index: known}
-        self._began, self._total = 0.0, None
+        self._began, self._total, self._over, self._reading = 0.0, None, True, None
         self._taken = self._done = self._failed = 0
         self._dropped = 0
         self._read = bytearray()

@@ -46,7 +46,7 @@ class LocalStream:
         return self._fed
 
     def take(self, most: int) -> int:
-        before = self.native.fed
+        before: int = self.native.fed
         try:
             if not self._main.feed(self._source, most, told=self._tell is not None):
                 self.end()

@@ -16,7 +16,7 @@ REQUIREMENTS = [
     "numpy==2.4.6",
     "cloudpickle==3.1.2",
     "PyYAML==6.0.4",
-    "boto3",
+    "boto3==1.44.8",
     "six==1.17.0",
     "flaky==3.8.1",
 ]

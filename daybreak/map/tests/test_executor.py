@@ -268,7 +268,7 @@ def say(x):
     print("worker", os.getpid(), flush=True)
     time.sleep(60)
 if __name__ == "__main__":
-    map.executor(num_cpus=0.5).map(say, range(4)).futures()
+    futures = map.executor(num_cpus=0.5).map(say, range(4)).futures()
     print("driver", os.getpid(), flush=True)
     time.sleep(60)
 """
@@ -353,6 +353,32 @@ def test_calls_that_only_a_callback_waits_for_go_on(executor: room.Executor) -> 
         gc.collect()
         assert reduced.result(timeout=30) == 4
     assert eventually(lambda: seen == [None, None])
+
+
+def test_calls_whose_futures_nobody_keeps_are_done(executor: room.Executor, tmp_path: Path) -> None:
+    def note(name: str) -> None:
+        time.sleep(0.05)
+        (tmp_path / name).touch()
+
+    for number, way in enumerate(WAYS):
+        executor.call_async(note, f"one{number}", **way)
+        executor.map(note, [f"{number}of{i}" for i in range(6)], **way).futures()
+        gc.collect()
+    assert eventually(lambda: len(list(tmp_path.iterdir())) == 14), list(tmp_path.iterdir())
+
+
+def test_a_map_that_is_given_up_is_cancelled(executor: room.Executor, tmp_path: Path) -> None:
+    def note(x: int) -> int:
+        time.sleep(0.01)
+        (tmp_path / str(x)).touch()
+        return x
+
+    results = iter(executor.map(note, range(2000), ahead=1000))
+    assert next(results) == 0
+    del results
+    gc.collect()
+    executor.map(abs, range(10)).results()
+    assert len(list(tmp_path.iterdir())) < 500
 
 
 def test_waiting_is_over_call_sets(executor: room.Executor) -> None:

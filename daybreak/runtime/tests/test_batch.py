@@ -497,3 +497,83 @@ def test_the_options_of_a_remote_function_count(ray: Any) -> None:
 
     with Batch(alone, range(4)) as batch:
         assert len(list(batch)) == 4
+
+
+def calls_of(function: Any, inputs: list[Any], **how: Any) -> Any:
+    """A native call set, fed with all inputs."""
+    from daybreak.runtime.batch import export, go_on_with
+    from daybreak.runtime.tasks import RemoteFunction
+
+    calls = native._Calls(export(function), 1, 0, how.pop("ordered", True), 2, how.pop("most", 0))
+    calls.add_tasks(RemoteFunction(native.run_chunk, {"name": "chunk", "max_retries": 0, **how}), 2)
+    calls.feed(iter(inputs), len(inputs), True)
+    calls.end_inputs()
+    calls.pump()
+    go_on_with(calls)
+    return calls
+
+
+def test_an_ordered_set_goes_over_to_results_as_they_come(gate: str) -> None:
+    def maybe_wait(x: int) -> int:
+        if x == 0:
+            wait_at(gate)
+        return x
+
+    calls = calls_of(maybe_wait, list(range(200)))
+    calls.unorder()
+    found: dict[int, Any] = {}
+
+    def all_but_the_first() -> bool:
+        found.update((number, content) for number, how, content in calls.read_ready() if how == 0)
+        return len(found) == 199
+
+    assert eventually(all_but_the_first) and 0 not in found
+    open_gate(gate)
+    assert calls.wait(60)
+    assert [content for _, _, content in calls.read_ready()] == [0]
+    assert found == {x: x for x in range(1, 200)}
+    calls.close()
+
+
+def test_what_next_has_begun_to_read_is_not_lost_when_the_rest_is_read_at_once() -> None:
+    calls = calls_of(square, list(range(500)))
+    assert [calls.next(60) for _ in range(3)] == [0, 1, 4]
+    assert calls.wait(60)
+    rest = {number: content for number, how, content in calls.read_ready() if how == 0}
+    assert rest == {x: x * x for x in range(3, 500)}
+    calls.close()
+
+
+def test_a_chunk_of_one_call_takes_no_other_along() -> None:
+    def poison(x: int) -> int:
+        if x == 50:
+            os._exit(3)
+        return x
+
+    calls = calls_of(poison, list(range(100)), most=1)
+    assert calls.wait(60)
+    lost = [number for number, how, _ in calls.read_ready() if how == 2]
+    assert lost == [50]
+    calls.close()
+
+
+def test_one_call_of_many_is_ended(tmp_path: Path) -> None:
+    def sleep(x: int) -> None:
+        (tmp_path / str(x)).touch()
+        time.sleep(60)
+
+    calls = calls_of(sleep, [0, 1], most=1, ordered=False)
+    assert eventually(lambda: len(list(tmp_path.iterdir())) == 2)
+    assert not calls.cancel_one(7, True)
+    assert calls.cancel_one(1, True)
+
+    found: list[Any] = []
+
+    def one_ended() -> bool:
+        found.extend(calls.read_ready())
+        return len(found) == 1
+
+    assert eventually(one_ended) and found[0][:2] == (1, 2)
+    assert isinstance(found[0][2], daybreak.exceptions.TaskCancelledError)
+    calls.cancel(True)
+    calls.close()
