@@ -27,4 +27,5 @@ TESTS = [
     "test_on_lithops.py",
     "test_looked_at.py",
 ]
+SAMPLE = 2  # all of it takes two minutes on two idle cores
 ENV = {"OMP_NUM_THREADS": "1"}
