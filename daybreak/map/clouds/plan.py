@@ -8,7 +8,7 @@
   storage writes    10,002     0.05 USD
   bytes in      10,000,000
   together                     0.72 USD
-prices of 2025-01: aws.amazon.com/lambda/pricing, aws.amazon.com/s3/pricing (us-east-1)
+list prices written down 2025-01, to be checked: aws.amazon.com/lambda/pricing, aws.amazon.com/s3/pricing (us-east-1)
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Plan:
         if self.output_bytes:
             lines.append(f"  {'bytes out':<14}{self.output_bytes:>10,}")
         lines.append(f"  {'together':<14}{'':>10} {self.cost:>8.2f} {_prices.CURRENCY}")
-        lines.append(f"prices of {_prices.DATE}: {self.price.source}")
+        lines.append(f"list prices written down {_prices.DATE}, to be checked: {self.price.source}")
         return "\n".join(lines)
 
 

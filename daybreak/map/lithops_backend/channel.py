@@ -16,7 +16,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from daybreak.base.errors import FailedPreconditionError, ResourceExhaustedError
 
@@ -177,25 +176,24 @@ class Sender:
             self.__init__()  # type: ignore[misc]
         message = _SIZE.pack(len(data)) + data
         with self._lock:
-            kept: Any = self._connections.pop(queue, None)
-            for connection in (kept, None):
-                try:
-                    if connection is None:
-                        connection = self._connect(queue)
-                        if connection is None:
-                            return False
-                    connection.sendall(message)
-                except (BrokenPipeError, ConnectionResetError):
-                    connection.close()  # of the reader before this one
-                    if connection is not kept:
-                        return False
-                    continue
-                except BaseException:
-                    connection.close()
-                    raise
-                self._connections[queue] = connection
+            kept = self._connections.pop(queue, None)
+            if kept is not None and self._sent(queue, kept, message):
                 return True
-        return False
+            fresh = self._connect(queue)  # also where the reader before this one was kept
+            return fresh is not None and self._sent(queue, fresh, message)
+
+    def _sent(self, queue: str, connection: socket.socket, message: bytes) -> bool:
+        """With the lock. False: its reader is gone, and so is the connection."""
+        try:
+            connection.sendall(message)
+        except (BrokenPipeError, ConnectionResetError):
+            connection.close()
+            return False
+        except BaseException:
+            connection.close()
+            raise
+        self._connections[queue] = connection
+        return True
 
     @staticmethod
     def _connect(queue: str) -> socket.socket | None:

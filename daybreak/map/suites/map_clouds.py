@@ -25,5 +25,7 @@ TESTS = [
     "test_s3.py",
     "test_inside_lithops.py",
     "test_on_lithops.py",
+    "test_looked_at.py",
 ]
+SAMPLE = 2  # all of it takes two minutes on two idle cores
 ENV = {"OMP_NUM_THREADS": "1"}

@@ -10,7 +10,7 @@ from bench.peers import PeerError
 from tools import suite
 
 ROOT = Path(__file__).resolve().parents[3]
-LEAST = {"lithops": 30, "map_clouds": 35}  # passed, of what is run here; map_workers: `./dev test --suite=map_workers`
+LEAST = {"lithops": 30, "map_clouds": 15}  # passed, of what is run here; map_workers: `./dev test --suite=map_workers`
 
 
 @pytest.mark.timeout(600)
