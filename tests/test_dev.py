@@ -183,7 +183,7 @@ def test_demo_and_bench_build_the_extension_and_no_tests() -> None:
 
 def test_dev_demo_takes_the_name_of_a_demo_and_refuses_another_before_it_builds() -> None:
     done = dev("demo", "nosuch", "--check", path="/usr/bin:/bin")
-    assert done.returncode == 1 and "no demo 'nosuch': pong" in done.stderr
+    assert done.returncode == 1 and "no demo 'nosuch': map pong tune" in done.stderr
     assert "build" not in done.stderr
 
 

@@ -222,8 +222,8 @@ def test_a_tutorial_is_found_by_how_its_name_begins(tmp_path: Path) -> None:
     for name in ("08", "08_objects", "runtime/08", "runtime/08_objects"):
         assert tutorial.find(name) == [ROOT / "tutorials/runtime/08_objects.py"]
     for name, message in (
-        ("0", "11 tutorials begin so: runtime/01_"),
-        ("99", "no tutorial begins so; there are: runtime/01_"),
+        ("0", "15 tutorials begin so: linalg/01_"),
+        ("99", "no tutorial begins so; there are: linalg/01_"),
     ):
         with pytest.raises(tutorial.BadSourceError, match=message):
             tutorial.find(name)

@@ -1,4 +1,4 @@
-"""Lithops' own tests on our engine, a sample of them, and ours against real servers, in environments of their own."""
+"""A sample of Lithops' own tests on our engine. Ours against real servers: `./dev test --suite=map_clouds`, and map_workers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.peers import PeerError
 from tools import suite
 
 ROOT = Path(__file__).resolve().parents[3]
-LEAST = {"lithops": 30, "map_clouds": 15}  # passed, of what is run here; map_workers: `./dev test --suite=map_workers`
+LEAST = {"lithops": 30}  # passed, of what is run here
 
 
 @pytest.mark.timeout(600)
