@@ -17,5 +17,15 @@ def aggregate(how: str, out: Annotated[NDArray, dict(shape=(None, None), device=
     Columns of values (rows, columns) by the ids of rows, into out (groups, columns).
     """
 
+def argsort(values: Annotated[NDArray, dict(shape=(None,), device='cpu', writable=False)], descending: bool, nan_first: bool, rows: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu')]) -> None:
+    """
+    Fills rows: which row comes first, second, ...; equal values stay in their order.
+    """
+
+def gather(values: Annotated[NDArray, dict(shape=(None, None), device='cpu', writable=False)], rows: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray, dict(shape=(None, None), device='cpu')]) -> bool:
+    """
+    Columns of values (columns, rows) by numbers of rows, into out. False, and nothing done, when one is none.
+    """
+
 def deal(threads: int, rows: int) -> None:
     """How many threads (0: all) and rows at a time kernels work with."""

@@ -16,7 +16,9 @@
 #include "daybreak/base/machine.h"
 #include "daybreak/base/pool.h"
 #include "daybreak/frame/kernel/factorize.h"
+#include "daybreak/frame/kernel/gather.h"
 #include "daybreak/frame/kernel/group.h"
+#include "daybreak/frame/kernel/sort.h"
 
 namespace nb = nanobind;
 namespace base = daybreak::base;
@@ -126,6 +128,46 @@ void aggregate(const std::string& how, const Results& out, const Ids& ids, const
   throw nb::type_error("no kernel for this element type");
 }
 
+void argsort(const Rows& values, bool descending, bool nan_first, Codes rows) {
+  if (rows.shape(0) != values.shape(0)) throw nb::value_error("rows: one for each value expected");
+  with_type(values.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const frame::Column<T> column = {
+        .data = static_cast<const T*>(values.data()), .step = values.stride(0), .size = values.shape(0)};
+    const nb::gil_scoped_release release;
+    frame::argsort(pool(), column, descending, nan_first, std::span(rows.data(), rows.shape(0)), settings.chunks);
+  });
+}
+
+template <typename T>
+void gather_as(const Values& values, std::span<const std::int64_t> rows, const Results& out) {
+  for (std::size_t k = 0; k < values.shape(0); ++k) {
+    const auto place = static_cast<std::ptrdiff_t>(k);
+    const frame::Column<T> column = {.data = static_cast<const T*>(values.data()) + place * values.stride(0),
+                                     .step = values.stride(1),
+                                     .size = values.shape(1)};
+    frame::gather(pool(), column, rows, static_cast<T*>(out.data()) + place * out.stride(0), settings.chunks);
+  }
+}
+
+// False, and nothing done, when a number is none of a column.
+bool gather(const Values& values, const Ids& ids, const Results& out) {
+  const std::span rows(ids.data(), ids.shape(0));
+  if (out.shape(0) != values.shape(0) || out.shape(1) != rows.size() || out.dtype().bits != values.dtype().bits ||
+      (out.shape(1) > 1 && out.stride(1) != 1)) {
+    throw nb::value_error("out, rows and values do not belong together");
+  }
+  const nb::gil_scoped_release release;
+  if (!frame::all_within(pool(), rows, values.shape(1), settings.chunks)) return false;
+  switch (values.dtype().bits) {
+    case 8: gather_as<std::uint8_t>(values, rows, out); return true;
+    case 16: gather_as<std::uint16_t>(values, rows, out); return true;
+    case 32: gather_as<std::uint32_t>(values, rows, out); return true;
+    case 64: gather_as<std::uint64_t>(values, rows, out); return true;
+    default: return false;
+  }
+}
+
 }  // namespace
 
 void bind_frame(nb::module_& m) {
@@ -135,6 +177,10 @@ void bind_frame(nb::module_& m) {
         "Adds to counts the rows of each id; those below 0 are none's.");
   m.def("aggregate", aggregate, nb::arg("how"), nb::arg("out"), nb::arg("ids"), nb::arg("values"), nb::arg("min_count"),
         nb::arg("ddof"), "Columns of values (rows, columns) by the ids of rows, into out (groups, columns).");
+  m.def("argsort", argsort, nb::arg("values"), nb::arg("descending"), nb::arg("nan_first"), nb::arg("rows"),
+        "Fills rows: which row comes first, second, ...; equal values stay in their order.");
+  m.def("gather", gather, nb::arg("values"), nb::arg("rows"), nb::arg("out"),
+        "Columns of values (columns, rows) by numbers of rows, into out. False, and nothing done, when one is none.");
   m.def(
       "deal",
       [](std::size_t threads, std::size_t rows) {

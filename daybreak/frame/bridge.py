@@ -197,6 +197,13 @@ _Categories.codes = property(adopting(CategoricalAccessor.codes.fget))
 Series.cat = Accessor("cat", _Categories)
 Series.str = Accessor("str", _subclass(StringMethods, ["cat", "get_dummies"]))
 
+for _kind, _names in {
+    DataFrame: ["__getitem__", "sort_values", "sort_index", "merge", "join", "dropna", "query", "take", "reindex"],
+    Series: ["__getitem__", "sort_values", "sort_index", "dropna", "take", "reindex"],
+}.items():
+    for _name in _names:
+        setattr(_kind, _name, inside(getattr(_bases[_kind], _name)))
+
 # Of a group-by, everything that computes.
 _AGGREGATES = [
     "agg",

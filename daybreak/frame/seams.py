@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas
-from pandas.core import algorithms
+from pandas.core import algorithms, frame, series, sorting
+from pandas.core.array_algos import take
 from pandas.core.groupby import ops
+from pandas.core.indexes import base
 
 from daybreak._core import frame as _native
 
@@ -150,10 +152,65 @@ def _aggregated(self: Any, values: Any, **kwargs: Any) -> Any:
         _here.depth = depth
 
 
+@in_pandas
+def _nargsort(
+    items: Any,
+    kind: str = "quicksort",
+    ascending: bool = True,
+    na_position: str = "last",
+    key: Any = None,
+    mask: Any = None,
+) -> Any:
+    if not _here.depth or key is not None or len(items) < _least or na_position not in ("first", "last"):
+        return _nargsort_inherited(items, kind, ascending, na_position, key, mask)
+    values = items if type(items) is np.ndarray else getattr(items, "_values", items)
+    why = ("a mask" if mask is not None else "") or _why_not("sort", values)
+    if not why and (values.ndim != 1 or values.strides[0] % values.itemsize):
+        why = "its shape"
+    if why:
+        note("sort", len(items), why=why)
+        return _nargsort_inherited(items, kind, ascending, na_position, key, mask)
+    began = time.perf_counter()
+    rows = np.empty(len(values), np.intp)
+    _native.argsort(values, not ascending, na_position == "first", rows)
+    note("sort", len(values), time.perf_counter() - began)
+    return rows
+
+
+@in_pandas
+def _take(arr: Any, indexer: Any, axis: int, fill_value: Any, allow_fill: bool) -> Any:
+    if (
+        not _here.depth
+        or indexer is None
+        or len(indexer) < _least
+        or arr.dtype.kind not in "iufbmM"
+        or arr.dtype.itemsize not in (1, 2, 4, 8)
+        or not (arr.ndim == 1 or (arr.ndim == 2 and axis == 1 and arr.flags.c_contiguous))
+        or arr.strides[-1] % arr.itemsize
+        or getattr(indexer, "dtype", None) != np.intp
+        or not indexer.flags.c_contiguous
+    ):
+        return _take_inherited(arr, indexer, axis, fill_value, allow_fill)
+    began = time.perf_counter()
+    out = np.empty((*arr.shape[:-1], len(indexer)), arr.dtype)
+    bits = f"u{arr.itemsize}"
+    two = (arr.view(bits), out.view(bits)) if arr.ndim == 2 else (arr.view(bits)[None, :], out.view(bits)[None, :])
+    if not _native.gather(two[0], indexer, two[1]):  # -1: nothing is there, which changes the dtype
+        return _take_inherited(arr, indexer, axis, fill_value, allow_fill)
+    note("take", len(indexer) * (arr.shape[0] if arr.ndim == 2 else 1), time.perf_counter() - began)
+    return out
+
+
 _factorize_inherited = algorithms.factorize
 _cython_inherited = ops.WrappedCythonOp._get_cython_function
 _call_inherited = ops.WrappedCythonOp._call_cython_op
 
+_nargsort_inherited = sorting.nargsort
+_take_inherited = take._take_nd_ndarray
+
+for _module in (sorting, frame, series, base):  # each has the name by itself
+    _module.nargsort = functools.wraps(_nargsort_inherited)(_nargsort)
+take._take_nd_ndarray = _take
 algorithms.factorize = functools.wraps(_factorize_inherited)(_factorize)
 ops.WrappedCythonOp._get_cython_function = classmethod(_cython_function)
 ops.WrappedCythonOp._call_cython_op = _aggregated

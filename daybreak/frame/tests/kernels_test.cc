@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "daybreak/frame/kernel/factorize.h"
+#include "daybreak/frame/kernel/gather.h"
 #include "daybreak/frame/kernel/group.h"
+#include "daybreak/frame/kernel/sort.h"
 
 namespace daybreak::frame {
 namespace {
@@ -115,6 +117,47 @@ TEST(Groups, whole_numbers_wrap_and_rows_are_counted_by_all_threads) {
     count_groups(pool, ids, counts, Chunks{.rows = 10});
     EXPECT_EQ(counts, (std::vector<std::int64_t>{250, 250, 250}));
   }
+}
+
+TEST(Sort, rows_are_those_of_a_stable_sort_by_any_threads_and_chunks) {
+  std::mt19937_64 random(3);
+  for (const std::size_t n : {0, 1, 5, 5'000, 40'000}) {
+    std::vector<double> values;
+    for (std::size_t i = 0; i < n; ++i) {
+      values.push_back(i % 13 == 0 ? std::nan("") : static_cast<double>(random() % 1'000) - 500);
+    }
+    for (const bool descending : {false, true}) {
+      std::vector<std::int64_t> wanted;
+      std::vector<std::int64_t> nans;
+      for (std::size_t i = 0; i < n; ++i)
+        (std::isnan(values[i]) ? nans : wanted).push_back(static_cast<std::int64_t>(i));
+      std::ranges::stable_sort(wanted, [&](std::int64_t a, std::int64_t b) {
+        const double x = values[static_cast<std::size_t>(a)];
+        const double y = values[static_cast<std::size_t>(b)];
+        return descending ? x > y : x < y;
+      });
+      wanted.insert(wanted.end(), nans.begin(), nans.end());
+      for (const std::size_t threads : {1, 3}) {
+        base::Pool pool(threads);
+        std::vector<std::int64_t> rows(n);
+        argsort<double>(pool, {.data = values.data(), .size = n}, descending, false, rows, Chunks{.rows = 100});
+        ASSERT_EQ(rows, wanted);
+      }
+    }
+  }
+}
+
+TEST(Gather, numbers_that_are_none_are_seen_before_anything_is_read) {
+  base::Pool pool(2);
+  const std::vector<std::int64_t> rows = {2, 0, 1, 2};
+  EXPECT_TRUE(all_within(pool, rows, 3, Chunks{.rows = 3}));
+  EXPECT_FALSE(all_within(pool, rows, 2, Chunks{.rows = 3}));
+  EXPECT_FALSE(all_within(pool, std::vector<std::int64_t>{0, -1}, 3));
+  EXPECT_TRUE(all_within(pool, std::vector<std::int64_t>{}, 0));
+  const std::vector<std::uint16_t> values = {7, 0, 8, 0, 9, 0};
+  std::vector<std::uint16_t> out(4);
+  gather<std::uint16_t>(pool, {.data = values.data(), .step = 2, .size = 3}, rows, out.data(), Chunks{.rows = 3});
+  EXPECT_EQ(out, (std::vector<std::uint16_t>{9, 7, 8, 9}));
 }
 
 }  // namespace
