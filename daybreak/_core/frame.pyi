@@ -4,6 +4,17 @@ import numpy
 from numpy.typing import NDArray
 
 
+def wrapped(method: object, inside: bool, adopters: object | None) -> object:
+    """
+    The method, in which kernels stand in, or whose results become those of the classes beside theirs, or both.
+    """
+
+def depth() -> int:
+    """How many wrapped methods with kernels this thread is in."""
+
+def set_depth(wanted: int) -> int:
+    """Returns what it was."""
+
 def factorize(values: Annotated[NDArray, dict(shape=(None,), device='cpu', writable=False)], sorted: bool, codes: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu')]) -> list[int]:
     """
     Fills codes (-1: NaN) and returns a row of each distinct value, in the order of codes.

@@ -170,7 +170,10 @@ bool gather(const Values& values, const Ids& ids, const Results& out) {
 
 }  // namespace
 
+void bind_wrapper(nb::module_& m);
+
 void bind_frame(nb::module_& m) {
+  bind_wrapper(m);
   m.def("factorize", factorize, nb::arg("values"), nb::arg("sorted"), nb::arg("codes"),
         "Fills codes (-1: NaN) and returns a row of each distinct value, in the order of codes.");
   m.def("count_groups", count_groups, nb::arg("ids"), nb::arg("counts"),

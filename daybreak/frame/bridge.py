@@ -6,7 +6,6 @@ What stands here is held by tests/test_bridge.py against the pandas that is inst
 from __future__ import annotations
 
 import copyreg
-import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,9 @@ from pandas.core.groupby.generic import DataFrameGroupBy, SeriesGroupBy
 from pandas.core.strings.accessor import StringMethods
 from pandas.io.parsers import TextFileReader
 
-from .seams import in_pandas, inside
+from daybreak._core import frame as _native
+
+from .seams import inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,17 +141,13 @@ def adopted(value: Any) -> Any:
     return value
 
 
-def adopting(inherited: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, whose results are ours."""
+def adopting(inherited: Callable[..., Any], is_inside: bool = False) -> Any:
+    """The function, whose results are ours; ``is_inside``: and in which kernels stand in."""
+    return _native.wrapped(inherited, is_inside, _adopters)
 
-    @functools.wraps(inherited)
-    @in_pandas
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        made = inherited(*args, **kwargs)
-        return adopted(made) if id(made) not in map(id, args) else made
 
-    return wrapper
-
+# A function pickles as pandas' own, for who has not us: the largest of one thing is that thing.
+copyreg.pickle(type(adopting(len)), lambda wrapper: (max, ((wrapper.__wrapped__,),)))
 
 # Functions of pandas that make frames: all of its public ones but `eval`, whose result may be what the program has.
 FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +43,6 @@ def in_pandas(function: Any) -> Any:
     return function
 
 
-class _Here(threading.local):
-    depth = 0
-
-
-_here = _Here()
 _least = LEAST_ROWS
 
 
@@ -59,19 +53,9 @@ def least_rows(count: int) -> int:
     return before
 
 
-def inside(method: Callable[..., Any]) -> Callable[..., Any]:
+def inside(method: Callable[..., Any]) -> Any:
     """The method, in which the seams are ours."""
-
-    @functools.wraps(method)
-    @in_pandas
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        _here.depth += 1
-        try:
-            return method(*args, **kwargs)
-        finally:
-            _here.depth -= 1
-
-    return wrapper
+    return _native.wrapped(method, True, None)
 
 
 def _why_not(operation: str, values: Any) -> str:
@@ -85,7 +69,7 @@ def _why_not(operation: str, values: Any) -> str:
 
 @in_pandas
 def _factorize(values: Any, sort: bool = False, use_na_sentinel: bool = True, size_hint: int | None = None) -> Any:
-    if not _here.depth or len(values) < _least:
+    if not _native.depth() or len(values) < _least:
         return _factorize_inherited(values, sort, use_na_sentinel, size_hint)
     why = _why_not("factorize", values) or (
         "NaN as a group" if values.dtype.kind == "f" and not use_na_sentinel else ""
@@ -137,19 +121,21 @@ def _group(how: str, inherited: Callable[..., Any]) -> Any:
 
 def _cython_function(cls: Any, kind: str, how: str, dtype: Any, is_numeric: bool) -> Any:
     found = _cython_inherited(kind, how, dtype, is_numeric)
-    return _group(how, found) if _here.depth and kind == "aggregate" and how in _AGGREGATES and is_numeric else found
+    return (
+        _group(how, found) if _native.depth() and kind == "aggregate" and how in _AGGREGATES and is_numeric else found
+    )
 
 
 @in_pandas
 def _aggregated(self: Any, values: Any, **kwargs: Any) -> Any:
     """Small ones are pandas' own, also inside."""
-    if not _here.depth or values.shape[-1] >= _least:
+    if not _native.depth() or values.shape[-1] >= _least:
         return _call_inherited(self, values, **kwargs)
-    depth, _here.depth = _here.depth, 0
+    depth = _native.set_depth(0)
     try:
         return _call_inherited(self, values, **kwargs)
     finally:
-        _here.depth = depth
+        _native.set_depth(depth)
 
 
 @in_pandas
@@ -161,7 +147,7 @@ def _nargsort(
     key: Any = None,
     mask: Any = None,
 ) -> Any:
-    if not _here.depth or key is not None or len(items) < _least or na_position not in ("first", "last"):
+    if not _native.depth() or key is not None or len(items) < _least or na_position not in ("first", "last"):
         return _nargsort_inherited(items, kind, ascending, na_position, key, mask)
     values = items if type(items) is np.ndarray else getattr(items, "_values", items)
     why = ("a mask" if mask is not None else "") or _why_not("sort", values)
@@ -180,7 +166,7 @@ def _nargsort(
 @in_pandas
 def _take(arr: Any, indexer: Any, axis: int, fill_value: Any, allow_fill: bool) -> Any:
     if (
-        not _here.depth
+        not _native.depth()
         or indexer is None
         or len(indexer) < _least
         or arr.dtype.kind not in "iufbmM"
@@ -188,6 +174,7 @@ def _take(arr: Any, indexer: Any, axis: int, fill_value: Any, allow_fill: bool) 
         or not (arr.ndim == 1 or (arr.ndim == 2 and axis == 1 and arr.flags.c_contiguous))
         or arr.strides[-1] % arr.itemsize
         or getattr(indexer, "dtype", None) != np.intp
+        or indexer.ndim != 1
         or not indexer.flags.c_contiguous
     ):
         return _take_inherited(arr, indexer, axis, fill_value, allow_fill)

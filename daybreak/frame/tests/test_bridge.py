@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import inspect
 import pickle
@@ -9,6 +10,7 @@ import pkgutil
 import subprocess
 import sys
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pandas
 import pytest
 
 import daybreak.frame as pd
+from daybreak._core import frame as native
 from daybreak.frame import bridge, hook
 
 
@@ -79,10 +82,44 @@ def test_who_reads_a_pickle_needs_not_have_us(tmp_path: Path) -> None:
             assert pickle.loads(kept).equals(pandas.DataFrame(value) if value.ndim == 2 else pandas.Series(value))
 
 
-def test_functions_have_pandas_signatures_and_docs() -> None:
+def test_functions_have_pandas_signatures_and_docs_and_pickle_as_pandas_own() -> None:
     for name, function in bridge.FUNCTIONS.items():
         theirs = getattr(pandas, name)
         assert inspect.signature(function) == inspect.signature(theirs) and function.__doc__ == theirs.__doc__
+        assert function.__name__ == theirs.__name__ and repr(function) == repr(theirs)
+        assert pickle.loads(pickle.dumps(function)) is theirs
+    assert (
+        pd.DataFrame.sort_values.__name__ == "sort_values"
+        and "ascending" in inspect.signature(pd.Series.sort_values).parameters
+    )
+    with pytest.raises(AttributeError, match="nothing"):
+        pd.concat.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_wrappers_are_collected_and_raise_what_their_methods_raise() -> None:
+    def made() -> weakref.ref[Any]:
+        class Value:
+            pass
+
+        wrapper = native.wrapped(lambda: wrapper, True, {})
+        kept = Value()
+        wrapper.__wrapped__.kept = (kept, wrapper)
+        return weakref.ref(kept)
+
+    gone = made()
+    gc.collect()
+    assert gone() is None
+    with pytest.raises(ZeroDivisionError):
+        native.wrapped(lambda: 1 // 0, True, None)()
+    assert native.depth() == 0
+    with pytest.raises(TypeError, match="a callable"):
+        native.wrapped(1, True, None)
+
+
+def test_a_deprecated_argument_is_told_where_it_is_given() -> None:
+    with pytest.warns(pandas.errors.Pandas4Warning, match="inplace") as said:
+        pd.Series([2, 1]).sort_index(inplace=True)
+    assert Path(said[0].filename) == Path(__file__)
 
 
 def test_a_warning_names_the_line_of_the_program() -> None:
