@@ -8,12 +8,15 @@ is run again or ends in an error.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+import os
 import queue
 import sys
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +31,7 @@ from ..retrying import Inputs, with_place
 from .shipping import Shipping, completion_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..engine import Job, Tell
 
@@ -84,6 +87,23 @@ def _lithops() -> Any:
     return lithops
 
 
+@contextlib.contextmanager
+def _session_of_its_own() -> Iterator[None]:
+    """Lithops counts executors in the environment, which child processes inherit: the child's first and the next one here would
+    have one id, and read each other's results from the storage."""
+    from lithops.constants import SESSION_ID_ENV, TOTAL_EXECUTORS_ENV
+
+    before = {name: os.environ.pop(name, None) for name in (SESSION_ID_ENV, TOTAL_EXECUTORS_ENV)}
+    os.environ[SESSION_ID_ENV] = uuid.uuid4().hex[:12]
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
 _OPTIONS = {
     "max_cost": lambda name, value: numbers.real(value, name, minimum=0, finite=True),
     "seconds": lambda name, value: numbers.real(value, name, minimum=1e-6, finite=True),
@@ -134,7 +154,8 @@ class LithopsEngine:
 
             install()
         try:
-            made = lithops.FunctionExecutor(config=self._config, log_level=None)
+            with _session_of_its_own():
+                made = lithops.FunctionExecutor(config=self._config, log_level=None)
         except Exception as error:
             raise FailedPreconditionError(
                 f"Lithops cannot use the back end {common.get('backend')!r}: {type(error).__name__}: {error}; "
@@ -375,10 +396,17 @@ class LithopsRun:
         with self._lock:
             if index not in self._pending or self._pending[index] is not future:
                 return
-            if problem is None and value is not None:
-                self._end(future, completion_of(self.job, index, value, self._tries[index], self._inputs.of_failed))
+            if problem is None and value is None:
+                problem = RuntimeError("there is no result of it in the storage")
+            if problem is None:
+                try:
+                    done = completion_of(self.job, index, value, self._tries[index], self._inputs.of_failed)
+                except Exception as error:  # not what a call of ours gives
+                    problem = RuntimeError(f"what the storage has of it is no result: {type(error).__name__}: {error}")
+            if problem is None:
+                self._end(future, done)
             else:
-                self._died(index, future, problem or RuntimeError("there is no result of it in the storage"))
+                self._died(index, future, problem)
 
     def _died(self, index: int, future: Any, problem: BaseException) -> None:
         """With the lock. Another try, or the error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -46,6 +47,21 @@ def test_results_come_in_order_with_a_status(local: Any) -> None:
     assert list(local.map(pow, [(2, 3), (3, 2)], star=True)) == [8, 9]
     assert list(local.map(square, [])) == []
     assert local.call_async(lambda x: None, 1).result() is None  # which Lithops drops
+
+
+def test_executors_of_other_processes_have_other_ids() -> None:
+    """A child that makes one inherits Lithops' count, and its results would be read here as ours."""
+    config = {**LOCALHOST, "localhost": {"runtime": sys.executable}}
+    program = (
+        f"import lithops\nwith lithops.FunctionExecutor(config={config!r}, log_level=None) as made:\n"
+        "    made.map(lambda x: -x, range(5)); print(made.get_result())"
+    )
+    with dmap.executor("lithops", config=LOCALHOST) as first:
+        assert list(first.map(square, [3])) == [9]
+        done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=100)
+        assert done.stdout.split("\n")[-2] == "[0, -1, -2, -3, -4]", done.stderr
+        with dmap.executor("lithops", config=LOCALHOST) as second:
+            assert list(second.map(square, range(5))) == [0, 1, 4, 9, 16]
 
 
 def test_errors_keep_their_type_and_the_traceback_there(local: Any) -> None:
