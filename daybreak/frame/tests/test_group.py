@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,7 @@ import daybreak.frame as pd
 from daybreak._core import frame as native
 from daybreak.frame import seams
 
-
-@pytest.fixture(autouse=True)
-def always_native() -> Iterator[None]:
-    before = seams.least_rows(0)
-    yield
-    seams.least_rows(before)
-    native.deal(0, 1 << 16)
+pytestmark = pytest.mark.usefixtures("always_native")
 
 
 def same(ours: Any, theirs: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,9 @@ from hypothesis import strategies as st
 
 import daybreak.frame as pd
 from daybreak._core import frame as native
-from daybreak.frame import seams
 from daybreak.frame.tests.test_group import frames, same
 
-
-@pytest.fixture(autouse=True)
-def always_native() -> Iterator[None]:
-    before = seams.least_rows(0)
-    yield
-    seams.least_rows(before)
-    native.deal(0, 1 << 16)
+pytestmark = pytest.mark.usefixtures("always_native")
 
 
 @settings(max_examples=150, deadline=None)
