@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 import weakref
@@ -24,6 +25,8 @@ __all__ = ["LocalEngine"]
 _TICK_S = 0.05  # between two looks at calls that run, where time matters
 _LIFE_S = 0.5  # between two looks at whether the runtime is still there: its end rings nobody
 _MAX_RUNNERS = 100
+
+_listening: weakref.WeakSet[LocalEngine] = weakref.WeakSet()  # those with a thread
 
 
 class LocalEngine:
@@ -61,6 +64,12 @@ class LocalEngine:
             run.close()
         self._news.put(None)
 
+    def end(self) -> None:
+        """Its thread has ended when this returns."""
+        self.close()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(5)
+
     def _checked(self, job: Job) -> dict[str, Any]:
         options = {**self.options, **job.options}
         if job.memory is not None:
@@ -88,6 +97,7 @@ class LocalEngine:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._hear, name="daybreak-map", daemon=True)
                 self._thread.start()
+                _listening.add(self)
         self._news.put(run)
 
     def _hear(self) -> None:
@@ -115,3 +125,10 @@ class LocalEngine:
             if each.life != life:
                 self._runs.discard(each)
                 each.fail_all(RuntimeError("the runtime was shut down"))
+
+
+@atexit.register
+def _end_threads() -> None:
+    """An interpreter that is gone ends a thread that asks for it, in the middle of C++: that would abort the process."""
+    for engine in list(_listening):
+        engine.end()

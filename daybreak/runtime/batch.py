@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 
 from .._core import runtime as _native
@@ -52,8 +53,20 @@ def export(function: Callable[..., Any]) -> Any:
 
 def go_on_with(calls: Any) -> None:
     """The thread that all batches of this process share looks after this one."""
+    global _thread
     if _native._go_on_with(calls):
-        threading.Thread(target=_native._run_pump, name="daybreak-batches", daemon=True).start()
+        _thread = threading.Thread(target=_native._run_pump, name="daybreak-batches", daemon=True)
+        _thread.start()
+
+
+_thread: threading.Thread | None = None
+
+
+@atexit.register
+def _end_thread() -> None:
+    """An interpreter that is gone ends a thread that asks for it, in the middle of C++: that would abort the process."""
+    if _native._end_pump() and _thread is not None:
+        _thread.join(5)
 
 
 def _checked(function: Any, chunksize: int | None, ahead: int | None, retries: int, options: Any) -> tuple[Any, Any]:

@@ -104,6 +104,9 @@ print([future.exception() is None for future in futures])
 futures = executor.retry(futures)
 # fixme: run again what has failed
 # end
+dmap.wait(futures)
+failed = [future.index for future in futures if future.exception() is not None]
+assert not failed, f"calls {failed} have failed, and nobody has run them again"
 assert dmap.get_all_results(futures) == [0, 1, 2, 3]
 
 # %% [markdown]

@@ -1,8 +1,10 @@
 # %% [markdown]
 # # Count a file that is too large for one
 #
-# A log says how often pages of an encyclopedia were read: language, title, views. Which are read most? The file is cut into
-# parts that each call reads by itself, so that nothing large goes through this process; a last call adds up.
+# A log says how often pages of an encyclopedia were read: language, title, views. Which are read most?
+#
+# The file is cut into parts that each call reads by itself, so that nothing large goes through this process; a last call
+# adds up.
 
 # %%
 import random

@@ -2,7 +2,9 @@
 # # Hyper-parameters over folds
 #
 # Which setting of a classifier is best, and is the difference more than luck? Fit each setting on several splits of the data:
-# settings times splits are calls of one map. This is the notebook of RISECamp 2018, with scikit-learn.
+# settings times splits are calls of one map.
+#
+# This is the notebook of RISECamp 2018, with scikit-learn.
 
 # %%
 import itertools
@@ -76,8 +78,9 @@ print(executor.summary(calls))
 # solution:
 slowest = max(calls.futures(), key=lambda future: future.status["exec_time"])
 # fixme: the call that took longest: a future's status has its exec_time
-# > slowest = calls[0]
+# > slowest = None
 # end
+assert slowest is not None, "the future of the call that took longest is wanted"
 assert all(future.status["exec_time"] <= slowest.status["exec_time"] for future in calls.futures())
 print(f"call {slowest.index} took {slowest.status['exec_time']:.3f} s")
 executor.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -45,3 +47,17 @@ def test_in_a_process_alone_calls_run_as_well() -> None:
     with room.executor() as executor:
         assert executor.map(abs, range(-3, 0)).results() == [3, 2, 1]
         assert isinstance(executor.call_async(lambda text: int(text), "x").exception(), ValueError)
+
+
+def test_a_program_that_fails_with_an_open_executor_ends_with_its_own_error() -> None:
+    program = (
+        "import daybreak; from daybreak import map as dmap; daybreak.init(num_cpus=2)\n"
+        "executor = dmap.executor(logs=True); calls = executor.map(abs, range(30)); dmap.get_all_results(calls)\n"
+        "raise ValueError('the end')"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-P", "-c", program], stderr=subprocess.PIPE, text=True) for _ in range(12)
+    ]
+    for process in started:
+        said = process.communicate(timeout=100)[1]
+        assert said.endswith("ValueError: the end\n") and process.returncode == 1, said

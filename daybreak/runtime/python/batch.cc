@@ -17,6 +17,7 @@ struct Pump {
   base::Mutex mutex;  // of an idle thread alone
   base::CondVar changed;
 
+  std::atomic<bool> ends = false;  // the thread is to return; the next one does not
   void change() {
     changes.fetch_add(1);
     base::MutexLock lock(mutex);
@@ -94,6 +95,11 @@ void run_pump() {
   Pump& pump = the_pump();
   for (;;) {
     const std::uint32_t before = pump.changes.load();
+    if (pump.ends.exchange(false)) {
+      pump.running = false;
+      pump.calls.clear();
+      return;
+    }
     if (!pump_all(pump)) {
       if (pump.changes.load() != before && !pump.calls.empty() && state().client != nullptr) continue;
       if (state().client != nullptr && wait_idle(pump, before)) continue;
@@ -165,6 +171,15 @@ void wake_pump() {
   if (state().client != nullptr) state().client->process().ring(state().client->process().id());
 }
 
+// True: there is a thread, which returns soon.
+bool end_pump() {
+  Pump& pump = the_pump();
+  if (!pump.running) return false;
+  pump.ends = true;
+  wake_pump();
+  return true;
+}
+
 void bind_batch(nb::module_& m) {
   if (!init_chunks(m.ptr())) throw nb::python_error();
   nb::class_<Calls>(m, "_Calls", nb::type_slots(calls_slots))
@@ -200,6 +215,7 @@ void bind_batch(nb::module_& m) {
       .def_rw("make_error", &Calls::make_error, nb::arg().none());
   m.def("_go_on_with", go_on_with);
   m.def("_run_pump", run_pump);
+  m.def("_end_pump", end_pump);
   m.attr("_MORE_INPUTS") = nb::borrow(more_inputs());
   m.attr("_AHEAD_BYTES") = kAheadBytes;
   m.attr("_STAR_ARGUMENTS") = Batch::kStarArguments;

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -577,3 +579,18 @@ def test_one_call_of_many_is_ended(tmp_path: Path) -> None:
     assert isinstance(found[0][2], daybreak.exceptions.TaskCancelledError)
     calls.cancel(True)
     calls.close()
+
+
+@pytest.mark.parametrize("ends", ["raise ValueError('the end')", "sys.exit(1)", "os.kill(os.getpid(), signal.SIGINT)"])
+def test_a_program_that_ends_while_the_thread_of_batches_lingers_ends_as_it_would(ends: str) -> None:
+    program = (
+        "import os, signal, sys, daybreak; from daybreak.runtime.batch import Batch; daybreak.init(num_cpus=1)\n"
+        f"kept = Batch(abs, range(100)); assert next(kept) == 0\n{ends}"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-P", "-c", program], stderr=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    for process in started:
+        said = process.communicate(timeout=60)[1]
+        assert "terminate called" not in said, said
+        assert process.returncode in (1, -2, 130), said
