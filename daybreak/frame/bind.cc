@@ -67,7 +67,7 @@ auto with_type(nb::dlpack::dtype type, Use use) {
   throw nb::type_error("no kernel for this element type");
 }
 
-std::vector<std::int64_t> factorize(const Rows& values, bool sorted, Codes codes) {
+std::vector<std::int64_t> factorize(const Rows& values, bool sorted, const Codes& codes) {
   if (codes.shape(0) != values.shape(0)) throw nb::value_error("codes: one for each value expected");
   return with_type(values.dtype(), [&](auto zero) {
     using T = decltype(zero);
@@ -79,7 +79,7 @@ std::vector<std::int64_t> factorize(const Rows& values, bool sorted, Codes codes
   });
 }
 
-void count_groups(const Ids& ids, Codes counts) {
+void count_groups(const Ids& ids, const Codes& counts) {
   const nb::gil_scoped_release release;
   frame::count_groups(pool(), std::span(ids.data(), ids.shape(0)), std::span(counts.data(), counts.shape(0)),
                       settings.chunks);
@@ -128,7 +128,7 @@ void aggregate(const std::string& how, const Results& out, const Ids& ids, const
   throw nb::type_error("no kernel for this element type");
 }
 
-void argsort(const Rows& values, bool descending, bool nan_first, Codes rows) {
+void argsort(const Rows& values, bool descending, bool nan_first, const Codes& rows) {
   if (rows.shape(0) != values.shape(0)) throw nb::value_error("rows: one for each value expected");
   with_type(values.dtype(), [&](auto zero) {
     using T = decltype(zero);

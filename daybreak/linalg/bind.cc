@@ -126,6 +126,7 @@ using Named = std::pair<int, std::vector<std::int64_t>>;
 
 std::vector<Named> named(const std::vector<Instance>& instances) {
   std::vector<Named> all;
+  all.reserve(instances.size());
   for (const Instance& one : instances) all.emplace_back(one.call, one.variables);
   return all;
 }

@@ -97,15 +97,16 @@ template <typename T>
 std::size_t first_not_finite(const T* x, std::size_t count) {
   using R = typename RealOf<T>::type;
   const R* numbers = reinterpret_cast<const R*>(x);
-  count *= sizeof(T) / sizeof(R);
+  constexpr std::size_t kParts = std::is_same_v<T, R> ? 1 : 2;  // real and imaginary
+  count *= kParts;
   constexpr std::size_t kChunk = 4096;
   for (std::size_t at = 0; at < count; at += kChunk) {
     const std::size_t end = std::min(at + kChunk, count);
-    R sum = 0;  // of zeros, unless one is NaN or infinite: x - x
-    for (std::size_t k = at; k < end; ++k) sum += numbers[k] - numbers[k];
+    R sum = 0;  // of zeros, unless one is NaN or infinite: 0 * x
+    for (std::size_t k = at; k < end; ++k) sum += R{0} * numbers[k];
     if (sum == 0) continue;
     for (std::size_t k = at; k < end; ++k) {
-      if (!std::isfinite(numbers[k])) return k / (sizeof(T) / sizeof(R));
+      if (!std::isfinite(numbers[k])) return k / kParts;
     }
   }
   return SIZE_MAX;

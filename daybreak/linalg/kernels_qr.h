@@ -130,9 +130,10 @@ base::Result<Fault> Kernels<T>::qr_merge() {
   T* both = reinterpret_cast<T*>(workspace);
   for (int j = 0; j < n; ++j) {
     for (int part = 0; part < 2; ++part) {
-      std::memcpy(both + static_cast<std::size_t>(2 * j + part) * n,
-                  data(blocks[static_cast<std::size_t>(3 + part)]) + static_cast<std::size_t>(j) * n,
-                  static_cast<std::size_t>(n) * sizeof(T));
+      const auto rows = static_cast<std::size_t>(n);
+      const auto column = static_cast<std::size_t>(j);
+      const auto half = static_cast<std::size_t>(part);
+      std::memcpy(both + (2 * column + half) * rows, data(blocks[3 + half]) + column * rows, rows * sizeof(T));
     }
   }
   if (n > 0) householder_qr(both, 2 * n, n, data(blocks[2]), both + 2 * size);

@@ -104,7 +104,7 @@ class Runner {
     if (in_flight_ >= kMaxAdmitted) return false;
     const auto operands = schedule_.operands(task);
     for (const Operand& o : operands) ++cache_[o.tile].pins;
-    const auto let_go = [&] {
+    const auto let_go = [&]() DAYBREAK_REQUIRES(mutex_) {
       for (const Operand& o : operands) --cache_[o.tile].pins;
       return false;
     };

@@ -285,7 +285,8 @@ class Reports {
   base::Mutex mutex_;
   base::CondVar changed_;
   std::string packed_ DAYBREAK_GUARDED_BY(mutex_);
-  std::string spare_ DAYBREAK_GUARDED_BY(mutex_);  // empty, whose memory the next portion gets: new pages cost more than a result
+  // Empty; its memory is the next portion's: new pages cost more than a result.
+  std::string spare_ DAYBREAK_GUARDED_BY(mutex_);
   std::size_t count_ DAYBREAK_GUARDED_BY(mutex_) = 0;
   std::uint64_t answered_ DAYBREAK_GUARDED_BY(mutex_) = 0;
   double next_ DAYBREAK_GUARDED_BY(mutex_) = tune::Scheduler::kAlways;
