@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,36 @@ def eventually(condition: Callable[[], Any], seconds: float = 20.0) -> bool:
             return True
         time.sleep(0.005)
     return bool(condition())
+
+
+WAYS: list[dict[str, Any]] = [{}, {"logs": True}]  # plain calls, and calls with a status
+
+
+def double(x: Any) -> Any:
+    return x * 2
+
+
+def odd_fails(x: int) -> int:
+    if x % 2:
+        raise ValueError(f"{x} is odd", x)
+    return x
+
+
+def pid_of(_: Any) -> int:
+    return os.getpid()
+
+
+def wait_at(path: str) -> str:
+    """Until somebody has opened the named pipe to write."""
+    with open(path) as pipe:
+        return pipe.read()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> str:
+    path = str(tmp_path / "gate")
+    os.mkfifo(path)
+    return path
 
 
 @pytest.fixture(scope="module")

@@ -24,37 +24,7 @@ from daybreak import map as room
 from daybreak._core import runtime as native
 from daybreak.base.errors import InvalidArgumentError
 
-from .conftest import eventually
-
-WAYS: list[dict[str, Any]] = [{}, {"logs": True}]  # plain calls, and calls with a status
-
-
-def double(x: Any) -> Any:
-    return x * 2
-
-
-def odd_fails(x: int) -> int:
-    if x % 2:
-        raise ValueError(f"{x} is odd", x)
-    return x
-
-
-def pid_of(_: Any) -> int:
-    return os.getpid()
-
-
-def wait_at(path: str) -> str:
-    """Until somebody has opened the named pipe to write."""
-    with open(path) as pipe:
-        return pipe.read()
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> str:
-    path = str(tmp_path / "gate")
-    os.mkfifo(path)
-    return path
-
+from .conftest import WAYS, double, eventually, odd_fails, pid_of, wait_at
 
 # ---- results
 
